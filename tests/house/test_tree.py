@@ -1,0 +1,131 @@
+"""The repository, held to the rules of the house."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Container, Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.house import rules
+
+__all__: list[str] = []
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SOURCES: Final = tuple(sorted((*ROOT.glob("proxy/**/*.py"), *ROOT.glob("middlewares/**/*.py"))))
+TESTS: Final = tuple(sorted(ROOT.glob("tests/**/*.py")))
+
+_MADE: Final = frozenset({"__pycache__", "build", "dist", "node_modules"})
+"""Folders that tools make; like all dot folders but .ci they are not part of the repository."""
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _module(path: Path) -> str:
+    return "standby." + _name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _longest_known(name: tuple[str, ...], modules: Container[str]) -> str:
+    """The module that an imported name is, or is in; empty when it is none of ours."""
+    prefixes = (".".join(name[:end]) for end in range(len(name), 0, -1))
+    return next((prefix for prefix in prefixes if prefix in modules), "")
+
+
+def _breaks(rule: Callable[[str, str], list[str]], paths: tuple[Path, ...]) -> str:
+    return "\n".join(found for path in paths for found in rule(path.read_text(encoding="utf-8"), _name(path)))
+
+
+def _all_files() -> Iterator[Path]:
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _MADE
+            and not name.endswith(".egg-info")
+            and (not name.startswith(".") or name == ".ci")
+        ]
+        yield from (Path(folder, name) for name in files)
+
+
+def test_there_is_something_to_hold() -> None:
+    """The walk finds the sources and the tests, so that no rule holds for want of files."""
+    assert {"proxy/exchange.py", "middlewares/failover.py"} <= set(map(_name, SOURCES))
+    assert _name(Path(__file__)) in set(map(_name, TESTS))
+
+
+def test_imports_run_one_way() -> None:
+    """Each room imports its own layer and those below; middlewares are imported by name only."""
+    assert _breaks(rules.layer_breaks, SOURCES) == ""
+
+
+def test_imports_run_in_no_circle() -> None:
+    """No two modules need each other, not even inside one layer."""
+    files = {_module(path): path for path in SOURCES}
+    graph: dict[str, set[str]] = {}
+    for module, path in files.items():
+        package = ("standby", *_name(path.parent).split("/"))
+        found = rules.imports(path.read_text(encoding="utf-8"), package)
+        needs = {_longest_known(name, files) for _, name in found}
+        graph[module] = {need for need in needs if need and need != module}
+    TopologicalSorter(graph).prepare()
+
+
+def test_banned_names_stay_out() -> None:
+    """Neither BaseHTTPMiddleware nor plain httpx is used."""
+    assert _breaks(rules.banned_names, SOURCES) == ""
+
+
+def test_every_module_says_what_it_offers() -> None:
+    """Every module has an `__all__`, in order, of names it has."""
+    assert _breaks(rules.unexported, SOURCES) == ""
+
+
+def test_no_module_holds_state() -> None:
+    """No module global is mutable: two apps in one process share nothing by accident."""
+    assert _breaks(rules.mutable_globals, SOURCES) == ""
+
+
+def test_files_stay_short() -> None:
+    """A file past 400 lines says at its top why."""
+    assert _breaks(rules.length_breaks, (*SOURCES, *TESTS)) == ""
+
+
+def test_every_test_states_its_rule() -> None:
+    """Every test function has a docstring."""
+    assert _breaks(rules.untold_tests, TESTS) == ""
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    """The repository reads the same wherever it was written and wherever its packages come from."""
+    found: list[str] = []
+    for path in _all_files():
+        try:
+            found += rules.leaks(path.read_text(encoding="utf-8"), _name(path))
+        except UnicodeDecodeError:
+            continue
+    assert "\n".join(found) == ""
+
+
+def test_the_lock_is_one() -> None:
+    """requirements.lock pins every package by version and hash and names no source."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert rules.lock_breaks(lock) == []
+    assert "starlette==" in lock
+
+
+@pytest.mark.parametrize("folder", ["middlewares", "proxy"])
+def test_every_package_is_shipped(folder: str) -> None:
+    """pyproject.toml lists every package of the tree, or an installed Standby would lack it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = {name for name in project["tool"]["setuptools"]["packages"] if name.split(".")[1] == folder}
+    packages = {path.parent for path in SOURCES if _name(path).startswith(f"{folder}/")}
+
+    assert listed == {f"standby.{_name(package).replace('/', '.')}" for package in packages}
+    assert [_name(package) for package in packages if not (package / "__init__.py").is_file()] == []
+    assert (ROOT / folder / "py.typed").is_file()
