@@ -1,0 +1,120 @@
+"""Where requests go and what they carry besides their own: provider URLs and static headers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from .values import Remark, objection
+
+__all__ = ["BaseURL", "is_private", "outgoing_headers"]
+
+_URL: Final = re.compile(r"[\x21-\x7e]{1,2048}")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_PORT: Final = re.compile(r"(?::[0-9]{1,5})?")
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110, 5.6.2
+_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+
+_CREDENTIALS: Final = frozenset(
+    {"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"}
+)
+_OURS: Final = frozenset(
+    {
+        # framing and the connection (RFC 9110, 7.6.1, and RFC 9112, 6)
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # what the body is and how the answer may be coded: the gateway reads both
+        "accept",
+        "accept-encoding",
+        "content-encoding",
+        "content-type",
+    }
+)
+
+
+def _base_url(value: str) -> str:
+    """Check a URL and drop the slashes at its end. No message repeats it: it may hold a password."""
+    if _URL.fullmatch(value) is None or "\\" in value:
+        raise objection(Remark("not a URL", 'write "https://host/path"'))
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise objection(Remark("not a URL: its host or port is malformed")) from None
+    if parts.scheme not in ("http", "https"):
+        raise objection(Remark("not an http or https URL", 'write "https://host/path"'))
+    if "@" in parts.netloc:
+        raise objection(Remark("a URL must not hold credentials", 'give them as key = "env:NAME"'))
+    if "?" in value or "#" in value:
+        raise objection(Remark("a base URL has no query and no fragment"))
+    if not host or port == 0 or not _authority(parts.netloc):
+        raise objection(Remark("not a URL: its host or port is malformed"))
+    if any(part.replace("%2e", ".").replace("%2E", ".") in (".", "..") for part in parts.path.split("/")):
+        raise objection(Remark('a base URL has no "." or ".." in its path'))
+    return value.rstrip("/")
+
+
+def _authority(netloc: str) -> bool:
+    if netloc.startswith("["):
+        address, _, port = netloc[1:].partition("]")
+        try:
+            ipaddress.IPv6Address(address)
+        except ValueError:
+            return False
+        return "%" not in address and _PORT.fullmatch(port) is not None
+    host, colon, port = netloc.partition(":")
+    return _HOST.fullmatch(host) is not None and _PORT.fullmatch(colon + port) is not None
+
+
+BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
+"""`http` or `https`, a host, perhaps a port and a path; no credentials, query or fragment."""
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on a network can read along: TLS, or a host that is this machine by definition."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def outgoing_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Check static request headers and put their names in lower case. No message repeats a value."""
+    remarks: list[Remark] = []
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        folded = name.lower()
+        if _TOKEN.fullmatch(name) is None:
+            remarks.append(Remark("not a header name", at=(name,)))
+        elif folded in _CREDENTIALS:
+            remarks.append(Remark("a credential is not a static header", 'use key = "env:NAME"', (name,)))
+        elif folded in _OURS or folded.startswith("x-standby-"):
+            remarks.append(Remark("this header is the gateway's own to set", at=(name,)))
+        elif folded in checked:
+            remarks.append(Remark("this header is given twice", at=(name,)))
+        if _VALUE.fullmatch(value) is None:
+            message = "a header value is printable ASCII, without line breaks or spaces at its ends"
+            remarks.append(Remark(message, at=(name,)))
+        checked[folded] = value
+    if remarks:
+        raise objection(*remarks)
+    return MappingProxyType(checked)

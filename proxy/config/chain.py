@@ -1,0 +1,92 @@
+"""Which middlewares stand around the relay, and the table that configures each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from .report import Report, nearest, suggestion
+from .values import ImportString, KeyPath, Name, quoted
+
+__all__ = ["BUILT_IN", "read_stack"]
+
+BUILT_IN: Final = MappingProxyType({"failover": "standby.middlewares.failover:Failover"})
+"""Middlewares that need no `use`: name and import string."""
+
+_DEFAULT: Final = ("failover",)
+_SECTIONS: Final = ("stack", "providers", "targets", "pools", "hygiene")
+"""Keys at the top of the file that are never middlewares."""
+
+_USE: Final = 'use = "package.module:attribute"'
+
+
+def read_stack(
+    report: Report, document: Mapping[str, Any]
+) -> tuple[tuple[str, ...], Mapping[str, Mapping[str, object]]]:
+    """The names of the stack, and the table of each of them and of "hygiene"."""
+    stack = _names(report, document)
+    for key, value in document.items():
+        if key in stack or key == "hygiene":
+            if not isinstance(value, dict):
+                report.add((key,), "must be a table", f"write [{key}]")
+            elif key in stack:
+                _check_use(report, key, cast("dict[str, Any]", value))
+        elif key not in _SECTIONS:
+            if isinstance(value, dict) and (key in BUILT_IN or "use" in value):
+                report.add((key,), "not in the stack", f"add {quoted(key)} to stack, or delete this table")
+            else:
+                report.add((key,), "unknown key", suggestion(key, (*_SECTIONS, *stack)))
+    tables = {name: MappingProxyType(_table(document.get(name))) for name in (*stack, "hygiene")}
+    return stack, MappingProxyType(tables)
+
+
+def _table(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The stack as far as it makes sense, so that the tables can be judged along with it."""
+    value = document.get("stack", list(_DEFAULT))
+    if not isinstance(value, list):
+        report.add(("stack",), "must be a list of names", 'write stack = ["failover"]')
+        return _DEFAULT
+    named = [key for key, table in document.items() if key not in _SECTIONS and "use" in _table(table)]
+    known = (*BUILT_IN, *(key for key in named if key not in BUILT_IN))
+    names: list[str] = []
+    for i, name in enumerate(cast("list[object]", value)):
+        at = ("stack", i)
+        if not isinstance(name, str):
+            report.add(at, "must be the name of a middleware")
+        elif name in names:
+            report.add(at, f"{quoted(name)} is in the stack already")
+        elif name in _SECTIONS:
+            report.add(at, f"{quoted(name)} is not a middleware", suggestion(name, known))
+        elif name in BUILT_IN or name in document:
+            names.append(name)
+        elif ":" in name:
+            report.add(at, "not the name of a middleware", f"name a table that has use = {quoted(name)}")
+        else:
+            hint = suggestion(name, known) if nearest(name, known) else f"your own needs a table with {_USE}"
+            report.add(at, f"there is no middleware {quoted(name)}", hint)
+    return tuple(names)
+
+
+def _check_use(report: Report, name: str, table: Mapping[str, Any]) -> None:
+    if name in BUILT_IN:
+        if "use" in table:
+            report.add((name, "use"), f"{quoted(name)} is built in", "give your own middleware another name")
+        return
+    if "use" not in table:
+        hint = suggestion(name, BUILT_IN) if nearest(name, BUILT_IN) else f"its table needs {_USE}"
+        report.add((name,), f"{quoted(name)} is not built in", hint)
+        return
+    checks: tuple[tuple[Any, object, KeyPath], ...]
+    checks = ((Name, name, (name,)), (ImportString, table["use"], (name, "use")))
+    for annotation, value, at in checks:
+        try:
+            TypeAdapter[Any](annotation).validate_python(value, strict=True)
+        except ValidationError as error:
+            report.take(error, annotation, at, value)

@@ -1,0 +1,110 @@
+"""Secrets: named in `routes.toml`, kept elsewhere, shown nowhere."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
+
+from .values import Remark, Surroundings, objection
+
+__all__ = ["Secret"]
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # what a header can carry as it is
+_LIMIT: Final = 64 * 1024  # bytes; no credential is larger, and a path may lead to an endless device
+_FORMS: Final = 'write "env:NAME" or "file:path"'
+
+
+class Secret:
+    """A value whose text only `reveal` gives; every other way to print it shows where it comes from."""
+
+    __slots__ = ("_value", "source")
+
+    source: str
+    """`"env:NAME"` or `"file:path"`."""
+
+    def __init__(self, source: str, value: str) -> None:
+        self.source = source
+        self._value = value
+
+    @classmethod
+    def find(cls, source: str, environ: Mapping[str, str], folder: Path) -> Self:
+        """Look a secret up. A relative path starts at `folder`; line ends after the value are dropped.
+
+        Raises a `PydanticCustomError` that names the variable or file and never the value.
+        """
+        kind, _, name = source.partition(":")
+        if kind == "env":
+            if _VARIABLE.fullmatch(name) is None:
+                raise objection(Remark("not the name of an environment variable", 'write "env:NAME"'))
+            where, value = f"environment variable {name}", environ.get(name)
+            if value is None:
+                raise objection(Remark(f"{where} is not set"))
+        elif kind == "file":
+            where, value = f"file {name}", _contents(folder, name)
+        else:
+            raise objection(Remark("a secret is never a literal", _FORMS))
+        value = value.rstrip("\r\n")
+        if not value:
+            raise objection(Remark(f"{where} is empty"))
+        if _VALUE.fullmatch(value) is None:
+            raise objection(Remark(f"{where} holds characters that no header can carry"))
+        return cls(source, value)
+
+    def reveal(self) -> str:
+        """The secret itself. Call it where the value is used, and keep no copy."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.source})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return self.source == other.source and hmac.compare_digest(self._value, other._value)
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret is never serialized")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            _secret, serialization=core_schema.to_string_ser_schema()
+        )
+
+
+def _secret(value: object, info: ValidationInfo) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    around = info.context
+    if not isinstance(value, str) or not isinstance(around, Surroundings):
+        raise objection(Remark("a secret is never a literal", _FORMS))
+    return Secret.find(value, around.environ, around.folder)
+
+
+def _contents(folder: Path, name: str) -> str:
+    if not name or "\0" in name:
+        raise objection(Remark("not a path", 'write "file:path"'))
+    try:
+        with (folder / name).open("rb") as file:
+            raw = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise objection(Remark(f"file {name} cannot be read: {error.strerror}")) from None
+    if len(raw) > _LIMIT:
+        raise objection(Remark(f"file {name} is too large for a secret"))
+    return raw.decode("latin-1")  # any byte decodes; what is not ASCII is refused with the rest

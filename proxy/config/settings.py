@@ -1,0 +1,109 @@
+"""The table of a middleware, as keyword arguments of its constructor.
+
+A middleware is a dataclass: its fields are its TOML keys. Their types say how values are read, so
+`wait: Duration = 8.0` takes `wait = "250ms"`. A table within the table is a subclass of `Table`.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from .report import Report, suggestion
+from .values import Surroundings
+
+__all__ = ["as_json", "settings"]
+
+
+def as_json(value: object) -> str:
+    """A TOML value as JSON, whose strict reading suits TOML: lists become tuples, but "1" no number.
+
+    TOML's dates become tables, since nothing here takes one and as text they would pass for text.
+    """
+    return json.dumps(value, default=lambda date: {"date": str(date)})
+
+
+def settings(
+    cls: Callable[..., Any],
+    table: Mapping[str, object],
+    *,
+    file: str,
+    source: str,
+    name: str,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Validate the table `name` of `source` for the middleware `cls`; what is not in the table is left out.
+
+    Fields named `app`, private ones, those with `init=False` and those with `metadata={"toml": False}` are
+    no keys; nor is `use`, which names the middleware. A callable that is no dataclass, or whose annotations
+    cannot be resolved, has only the names of its keywords checked. Raises `ConfigError`.
+    """
+    report = Report(file, source)
+    around = Surroundings(environ, Path(file).parent if folder is None else folder)
+    table = {key: value for key, value in table.items() if key != "use"}
+    types, required, open_ended = _fields(cls) or _keywords(cls)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        kind = types.get(key, Any if open_ended else None)
+        if kind is None:
+            report.add((name, key), "unknown key", suggestion(key, types))
+        elif kind is Any:
+            values[key] = copy.deepcopy(value)
+        else:
+            try:
+                values[key] = TypeAdapter[Any](kind).validate_json(
+                    as_json(value), strict=True, context=around, by_alias=True, by_name=False
+                )
+            except PydanticSchemaGenerationError:
+                report.add((name, key), "cannot be set from a file")
+            except ValidationError as error:
+                report.take(error, kind, (name, key), value)
+    for key in required:
+        if key not in table:
+            report.add((name, key), "required, but not given")
+    report.finish()
+    return values
+
+
+def _fields(cls: Callable[..., Any]) -> tuple[dict[str, Any], list[str], bool] | None:
+    """The keys of a dataclass with their types, those it requires, and whether it takes others: never."""
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        return None
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except NameError:
+        return None
+    keys = [
+        field
+        for field in dataclasses.fields(cls)
+        if field.init and field.name != "app" and field.name[0] != "_" and field.metadata.get("toml", True)
+    ]
+    required = [
+        field.name
+        for field in keys
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    return {field.name: hints[field.name] for field in keys}, required, False
+
+
+def _keywords(cls: Callable[..., Any]) -> tuple[dict[str, Any], list[str], bool]:
+    """The same for any other callable: its first parameter is the app, and values pass as they are."""
+    try:
+        _, *parameters = inspect.signature(cls).parameters.values()
+    except ValueError:  # written in C, or takes nothing: the call will tell
+        return {}, [], True
+    named = [p for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
+    required = [p.name for p in named if p.default is Parameter.empty]
+    open_ended = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+    return dict.fromkeys((p.name for p in named), Any), required, open_ended

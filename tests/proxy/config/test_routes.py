@@ -1,0 +1,189 @@
+"""Routes: read, resolved, frozen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from standby.middlewares.failover import Failover
+from standby.proxy.config import Alternate, Pool, Provider, Routes, Target, Timeouts, settings
+from standby.proxy.errors import ConfigError
+from standby.proxy.hygiene import Hygiene
+
+from .documents import ENVIRON, ROUTES
+
+__all__: list[str] = []
+
+EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"
+
+
+@pytest.fixture
+def routes() -> Routes:
+    """The small complete configuration."""
+    return Routes.parse(ROUTES, environ=dict(ENVIRON))
+
+
+def test_names_are_resolved(routes: Routes) -> None:
+    """Pools hold targets, targets hold providers: the very objects of the other sections."""
+    support = routes.pools["support"]
+    assert support.prefer[0] is routes.targets["main"]
+    assert support.alternates[0].target is routes.targets["small"]
+    assert support.alternates[0].causes == {"outage", "slow"}
+    assert routes.targets["main"].provider is routes.providers["openai"]
+    assert support.dialect == "openai"
+
+
+def test_a_pool_is_found_by_the_names_it_serves(routes: Routes) -> None:
+    """Names are compared byte by byte; a pool that says none serves its own."""
+    support = routes.pools["support"]
+    assert routes.pool_for("support") is routes.pool_for("gpt-4.1") is support
+    assert [routes.pool_for(name) for name in ("Support", "support ", "gpt-4", "", "main")] == [None] * 5
+    own = Routes.parse(ROUTES.replace('serves = ["support", "gpt-4.1"]', ""), environ=dict(ENVIRON))
+    assert own.pools["support"].serves == ("support",)
+
+
+def test_sections_keep_the_order_of_the_file(routes: Routes) -> None:
+    """What is printed or listed comes in the operator's order."""
+    assert list(routes.providers) == ["openai", "anthropic"]
+    assert list(routes.targets) == ["main", "small", "claude"]
+
+
+def test_defaults_are_the_documented_ones(routes: Routes) -> None:
+    """A target takes 100 requests at once, and a pool has the usual limits."""
+    main, pool = routes.targets["main"], routes.pools["support"]
+    assert (main.connections, main.context, main.provider.region, dict(main.provider.headers)) == (
+        100,
+        None,
+        None,
+        {},
+    )
+    assert pool.timeouts == Timeouts(connect=3, first_token=15, answer=60, stall=30, total=240)
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("{}", 60.0),
+        ('{ first_token = "8s" }', 8.0),
+        ('{ first_token = "8s", answer = "20s" }', 20.0),
+        ('{ answer = "20s" }', 20.0),
+    ],
+)
+def test_answer_follows_first_token(written: str, answer: float) -> None:
+    """An operator who says only how long a first token may take means other answers as well."""
+    routes = Routes.parse(f"{ROUTES}timeouts = {written}", environ=dict(ENVIRON))
+    assert routes.pools["support"].timeouts.answer == answer
+
+
+def test_nothing_changes_after_the_load(routes: Routes) -> None:
+    """Tables, sections and the whole are frozen, since requests under way share them."""
+    pool = routes.pools["support"]
+    frozen: list[tuple[BaseModel, str]] = [
+        (pool, "name"),
+        (pool.prefer[0], "model"),
+        (pool.prefer[0].provider, "base_url"),
+        (pool.timeouts, "total"),
+        (pool.alternates[0], "causes"),
+    ]
+    for table, name in frozen:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(table, name, "x")
+        assert isinstance(hash(table), int)
+    with pytest.raises(AttributeError):
+        routes.file = "x"  # type: ignore[misc]
+    for section in (routes.providers, routes.targets, routes.pools, routes.tables, routes.tables["failover"]):
+        with pytest.raises(TypeError):
+            section["x"] = object()  # type: ignore[index]
+
+
+def test_code_builds_the_same_objects() -> None:
+    """Without a file, objects are given as objects and limits as seconds, under the same rules."""
+    provider = Provider(name="p", dialect="openai", base_url="http://127.0.0.1:1/v1")
+    target = Target(name="t", provider=provider, model="m")
+    other = Target(name="u", provider=provider, model="m")
+    pool = Pool(
+        name="a",
+        prefer=(target,),
+        alternates=(Alternate(target=other, causes=frozenset({"slow"})),),
+        timeouts=Timeouts(first_token=0.2),
+    )
+    assert (pool.serves, pool.timeouts.answer) == (("a",), 0.2)
+    with pytest.raises(ValidationError, match="already"):
+        Pool(name="a", prefer=(target, target))
+    with pytest.raises(ValidationError, match="more than zero"):
+        Timeouts(total=0)
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    """The routes keep the file's name and text, so that later errors can name their line."""
+    path = tmp_path / "routes.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + ROUTES.encode())
+    routes = Routes.load(path, dict(ENVIRON))
+    assert (routes.file, routes.source) == (str(path), ROUTES)
+
+
+def test_a_file_that_cannot_be_read_is_a_plain_error(tmp_path: Path) -> None:
+    """A missing file, a folder and a text in another encoding are told without a traceback."""
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'a = 1\nb = "\xe9"\n')
+    for path, reason in (
+        (tmp_path / "no.toml", ": cannot be read: No such file or directory"),
+        (tmp_path, ": cannot be read: Is a directory"),
+        (latin, ":2: not UTF-8 text"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            Routes.load(path)
+        assert str(caught.value) == f"{path}{reason}"
+
+
+def test_the_example_loads() -> None:
+    """The annotated file at the top of the repository is valid and needs two keys only."""
+    environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
+    routes = Routes.load(EXAMPLE, environ)
+    assert (len(routes.providers), len(routes.targets), len(routes.pools)) == (2, 4, 2)
+    with pytest.raises(ConfigError) as caught:
+        Routes.load(EXAMPLE, {})
+    assert [problem.key for problem in caught.value.problems] == [
+        "providers.openai.key",
+        "providers.anthropic.key",
+    ]
+
+
+def test_the_example_shows_every_key_with_its_default() -> None:
+    """With its commented keys switched on, the example means the same."""
+    environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
+    text = EXAMPLE.read_text(encoding="utf-8")
+    lines = [
+        line.removeprefix("# ")
+        if " = " in line and "headers" not in line and "transport" not in line
+        else line
+        for line in text.splitlines()
+    ]
+    switched_on = Routes.parse("\n".join(lines), environ=environ)
+    assert switched_on.pools["writing"].timeouts == Timeouts()
+    for name, kind in (("failover", Failover), ("hygiene", Hygiene)):
+        given = settings(
+            kind, switched_on.tables[name], file=switched_on.file, source=switched_on.source, name=name
+        )
+        assert given
+        assert given == {field.name: field.default for field in fields(kind) if field.name in given}
+    shown = {word for line in text.splitlines() for word in line.replace("#", " ").split()}
+    for table in (Provider, Target, Pool, Timeouts):
+        assert set(table.model_fields) - {"name"} <= shown
+
+
+def test_what_is_found_later_still_has_its_line(routes: Routes) -> None:
+    """Whoever builds the stack can tell where in the file the mistake is."""
+    error = routes.error(("targets", "small", "model"), "no such model", "ask the vendor")
+    assert str(error) == "routes.toml:17: targets.small.model: no such model; ask the vendor"
+
+
+def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without another mapping, secrets come from the variables of the process."""
+    for name, value in ENVIRON:
+        monkeypatch.setitem(os.environ, name, value)
+    assert Routes.parse(ROUTES).providers["openai"].key is not None
