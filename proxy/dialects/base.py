@@ -1,0 +1,91 @@
+"""What a wire format is to the gateway: which paths it serves, what in an answer counts, how it says no.
+
+Standby relays bytes it does not own. A dialect therefore describes rather than translates: it reads a copy
+of an answer and says what each event means, and it can write exactly two things of its own, an error body
+and the one event that ends a stream that broke.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol
+
+from ..exchange import Usage
+
+__all__ = ["Operation", "Reading", "RequestDocument", "Sign"]
+
+
+class Sign(IntEnum):
+    """What one event of an answer means. Everything that is not listed here is NOTHING: it is relayed and
+    proves nothing, so it neither commits an attempt nor keeps a stalled one alive."""
+
+    NOTHING = 0
+    CONTENT = 1  # text, a tool call, a refusal: what the caller asked for
+    FINISH = 2  # the model says why it stopped
+    END = 3  # the terminal marker: the answer is complete
+    ERROR = 4  # the provider says that it failed
+
+
+class RequestDocument(Protocol):
+    """A parsed request body, as `document.read` returns it."""
+
+    @property
+    def value(self) -> dict[str, Any]: ...
+
+    @property
+    def notable(self) -> frozenset[str]: ...
+
+
+class Reading(ABC):
+    """Reads one answer of one operation, event by event or as one document.
+
+    `usage`, `model` (the one that really served), `answer_id` and `finish` are None until the answer says
+    them; `error` is the provider's error object once a Sign.ERROR was returned.
+    """
+
+    __slots__ = ("answer_id", "error", "finish", "model", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.answer_id: str | None = None
+        self.finish: str | None = None
+        self.error: Mapping[str, Any] | None = None
+
+    def event(self, name: bytes, data: bytes) -> Sign:
+        """What this event of a stream means; nothing, for an operation that has no streams.
+
+        Data that is no JSON means nothing either, and is no error, unless the event's name is.
+        """
+        del name, data
+        return Sign.NOTHING
+
+    @abstractmethod
+    def document(self, value: object) -> Sign:
+        """What this whole body means: CONTENT, ERROR, or NOTHING if it is no answer at all."""
+
+    def broken(self, code: str, message: str, request_id: str) -> bytes:
+        """The one event that ends a stream that broke; empty where the operation has no streams."""
+        del code, message, request_id
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked of a provider.
+
+    `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `check` raises
+    Refusal for a request of the wrong shape. `bound` tells whether the request names state that lives at one
+    provider, so that it must not move to another.
+    """
+
+    name: str
+    dialect: str
+    path: str
+    upstream_path: str
+    reading: Callable[[], Reading]
+    check: Callable[[dict[str, Any]], None]
+    bound: Callable[[RequestDocument], bool]

@@ -1,0 +1,149 @@
+"""`POST /v1/chat/completions`, as OpenAI and the many servers that follow it speak it.
+
+A stream is `data:` lines of chunks and ends with `data: [DONE]`. Servers differ in what they add (Azure
+begins with a chunk of filter results, OpenRouter reports a failure as `finish_reason: "error"`, vLLM puts
+an error object into a 200), so what counts is what a chunk holds, never which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from ..exchange import Usage
+from .base import Operation, Reading, RequestDocument, Sign
+from .members import error_of, is_list, is_object, openai_usage, text, within
+from .shapes import check_chat
+from .state import names_state
+
+__all__ = ["OPERATION", "ChatReading"]
+
+_loads: Final = orjson.loads
+# An enum's member costs a descriptor call each time it is read from its class.
+_NOTHING: Final = Sign.NOTHING
+_CONTENT: Final = Sign.CONTENT
+
+
+class ChatReading(Reading):
+    """Reads one chat completion."""
+
+    __slots__ = ()
+
+    def event(self, name: bytes, data: bytes) -> Sign:
+        try:
+            chunk = _loads(data)
+        except orjson.JSONDecodeError:
+            return Sign.END if data.strip() == b"[DONE]" else self._no_object(name)
+        if chunk.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
+            return self._no_object(name)
+        if (error := chunk.get("error")) or name == b"error":
+            return self._failed(error or chunk)
+        if (usage := chunk.get("usage")) is not None:
+            self.usage = _usage(usage) or self.usage
+        if self.model is None or self.answer_id is None:
+            self._identify(chunk)
+        return self._judge(chunk)
+
+    def document(self, value: object) -> Sign:
+        if not is_object(value):
+            return Sign.NOTHING
+        if error := value.get("error"):
+            return self._failed(error)
+        self._identify(value)
+        self.usage = _usage(value.get("usage"))
+        choices = value.get("choices")
+        if not is_list(choices) or not choices:
+            return Sign.NOTHING
+        failed = self._judge(value) is Sign.ERROR
+        return Sign.ERROR if failed else Sign.CONTENT
+
+    def broken(self, code: str, message: str, request_id: str) -> bytes:
+        error = {
+            "message": message,
+            "type": "server_error",
+            "param": None,
+            "code": code,
+            "request_id": request_id,
+        }
+        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        return b"\n\ndata: " + orjson.dumps({"error": error}) + b"\n\n"
+
+    def _judge(self, chunk: dict[str, Any]) -> Sign:
+        sign = _NOTHING
+        choices = chunk.get("choices", ())
+        if choices.__class__ is not list:
+            return sign
+        for choice in choices:
+            if choice.__class__ is not dict:
+                continue
+            if choice.get("finish_reason"):
+                sign = max(sign, self._finished(chunk, choice))
+            elif sign is _NOTHING and (delta := choice.get("delta")).__class__ is dict:
+                sign = _CONTENT if delta.get("content") or _says_something(delta) else _NOTHING
+        return sign
+
+    def _identify(self, chunk: dict[str, Any]) -> None:
+        # Azure's first chunk has both, empty.
+        self.model = self.model or text(chunk.get("model"))
+        self.answer_id = self.answer_id or text(chunk.get("id"))
+
+    def _finished(self, chunk: dict[str, Any], choice: dict[str, Any]) -> Sign:
+        reason = text(choice["finish_reason"])
+        if reason == "error":
+            return self._failed(choice.get("error") or {})
+        self.finish = reason or self.finish
+        if self.usage is None:
+            # Moonshot puts usage in the choice, Groq under its own name.
+            self.usage = _usage(choice.get("usage")) or _usage(within(chunk.get("x_groq"), "usage"))
+        return Sign.FINISH
+
+    def _no_object(self, name: bytes) -> Sign:
+        return self._failed({}) if name == b"error" else Sign.NOTHING
+
+    def _failed(self, error: object) -> Sign:
+        self.error = error_of(error)
+        return Sign.ERROR
+
+
+def _says_something(delta: dict[str, Any]) -> bool:
+    return bool(
+        delta.get("tool_calls")
+        or delta.get("reasoning_content")
+        or delta.get("reasoning")
+        or delta.get("refusal")
+        or delta.get("function_call")
+        or delta.get("audio")
+    )
+
+
+def _usage(value: object) -> Usage | None:
+    return openai_usage(value, "prompt", "completion")
+
+
+def _bound(document: RequestDocument) -> bool:
+    """Whether the request stores its answer, or refers to a file or to audio that a provider keeps.
+
+    A request that says nothing about `store` is free to move: whatever a provider stores by default, nothing
+    in this request depends on it, and the caller cannot know the id before it has the answer.
+    """
+    value = document.value
+    if value.get("store") is True:
+        return True
+    messages = value.get("messages")
+    if is_list(messages):
+        for said in messages:
+            if is_object(said) and "audio" in said and within(said["audio"], "id") is not None:
+                return True
+    return names_state(document, "messages")
+
+
+OPERATION: Final = Operation(
+    name="chat",
+    dialect="openai",
+    path="/v1/chat/completions",
+    upstream_path="/chat/completions",
+    reading=ChatReading,
+    check=check_chat,
+    bound=_bound,
+)

@@ -1,0 +1,45 @@
+"""`POST /v1/embeddings`: one document in, one document out, never streamed, and nothing kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .base import Operation, Reading, RequestDocument, Sign
+from .members import error_of, is_list, is_object, openai_usage, text
+from .shapes import check_embeddings
+
+__all__ = ["OPERATION", "EmbeddingsReading"]
+
+
+class EmbeddingsReading(Reading):
+    """Reads one list of embeddings."""
+
+    __slots__ = ()
+
+    def document(self, value: object) -> Sign:
+        if not is_object(value):
+            return Sign.NOTHING
+        if error := value.get("error"):
+            self.error = error_of(error)
+            return Sign.ERROR
+        self.model = text(value.get("model"))
+        self.answer_id = text(value.get("id"))
+        self.usage = openai_usage(value.get("usage"), "prompt", "completion")
+        return Sign.CONTENT if is_list(value.get("data")) else Sign.NOTHING
+
+
+def _bound(document: RequestDocument) -> bool:
+    """Never: an embedding refers to nothing but its input."""
+    del document
+    return False
+
+
+OPERATION: Final = Operation(
+    name="embeddings",
+    dialect="openai",
+    path="/v1/embeddings",
+    upstream_path="/embeddings",
+    reading=EmbeddingsReading,
+    check=check_embeddings,
+    bound=_bound,
+)

@@ -1,0 +1,64 @@
+"""Reading members of JSON that somebody else wrote: right type or nothing, and never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from ..exchange import Usage
+
+__all__ = ["count", "error_of", "is_list", "is_object", "openai_usage", "text", "within"]
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether this is a JSON array."""
+    return isinstance(value, list)
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether this is a JSON object."""
+    return isinstance(value, dict)
+
+
+def count(value: object) -> int:
+    """A number of tokens; 0 for what is none. A bool is no number."""
+    return value if type(value) is int and value > 0 else 0
+
+
+def text(value: object) -> str | None:
+    """A string that says something, or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def within(value: object, member: str) -> object:
+    """`value[member]`, or None if `value` is no object or has no such member."""
+    return value.get(member) if is_object(value) else None
+
+
+def error_of(value: object) -> Mapping[str, Any]:
+    """A provider's error as an object; a bare string becomes its code and message."""
+    if is_object(value):
+        return value
+    return {"code": value, "message": value} if isinstance(value, str) else {}
+
+
+def openai_usage(value: object, prompt: str, completion: str) -> Usage | None:
+    """Usage as OpenAI reports it, under the names `prompt` and `completion` give to the two sides.
+
+    Some compatible servers report reasoning beside the completion and not within it; their total shows it.
+    """
+    if not is_object(value) or type(value.get(f"{prompt}_tokens")) is not int:
+        return None
+    read = count(value.get(f"{prompt}_tokens"))
+    written = count(value.get(f"{completion}_tokens"))
+    details = value.get(f"{prompt}_tokens_details")
+    reasoning = count(within(value.get(f"{completion}_tokens_details"), "reasoning_tokens"))
+    if reasoning and value.get("total_tokens") == read + written + reasoning:
+        written += reasoning
+    return Usage(
+        input=read,
+        output=written,
+        cached=count(within(details, "cached_tokens")),
+        cache_write=count(within(details, "cache_write_tokens")),
+        reasoning=reasoning,
+    )

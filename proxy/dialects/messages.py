@@ -1,0 +1,156 @@
+"""`POST /v1/messages`, Anthropic's: named events, each of which repeats its name as the `type` of its data.
+
+A stream is `message_start`, then blocks of `content_block_start`, `_delta` and `_stop`, then `message_delta`
+with the reason why it stopped, and ends with `message_stop`. `ping` may come at any time and proves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from ..exchange import Usage
+from .base import Operation, Reading, RequestDocument, Sign
+from .members import count, error_of, is_list, is_object, text, within
+from .shapes import check_messages
+from .state import names_state
+
+__all__ = ["OPERATION", "MessagesReading", "names_provider_state"]
+
+_loads: Final = orjson.loads
+# An enum's member costs a descriptor call each time it is read from its class.
+_NOTHING: Final = Sign.NOTHING
+_CONTENT: Final = Sign.CONTENT
+# tool_use, server_tool_use, mcp_tool_use, web_search_tool_result and others of their kind
+_CONTENT_BLOCKS: Final = ("_use", "_result")
+_BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
+
+
+class MessagesReading(Reading):
+    """Reads one message."""
+
+    __slots__ = ("_tokens",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens: dict[str, Any] = {}
+
+    def event(self, name: bytes, data: bytes) -> Sign:
+        try:
+            event = _loads(data)
+        except orjson.JSONDecodeError:
+            return self._no_object(name)
+        if event.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
+            return self._no_object(name)
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            return _CONTENT if _says_something(event.get("delta")) else _NOTHING
+        if kind == "error" or name == b"error" or event.get("error"):
+            return self._failed(event.get("error") or event)
+        if kind == "message_stop":
+            return Sign.END
+        if kind == "content_block_start":
+            return Sign.CONTENT if _is_content(event.get("content_block")) else Sign.NOTHING
+        if kind == "message_start":
+            self._identify(event.get("message"))
+        elif kind == "message_delta":
+            self._count(event.get("usage"))
+            if reason := text(within(event.get("delta"), "stop_reason")):
+                self.finish = reason
+                return Sign.FINISH
+        return Sign.NOTHING
+
+    def document(self, value: object) -> Sign:
+        if not is_object(value):
+            return Sign.NOTHING
+        if (error := value.get("error")) or value.get("type") == "error":
+            return self._failed(error)
+        self._identify(value)
+        self.finish = text(value.get("stop_reason"))
+        answered = value.get("type") == "message" and is_list(value.get("content"))
+        return Sign.CONTENT if answered else Sign.NOTHING
+
+    def broken(self, code: str, message: str, request_id: str) -> bytes:
+        error = {"type": "api_error", "message": message, "code": code}
+        event = {"type": "error", "error": error, "request_id": request_id}
+        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        return b"\n\nevent: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+    def _identify(self, message: object) -> None:
+        if is_object(message):
+            self.model = text(message.get("model")) or self.model
+            self.answer_id = text(message.get("id")) or self.answer_id
+            self._count(message.get("usage"))
+
+    def _count(self, usage: object) -> None:
+        """Take in a usage object: counts are cumulative, so a later one replaces what it names."""
+        if not is_object(usage):
+            return
+        tokens = self._tokens
+        tokens.update((key, value) for key, value in usage.items() if value is not None)
+        cached = count(tokens.get("cache_read_input_tokens"))
+        cache_write = count(tokens.get("cache_creation_input_tokens"))
+        # What was read from or written to the cache is not within `input_tokens`.
+        self.usage = Usage(
+            input=count(tokens.get("input_tokens")) + cached + cache_write,
+            output=count(tokens.get("output_tokens")),
+            cached=cached,
+            cache_write=cache_write,
+            reasoning=count(within(tokens.get("output_tokens_details"), "thinking_tokens")),
+        )
+
+    def _no_object(self, name: bytes) -> Sign:
+        # The official SDK raises at an event of this name, whatever it holds.
+        return self._failed({}) if name == b"error" else Sign.NOTHING
+
+    def _failed(self, error: object) -> Sign:
+        self.error = error_of(error)
+        return Sign.ERROR
+
+
+def _says_something(delta: object) -> bool:
+    if not is_object(delta):
+        return False
+    return bool(
+        delta.get("text")
+        or delta.get("partial_json")
+        or delta.get("thinking")
+        or delta.get("signature")
+        or delta.get("citation")
+        or delta.get("content")  # of a compaction
+    )
+
+
+def _is_content(block: object) -> bool:
+    """Whether a block is an answer by having begun: a tool call is, an empty text is not."""
+    kind = within(block, "type")
+    if isinstance(kind, str) and kind.endswith(_CONTENT_BLOCKS):
+        return True
+    return any(within(block, member) for member in _BLOCK_TEXT)
+
+
+def names_provider_state(document: RequestDocument) -> bool:
+    """Whether the request refers to a container, a file or a skill of its own that a provider keeps.
+
+    Without an id a container is only asked for, and a skill of Anthropic's exists for everyone: neither ties
+    the request to one account. A tool call's `input` is the model's words, not ours to read names in.
+    """
+    container = document.value.get("container")
+    if isinstance(container, str) or within(container, "id") is not None:
+        return True
+    skills = within(container, "skills")
+    if is_list(skills) and any(within(skill, "type") == "custom" for skill in skills):
+        return True
+    return names_state(document, "messages", "system", opaque=frozenset({"input"}))
+
+
+OPERATION: Final = Operation(
+    name="messages",
+    dialect="anthropic",
+    path="/v1/messages",
+    upstream_path="/messages",
+    reading=MessagesReading,
+    check=check_messages,
+    bound=names_provider_state,
+)

@@ -1,0 +1,46 @@
+"""Every operation and dialect there is, by path and by name."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from . import chat, count_tokens, embeddings, messages, responses
+from .base import Operation
+from .dialect import ANTHROPIC, OPENAI, Dialect
+
+__all__ = ["DIALECTS", "OPERATIONS", "dialect_named", "operation_at", "operation_named"]
+
+OPERATIONS: Final = MappingProxyType(
+    {
+        operation.name: operation
+        for operation in (
+            chat.OPERATION,
+            responses.OPERATION,
+            embeddings.OPERATION,
+            messages.OPERATION,
+            count_tokens.OPERATION,
+        )
+    }
+)
+"""By name."""
+
+DIALECTS: Final = MappingProxyType({dialect.name: dialect for dialect in (OPENAI, ANTHROPIC)})
+"""By name."""
+
+_BY_PATH: Final = MappingProxyType({operation.path: operation for operation in OPERATIONS.values()})
+
+
+def operation_at(path: str) -> Operation | None:
+    """The operation callers find at exactly this path, or None."""
+    return _BY_PATH.get(path)
+
+
+def operation_named(name: str) -> Operation:
+    """The operation of this name. Raises KeyError."""
+    return OPERATIONS[name]
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of this name. Raises KeyError."""
+    return DIALECTS[name]

@@ -1,0 +1,176 @@
+"""`POST /v1/responses`, OpenAI's: some sixty kinds of named, numbered events.
+
+A stream begins with `response.created`, and its own numbering and ids run through it, so events of two
+providers never fit together. It ends with `response.completed` or `response.incomplete`, or with an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from .base import Operation, Reading, RequestDocument, Sign
+from .members import error_of, is_list, is_object, openai_usage, text, within
+from .shapes import check_responses
+from .state import names_state
+
+__all__ = ["OPERATION", "ResponsesReading"]
+
+_loads: Final = orjson.loads
+# An enum's member costs a descriptor call each time it is read from its class.
+_NOTHING: Final = Sign.NOTHING
+_CONTENT: Final = Sign.CONTENT
+
+
+class ResponsesReading(Reading):
+    """Reads one response."""
+
+    __slots__ = ("_created_at", "_sequence")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sequence: object = -1
+        self._created_at: object = 0
+
+    def event(self, name: bytes, data: bytes) -> Sign:
+        try:
+            event = _loads(data)
+        except orjson.JSONDecodeError:
+            return self._no_object(name)
+        if event.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
+            return self._no_object(name)
+        self._sequence = event.get("sequence_number", self._sequence)
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            kind = name.decode("latin-1")
+        if error := event.get("error"):
+            return self._failed(error)
+        if kind.endswith(".delta"):
+            return _CONTENT if event.get("delta") else _NOTHING
+        return self._rare(kind, event)
+
+    def document(self, value: object) -> Sign:
+        if not is_object(value):
+            return Sign.NOTHING
+        self._identify(value)
+        if (error := value.get("error")) or value.get("status") == "failed":
+            return self._failed(error)
+        answered = is_list(value.get("output")) or text(value.get("status")) is not None
+        return Sign.CONTENT if answered else Sign.NOTHING
+
+    def broken(self, code: str, message: str, request_id: str) -> bytes:
+        sequence = self._sequence if type(self._sequence) is int else -1
+        response: dict[str, object] = {
+            "id": self.answer_id or request_id,
+            "object": "response",
+            "created_at": self._created_at,
+            "status": "failed",
+            # Codes are a closed list here, and typed clients fail on one they do not know.
+            "error": {"code": "server_error", "message": message},
+            "incomplete_details": None,
+            "model": self.model or "",
+            "output": [],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+        }
+        event: dict[str, object] = {
+            "type": "response.failed",
+            "sequence_number": sequence + 1,
+            "response": response,
+            # The openai SDK raises at this member only, and would take the event for one like any other.
+            "error": {
+                "message": message,
+                "type": "server_error",
+                "param": None,
+                "code": code,
+                "request_id": request_id,
+            },
+        }
+        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        return b"\n\nevent: response.failed\ndata: " + orjson.dumps(event) + b"\n\n"
+
+    def _rare(self, kind: str, event: dict[str, Any]) -> Sign:
+        """What an event means that is no delta and has no error of its own."""
+        if kind in {"response.created", "response.in_progress", "response.queued"}:
+            self._identify(event.get("response"))
+            return Sign.NOTHING
+        if kind in {"response.completed", "response.incomplete"}:
+            self._identify(event.get("response"))
+            return Sign.END
+        if kind == "response.failed":
+            self._identify(event.get("response"))
+            return self._failed(within(event.get("response"), "error"))
+        if kind == "error":
+            return self._failed(event)
+        if kind == "response.output_item.done":
+            return Sign.CONTENT if is_object(event.get("item")) else Sign.NOTHING
+        if kind == "response.output_item.added":
+            # A call is an answer by having begun: its name is in here. An empty message or reasoning is not.
+            called = text(within(event.get("item"), "type"))
+            return Sign.CONTENT if called is not None and called.endswith("_call") else Sign.NOTHING
+        if event.get("partial_image_b64"):
+            return Sign.CONTENT
+        return Sign.NOTHING
+
+    def _identify(self, response: object) -> None:
+        if not is_object(response):
+            return
+        self.model = text(response.get("model")) or self.model
+        self.answer_id = text(response.get("id")) or self.answer_id
+        created_at = response.get("created_at")
+        if type(created_at) in {int, float}:
+            self._created_at = created_at
+        self.usage = openai_usage(response.get("usage"), "input", "output") or self.usage
+        status = text(response.get("status"))
+        if status not in {None, "queued", "in_progress"}:
+            self.finish = text(within(response.get("incomplete_details"), "reason")) or status
+
+    def _no_object(self, name: bytes) -> Sign:
+        return self._failed({}) if name == b"error" else Sign.NOTHING
+
+    def _failed(self, error: object) -> Sign:
+        self.error = error_of(error)
+        return Sign.ERROR
+
+
+def _bound(document: RequestDocument) -> bool:
+    """Whether the request continues, stores or refers to something that one provider keeps.
+
+    A request that says nothing about `store` is free to move, though OpenAI stores by default: nothing in
+    *this* request depends on what is stored. The one that does names it as `previous_response_id`.
+    """
+    value = document.value
+    if value.get("previous_response_id") is not None or value.get("conversation") is not None:
+        return True
+    if value.get("store") is True or value.get("background") is True:
+        return True
+    if within(value.get("prompt"), "id") is not None:
+        return True
+    items = value.get("input")
+    if is_list(items) and any(_is_reference(item) for item in items):
+        return True
+    tools = value.get("tools")
+    if is_list(tools) and any(isinstance(within(tool, "container"), str) for tool in tools):
+        return True
+    return names_state(document, "input", "tools", "prompt")
+
+
+def _is_reference(item: object) -> bool:
+    """Whether an input item stands for one the provider has stored; its type may be left out."""
+    if not is_object(item):
+        return False
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and "id" in item and "content" not in item)
+
+
+OPERATION: Final = Operation(
+    name="responses",
+    dialect="openai",
+    path="/v1/responses",
+    upstream_path="/responses",
+    reading=ResponsesReading,
+    check=check_responses,
+    bound=_bound,
+)

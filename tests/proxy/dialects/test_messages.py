@@ -1,0 +1,259 @@
+"""What each event of a message means, as Anthropic sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from anthropic.types import (
+    Message,
+    RawContentBlockDeltaEvent,
+    RawContentBlockStartEvent,
+    RawMessageDeltaEvent,
+    RawMessageStartEvent,
+)
+from standby.proxy.dialects.base import RequestDocument, Sign
+from standby.proxy.dialects.messages import OPERATION, MessagesReading
+from standby.proxy.exchange import Usage
+
+__all__: list[str] = []
+
+MESSAGE: dict[str, Any] = {
+    "id": "msg_01XFDUDYJgAACzvnptvVoYEL",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5-20250929",
+    "content": [],
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": {
+        "input_tokens": 25,
+        "cache_creation_input_tokens": 100,
+        "cache_read_input_tokens": 1000,
+        "output_tokens": 1,
+    },
+}
+ERROR = {"type": "overloaded_error", "message": "Overloaded"}
+
+START = RawMessageStartEvent.model_validate({"type": "message_start", "message": MESSAGE}).model_dump_json()
+
+
+def begin(**block: Any) -> bytes:
+    """`content_block_start`, as the SDK's own type writes it."""
+    value = {"type": "content_block_start", "index": 0, "content_block": block}
+    return RawContentBlockStartEvent.model_validate(value).model_dump_json().encode()
+
+
+def delta(**members: Any) -> bytes:
+    """`content_block_delta`, as the SDK's own type writes it."""
+    value = {"type": "content_block_delta", "index": 0, "delta": members}
+    return RawContentBlockDeltaEvent.model_validate(value).model_dump_json().encode()
+
+
+def stop(reason: str | None, **usage: Any) -> bytes:
+    """`message_delta`, as the SDK's own type writes it."""
+    value = {
+        "type": "message_delta",
+        "delta": {"stop_reason": reason, "stop_sequence": None},
+        "usage": {"output_tokens": 15, **usage},
+    }
+    return RawMessageDeltaEvent.model_validate(value).model_dump_json().encode()
+
+
+CITATION = {
+    "type": "char_location",
+    "cited_text": "x",
+    "document_index": 0,
+    "document_title": None,
+    "start_char_index": 0,
+    "end_char_index": 1,
+}
+EVENTS = {
+    "start": (b"message_start", START.encode(), Sign.NOTHING),
+    "ping": (b"ping", b'{"type": "ping"}', Sign.NOTHING),
+    "text begins": (b"content_block_start", begin(type="text", text=""), Sign.NOTHING),
+    "text begins with text": (b"content_block_start", begin(type="text", text="Hi"), Sign.CONTENT),
+    "thinking begins": (
+        b"content_block_start",
+        begin(type="thinking", thinking="", signature=""),
+        Sign.NOTHING,
+    ),
+    "hidden thinking": (b"content_block_start", begin(type="redacted_thinking", data="Em=="), Sign.CONTENT),
+    "tool call begins": (
+        b"content_block_start",
+        begin(type="tool_use", id="toolu_1", name="now", input={}),
+        Sign.CONTENT,
+    ),
+    "server tool begins": (
+        b"content_block_start",
+        begin(type="server_tool_use", id="srvtoolu_1", name="web_search", input={}),
+        Sign.CONTENT,
+    ),
+    "server tool answers": (
+        b"content_block_start",
+        begin(type="web_search_tool_result", tool_use_id="srvtoolu_1", content=[]),
+        Sign.CONTENT,
+    ),
+    "text": (b"content_block_delta", delta(type="text_delta", text="Hello"), Sign.CONTENT),
+    "empty text": (b"content_block_delta", delta(type="text_delta", text=""), Sign.NOTHING),
+    "arguments": (
+        b"content_block_delta",
+        delta(type="input_json_delta", partial_json='{"ci'),
+        Sign.CONTENT,
+    ),
+    "empty arguments": (
+        b"content_block_delta",
+        delta(type="input_json_delta", partial_json=""),
+        Sign.NOTHING,
+    ),
+    "thinking": (b"content_block_delta", delta(type="thinking_delta", thinking="Hm"), Sign.CONTENT),
+    "signature": (b"content_block_delta", delta(type="signature_delta", signature="Eq=="), Sign.CONTENT),
+    "citation": (b"content_block_delta", delta(type="citations_delta", citation=CITATION), Sign.CONTENT),
+    "block ends": (b"content_block_stop", b'{"type":"content_block_stop","index":0}', Sign.NOTHING),
+    "stop reason": (b"message_delta", stop("end_turn"), Sign.FINISH),
+    "refusal": (b"message_delta", stop("refusal"), Sign.FINISH),
+    "no stop reason yet": (b"message_delta", stop(None), Sign.NOTHING),
+    "end": (b"message_stop", b'{"type":"message_stop"}', Sign.END),
+    "error": (b"error", orjson.dumps({"type": "error", "error": ERROR}), Sign.ERROR),
+    "error without a name": (b"", orjson.dumps({"type": "error", "error": ERROR}), Sign.ERROR),
+    "error of another dialect": (b"", orjson.dumps({"error": ERROR}), Sign.ERROR),
+    "error that is no JSON": (b"error", b"upstream connect error", Sign.ERROR),
+    "unknown event": (b"future", b'{"type":"future","delta":{"text":"x"}}', Sign.NOTHING),
+    "broken JSON": (b"content_block_delta", b'{"type":"content_block_delta","delta":{"te', Sign.NOTHING),
+    "nothing": (b"message_stop", b"", Sign.NOTHING),
+    "no object": (b"message_stop", b"[]", Sign.NOTHING),
+    "wrong types": (b"", b'{"type":"message_start","message":[]}', Sign.NOTHING),
+    "wrong types within": (b"", b'{"type":"content_block_delta","delta":"x"}', Sign.NOTHING),
+    "no block": (b"", b'{"type":"content_block_start","content_block":7}', Sign.NOTHING),
+    "no reason": (b"", b'{"type":"message_delta","delta":{"stop_reason":7},"usage":7}', Sign.NOTHING),
+    "no type": (b"", b'{"type":{}}', Sign.NOTHING),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "sign"), EVENTS.values(), ids=EVENTS)
+def test_event(name: bytes, data: bytes, sign: Sign) -> None:
+    """An event counts once the model has said something in it."""
+    assert sign is MessagesReading().event(name, data)
+
+
+def test_usage_of_start() -> None:
+    """Input is what was read afresh, from the cache and into the cache."""
+    reading = MessagesReading()
+    reading.event(b"message_start", START.encode())
+    assert reading.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
+    assert (reading.model, reading.answer_id) == (MESSAGE["model"], MESSAGE["id"])
+    assert reading.finish is None
+
+
+def test_usage_of_the_whole() -> None:
+    """`message_delta` counts the whole message so far: what it names replaces, what it leaves out stays."""
+    reading = MessagesReading()
+    reading.event(b"message_start", START.encode())
+    reading.event(b"message_delta", stop("tool_use", output_tokens_details={"thinking_tokens": 12}))
+    assert reading.usage == Usage(input=1125, output=15, cached=1000, cache_write=100, reasoning=12)
+    reading.event(b"message_delta", stop("end_turn", output_tokens=40, input_tokens=30))
+    assert reading.usage == Usage(input=1130, output=40, cached=1000, cache_write=100, reasoning=12)
+    assert reading.finish == "end_turn"
+
+
+ANSWER = Message.model_validate(
+    {**MESSAGE, "content": [{"type": "text", "text": "Hi"}], "stop_reason": "max_tokens"}
+).model_dump(mode="json")
+DOCUMENTS: dict[str, tuple[object, Sign]] = {
+    "message": (ANSWER, Sign.CONTENT),
+    "empty message": ({**ANSWER, "content": []}, Sign.CONTENT),
+    "content of no list": ({**ANSWER, "content": "Hi"}, Sign.NOTHING),
+    "no type": ({"content": []}, Sign.NOTHING),
+    "error": ({"type": "error", "error": ERROR, "request_id": "req_1"}, Sign.ERROR),
+    "error of another dialect": ({"error": ERROR}, Sign.ERROR),
+    "error of no kind": ({"type": "error"}, Sign.ERROR),
+    "something else": ({"input_tokens": 3}, Sign.NOTHING),
+    "a list": ([ANSWER], Sign.NOTHING),
+    "nothing": (None, Sign.NOTHING),
+}
+
+
+@pytest.mark.parametrize(("value", "sign"), DOCUMENTS.values(), ids=DOCUMENTS)
+def test_document(value: object, sign: Sign) -> None:
+    """A whole answer is a message with a list of content."""
+    assert sign is MessagesReading().document(value)
+
+
+def test_document_facts() -> None:
+    """A whole answer says what it used, which model made it and why it stopped."""
+    reading = MessagesReading()
+    reading.document(ANSWER)
+    assert reading.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
+    assert (reading.model, reading.answer_id) == (MESSAGE["model"], MESSAGE["id"])
+    assert reading.finish == "max_tokens"
+
+
+def test_error_is_kept() -> None:
+    """The provider's error object is kept."""
+    reading = MessagesReading()
+    reading.event(b"error", orjson.dumps({"type": "error", "error": ERROR}))
+    assert reading.error == ERROR
+
+
+def user(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A request with one turn of these blocks."""
+    return {"messages": [{"role": "user", "content": list(blocks)}]}
+
+
+SOURCE = {"type": "file", "file_id": "file_011CNha8iCJcU1wXNR6q4V8w"}
+BOUND: dict[str, tuple[dict[str, Any], bool]] = {
+    "plain": ({"messages": [{"role": "user", "content": "hi"}]}, False),
+    "a document by id": (user({"type": "document", "source": SOURCE}), True),
+    "an image by id": (user({"type": "image", "source": SOURCE}), True),
+    "an image by address": (
+        user({"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}}),
+        False,
+    ),
+    "a file for the container": (user({"type": "container_upload", "file_id": "file_1"}), True),
+    "a file in a tool's result": (
+        user(
+            {
+                "type": "tool_result",
+                "tool_use_id": "toolu_1",
+                "content": [{"type": "document", "source": SOURCE}],
+            }
+        ),
+        True,
+    ),
+    "a tool's own argument": (
+        user({"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"file_id": "abc"}}),
+        False,
+    ),
+    "a tool's schema": (
+        {
+            **user(),
+            "tools": [{"name": "read", "input_schema": {"properties": {"file_id": {"type": "string"}}}}],
+        },
+        False,
+    ),
+    "a container": ({**user(), "container": "container_011"}, True),
+    "a container with skills": (
+        {**user(), "container": {"id": "container_011", "skills": []}},
+        True,
+    ),
+    "a new container": (
+        {**user(), "container": {"skills": [{"type": "anthropic", "skill_id": "pptx"}]}},
+        False,
+    ),
+    "a skill of one's own": (
+        {**user(), "container": {"id": None, "skills": [{"type": "custom", "skill_id": "skill_01"}]}},
+        True,
+    ),
+    "no container": ({**user(), "container": None}, False),
+    "no list": ({"messages": None, "container": 3}, False),
+}
+
+
+@pytest.mark.parametrize(("value", "bound"), BOUND.values(), ids=BOUND)
+def test_bound(
+    parse: Callable[[dict[str, Any]], RequestDocument], value: dict[str, Any], bound: bool
+) -> None:
+    """A request is bound to one provider by what that provider keeps, and by nothing else."""
+    assert bound is OPERATION.bound(parse(value))
