@@ -1,0 +1,1 @@
+"""Rehearsals of an outage: providers that misbehave on cue."""

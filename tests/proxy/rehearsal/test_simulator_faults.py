@@ -1,0 +1,418 @@
+"""Every way the simulator misbehaves, seen byte by byte."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+import zlib
+
+import pytest
+from standby.proxy.rehearsal.simulator import (
+    ALL_CONTENT,
+    DONE,
+    Byte,
+    Chunks,
+    Content,
+    Cut,
+    Drip,
+    End,
+    Endless,
+    ErrorEvent,
+    Fault,
+    Framed,
+    Garbage,
+    Gzip,
+    Headers,
+    Html,
+    Insert,
+    Just,
+    Malformed,
+    Oversize,
+    Pings,
+    Redirect,
+    Simulator,
+    Slow,
+    Stall,
+    Status,
+    stale_keep_alive,
+)
+
+from tests.proxy.rehearsal.caller import CHAT, MESSAGES, RESPONSES, STREAMS, Caller, ask, good
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both loops: the tests run on asyncio's own, the demo and the bench on uvicorn's."""
+    return "asyncio", {"use_uvloop": bool(request.param)}
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])
+async def test_an_error_status_has_the_vendors_body(alpha: Simulator, code: int) -> None:
+    """Each vendor's own error document comes with each status, stream or not."""
+    alpha.fault = Status(code)
+    openai, anthropic = await ask(alpha, stream=True), await ask(alpha, MESSAGES)
+
+    assert (openai.status, anthropic.status) == (code, code)
+    assert set(openai.json["error"]) == {"message", "type", "param", "code"}
+    assert set(anthropic.json) == {"type", "error", "request_id"}
+    assert alpha.canary.encode() in openai.body
+    assert alpha.canary.encode() in anthropic.body
+
+
+async def test_an_error_can_be_made_to_measure(alpha: Simulator) -> None:
+    """Type, code, body, headers and Retry-After may each be given."""
+    alpha.fault = Status(
+        429, retry_after="banana", type="tokens", error_code="slow_down", headers=(("x-a", "1"),)
+    )
+    answer = await ask(alpha)
+    alpha.fault = Status(999, body=b"?")
+    odd = await ask(alpha)
+
+    assert answer.headers is not None
+    assert (answer.headers["retry-after"], answer.headers["x-a"]) == ("banana", "1")
+    assert (answer.json["error"]["type"], answer.json["error"]["code"]) == ("tokens", "slow_down")
+    assert odd.raw.startswith(b"HTTP/1.1 999 ")
+    assert odd.body == b"?"
+
+
+async def test_an_error_under_a_200(alpha: Simulator) -> None:
+    """`Status(200)` and an `ErrorEvent` on a unary call are error documents that claim success."""
+    alpha.faults.extend([Status(200), ErrorEvent()])
+    answers = [await ask(alpha), await ask(alpha)]
+    assert [(answer.status, "error" in answer.json) for answer in answers] == [(200, True), (200, True)]
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "said"),
+    [
+        (CHAT, ErrorEvent(code="boom"), b'data: {"error":{'),
+        (CHAT, ErrorEvent(Content(2)), b'data: {"error":{'),
+        (
+            MESSAGES,
+            ErrorEvent(Content(0), status=529),
+            b'event: error\ndata: {"type":"error","error":{"type":"over',
+        ),
+        (RESPONSES, ErrorEvent(2), b'event: error\ndata: {"type":"error","code":"server_is_overloaded"'),
+        (RESPONSES, ErrorEvent(failed=True), b'event: response.failed\ndata: {"type":"response.failed"'),
+    ],
+)
+async def test_a_stream_says_that_it_failed(
+    alpha: Simulator, path: str, fault: ErrorEvent, said: bytes
+) -> None:
+    """An error event stands at its place, in the way of its API, and is the last."""
+    alpha.fault = fault
+    answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
+
+    assert answer.whole
+    assert answer.events[-1].startswith(said)
+    assert answer.events[:-1] == healthy.events[: len(answer.events) - 1]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize(("fault", "reset"), [(Cut(Content(2)), True), (Cut(Content(2), reset=False), False)])
+async def test_a_cut_stream(alpha: Simulator, path: str, fault: Cut, reset: bool) -> None:
+    """What came before a cut arrives, then the connection drops in the way that was asked for."""
+    alpha.fault = fault
+    answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
+    preamble = {CHAT: 1, MESSAGES: 3, RESPONSES: 4}[path]
+
+    assert (answer.whole, answer.reset) == (False, reset)
+    assert answer.events == healthy.events[: preamble + 2]
+
+
+async def test_a_cut_at_every_byte(alpha: Simulator) -> None:
+    """A body may be cut at any byte, inside a chunk as well, and unary answers too."""
+    for streamed in (True, False):
+        healthy = await good(stream=streamed)
+        for offset in range(0, len(healthy.body), 7):
+            alpha.fault = Cut(Byte(offset))
+            answer = await ask(alpha, stream=streamed)
+            assert (answer.body, answer.whole) == (healthy.body[:offset], False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sent", "whole"),
+    [(Cut(Content(0)), 0, False), (Cut(Content(2)), 0.5, False), (End(), 0.5, True)],
+)
+async def test_a_unary_answer_breaks_in_its_middle(
+    alpha: Simulator, fault: Fault, sent: float, whole: bool
+) -> None:
+    """Where a stream has content, a unary answer has the half of its body."""
+    alpha.fault = fault
+    answer, healthy = await ask(alpha), await good()
+
+    assert answer.body == healthy.body[: int(len(healthy.body) * sent)]
+    assert answer.whole is whole
+
+
+async def test_a_disconnect_before_any_byte(alpha: Simulator) -> None:
+    """`Cut()` reads the request and answers nothing at all."""
+    alpha.fault = Cut()
+    assert (await ask(alpha)).raw == b""
+    assert len(alpha.requests) == 1
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("framing", [None, Framed("eof")])
+async def test_an_end_without_a_terminal_marker(alpha: Simulator, path: str, framing: Framed | None) -> None:
+    """The stream ends in good order, by its framing or by the close, and says nowhere that it is over."""
+    alpha.fault = End(ALL_CONTENT) & framing if framing else End()
+    answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
+
+    assert answer.whole
+    assert not answer.reset
+    assert b"well." in answer.events[-1]
+    assert healthy.body.startswith(answer.body)
+    assert not any(
+        mark in answer.body for mark in (b"[DONE]", b"message_stop", b"response.completed", b'"stop"')
+    )
+
+
+async def test_places_count_from_either_end(alpha: Simulator) -> None:
+    """A place may count events from the end, as a slice does, and bytes across events."""
+    healthy = await good(stream=True)
+    alpha.faults.extend([End(-1), End(Byte(100)), End(1000)])
+    bodies = [(await ask(alpha, stream=True)).body for _ in range(3)]
+    assert bodies == [healthy.body.removesuffix(DONE), healthy.body[:100], healthy.body]
+
+
+async def test_nothing_under_a_200(alpha: Simulator) -> None:
+    """A stream may be empty, or say nothing but that it is over."""
+    alpha.faults.extend([Just(), Just(DONE)])
+    answers = [await ask(alpha, stream=True), await ask(alpha, stream=True)]
+    assert [(answer.status, answer.body, answer.whole) for answer in answers] == [
+        (200, b"", True),
+        (200, DONE, True),
+    ]
+
+
+async def test_a_page_or_a_redirect(alpha: Simulator) -> None:
+    """What stands before a provider may answer in its stead."""
+    alpha.faults.extend([Html(), Redirect()])
+    page, redirect = await ask(alpha, stream=True), await ask(alpha)
+
+    assert page.headers is not None
+    assert redirect.headers is not None
+    assert (page.status, page.headers["content-type"]) == (200, "text/html")
+    assert alpha.canary.encode() in page.body
+    assert (redirect.status, redirect.headers["location"][:16]) == (307, "http://169.254.1")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Fault(), 200), (Status(400), 400), (Status(503), 503)], ids=["200", "400", "503"]
+)
+async def test_unasked_compression(alpha: Simulator, fault: Fault, status: int) -> None:
+    """Any answer may come compressed."""
+    alpha.faults.extend([fault, fault & Gzip()])
+    plain, packed = await ask(alpha, MESSAGES), await ask(alpha, MESSAGES)
+
+    assert packed.headers is not None
+    assert (packed.status, packed.headers["content-encoding"]) == (status, "gzip")
+    assert len(json.loads(gzip.decompress(packed.body))) == len(plain.json)
+
+
+async def test_a_compressed_stream_is_flushed_by_event(alpha: Simulator) -> None:
+    """Every event of a compressed stream can be read as soon as it is there."""
+    alpha.fault = Gzip() & Cut(Content(2))
+    answer, healthy = await ask(alpha, stream=True), await good(stream=True)
+    assert zlib.decompressobj(wbits=31).decompress(answer.body).split(b"\n\n")[:-1] == healthy.events[:3]
+
+
+async def test_a_broken_event_amid_whole_ones(alpha: Simulator) -> None:
+    """A malformed event is no JSON, and takes none of the others with it; a unary answer is broken itself."""
+    alpha.fault = Malformed(Content(1))
+    answer, unary = await ask(alpha, stream=True), await ask(alpha)
+    broken = answer.events.pop(2)
+    events = [event for event in answer.events if event != broken]
+
+    for text in (broken.removeprefix(b"data: "), unary.body):
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(text)
+    assert events == (await good(stream=True)).events
+
+
+async def test_an_inserted_or_oversize_event(alpha: Simulator) -> None:
+    """Anything may be put anywhere into a body: a huge event, or data after the end."""
+    alpha.faults.extend([Oversize(100_000), Insert(b"junk", sys.maxsize)])
+    huge, junk = await ask(alpha, stream=True), await ask(alpha, stream=True)
+
+    assert max(map(len, huge.events)) > 100_000
+    assert junk.whole
+    assert junk.body.endswith(DONE + b"junk")
+
+
+async def test_an_inserted_event_is_counted(alpha: Simulator) -> None:
+    """Places behind an inserted event mean what they meant before."""
+    alpha.fault = Insert(b": more\n\n", 0) & Insert(b": more\n\n", Content(1)) & End()
+    answer, healthy = await ask(alpha, stream=True), await good(stream=True)
+    assert [event for event in answer.events if event != b": more"] == healthy.events[:-2]
+
+
+async def test_framing_that_conflicts(alpha: Simulator) -> None:
+    """An answer may state two lengths, and be sent in chunks."""
+    alpha.fault = Framed("both")
+    answer = await ask(alpha, stream=True)
+    assert b"content-length: 5\r\ntransfer-encoding: chunked\r\n" in answer.raw
+
+
+async def test_extra_headers(alpha: Simulator) -> None:
+    """An answer may carry headers that nobody wants."""
+    alpha.fault = Headers(("set-cookie", "session=1"))
+    answer = await ask(alpha)
+    assert answer.headers is not None
+    assert answer.headers["set-cookie"] == "session=1"
+
+
+@pytest.mark.parametrize("fault", [Chunks(size=1), Chunks(offsets=(3, 3, 10, 500, 10_000))])
+async def test_other_chunks_same_bytes(alpha: Simulator, fault: Chunks) -> None:
+    """However the body is cut into chunks, it stays the same body."""
+    alpha.fault = fault
+    answer, healthy = await ask(alpha, stream=True), await good(stream=True)
+
+    assert answer.body == healthy.body
+    assert answer.raw != healthy.raw
+
+
+async def test_garbage_after_the_answer(alpha: Simulator) -> None:
+    """An answer meant for somebody else may follow on a kept connection."""
+    alpha.fault = Garbage()
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT, close=False)
+    answer = await caller.read(until=b"garbage")
+    caller.hang_up()
+
+    assert answer.whole
+    assert answer.after.startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_a_stale_connection(alpha: Simulator) -> None:
+    """A reused connection closes without a byte when its second request has come; a fresh one serves."""
+    alpha.fault = stale_keep_alive
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT, close=False)
+    first = await caller.read(until=b"well.")
+    await caller.send(CHAT, close=False)
+    second = await caller.read()
+    caller.hang_up()
+
+    assert first.status == 200
+    assert (second.raw, second.reset) == (b"", False)
+    assert (await ask(alpha)).status == 200
+
+
+@pytest.mark.parametrize("joined", [Cut(0) & (Status(503) & Gzip()), (Cut(0) & Status(503)) & Gzip()])
+async def test_joined_faults_keep_the_one_that_plays(alpha: Simulator, joined: Fault) -> None:
+    """However faults are joined, changes add up and the last that plays its own way plays."""
+    alpha.fault = joined
+    answer = await ask(alpha)
+
+    assert (answer.status, answer.body, answer.reset) == (503, b"", True)
+    assert b"content-encoding: gzip" in answer.raw
+
+
+@pytest.mark.parametrize(
+    ("fault", "waits"),
+    [
+        (Slow(5.0), [5.0]),
+        (Slow(5.0, after=None), [5.0]),
+        (Slow(5.0, after=Content(2)), [5.0]),
+        (Drip(1.0, after=-1) & Framed("eof"), [1.0] * len(DONE)),
+    ],
+)
+async def test_slow_answers_are_whole(fault: Fault, waits: list[float]) -> None:
+    """Who waits long enough gets the good answer, and all waiting goes through the given sleep."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with Simulator("alpha", fault=fault, sleep=sleep) as provider:
+        answer = await ask(provider, stream=True)
+
+    assert answer.body == (await good(stream=True)).body
+    assert slept == waits
+
+
+async def test_a_paced_stream() -> None:
+    """The pace lies between the events, not after the last."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async with Simulator("alpha", pace=0.5, sleep=sleep) as provider:
+        events = len((await ask(provider, stream=True)).events)
+
+    assert slept == [0.5] * (events - 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "mark"),
+    [
+        (Stall(0), b"\r\n\r\n"),
+        (Stall(Content(1)), b'"alpha "'),
+        (Stall(Byte(40)), b"data: "),
+        (Pings(0.001), b": ping canary"),
+        (Pings(0.001, kind="event", after=Content(0)), b"event: ping"),
+        (Drip(0.0), b"x-drip: canary-alpha"),
+        (Drip(3600.0, after=Content(1)), b'"alpha "'),
+        (Slow(3600.0), b"\r\n\r\n"),
+        (Endless(), b'"well."'),
+    ],
+)
+async def test_a_hang_up_is_heard_at_once(alpha: Simulator, fault: Fault, mark: bytes) -> None:
+    """In whatever it is doing for a caller, the provider notices that the caller has left, and ends it."""
+    alpha.fault = fault
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT, stream=True)
+    answer = await caller.read(until=mark)
+    assert mark in answer.raw
+    caller.hang_up()
+    await alpha.wait_for(lambda: alpha.requests[0].gone and not alpha.open)
+
+    assert not alpha.requests[0].done
+
+
+async def test_a_hang_up_before_any_byte(alpha: Simulator) -> None:
+    """A provider that has answered nothing yet notices as well, and notes when."""
+    alpha.fault, alpha.clock = Stall(), lambda: 42.0
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT)
+    await alpha.wait_for(lambda: len(alpha.requests) == 1)
+    caller.hang_up()
+    await alpha.wait_for(lambda: alpha.requests[0].gone_at == 42.0)
+
+    assert (alpha.requests[0].sent, alpha.requests[0].at) == (0, 42.0)
+
+
+async def test_a_caller_that_does_not_read_stops_it(alpha: Simulator) -> None:
+    """An endless answer is sent no faster than it is read."""
+    alpha.fault = Endless()
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT, stream=True)
+    await alpha.wait_for(lambda: any(not connection.flowing.is_set() for connection in alpha.connections))
+    caller.hang_up()
+    await alpha.wait_for(lambda: alpha.requests[0].gone)
+
+
+async def test_a_caller_that_leaves_after_the_answer_is_not_gone(alpha: Simulator) -> None:
+    """A hang-up counts only while something is still to be sent."""
+    caller = await Caller.to(alpha)
+    await caller.send(CHAT, close=False, stream=True)
+    await caller.read(until=DONE)
+    caller.hang_up()
+    await alpha.wait_for(lambda: not alpha.open)
+
+    assert (alpha.requests[0].done, alpha.requests[0].gone) == (True, False)
+
+
+async def test_waiting_in_vain_says_what_was_seen(alpha: Simulator) -> None:
+    """A condition that never holds ends the wait with the last requests."""
+    await ask(alpha)
+    with pytest.raises(TimeoutError, match=r"alpha: not so within 0.01 s; .*path='/v1/chat/completions'"):
+        await alpha.wait_for(lambda: False, within=0.01)
