@@ -1,0 +1,191 @@
+"""Walk the plan until one answer proves good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from ..proxy.answering import answer
+from ..proxy.body import Body
+from ..proxy.classify import is_callers
+from ..proxy.config import Duration
+from ..proxy.errors import ClientGone, Refusal
+from ..proxy.exchange import ASGIApp, Attempt, Candidate, Exchange, Fault, Message, Receive, Scope, Send
+from ..proxy.exhausted import exhausted
+from ..proxy.gate import Gate, State
+from ..proxy.health import Health
+from ..proxy.itinerary import Itinerary
+from ..proxy.policies import in_order
+from ..proxy.workload import resolve
+
+__all__ = ["Failover"]
+
+log: Final = logging.getLogger("standby.failover")
+
+
+@dataclass(eq=False)
+class Failover:
+    """Walk the plan until one answer proves good.
+
+    The plan is RouteSelect's; in its absence the order of the request's pool; around an app that has no
+    pools, `targets`. The app finds the target of each attempt in `scope["standby.attempt"]`.
+    """
+
+    app: ASGIApp
+    _: KW_ONLY
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Targets tried for one request. Client SDKs multiply this by their own three."""
+    deadline: Duration = 300.0
+    """Seconds over all attempts, until one is committed; `x-standby-timeout-ms` of a caller may lower it."""
+    first_token: float | None = field(default=None, metadata={"toml": False})
+    """Seconds one attempt may take to prove good, for an app without clocks. Pools have `timeouts`."""
+    targets: tuple[str, ...] = field(default=(), metadata={"toml": False})
+    """Names of the candidates, in order, for an app that has no pools."""
+    _health: Health = field(default_factory=Health, init=False, repr=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange.of(scope)
+        if exchange.relayed and exchange.operation is None:
+            await self.app(scope, receive, send)  # nothing that a provider is asked
+            return
+        try:
+            body = await Body.of(receive, exchange.max_body)
+            resolve(exchange, body)
+        except ClientGone:
+            exchange.client_gone = True
+            return
+        except Refusal as refusal:
+            await answer(scope, send, refusal)
+            return
+        if exchange.health is None:
+            exchange.health = self._health
+        if exchange.plan is None:
+            exchange.plan = self._plan(exchange, exchange.health, body)
+        await _Walk(self, exchange, exchange.health, exchange.plan, body).run(scope, send)
+
+    def _plan(self, exchange: Exchange, health: Health, body: Body) -> tuple[Candidate, ...]:
+        pool, operation = exchange.pool, exchange.operation
+        if pool is None or operation is None:
+            return tuple(Candidate(name) for name in self.targets)
+        provider: str | None = None
+        if exchange.bound:
+            provider = pool.prefer[0].provider.name
+            issuer = body.document.value.get("previous_response_id")
+            if exchange.affinity is not None and isinstance(issuer, str):
+                provider = exchange.affinity.provider_of(issuer) or provider
+        return in_order(pool, health, operation.name, provider=provider)
+
+
+class _Walk:
+    """One request's walk along its plan."""
+
+    __slots__ = (
+        "_body",
+        "_deadline",
+        "_exchange",
+        "_failover",
+        "_health",
+        "_itinerary",
+        "_limit",
+        "_original",
+    )
+
+    def __init__(
+        self, failover: Failover, exchange: Exchange, health: Health, plan: tuple[Candidate, ...], body: Body
+    ) -> None:
+        limit = (
+            failover.deadline if exchange.time_limit is None else min(failover.deadline, exchange.time_limit)
+        )
+        self._failover = failover
+        self._exchange = exchange
+        self._health = health
+        self._itinerary = Itinerary(plan, failover.max_attempts)
+        self._body = body
+        self._deadline = asyncio.get_running_loop().time() + limit
+        self._limit: asyncio.Timeout | None = None
+        self._original: tuple[Message, ...] = ()
+
+    async def run(self, scope: Scope, send: Send) -> None:
+        """Try candidates until one is committed, and answer for all of them if none is."""
+        exchange, itinerary = self._exchange, self._itinerary
+        now = asyncio.get_running_loop().time
+        while now() < self._deadline and (candidate := self._enter()) is not None:
+            attempt = exchange.begin(candidate, now())
+            gate = Gate(
+                send, exchange, attempt, moves=partial(itinerary.opens, candidate), on_commit=self._lift
+            )
+            try:
+                await self._try(scope, attempt, gate)
+            finally:
+                self._record(attempt, gate)
+            if gate.state is State.COMMITTED or exchange.client_gone or (fault := attempt.fault) is None:
+                return
+            log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
+            itinerary.failed(candidate, fault)
+            if is_callers(fault) and not self._original:
+                self._original = gate.held
+        if self._original:
+            # Nobody did better than the first refusal that was meant for the caller.
+            for message in self._original:
+                await send(message)
+        else:
+            await answer(scope, send, exhausted(exchange, deadline_passed=now() >= self._deadline))
+
+    def _enter(self) -> Candidate | None:
+        """The next candidate whose health, now, lets it be tried."""
+        operation = self._exchange.operation
+        while (candidate := self._itinerary.next()) is not None:
+            target = candidate.target
+            if target is None or operation is None:
+                return candidate
+            rejection = self._health.enter(target.name, target.provider.name, operation.name)
+            if rejection is None:
+                return candidate
+            candidate.rejected, candidate.ready_in = rejection.reason, rejection.ready_in
+            self._itinerary.not_tried(candidate)
+        return None
+
+    async def _try(self, scope: Scope, attempt: Attempt, gate: Gate) -> None:
+        """Run one attempt. The gate's state judges: a layer inside may wrap or swallow exceptions."""
+        own = {**scope, "headers": list(scope["headers"]), "standby.attempt": attempt}
+        due = self._deadline
+        if self._failover.first_token is not None:
+            due = min(due, attempt.started + self._failover.first_token)
+        try:
+            async with asyncio.timeout_at(due) as self._limit:
+                await self._failover.app(own, self._body.rewind(), gate.send)
+        except Exception as error:
+            timed_out = self._limit is not None and self._limit.expired()
+            unexplained = attempt.fault is None and not timed_out
+            if gate.state is State.COMMITTED or (unexplained and self._exchange.relayed):
+                raise  # ours, not a provider's: another target would not mend it
+            if attempt.fault is None:
+                attempt.fault = Fault("timeout_first_byte" if timed_out else "bad_response")
+                log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
+        if gate.state is not State.COMMITTED and attempt.fault is None and not self._exchange.client_gone:
+            attempt.fault = Fault("bad_response")
+
+    def _lift(self) -> None:
+        """A committed attempt is bound by its own clocks alone."""
+        if self._limit is not None:
+            self._limit.reschedule(None)
+
+    def _record(self, attempt: Attempt, gate: Gate) -> None:
+        target, operation = attempt.candidate.target, self._exchange.operation
+        if target is None or operation is None:
+            return
+        cut_short = self._limit is not None and self._limit.expired()
+        # A hang-up, or a deadline that we set, says nothing of the target.
+        proved = not (self._exchange.client_gone or cut_short) and (
+            gate.state is State.COMMITTED or attempt.fault is not None
+        )
+        fault = attempt.fault if proved else None
+        self._health.record(target.name, target.provider.name, operation.name, fault, proved=proved)

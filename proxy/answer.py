@@ -1,0 +1,266 @@
+"""Reading one answer as it arrives, to tell when it has proved itself. No I/O.
+
+An `Answer` is fed a copy of what a provider sends, by whoever stands nearest the wire (Relay, or Gate around
+an app that has no Relay), and says at any moment whether to HOLD it, COMMIT to it, or call it a FAULT. After
+commit it goes on reading, for usage, the terminal marker and an error that comes late.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import orjson
+
+from .classify import in_band, refused
+from .dialects.base import Operation, Reading, Sign
+from .encoding import Decoder, Undecodable
+from .exchange import Fault, FaultKind, Headers, header
+from .sse import Event, EventTooLarge, Splitter
+
+__all__ = ["MAX_HELD", "MAX_READ", "Answer", "Verdict"]
+
+MAX_HELD: Final = 64 * 1024
+"""Bytes held back before an answer has proved itself (Linkerd's replay buffer has the same size)."""
+
+MAX_READ: Final = 1024 * 1024
+"""Bytes of an unstreamed answer kept for reading its usage. A larger one is relayed all the same."""
+
+
+class Verdict(Enum):
+    """What to do with an attempt's answer."""
+
+    HOLD = "hold"
+    COMMIT = "commit"
+    FAULT = "fault"
+
+
+class Answer:
+    """One reading of one answer.
+
+    `verdict` starts as HOLD and changes once. `fault` says what went wrong, before commit (the verdict is
+    FAULT, or COMMIT where the provider's refusal is the caller's to see) or after it (the stream is
+    truncated). `progress` tells whether the last chunk brought something a caller waits for. `cut` is how
+    many bytes of it are ripe to be relayed, or None where all are: only whole events, since a client cannot
+    use half of one, and the event that tells of a break must not end up inside it. Once `ended` is set
+    nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
+    unstreamed body.
+    """
+
+    __slots__ = (
+        "_body",
+        "_decoder",
+        "_fed",
+        "_headers",
+        "_reading",
+        "_splitter",
+        "_streamed",
+        "complete",
+        "cut",
+        "ended",
+        "fault",
+        "progress",
+        "status",
+        "verdict",
+    )
+
+    def __init__(self, operation: Operation | None, *, streamed: bool) -> None:
+        self._reading: Reading | None = None if operation is None else operation.reading()
+        self._streamed = streamed
+        self._splitter: Splitter | None = None
+        self._decoder: Decoder | None = None
+        self._body: bytearray | None = None
+        self._headers: Headers = ()
+        self._fed = 0
+        self.status = 0
+        self.verdict = Verdict.HOLD
+        self.fault: Fault | None = None
+        self.progress = False
+        self.complete = False
+        self.ended = False
+        self.cut: int | None = None
+
+    @property
+    def reading(self) -> Reading | None:
+        """What the answer said about itself: usage, model, id. None for an operation we do not know."""
+        return self._reading
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer arrives as server-sent events."""
+        return self._splitter is not None
+
+    def start(self, status: int, headers: Headers) -> Verdict:
+        """The head has arrived. Header names are lower case."""
+        self.status = status
+        self._headers = headers
+        kind = (header(headers, b"content-type") or b"").lower()
+        try:
+            if (encoding := header(headers, b"content-encoding")) not in {None, b"", b"identity"}:
+                self._decoder = Decoder(encoding or b"")
+        except Undecodable:
+            return self._refuse("bad_response")
+        if not 200 <= status <= 299:
+            self._body = bytearray()
+        elif self._reading is None:
+            return self._commit()
+        elif b"text/event-stream" in kind or (self._streamed and b"json" not in kind and b"html" not in kind):
+            # Some servers stream without saying so; one that says JSON or HTML means it.
+            self._splitter = Splitter()
+        elif b"html" in kind:
+            return self._refuse("bad_response")
+        else:
+            self._body = bytearray()
+        if self._splitter is not None and not self._streamed:
+            return self._refuse("bad_response")
+        return self.verdict
+
+    def feed(self, chunk: bytes) -> Verdict:
+        """The next bytes of the body have arrived."""
+        self.progress = False
+        if self.ended:
+            self.cut = 0
+            return self.verdict
+        decoder = self._decoder
+        try:
+            plain = chunk if decoder is None else decoder.feed(chunk)
+            if self._splitter is not None:
+                if self.verdict is Verdict.HOLD:
+                    self._fed += len(plain)
+                splitter = self._splitter
+                events = splitter.feed(plain)
+                # Offsets into a decoded copy say nothing about the bytes relayed.
+                self.cut = splitter.boundary if decoder is None else None
+                for event in events:
+                    self._event(event)
+                    if self.ended:
+                        self.cut = event.end if decoder is None else None
+                        break
+                if self.verdict is Verdict.HOLD and self._fed > MAX_HELD:
+                    self._commit()
+                return self.verdict
+        except (EventTooLarge, Undecodable):
+            return self._fail("bad_response")
+        if self._body is not None:
+            self._collect(self._body, plain)
+        self.progress = True
+        return self.verdict
+
+    def end(self) -> Verdict:
+        """The body has ended as its framing promised."""
+        if self._splitter is not None:
+            if not self.ended:
+                self._end_of_stream(self._splitter)
+        elif self.verdict is not Verdict.FAULT:
+            self._end_of_body()
+        self.ended = True
+        return self.verdict
+
+    def broke(self, kind: FaultKind) -> Verdict:
+        """The connection failed, or a clock ran out, before the body had ended."""
+        if self.verdict is Verdict.HOLD:
+            return self._refuse(kind)
+        if not self.complete and self.fault is None:
+            self.fault = Fault("stream_truncated", self.status)
+        return self.verdict
+
+    # -- streams ----------------------------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        reading = self._reading
+        sign = Sign.NOTHING if reading is None else reading.event(event.name, event.data)
+        if sign is Sign.NOTHING:
+            return
+        if sign is Sign.CONTENT or sign is Sign.FINISH:
+            self.progress = True
+            if self.verdict is Verdict.HOLD:
+                self._commit()
+        elif sign is Sign.END:
+            self.ended = True
+            if self.verdict is Verdict.HOLD and (reading is None or reading.finish is None):
+                self._refuse("bad_response")  # a stream with an end and nothing before it
+            else:
+                self._commit()
+                self.complete = True
+        else:
+            self.ended = True
+            fault = in_band(reading.error if reading is not None else None, self.status)
+            if self.verdict is Verdict.HOLD:
+                self.fault = fault
+                self.verdict = Verdict.FAULT
+            else:
+                self.fault = Fault("stream_truncated", fault.status, fault.code)
+
+    def _end_of_stream(self, splitter: Splitter) -> None:
+        tail = splitter.tail
+        for event in splitter.finish():
+            self._event(event)
+        if self.complete or self.fault is not None:
+            return
+        if self.verdict is Verdict.HOLD:
+            if tail.lstrip()[:1] in {b"{", b"["}:
+                # Some providers shed load with a bare JSON document where a stream should be.
+                self._judge_document(tail)
+            else:
+                self._refuse("stream_failed")
+        else:
+            self.fault = Fault("stream_truncated", self.status)
+
+    # -- bodies -----------------------------------------------------------------------------
+
+    def _collect(self, body: bytearray, plain: bytes) -> None:
+        if len(body) + len(plain) <= MAX_READ:
+            body += plain
+        else:
+            self._body = None
+        if self.verdict is Verdict.HOLD and (self._body is None or len(body) > MAX_HELD):
+            if 200 <= self.status <= 299:
+                self._commit()
+            else:
+                self._conclude(refused(self.status, self._headers, bytes(body[:MAX_HELD])))
+
+    def _end_of_body(self) -> None:
+        if not 200 <= self.status <= 299:
+            if self.verdict is Verdict.HOLD:
+                self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
+        elif self._body is not None:
+            self._judge_document(bytes(self._body))
+        self.complete = self.verdict is Verdict.COMMIT
+
+    def _judge_document(self, body: bytes) -> None:
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            value = None
+        reading = self._reading
+        sign = Sign.NOTHING if reading is None else reading.document(value)
+        if self.verdict is not Verdict.HOLD:
+            return
+        if sign is Sign.CONTENT and not self._streamed:
+            self._commit()
+        elif sign is Sign.ERROR:
+            self._conclude(in_band(reading.error if reading is not None else None, self.status))
+        else:
+            self._refuse("bad_response")
+
+    # -- verdicts ---------------------------------------------------------------------------
+
+    def _commit(self) -> Verdict:
+        self.verdict = Verdict.COMMIT
+        return self.verdict
+
+    def _conclude(self, fault: Fault) -> None:
+        self.fault = fault
+        self.verdict = Verdict.FAULT
+
+    def _refuse(self, kind: FaultKind) -> Verdict:
+        self._conclude(Fault(kind, self.status or None))
+        return self.verdict
+
+    def _fail(self, kind: FaultKind) -> Verdict:
+        self.ended = True
+        self.cut = 0
+        if self.verdict is Verdict.HOLD:
+            return self._refuse(kind)
+        self.fault = Fault("stream_truncated", self.status)
+        return self.verdict

@@ -1,0 +1,64 @@
+"""What the gateway itself answers below its middlewares: the list of models, which are pools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from .answering import answer
+from .config import Pool, Routes
+from .errors import Refusal
+from .exchange import ASGIApp, Exchange, Receive, Scope, Send
+from .paths import MODELS
+
+__all__ = ["Catalog"]
+
+_CREATED: Final = 0
+"""A pool has no date of birth; both SDKs require one."""
+_CREATED_AT: Final = "1970-01-01T00:00:00Z"
+
+
+@dataclass(eq=False)
+class Catalog:
+    """Answers `GET /v1/models` and `/v1/models/{name}`; everything else goes on to `app`."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope)
+        if exchange.operation is not None or exchange.routes is None:
+            await self.app(scope, receive, send)
+            return
+        name = exchange.path.removeprefix(MODELS).removeprefix("/")
+        pools = _by_name(exchange.routes)
+        if name and name not in pools:
+            await answer(scope, send, Refusal("unknown_model"))
+            return
+        show = _anthropic if exchange.dialect == "anthropic" else _openai
+        shown = [show(model, pool) for model, pool in pools.items() if not name or model == name]
+        body = orjson.dumps(shown[0] if name else _listed(shown, exchange.dialect))
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _by_name(routes: Routes) -> Mapping[str, Pool]:
+    return {name: pool for pool in routes.pools.values() for name in pool.serves}
+
+
+def _openai(model: str, pool: Pool) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": _CREATED, "owned_by": pool.name}
+
+
+def _anthropic(model: str, pool: Pool) -> dict[str, Any]:
+    return {"type": "model", "id": model, "display_name": pool.name, "created_at": _CREATED_AT}
+
+
+def _listed(shown: list[dict[str, Any]], dialect: str) -> dict[str, Any]:
+    if dialect == "anthropic":
+        ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {}
+        return {"data": shown, "has_more": False, "first_id": None, "last_id": None, **ends}
+    return {"object": "list", "data": shown}

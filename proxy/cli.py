@@ -1,0 +1,81 @@
+"""The command line: `standby serve`, `standby check`, `standby demo`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .config import Routes, describe
+from .errors import ConfigError
+from .stack import Gateway
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, or 1 if the configuration cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="standby",
+        description="An LLM gateway that makes provider failover a policy: readable, testable, traced.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    serve = commands.add_parser("serve", help="run the gateway as a process of its own")
+    _takes_routes(serve)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    serve.add_argument(
+        "--workers", type=int, default=1, help="processes that share the port (default: %(default)s)"
+    )
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser(
+        "check", help="say what a configuration does, or everything that is wrong with it"
+    )
+    _takes_routes(check)
+    check.set_defaults(run=_check)
+
+    demo = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
+    demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    demo.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _takes_routes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "routes", nargs="?", default="routes.toml", help="the configuration (default: %(default)s)"
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    gateway = Gateway(options.routes)
+    print(describe(gateway.routes))
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from .server import serve
+
+    # Before any worker starts: what is wrong is said once.
+    Gateway(Routes.load(options.routes))
+    return serve(options.routes, host=options.host, port=options.port, workers=options.workers)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .rehearsal.demo import demo
+
+    return demo(host=options.host, port=options.port)

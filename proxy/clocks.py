@@ -1,0 +1,121 @@
+"""The wall clocks of one attempt.
+
+Socket timeouts are measured per read, so a provider that drips one header byte a second, or a comment, beats
+them for ever. These clocks measure what a caller waits for: a connection, the first content, the next
+content, the whole answer. They share one timer that is moved lazily, since re-arming a timer for every chunk
+would cost more than relaying it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from .config import Timeouts
+
+__all__ = ["DRAIN", "Clocks", "Ended"]
+
+DRAIN: Final = 0.25
+"""Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
+
+Ended = Literal["connect", "first_token", "stall", "total", "drain", "client_gone", "client_stalled"]
+"""Which clock ran out, or who left."""
+
+
+class Clocks:
+    """Ends what is awaited inside `async with` when one of its clocks runs out, or on `interrupt`.
+
+    The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
+    first content. Set `sending` while waiting for the client to take a chunk: a stall is then its doing.
+    """
+
+    __slots__ = (
+        "_connect_due",
+        "_due",
+        "_loop",
+        "_open",
+        "_scope",
+        "_stall",
+        "_timeouts",
+        "_timer",
+        "_total_due",
+        "ended",
+        "phase",
+        "sending",
+    )
+
+    def __init__(self, timeouts: Timeouts, first: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._timeouts = timeouts
+        self._stall = timeouts.stall
+        self._due = now + first
+        self._total_due = now + timeouts.total
+        self._connect_due: float | None = None
+        self._scope = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+        self.phase: Ended = "first_token"
+        self.ended: Ended | None = None
+        self.sending = False
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        self._open = True
+        self._arm()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._scope.__aexit__(kind, error, trace)
+
+    def connecting(self) -> None:
+        """A new connection is being made."""
+        self._connect_due = self._loop.time() + self._timeouts.connect
+        self._arm()
+
+    def connected(self) -> None:
+        """The connection stands."""
+        self._connect_due = None
+
+    def progress(self) -> None:
+        """Content arrived."""
+        self._due = self._loop.time() + self._stall
+        if self.phase != "stall":
+            self.phase = "stall"
+            self._arm()
+
+    def drain(self) -> None:
+        """The terminal marker arrived; only the end of the body is still to come."""
+        self.phase = "drain"
+        self._due = self._loop.time() + DRAIN
+        self._arm()
+
+    def interrupt(self, why: Ended) -> None:
+        """End the block now."""
+        if self._open and self.ended is None:
+            self.ended = why
+            self._scope.reschedule(self._loop.time())
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._next()[0], self._tick)
+
+    def _next(self) -> tuple[float, Ended]:
+        due: tuple[float, Ended] = min((self._due, self.phase), (self._total_due, "total"))
+        return due if self._connect_due is None else min(due, (self._connect_due, "connect"))
+
+    def _tick(self) -> None:
+        due, why = self._next()
+        if due > self._loop.time():
+            self._arm()
+        elif why == "stall" and self.sending:
+            self.interrupt("client_stalled")
+        else:
+            self.interrupt(why)

@@ -1,0 +1,156 @@
+"""Every way Standby says no, in one tree.
+
+StandbyError
++-- ConfigError     routes.toml is wrong; carries every problem found
++-- Refusal         a request gets a documented status and code, and nothing was sent to a provider
++-- Interrupted     an answer broke off after its first byte had gone to the client
+
+Superseded(OSError) this attempt lost; whoever still sends for it is told what a server
+                    tells an app whose client has left
+ClientGone(OSError) the client left before its request was complete
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+__all__ = [
+    "CODES",
+    "ClientGone",
+    "Code",
+    "ConfigError",
+    "Interrupted",
+    "Problem",
+    "Refusal",
+    "StandbyError",
+    "Superseded",
+]
+
+
+class StandbyError(Exception):
+    """Root of everything Standby raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a configuration file."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        said = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        return f"{said}; {self.hint}" if self.hint else said
+
+
+class ConfigError(StandbyError):
+    """`routes.toml` cannot be used. `problems` lists all that is wrong, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Code(NamedTuple):
+    """What a stable error code means to the caller."""
+
+    status: int
+    message: str
+
+
+CODES: Final = MappingProxyType(
+    {
+        # how the request arrived
+        "ambiguous_framing": Code(400, "The length of the request body is stated in more than one way."),
+        "malformed_request": Code(400, "The request is not well-formed HTTP/1.1."),
+        "bad_host": Code(400, "The request must name exactly one valid host."),
+        "ambiguous_credentials": Code(400, "The request carries more than one credential, and they differ."),
+        "method_not_allowed": Code(405, "This path does not take this method."),
+        "unknown_route": Code(404, "There is no such path."),
+        "unknown_query": Code(400, "This path takes no query parameters of this name."),
+        "unsupported_media_type": Code(
+            415, "Send one JSON document as application/json, in UTF-8 and unencoded."
+        ),
+        "request_timeout": Code(408, "The request did not arrive in time."),
+        "headers_too_large": Code(431, "The request's headers are too large or too many."),
+        "uri_too_long": Code(414, "The request's path and query are too long."),
+        "body_too_large": Code(413, "The request body is larger than this gateway accepts."),
+        # what it says
+        "invalid_json": Code(400, "The request body is not one valid JSON document."),
+        "invalid_encoding": Code(400, "The request body is not valid UTF-8."),
+        "duplicate_key": Code(400, "An object in the request body names the same key twice."),
+        "json_too_deep": Code(400, "The request body is nested too deeply."),
+        "json_too_complex": Code(400, "The request body has too many objects and arrays."),
+        "number_out_of_range": Code(400, "A number in the request body does not fit 64 bits."),
+        "forbidden_field": Code(400, "The request body sets a field that only the operator may set."),
+        "invalid_request": Code(400, "The request body is not what this path takes."),
+        "invalid_value": Code(400, "A field has the wrong type or is out of range."),
+        "unknown_model": Code(404, "There is no model of this name."),
+        "operation_not_supported": Code(400, "This model is not served at this path."),
+        "invalid_header": Code(400, "A request header has a value this gateway does not take."),
+        # who sends it
+        "invalid_api_key": Code(401, "The API key is missing or not valid."),
+        # what became of it
+        "all_attempts_failed": Code(502, "No target gave an answer."),
+        "no_target_available": Code(503, "No target of this model can take the request now."),
+        "deadline_exceeded": Code(504, "No target answered before the deadline."),
+        "overloaded": Code(503, "The gateway has no room for this request now."),
+        "internal_error": Code(500, "The gateway failed to handle this request."),
+        # what became of a stream after it had begun
+        "upstream_interrupted": Code(502, "The answer broke off before it was complete."),
+        "upstream_stall": Code(504, "The answer stopped arriving before it was complete."),
+        "upstream_event_too_large": Code(502, "The answer held an event larger than this gateway relays."),
+        "answer_timeout": Code(504, "The answer took longer than this gateway allows."),
+    }
+)
+"""Stable codes. The message is fixed: it never repeats input, keys, addresses or upstream text."""
+
+
+class Refusal(StandbyError):
+    """The request is answered here, with a documented status and code.
+
+    `code` is a key of `CODES`; `param` names the offending field; `retry_after` is in seconds; `retryable`
+    means that the same request may succeed if it is sent again at once; `status` overrides the code's own;
+    `close` asks for the connection to be closed; `headers` are added.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        param: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool = False,
+        close: bool = False,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        known = CODES[code]
+        super().__init__(known.message)
+        self.code = code
+        self.message = known.message
+        self.status = known.status if status is None else status
+        self.param = param
+        self.retry_after = retry_after
+        self.retryable = retryable
+        self.close = close
+        self.headers = tuple(headers)
+
+
+class Interrupted(StandbyError):
+    """An answer broke off after commit in a way that only cutting the connection can tell the client."""
+
+
+class Superseded(OSError):
+    """This attempt lost: its bytes reach nobody, as if its client had hung up."""
+
+
+class ClientGone(OSError):
+    """The client left before its request was complete."""

@@ -1,0 +1,243 @@
+"""The facts of one request: what came, who may answer it, what was tried, and how it ended.
+
+One `Exchange` is shared by reference by everything that handles a request (`scope["standby"]`), and one
+`Attempt` by everything that handles one try at one target (`scope["standby.attempt"]`). Every field has
+one writer, named in its class's docstring; everybody may read.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from .config import Cause
+
+if TYPE_CHECKING:
+    from .affinity import Affinity
+    from .answer import Answer
+    from .config import Pool, Routes, Target
+    from .dialects.base import Operation
+    from .health import Health
+
+__all__ = [
+    "DEFAULT_MAX_BODY",
+    "ASGIApp",
+    "Attempt",
+    "Candidate",
+    "Cause",
+    "Clearance",
+    "Exchange",
+    "Fault",
+    "FaultKind",
+    "Headers",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "Usage",
+    "header",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes. Past 4 MiB of brackets even a fast parser blocks the loop for over 100 ms."""
+
+FaultKind = Literal[
+    "connect",
+    "local_overload",
+    "timeout_first_byte",
+    "timeout",
+    "conflict",
+    "context_overflow",
+    "content_refused",
+    "bad_request",
+    "incompatible",
+    "quota",
+    "upstream_auth",
+    "target_missing",
+    "rate_limited",
+    "ramp_limited",
+    "upstream_5xx",
+    "overloaded",
+    "bad_response",
+    "stream_failed",
+    "stream_truncated",
+    "policy",
+]
+"""What can go wrong with an attempt. `classify` says what follows from each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why one attempt gave no answer.
+
+    `status` and `code` are the provider's own; `retry_after` is in seconds.
+    """
+
+    kind: FaultKind
+    status: int | None = None
+    code: str | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them.
+
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning`.
+    """
+
+    input: int
+    output: int
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A target considered for this request. Written by whoever plans; Failover adds a rejection that came up
+    between the plan and the attempt.
+
+    `causes` is None for a preferred target; an alternate is entered only after one of its causes.
+    `rejected` is the reason why the target is not tried at all, or None; `ready_in` is the seconds
+    until that reason passes, where it is known to pass.
+    """
+
+    name: str
+    target: Target | None = None
+    causes: frozenset[Cause] | None = None
+    rejected: str | None = None
+    ready_in: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One try at one candidate.
+
+    Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started`.
+    Written by Relay: `reached` (a byte left for the provider), `answer`, `fault`, `upstream_wait`.
+    Written by Gate, around an app that keeps no such record: `answer`, `fault`.
+    """
+
+    number: int
+    candidate: Candidate
+    started: float
+    reached: bool = False
+    answer: Answer | None = None
+    fault: Fault | None = None
+    upstream_wait: float = 0.0
+
+    @staticmethod
+    def of(scope: Scope) -> Attempt | None:
+        """The attempt this scope belongs to, or None outside any."""
+        attempt = scope.get("standby.attempt")
+        return attempt if isinstance(attempt, Attempt) else None
+
+
+Clearance = Callable[["Exchange", Attempt], Awaitable[str | None]]
+"""A check that every attempt must pass before a byte is sent to its target; a refusal is its reason code."""
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request from accept to ledger.
+
+    Written by `Exchange.of`: `id`, `began`, `headers` (a snapshot: nothing that arrives later counts).
+    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`,
+    `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own stack's).
+    Written by Hygiene: `operation`, `path`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds).
+    Written by `workload.resolve`: `pool`, `model`, `streamed`, `bound`.
+    Written by RouteSelect, or by Failover in its absence: `plan`.
+    Written by Failover, or by Relay when it stands alone: `attempts`.
+    Appended to by Auth, Guardrails and Budget: `clearances`.
+    Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
+    Written by Relay: `client_gone`.
+    """
+
+    id: str
+    began: float
+    headers: Headers
+    routes: Routes | None = None
+    health: Health | None = None
+    affinity: Affinity | None = None
+    relayed: bool = False
+    operation: Operation | None = None
+    path: str = ""
+    dialect: str = "openai"
+    max_body: int = DEFAULT_MAX_BODY
+    time_limit: float | None = None
+    pool: Pool | None = None
+    model: str | None = None
+    streamed: bool = False
+    bound: bool = False
+    plan: tuple[Candidate, ...] | None = None
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    clearances: list[Clearance] = field(default_factory=list[Clearance])
+    served: Attempt | None = None
+    client_gone: bool = False
+
+    @classmethod
+    def of(cls, scope: Scope) -> Exchange:
+        """The exchange of this request, created on first sight."""
+        exchange = scope.get("standby")
+        if isinstance(exchange, cls):
+            return exchange
+        exchange = cls(
+            id=f"req_{secrets.token_hex(12)}",
+            began=time.perf_counter(),
+            headers=tuple((bytes(name), bytes(value)) for name, value in scope.get("headers", ())),
+        )
+        scope["standby"] = exchange
+        return exchange
+
+    def begin(self, candidate: Candidate, now: float) -> Attempt:
+        """Record that `candidate` is tried from `now` on."""
+        attempt = Attempt(number=len(self.attempts) + 1, candidate=candidate, started=now)
+        self.attempts.append(attempt)
+        return attempt
+
+    @property
+    def degraded(self) -> str | None:
+        """Why the answer does not come from the first preferred target; None when it does."""
+        for attempt in self.attempts:
+            if attempt is self.served:
+                break
+            if attempt.fault is not None:
+                return attempt.fault.kind
+        for candidate in self.plan or ():
+            if self.served is not None and candidate is self.served.candidate:
+                break
+            if candidate.rejected is not None:
+                return candidate.rejected
+        return None
+
+    def report(self) -> list[tuple[bytes, bytes]]:
+        """The `x-standby-*` headers that every answer carries."""
+        headers = [(b"x-standby-request-id", self.id.encode())]
+        if self.served is not None:
+            headers.append((b"x-standby-target", self.served.candidate.name.encode()))
+            if (degraded := self.degraded) is not None:
+                headers.append((b"x-standby-degraded", degraded.encode()))
+        headers.append((b"x-standby-attempts", b"%d" % len(self.attempts)))
+        waited = sum(attempt.upstream_wait for attempt in self.attempts)
+        overhead = max(0.0, time.perf_counter() - self.began - waited)
+        headers.append((b"x-standby-overhead-ms", b"%.2f" % (overhead * 1000)))
+        return headers
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """The first value of `name` (lower case), or None."""
+    for known, value in headers:
+        if known == name:
+            return value
+    return None

@@ -1,0 +1,73 @@
+"""What the caller is told when no target gave an answer. No I/O."""
+
+from __future__ import annotations
+
+from .classify import RULES
+from .errors import Refusal
+from .exchange import Exchange, FaultKind
+
+__all__ = ["accounts", "exhausted"]
+
+_SOONEST = 1.0
+"""Seconds. `Retry-After: 0` invites the storm it should prevent."""
+
+
+def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
+    """The refusal that sums up every attempt and rejection of `exchange`.
+
+    One status for all if the attempts agree on it, else the one that says most about what to do. Retry-After
+    is the soonest time at which a target may recover.
+    """
+    kinds = [attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None]
+    wait = _soonest(exchange)
+    if not kinds:
+        return Refusal("no_target_available", retry_after=wait)
+    if deadline_passed:
+        return Refusal("deadline_exceeded", retry_after=wait)
+    return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=wait)
+
+
+def accounts(exchange: Exchange) -> list[dict[str, str]]:
+    """Each target that was tried or passed over, with the class of its fault: nothing a provider wrote."""
+    tried = [
+        {
+            "target": attempt.candidate.name,
+            "fault": attempt.fault.kind if attempt.fault is not None else "unknown",
+        }
+        for attempt in exchange.attempts
+    ]
+    passed_over = [
+        {"target": candidate.name, "fault": candidate.rejected}
+        for candidate in exchange.plan or ()
+        if candidate.rejected is not None
+    ]
+    return tried + passed_over
+
+
+def _status(kinds: list[FaultKind], dialect: str) -> int:
+    # A refusal that was the caller's, but came without a status to pass on, is a bad request.
+    statuses = {RULES[kind].status or 400 for kind in kinds}
+    if dialect == "anthropic" and set(kinds) == {"overloaded"}:
+        return 529
+    if len(statuses) == 1:
+        return statuses.pop()
+    # Mixed causes: 503 says "later" where any of them will pass by itself, 502 says that none will.
+    return 503 if statuses & {429, 503} else 502
+
+
+def _soonest(exchange: Exchange) -> float | None:
+    waits = [candidate.ready_in for candidate in exchange.plan or () if candidate.ready_in is not None]
+    health, operation = exchange.health, exchange.operation
+    if health is not None and operation is not None:
+        for attempt in exchange.attempts:
+            target = attempt.candidate.target
+            if target is not None and (
+                rejection := health.rejection(target.name, target.provider.name, operation.name)
+            ):
+                waits.append(rejection.ready_in)
+    waits += [
+        attempt.fault.retry_after
+        for attempt in exchange.attempts
+        if attempt.fault is not None and attempt.fault.retry_after is not None
+    ]
+    return max(_SOONEST, min(waits)) if waits else None

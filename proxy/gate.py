@@ -1,0 +1,111 @@
+"""A `send` that holds a response back until it has proved itself.
+
+HOLD --good--> COMMITTED   the start and what was held are flushed; from then on one `if` per message
+HOLD --fault-> DISCARDED   nothing reaches the client; send() raises Superseded, as if it had hung up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from .answer import Answer, Verdict
+from .classify import is_callers
+from .errors import Superseded
+from .exchange import Attempt, Exchange, Fault, Message, Send
+
+__all__ = ["Gate", "State"]
+
+
+class State(Enum):
+    """Where an attempt's response stands."""
+
+    HOLD = "hold"
+    COMMITTED = "committed"
+    DISCARDED = "discarded"
+
+
+class Gate:
+    """The `send` of one attempt.
+
+    `moves` tells whether a fault lets the walk go on, now, to another candidate; `on_commit` is called once,
+    before the first byte goes out.
+    """
+
+    __slots__ = ("_attempt", "_exchange", "_held", "_moves", "_on_commit", "_reads", "_send", "state")
+
+    def __init__(
+        self,
+        send: Send,
+        exchange: Exchange,
+        attempt: Attempt,
+        *,
+        moves: Callable[[Fault], bool],
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._attempt = attempt
+        self._moves = moves
+        self._on_commit = on_commit
+        self._held: list[Message] = []
+        self._reads = False
+        self.state = State.HOLD
+
+    @property
+    def held(self) -> tuple[Message, ...]:
+        """What was held back when the attempt was discarded."""
+        return tuple(self._held)
+
+    async def send(self, message: Message) -> None:
+        """Take one ASGI message of the attempt. Raises Superseded once the attempt is discarded."""
+        if self.state is State.COMMITTED:
+            await self._send(message)
+            return
+        if self.state is State.DISCARDED:
+            raise Superseded
+        self._held.append(message)
+        attempt = self._attempt
+        answer = attempt.answer
+        if answer is None and attempt.fault is None:
+            if self._exchange.relayed:
+                # Our own stack answers: a refusal of ours is never a reason to try another provider.
+                await self._commit()
+                return
+            answer = attempt.answer = Answer(self._exchange.operation, streamed=self._exchange.streamed)
+            self._reads = True
+        if self._reads and answer is not None:
+            self._read(answer, message)
+        await self._judge(answer)
+
+    def _read(self, answer: Answer, message: Message) -> None:
+        """Feed the answer of an app that keeps no reading of its own. Messages may be reused: copy."""
+        if message["type"] == "http.response.start":
+            headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
+            answer.start(message["status"], headers)
+        elif message["type"] == "http.response.body":
+            message["body"] = body = bytes(message.get("body", b""))
+            answer.feed(body)
+            if not message.get("more_body", False):
+                answer.end()
+
+    async def _judge(self, answer: Answer | None) -> None:
+        attempt = self._attempt
+        if attempt.fault is None and answer is not None and answer.verdict is Verdict.FAULT:
+            attempt.fault = answer.fault
+        if (fault := attempt.fault) is not None:
+            if self._moves(fault) or not is_callers(fault):
+                # Also with nobody left to try: the walk's own end tells the caller more than one attempt can.
+                self.state = State.DISCARDED
+                raise Superseded
+            await self._commit()
+        elif answer is not None and answer.verdict is Verdict.COMMIT:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        self.state = State.COMMITTED
+        self._exchange.served = self._attempt
+        self._on_commit()
+        held, self._held = self._held, []
+        for message in held:
+            await self._send(message)

@@ -1,0 +1,91 @@
+"""Hygiene, the outermost step: one behaviour for every request, whatever the server's parser let through."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
+
+from .answering import answer, dialect_of
+from .arrival import examine
+from .config import Size
+from .errors import ClientGone, Refusal
+from .exchange import DEFAULT_MAX_BODY, ASGIApp, Exchange, Message, Receive, Scope, Send
+
+__all__ = ["Hygiene"]
+
+
+@dataclass(eq=False)
+class Hygiene:
+    """Refuse what is malformed, ambiguous or unknown, hand on only what counts, and answer every refusal.
+
+    What stands inside sees a copy of the scope whose headers were taken at entry and cleaned, and a filled-in
+    `Exchange`. A `Refusal` raised by anything inside is answered here, in the caller's dialect; so is a crash,
+    which then travels on for the server to log.
+
+    `max_body` is in bytes: a request that announces more is refused before any of it is read.
+    """
+
+    app: ASGIApp
+    _: KW_ONLY
+    max_body: Size = DEFAULT_MAX_BODY
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        try:
+            arrival = examine(scope, self.max_body)
+        except Refusal as refusal:
+            exchange = Exchange.of(scope)
+            exchange.dialect = dialect_of(_path(scope), exchange.headers)
+            await answer(scope, send, refusal)
+            return
+
+        # A copy, so that trailers, which httptools adds to the list while the body is read, cannot count, and
+        # so that the server and the host still find the headers as they came.
+        inside: Scope = {**scope, "headers": ()}
+        exchange = scope["standby"] = Exchange.of(inside)
+        exchange.headers = arrival.headers
+        exchange.path = arrival.path
+        exchange.operation = arrival.operation
+        exchange.dialect = (
+            arrival.operation.dialect if arrival.operation else dialect_of(arrival.path, arrival.headers)
+        )
+        exchange.time_limit = arrival.time_limit
+        exchange.max_body = self.max_body
+        inside["headers"] = list(arrival.headers)
+
+        started = False
+
+        async def reporting(message: Message) -> None:
+            nonlocal started
+            if not started and message["type"] == "http.response.start":
+                started = True
+                headers = [
+                    pair for pair in message.get("headers", ()) if not pair[0].startswith(b"x-standby-")
+                ]
+                message = {**message, "headers": headers + exchange.report()}
+            await send(message)
+
+        try:
+            await self.app(inside, receive, reporting)
+        except ClientGone:
+            return
+        except Refusal as refusal:
+            if started:
+                raise
+            await answer(scope, reporting, refusal)
+        except Exception:
+            if not started:
+                with suppress(OSError):
+                    await answer(scope, reporting, Refusal("internal_error", close=True))
+            raise
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

@@ -1,0 +1,291 @@
+"""The innermost app: one attempt, one upstream call, streamed back.
+
+This is the one place where a byte can leave for a provider, and none does before every clearance has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+import httpx2
+
+from .answer import Answer, Verdict
+from .answering import answer as say
+from .body import Body
+from .classify import is_callers
+from .clocks import Clocks, Ended
+from .config import Target, Timeouts
+from .dialects.base import Operation
+from .dialects.registry import dialect_named
+from .errors import CODES, ClientGone, Interrupted, Refusal
+from .exchange import Attempt, Exchange, Fault, FaultKind, Headers, Receive, Scope, Send
+from .exhausted import exhausted
+from .headers import downstream, upstream
+from .policies import in_order
+from .transport import Transports, Unreachable
+from .workload import resolve
+
+__all__ = ["Relay"]
+
+_FAULTS: Final = MappingProxyType[Ended, FaultKind](
+    {"connect": "connect", "first_token": "timeout_first_byte", "stall": "timeout", "total": "timeout"}
+)
+_CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
+
+
+@dataclass(eq=False)
+class Relay:
+    """Sends the request of one attempt to its target and the answer back, byte for byte.
+
+    Under Failover it works on the attempt in its scope. Alone it makes the one attempt itself, at the first
+    target of the pool, and passes on what comes.
+    """
+
+    transports: Transports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope)
+        try:
+            body = await Body.of(receive, exchange.max_body)
+            resolve(exchange, body)
+            attempt = Attempt.of(scope) or _only_attempt(exchange)
+        except ClientGone:
+            exchange.client_gone = True
+            return
+        except Refusal as refusal:
+            await say(scope, send, refusal)
+            return
+        target, operation = attempt.candidate.target, exchange.operation
+        if target is None or operation is None or exchange.pool is None:
+            await say(scope, send, Refusal("unknown_route"))
+            return
+        for clearance in exchange.clearances:
+            if (reason := await clearance(exchange, attempt)) is not None:
+                attempt.fault = Fault("policy", code=reason)
+                await say(scope, send, exhausted(exchange))
+                return
+        started = await _Call(self.transports, exchange, attempt, target, operation, send).run(
+            body, exchange.pool.timeouts
+        )
+        if not started and not exchange.client_gone:
+            await say(scope, send, exhausted(exchange))
+
+
+def _hung_up(clocks: Clocks, watcher: asyncio.Task[None]) -> None:
+    if not watcher.cancelled() and watcher.exception() is None:
+        clocks.interrupt("client_gone")
+
+
+def _only_attempt(exchange: Exchange) -> Attempt:
+    """The attempt of a Relay with no Failover around it."""
+    if exchange.pool is None or exchange.operation is None or exchange.health is None:
+        raise Refusal("unknown_route")
+    exchange.plan = in_order(exchange.pool, exchange.health, exchange.operation.name)[:1]
+    attempt = exchange.begin(exchange.plan[0], time.perf_counter())
+    exchange.served = attempt
+    return attempt
+
+
+class _Call:
+    """One upstream call, from the first byte out to the last byte back."""
+
+    __slots__ = (
+        "_answer",
+        "_attempt",
+        "_began",
+        "_exchange",
+        "_operation",
+        "_rest",
+        "_send",
+        "_started",
+        "_target",
+        "_transports",
+    )
+
+    def __init__(
+        self,
+        transports: Transports,
+        exchange: Exchange,
+        attempt: Attempt,
+        target: Target,
+        operation: Operation,
+        send: Send,
+    ) -> None:
+        self._transports = transports
+        self._exchange = exchange
+        self._attempt = attempt
+        self._target = target
+        self._operation = operation
+        self._send = send
+        self._answer = Answer(operation, streamed=exchange.streamed)
+        self._began = time.perf_counter()
+        self._started = False
+        self._rest = bytearray()  # the beginning of an event whose end has not come
+
+    async def run(self, body: Body, timeouts: Timeouts) -> bool:
+        """Make the call; False if nothing of its answer may be passed on.
+
+        Raises Interrupted when only a cut connection tells the client the truth.
+        """
+        exchange = self._exchange
+        clocks = Clocks(timeouts, timeouts.first_token if exchange.streamed else timeouts.answer)
+        try:
+            async with clocks:
+                watcher = asyncio.create_task(body.disconnected())
+                watcher.add_done_callback(partial(_hung_up, clocks))
+                try:
+                    await self._converse(body, clocks)
+                finally:
+                    # A server reports a disconnect after a normal end too.
+                    watcher.cancel()
+        except TimeoutError:
+            if clocks.ended is None:
+                raise
+            self._out_of_time(clocks.ended)
+        except Unreachable as error:
+            self._broke(error.kind)
+        except httpx2.TransportError:
+            self._broke("stream_failed")
+        finally:
+            self._waited()
+        self._attempt.fault = self._answer.fault
+        if self._started and not exchange.client_gone:
+            # The upstream is released by now: nothing that happens to this last message concerns it.
+            await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
+        return self._started
+
+    # -- the conversation -------------------------------------------------------------------
+
+    async def _converse(self, body: Body, clocks: Clocks) -> None:
+        target, exchange = self._target, self._exchange
+        connections = self._transports.to(target)
+        content = body.document.bytes(target.model)
+        headers = upstream(
+            connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
+        )
+        self._attempt.reached = True
+        response = await connections.send(
+            connections.url(self._operation.upstream_path), headers, content, clocks
+        )
+        try:
+            await self._receive(response, clocks)
+        finally:
+            await response.aclose()
+
+    async def _receive(self, response: httpx2.Response, clocks: Clocks) -> None:
+        answer = self._answer
+        headers: Headers = tuple((name.lower(), value) for name, value in response.headers.raw)
+        answer.start(response.status_code, headers)
+        self._attempt.answer = answer
+        if answer.verdict is Verdict.FAULT:
+            return
+        if not 200 <= answer.status <= 299:
+            await self._receive_refusal(response, headers)
+            return
+        await self._begin(answer.status, headers)
+        send = self._send
+        feed = answer.feed
+        rest = self._rest
+        async for chunk in response.stream:  # type: ignore[union-attr]
+            feed(chunk)
+            if answer.progress:
+                if clocks.phase == "first_token":
+                    self._waited()
+                clocks.progress()
+            cut = answer.cut
+            ripe = chunk if cut is None or (cut == len(chunk) and not rest) else self._ripe(chunk, cut)
+            if ripe:
+                clocks.sending = True
+                await send({"type": "http.response.body", "body": ripe, "more_body": True})
+                clocks.sending = False
+            if answer.ended:
+                rest.clear()
+                if clocks.phase == "drain" or answer.fault is not None:
+                    return
+                clocks.drain()
+        answer.end()
+        if answer.complete:
+            self._remember()
+
+    def _ripe(self, chunk: bytes, cut: int) -> bytes:
+        """What may go out now: nothing of an event before its end has come."""
+        rest = self._rest
+        rest += chunk[:cut]
+        ripe = bytes(rest) if cut else b""
+        if cut:
+            rest.clear()
+        rest += chunk[cut:]
+        return ripe
+
+    def _remember(self) -> None:
+        """A later request may name this answer: only the provider that gave it will know it."""
+        affinity, reading = self._exchange.affinity, self._answer.reading
+        if affinity is not None and reading is not None and reading.answer_id is not None:
+            affinity.remember(reading.answer_id, self._target.provider.name)
+
+    async def _receive_refusal(self, response: httpx2.Response, headers: Headers) -> None:
+        """Read a refusal whole before a word of it is passed on: most are not the caller's to see."""
+        answer = self._answer
+        parts: list[bytes] = []
+        async for chunk in response.stream:  # type: ignore[union-attr]
+            parts.append(chunk)
+            if answer.feed(chunk) is Verdict.FAULT:
+                break
+        else:
+            answer.end()
+        if answer.fault is not None and is_callers(answer.fault):
+            self._attempt.fault = answer.fault
+            await self._begin(answer.status, headers)
+            await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
+
+    async def _begin(self, status: int, headers: Headers) -> None:
+        self._started = True
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": downstream(headers, streamed=self._answer.is_stream),
+            }
+        )
+
+    # -- how it ends ------------------------------------------------------------------------
+
+    def _out_of_time(self, ended: Ended) -> None:
+        if ended in {"client_gone", "client_stalled"}:
+            self._exchange.client_gone = True
+        elif ended == "drain":
+            self._answer.end()
+        else:
+            self._broke(_FAULTS[ended])
+
+    def _broke(self, kind: FaultKind) -> None:
+        self._answer.broke(kind)
+
+    def _waited(self) -> None:
+        """Book the time until now as spent waiting for the provider, once."""
+        if not self._attempt.upstream_wait:
+            self._attempt.upstream_wait = time.perf_counter() - self._began
+
+    async def _close(self, code: str) -> None:
+        answer = self._answer
+        if answer.complete or answer.fault is None or is_callers(answer.fault):
+            # The last event may lack its blank line.
+            await self._send({"type": "http.response.body", "body": bytes(self._rest), "more_body": False})
+        elif answer.is_stream:
+            await self._send(
+                {"type": "http.response.body", "body": self._last_words(code), "more_body": False}
+            )
+        else:
+            raise Interrupted(CODES[code].message)
+
+    def _last_words(self, code: str) -> bytes:
+        """The one event that tells a client of a break, unless the provider said so itself."""
+        reading = self._answer.reading
+        if reading is None or reading.error is not None:
+            return b""
+        return reading.broken(code, CODES[code].message, self._exchange.id)

@@ -1,0 +1,70 @@
+"""How `standby serve` runs: uvicorn with everything stated that would otherwise depend on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
+
+from uvicorn import Config
+from uvicorn.config import LOGGING_CONFIG
+
+from ..exchange import ASGIApp
+from .entrance import H11Entrance, HttpToolsEntrance
+from .limits import Limits
+
+__all__ = ["Parser", "ServerConfig", "configuration"]
+
+Parser: TypeAlias = Literal["httptools", "h11"]
+
+_ENTRANCES: Final = MappingProxyType({"httptools": HttpToolsEntrance, "h11": H11Entrance})
+
+
+class ServerConfig(Config):
+    """uvicorn's configuration with our limits, which every connection reads here, in every worker process."""
+
+    limits: Limits = Limits()
+
+
+def configuration(
+    app: ASGIApp | Callable[[], ASGIApp] | str,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    *,
+    parser: Parser = "httptools",
+    limits: Limits | None = None,
+    workers: int = 1,
+    factory: bool = False,
+    graceful_seconds: int = 25,
+    access_log: bool = False,
+    log_level: str = "info",
+    log_config: dict[str, Any] | None = LOGGING_CONFIG,
+) -> ServerConfig:
+    """uvicorn's configuration for the gateway.
+
+    `graceful_seconds` is how long streams may go on after SIGTERM; uvicorn would wait for ever. Keep-alive is 75 s,
+    so that it outlives the usual 60 s of a load balancer. Forwarded headers are ignored (uvicorn trusts them from
+    127.0.0.1), there are no WebSockets, no `server` header and, unless asked for, no access log.
+    """
+    config = ServerConfig(
+        app,
+        host,
+        port,
+        loop="uvloop",
+        http=_ENTRANCES[parser],
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        factory=factory,
+        workers=workers,
+        access_log=access_log,
+        log_level=log_level,
+        log_config=log_config,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=graceful_seconds,
+    )
+    if limits is not None:
+        config.limits = limits
+    return config

@@ -1,0 +1,106 @@
+"""The gateway: `routes.toml` folded into one ASGI app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any, Self
+
+from .affinity import Affinity
+from .catalog import Catalog
+from .config import BUILT_IN, Routes, settings
+from .exchange import ASGIApp, Exchange, Receive, Scope, Send
+from .health import Health
+from .hygiene import Hygiene
+from .relay import Relay
+from .transport import Transports
+
+__all__ = ["Gateway"]
+
+
+class Gateway:
+    """Standby as one ASGI app, from a file or from `Routes`. Raises ConfigError with all that is wrong.
+
+    Served by itself it opens and closes with the server's lifespan. Mounted in a host whose lifespan does not
+    reach it, it opens with its first request; close it with `aclose`, or give `lifespan` to the host.
+    """
+
+    def __init__(self, routes: Routes | str | os.PathLike[str] = "routes.toml") -> None:
+        self.routes = routes if isinstance(routes, Routes) else Routes.load(routes)
+        self.health = Health()
+        self.affinity = Affinity()
+        self.transports = Transports()
+        self._app = self._fold(self.routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            exchange = Exchange.of(scope)
+            exchange.routes = self.routes
+            exchange.health = self.health
+            exchange.affinity = self.affinity
+            exchange.relayed = True
+            await self._app(scope, receive, send)
+        elif kind == "lifespan":
+            await self._live(receive, send)
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1003, "reason": "Standby speaks HTTP only."})
+
+    async def aclose(self) -> None:
+        """Close every connection to a provider. A request that comes later opens new ones."""
+        await self.transports.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, host: object) -> AsyncIterator[None]:
+        """A lifespan for the host's app: `Starlette(lifespan=gateway.lifespan)`."""
+        del host
+        async with self:
+            yield
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        # Before the reply: the server may exit right after it.
+        await self.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _fold(self, routes: Routes) -> ASGIApp:
+        """Wrap the relay in each middleware of the stack, innermost first, and all of it in hygiene."""
+        app: ASGIApp = Catalog(Relay(self.transports))
+        for name in reversed(routes.stack):
+            app = _middleware(routes, name)(app)
+        return Hygiene(app, **_settings(routes, "hygiene", Hygiene))
+
+
+def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:
+    make = _imported(routes, name)
+    return partial(make, **_settings(routes, name, make))
+
+
+def _imported(routes: Routes, name: str) -> Callable[..., ASGIApp]:
+    use = BUILT_IN.get(name) or str(routes.tables[name]["use"])
+    module, _, attribute = use.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise routes.error((name, "use"), f"cannot import {use}: {error}") from error
+    if not callable(found):
+        raise routes.error((name, "use"), f"{use} is not a middleware: it cannot be called")
+    make: Callable[..., ASGIApp] = found
+    return make
+
+
+def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:
+    return settings(make, routes.tables.get(name, {}), file=routes.file, source=routes.source, name=name)

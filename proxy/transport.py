@@ -1,0 +1,192 @@
+"""Connections to providers, behind httpx2's `AsyncBaseTransport`.
+
+Transports are called directly, never through a client: no cookie jar that two tenants would share, no
+redirects, no proxies from the environment, no decompression. Every target has connections of its own, so that
+one that hangs cannot use up another's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx2
+
+from .clocks import Clocks
+from .config import Target
+from .dialects.registry import dialect_named
+from .errors import StandbyError
+from .exchange import FaultKind, Headers
+
+__all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream"]
+
+POOL_WAIT: Final = 0.5
+"""Seconds to wait for one of a target's connections. Longer is our own overload, not the target's fault."""
+KEEP_ALIVE: Final = 30.0
+"""Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
+# Clocks measures everything else: a socket timeout is beaten by one byte per read.
+_TIMEOUTS: Final = MappingProxyType({"connect": None, "read": None, "write": None, "pool": POOL_WAIT})
+_RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Unreachable(StandbyError):
+    """No answer came over the connection. `kind` is the fault that follows."""
+
+    def __init__(self, kind: FaultKind) -> None:
+        super().__init__(kind)
+        self.kind: FaultKind = kind
+
+
+class Upstream:
+    """The connections to one target.
+
+    `connect` makes a transport that keeps at most so many idle connections; it is called once, and once more
+    the first time a request must have a fresh connection.
+    """
+
+    def __init__(self, target: Target, connect: Callable[[int], httpx2.AsyncBaseTransport]) -> None:
+        self.target = target
+        self.transport = connect(target.connections)
+        self._connect = connect
+        self._unpooled: httpx2.AsyncBaseTransport | None = None
+        self._base = target.provider.base_url.rstrip("/")
+        self._urls: dict[str, httpx2.URL] = {}
+        self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
+
+    def url(self, path: str) -> httpx2.URL:
+        """Where `path`, a fixed upstream path, is at this target. Nothing of a request enters it."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx2.URL(self._base + path)
+        return url
+
+    async def send(
+        self, url: httpx2.URL, headers: _RawHeaders, content: bytes, clocks: Clocks
+    ) -> httpx2.Response:
+        """POST `content` and return the answer's head; its stream is still to be read. Raises Unreachable.
+
+        A provider may give up an idle connection at the moment we use it. That looks like a failure of this
+        request, so it is sent once more, on a connection that is certainly new, if no answer had begun.
+        """
+        watch = _Watch(clocks)
+        try:
+            return await _post(self.transport, url, headers, content, watch)
+        except httpx2.PoolTimeout as error:
+            raise Unreachable("local_overload") from error
+        except httpx2.TransportError as error:
+            if not (watch.reused and _no_answer(error)):
+                raise Unreachable(_kind(error)) from error
+        if self._unpooled is None:
+            self._unpooled = self._connect(0)
+        try:
+            return await _post(self._unpooled, url, headers, content, watch)
+        except httpx2.TransportError as error:
+            raise Unreachable(_kind(error)) from error
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use."""
+        await self.transport.aclose()
+        if self._unpooled is not None:
+            await self._unpooled.aclose()
+
+
+def _own_headers(target: Target, host: bytes) -> Headers:
+    """What every request to `target` says, whoever asks. Identity: a stream must be readable as it passes."""
+    provider = target.provider
+    headers = [(b"host", host), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    if provider.key is not None:
+        headers += dialect_named(provider.dialect).credential(provider.key.reveal())
+    headers += [(name.lower().encode(), value.encode()) for name, value in provider.headers.items()]
+    return tuple(headers)
+
+
+class Transports:
+    """The connections to every target, made when first used."""
+
+    def __init__(self) -> None:
+        self._upstreams: dict[str, Upstream] = {}
+        self._ssl: ssl.SSLContext | None = None
+
+    def to(self, target: Target) -> Upstream:
+        """The connections to `target`."""
+        upstream = self._upstreams.get(target.name)
+        if upstream is None:
+            upstream = self._upstreams[target.name] = Upstream(target, self._factory(target))
+        return upstream
+
+    def __iter__(self) -> Any:
+        return iter(self._upstreams.values())
+
+    async def aclose(self) -> None:
+        """Close every connection. What is asked for afterwards is connected anew."""
+        upstreams, self._upstreams = self._upstreams, {}
+        for upstream in upstreams.values():
+            await upstream.aclose()
+
+    def _factory(self, target: Target) -> Callable[[int], httpx2.AsyncBaseTransport]:
+        named = target.provider.transport
+        if named is not None:
+            module, _, attribute = named.partition(":")
+            make = getattr(import_module(module), attribute)
+            return lambda _: make()
+        if self._ssl is None:
+            # One for all targets: loading the trust store takes 20 ms and 1 MB.
+            self._ssl = httpx2.create_ssl_context(trust_env=False)
+        return partial(_pooled, self._ssl, target.connections)
+
+
+class _Watch:
+    """Follows one request through the transport's own trace, to know when it is connecting and over what."""
+
+    __slots__ = ("_clocks", "_fresh", "reused")
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._fresh = False
+        self.reused = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        del info
+        if event == "http11.send_request_headers.started":
+            self.reused = not self._fresh
+            if self._fresh:
+                self._clocks.connected()
+        elif event == "connection.connect_tcp.started":
+            self._fresh = True
+            self._clocks.connecting()
+
+
+async def _post(
+    transport: httpx2.AsyncBaseTransport, url: httpx2.URL, headers: _RawHeaders, content: bytes, watch: _Watch
+) -> httpx2.Response:
+    request = httpx2.Request(
+        "POST",
+        url,
+        headers=headers,
+        stream=httpx2.ByteStream(content),
+        extensions={"timeout": _TIMEOUTS, "trace": watch},
+    )
+    return await transport.handle_async_request(request)
+
+
+def _pooled(context: ssl.SSLContext, connections: int, idle: int) -> httpx2.AsyncBaseTransport:
+    limits = httpx2.Limits(
+        max_connections=connections, max_keepalive_connections=idle, keepalive_expiry=KEEP_ALIVE
+    )
+    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+
+
+def _no_answer(error: httpx2.TransportError) -> bool:
+    """Whether the connection ended without an answer, rather than with a wrong one."""
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return "without sending a response" in str(error)
+    return isinstance(error, httpx2.ReadError | httpx2.WriteError)
+
+
+def _kind(error: httpx2.TransportError) -> FaultKind:
+    answered = isinstance(error, httpx2.RemoteProtocolError) and not _no_answer(error)
+    return "bad_response" if answered else "connect"
