@@ -1,0 +1,186 @@
+"""The gateways that are written in Python, each run as a process: `python -m tests.bench.gateways NAME ...`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import httpx2
+from uvicorn import Config, Server
+
+from standby.proxy.config import Routes
+from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
+from standby.proxy.server import configuration
+from standby.proxy.stack import Gateway
+from standby.proxy.transport import KEEP_ALIVE, POOL_WAIT
+
+from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
+from .sampler import sampling
+
+__all__ = ["Bare", "constant", "main"]
+
+_CONNECTIONS: Final = 1000
+"""More than the 500 streams need: a limit of connections is not what is measured."""
+
+_KEY: Final = "STANDBY_BENCH_KEY"
+_FORWARDED: Final = frozenset({b"accept", b"authorization", b"content-type", b"user-agent"})
+_FRAMING: Final = b"transfer-encoding"
+
+_ROUTES: Final = """
+stack = ["failover"]
+[providers.bench]
+dialect = "openai"
+base_url = "http://127.0.0.1:{upstream}/v1"
+key = "env:{key}"
+[targets]
+first = {{ provider = "bench", model = "gpt-4.1", connections = {connections} }}
+second = {{ provider = "bench", model = "gpt-4.1-mini", connections = {connections} }}
+[pools.{model}]
+prefer = ["first", "second"]
+"""
+
+
+async def constant(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer everything with the upstream's answer: what a server by itself costs."""
+    if scope["type"] != "http":
+        await _live(receive, send)
+        return
+    while (await receive()).get("more_body", False):
+        pass
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(ANSWER)),
+        *((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": ANSWER})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+class Bare:
+    """The least a pass-through can do on Standby's transport: no parsing, no watching for a hang-up, no clocks.
+
+    It sends the upstream as many headers as Standby does, so that the difference is not one of headers.
+    """
+
+    def __init__(self, upstream: int) -> None:
+        self._url = httpx2.URL(f"http://127.0.0.1:{upstream}{PATH}")
+        self._own = [(b"host", self._url.netloc), (b"accept-encoding", b"identity")]
+        self._extensions = {"timeout": {"connect": None, "read": None, "write": None, "pool": POOL_WAIT}}
+        self._transport = httpx2.AsyncHTTPTransport(
+            verify=httpx2.create_ssl_context(trust_env=False),
+            trust_env=False,
+            limits=httpx2.Limits(
+                max_connections=_CONNECTIONS,
+                max_keepalive_connections=_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE,
+            ),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _live(receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = [*self._own, (b"content-length", b"%d" % len(body))]
+        headers += [pair for pair in scope["headers"] if pair[0] in _FORWARDED]
+        request = httpx2.Request(
+            "POST",
+            self._url,
+            headers=headers,
+            stream=httpx2.ByteStream(body),
+            extensions=self._extensions,
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            passed = [pair for pair in response.headers.raw if pair[0].lower() != _FRAMING]
+            await send({"type": "http.response.start", "status": response.status_code, "headers": passed})
+            async for chunk in response.stream:  # type: ignore[union-attr]
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            await response.aclose()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _bare(upstream: int) -> ASGIApp:
+    return Bare(upstream)
+
+
+def _constant(upstream: int) -> ASGIApp:
+    del upstream
+    return constant
+
+
+def _standby(upstream: int) -> ASGIApp:
+    text = _ROUTES.format(upstream=upstream, key=_KEY, connections=_CONNECTIONS, model=MODEL)
+    return Gateway(Routes.parse(text, environ={_KEY: "sk-bench-0123456789abcdef0123456789abcdef"}))
+
+
+def _plain(app: ASGIApp, port: int) -> Config:
+    """uvicorn with the settings of Standby's server, but without what stands before its parser."""
+    served: Any = app
+    return Config(
+        served,
+        "127.0.0.1",
+        port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+    )
+
+
+def _ours(app: ASGIApp, port: int) -> Config:
+    """What `standby serve` runs."""
+    return configuration(app, "127.0.0.1", port, log_level="warning")
+
+
+_GATEWAYS: Final = MappingProxyType[
+    str, tuple[Callable[[int], ASGIApp], Callable[[ASGIApp, int], Config]]
+](
+    {
+        "uvicorn": (_constant, _plain),
+        "server": (_constant, _ours),
+        "bare": (_bare, _plain),
+        "standby": (_standby, _ours),
+    }
+)
+
+
+def main() -> None:
+    """Run one gateway until it is terminated."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=sorted(_GATEWAYS))
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", type=int, required=True)
+    parser.add_argument("--profile", type=Path, help="write a sampled profile here at the end")
+    options = parser.parse_args()
+    app, config = _GATEWAYS[options.name]
+    server = Server(config(app(options.upstream), options.port))
+    with nullcontext() if options.profile is None else sampling(options.profile):
+        server.run()
+
+
+if __name__ == "__main__":
+    main()
