@@ -45,6 +45,8 @@ class Answer:
     use half of one, and the event that tells of a break must not end up inside it. Once `ended` is set
     nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
     unstreamed body.
+
+    `streamed` is what the request asked for, or None where nobody knows.
     """
 
     __slots__ = (
@@ -64,7 +66,7 @@ class Answer:
         "verdict",
     )
 
-    def __init__(self, operation: Operation | None, *, streamed: bool) -> None:
+    def __init__(self, operation: Operation | None, *, streamed: bool | None) -> None:
         self._reading: Reading | None = None if operation is None else operation.reading()
         self._streamed = streamed
         self._splitter: Splitter | None = None
@@ -95,6 +97,8 @@ class Answer:
         self.status = status
         self._headers = headers
         kind = (header(headers, b"content-type") or b"").lower()
+        if self._streamed is None:
+            self._streamed = b"text/event-stream" in kind
         try:
             if (encoding := header(headers, b"content-encoding")) not in {None, b"", b"identity"}:
                 self._decoder = Decoder(encoding or b"")

@@ -1,7 +1,7 @@
 """How the gateway says no: a refusal as status, headers and body, in the caller's dialect.
 
 Everything that refuses uses this: Hygiene, Failover, Relay, and the server when a request is too broken to
-reach them. The message is the code's fixed text, so no answer repeats input, keys, addresses or upstream text.
+reach them. The message is the code's fixed text: no answer repeats input, keys, addresses or upstream text.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ _READ: Final = 3  # a rule reads it, and it goes no further
 def _fates() -> dict[bytes, int]:
     table = {
         # A caller's request id may hold anything, so it is never echoed: ours is always our own.
-        _DROPPED: "expect forwarded http2-settings keep-alive range request-id te trailer upgrade x-request-id",
+        _DROPPED: "expect forwarded http2-settings keep-alive range request-id te trailer upgrade"
+        " x-request-id",
         _NOTED: "authorization baggage content-encoding content-length content-type host idempotency-key"
         " traceparent tracestate x-api-key x-goog-api-key",
         _READ: "connection transfer-encoding x-standby-timeout-ms",
@@ -54,16 +55,17 @@ def _fates() -> dict[bytes, int]:
 _FATES: Final = MappingProxyType(_fates())
 _DROPPED_KINDS: Final = (b"if-", b"proxy-", b"x-forwarded-", b"x-standby-")
 _USUAL: Final = frozenset(
-    name.encode()
-    for name in (
-        "accept accept-encoding accept-language anthropic-beta anthropic-dangerous-direct-browser-access"
-        " anthropic-version authorization connection content-length content-type host openai-beta user-agent"
-        " x-api-key x-stainless-arch x-stainless-async x-stainless-helper-method x-stainless-lang"
-        " x-stainless-os x-stainless-package-version x-stainless-read-timeout x-stainless-retry-count"
-        " x-stainless-runtime x-stainless-runtime-version x-stainless-timeout"
-    ).split()
+    name.strip()
+    for name in b"""
+    accept, accept-encoding, accept-language, anthropic-beta, anthropic-dangerous-direct-browser-access,
+    anthropic-version, authorization, connection, content-length, content-type, host, openai-beta,
+    openai-organization, openai-project, user-agent, x-api-key, x-stainless-arch, x-stainless-async,
+    x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version,
+    x-stainless-read-timeout, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version,
+    x-stainless-timeout
+    """.split(b",")
 )
-"""What official SDKs and curl send. All of it but `connection` is kept, and no rule passes one with blanks around."""
+"""What official SDKs and curl send. All but `connection` is kept; no rule passes one between blanks."""
 
 _CREDENTIALS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _SELDOM: Final = frozenset(
@@ -89,9 +91,9 @@ _MAX_BAGGAGE: Final = 8192  # bytes; W3C Baggage, 3.3.2
 class Arrival(NamedTuple):
     """A request that may enter.
 
-    `headers` is what counts of the headers, taken before the body: what arrives later never counts. `path` is
-    relative to where the gateway is mounted. `operation` is None where the gateway itself answers. `time_limit`
-    is how many seconds the caller is willing to wait.
+    `headers` is what counts of the headers, taken before the body: what arrives later never counts. `path`
+    is relative to where the gateway is mounted. `operation` is None where the gateway itself answers.
+    `time_limit` is how many seconds the caller is willing to wait.
     """
 
     headers: Headers
@@ -101,10 +103,7 @@ class Arrival(NamedTuple):
 
 
 def examine(scope: Mapping[str, Any], max_body: int) -> Arrival:
-    """The request of an ASGI scope of type "http", if it may enter. None of its body needs to have been read.
-
-    Raises Refusal.
-    """
+    """The request of an ASGI scope of type "http", if it may enter. Raises Refusal. Needs no body yet."""
     pairs: _Pairs = list(scope["headers"])
     told = dict(pairs)
     if (
@@ -175,8 +174,8 @@ def body_length(
 ) -> int:
     """Bytes of the body, or CHUNKED. `again` holds the names of the headers that came more than once.
 
-    Raises Refusal `ambiguous_framing` for whatever two readers could measure differently (RFC 9112, 6.3), also
-    where the RFC lets a server repair it: repairs are what request smuggling lives on.
+    Raises Refusal `ambiguous_framing` for whatever two readers could measure differently (RFC 9112, 6.3),
+    also where the RFC lets a server repair it: repairs are what request smuggling lives on.
     """
     if encoding is not None:
         sound = encoding.lower() == b"chunked" and version == "1.1" and length is None
@@ -229,7 +228,7 @@ def _sorted_out(pairs: _Pairs) -> tuple[Headers, dict[bytes, bytes], dict[bytes,
 
 
 def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
-    """The headers but those that `Connection` names: they were meant for this hop. Raises for a credential."""
+    """The headers but those that `Connection` names: they are for this hop only. A credential never is."""
     named = {token.strip(b" \t").lower() for value in connections for token in value.split(b",")}
     if not named.isdisjoint(_CREDENTIALS):
         raise Refusal("invalid_header", param="connection")
@@ -280,7 +279,7 @@ def _time_limit(told: _Told, again: _Again) -> float | None:
 
 
 def _with_sound_trace(kept: Headers, told: _Told, again: _Again) -> Headers:
-    """The headers without a trace context that cannot be continued: a new trace is better than a broken one."""
+    """The headers without a trace context that cannot be continued: a new trace is better than a broken."""
     unsound: set[bytes] = set()
     parent = told.get(b"traceparent")
     state = _size(b"tracestate", told, again)

@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .config import Routes, describe
+from .config import describe
 from .errors import ConfigError
+from .rehearsal.demo import demo
+from .server import serve
 from .stack import Gateway
 
 __all__ = ["main"]
@@ -33,14 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    serve = commands.add_parser("serve", help="run the gateway as a process of its own")
-    _takes_routes(serve)
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
-    serve.add_argument(
+    run = commands.add_parser("serve", help="run the gateway as a process of its own")
+    _takes_routes(run)
+    _takes_address(run)
+    run.add_argument(
         "--workers", type=int, default=1, help="processes that share the port (default: %(default)s)"
     )
-    serve.set_defaults(run=_serve)
+    run.set_defaults(run=_serve)
 
     check = commands.add_parser(
         "check", help="say what a configuration does, or everything that is wrong with it"
@@ -48,10 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     _takes_routes(check)
     check.set_defaults(run=_check)
 
-    demo = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
-    demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    demo.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
-    demo.set_defaults(run=_demo)
+    show = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
+    _takes_address(show)
+    show.set_defaults(run=_demo)
     return parser
 
 
@@ -61,6 +61,11 @@ def _takes_routes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _takes_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+
+
 def _check(options: argparse.Namespace) -> int:
     gateway = Gateway(options.routes)
     print(describe(gateway.routes))
@@ -68,14 +73,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from .server import serve
-
     # Before any worker starts: what is wrong is said once.
-    Gateway(Routes.load(options.routes))
+    Gateway(options.routes)
     return serve(options.routes, host=options.host, port=options.port, workers=options.workers)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .rehearsal.demo import demo
-
     return demo(host=options.host, port=options.port)

@@ -219,8 +219,8 @@ def _same_meaning(raw: bytes, value: Any, huge: bool) -> None:
 def _overflows(raw: bytes) -> bool:
     """Whether a number is written as an integer that neither an int64 nor a uint64 holds.
 
-    The standard library reads integers of any size, and orjson writes none beyond 64 bits. Other numbers do not
-    matter here; `len` takes their text for a fifth of what reading them costs.
+    The standard library reads integers of any size, and orjson writes none beyond 64 bits. Other numbers do
+    not matter here; `len` takes their text for a fifth of what reading them costs.
     """
     try:
         orjson.dumps(json.loads(raw, parse_float=len))

@@ -152,10 +152,12 @@ Clearance = Callable[["Exchange", Attempt], Awaitable[str | None]]
 class Exchange:
     """One request from accept to ledger.
 
-    Written by `Exchange.of`: `id`, `began`, `headers` (a snapshot: nothing that arrives later counts).
+    Written by `Exchange.of`: `id`, `began`, `path` (below where we are mounted), `headers` (a snapshot:
+    nothing that arrives later counts).
     Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`,
     `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own stack's).
-    Written by Hygiene: `operation`, `path`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds).
+    Written by Hygiene: `operation`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds), and
+    `headers` and `path` again, cleaned.
     Written by `workload.resolve`: `pool`, `model`, `streamed`, `bound`.
     Written by RouteSelect, or by Failover in its absence: `plan`.
     Written by Failover, or by Relay when it stands alone: `attempts`.
@@ -195,7 +197,8 @@ class Exchange:
         exchange = cls(
             id=f"req_{secrets.token_hex(12)}",
             began=time.perf_counter(),
-            headers=tuple((bytes(name), bytes(value)) for name, value in scope.get("headers", ())),
+            headers=tuple(scope.get("headers", ())),
+            path=scope.get("path", "").removeprefix(scope.get("root_path", "")),
         )
         scope["standby"] = exchange
         return exchange

@@ -11,6 +11,7 @@ from enum import Enum
 
 from .answer import Answer, Verdict
 from .classify import is_callers
+from .dialects.registry import operation_at
 from .errors import Superseded
 from .exchange import Attempt, Exchange, Fault, Message, Send
 
@@ -72,7 +73,7 @@ class Gate:
                 # Our own stack answers: a refusal of ours is never a reason to try another provider.
                 await self._commit()
                 return
-            answer = attempt.answer = Answer(self._exchange.operation, streamed=self._exchange.streamed)
+            answer = attempt.answer = Answer(operation_at(self._exchange.path), streamed=None)
             self._reads = True
         if self._reads and answer is not None:
             self._read(answer, message)

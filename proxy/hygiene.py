@@ -19,8 +19,8 @@ class Hygiene:
     """Refuse what is malformed, ambiguous or unknown, hand on only what counts, and answer every refusal.
 
     What stands inside sees a copy of the scope whose headers were taken at entry and cleaned, and a filled-in
-    `Exchange`. A `Refusal` raised by anything inside is answered here, in the caller's dialect; so is a crash,
-    which then travels on for the server to log.
+    `Exchange`. A `Refusal` raised by anything inside is answered here, in the caller's dialect; so is a
+    crash, which then travels on for the server to log.
 
     `max_body` is in bytes: a request that announces more is refused before any of it is read.
     """

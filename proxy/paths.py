@@ -1,7 +1,7 @@
 """Which paths there are, and what each takes. No I/O.
 
-The table is exact: a path is one of these bytes or it does not exist. Nothing is decoded, joined or
-normalised, so no spelling of a path (`%2e`, `//`, `\\`, `;`) can mean another.
+The table is exact: a path is one of these or it does not exist. Nothing is decoded, joined or normalised, so
+that no other spelling (`%2e`, `//`, `;`) can mean the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Route(NamedTuple):
 _READ: Final = frozenset({"GET", "HEAD"})
 _WRITE: Final = frozenset({"POST"})
 _BETA: Final = frozenset({b"beta"})
-"""The Anthropic SDK adds `?beta=true` to everything under `client.beta`; it asks for nothing a header does not."""
+"""The Anthropic SDK adds `?beta=true` to all of `client.beta`. Its headers say it too: it goes no further."""
 
 _MODELS: Final = Route(_READ, queries=_BETA)
 _ROUTES: Final = MappingProxyType(

@@ -22,7 +22,7 @@ from .clocks import Clocks, Ended
 from .config import Target, Timeouts
 from .dialects.base import Operation
 from .dialects.registry import dialect_named
-from .errors import CODES, ClientGone, Interrupted, Refusal
+from .errors import CODES, ClientGone, Interrupted, Refusal, Superseded
 from .exchange import Attempt, Exchange, Fault, FaultKind, Headers, Receive, Scope, Send
 from .exhausted import exhausted
 from .headers import downstream, upstream
@@ -151,6 +151,10 @@ class _Call:
             self._broke(error.kind)
         except httpx2.TransportError:
             self._broke("stream_failed")
+        except Superseded:
+            raise
+        except OSError:
+            exchange.client_gone = True  # some servers say so when we send
         finally:
             self._waited()
         self._attempt.fault = self._answer.fault

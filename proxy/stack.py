@@ -15,6 +15,7 @@ from .config import BUILT_IN, Routes, settings
 from .exchange import ASGIApp, Exchange, Receive, Scope, Send
 from .health import Health
 from .hygiene import Hygiene
+from .probes import Probes
 from .relay import Relay
 from .transport import Transports
 
@@ -79,7 +80,7 @@ class Gateway:
         app: ASGIApp = Catalog(Relay(self.transports))
         for name in reversed(routes.stack):
             app = _middleware(routes, name)(app)
-        return Hygiene(app, **_settings(routes, "hygiene", Hygiene))
+        return Hygiene(Probes(app), **_settings(routes, "hygiene", Hygiene))
 
 
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:

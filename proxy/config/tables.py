@@ -44,7 +44,7 @@ class Table(BaseModel):
 
 
 class Timeouts(Table):
-    """The limits of one attempt, in seconds. The request as a whole has `total`."""
+    """The limits of one attempt, in seconds. All attempts together have Failover's `deadline`."""
 
     connect: Duration = 3.0
     """Until a connection stands, TLS included."""

@@ -1,7 +1,7 @@
 """A chunked body, checked and made plain. Bytes in, bytes out; no I/O.
 
-Extensions and trailers are read and dropped: nothing uses the first, and httptools would add the second to the
-request's headers after they had been judged.
+Extensions and trailers are read and dropped: nothing uses the first, and httptools would add the second to
+the request's headers after they had been judged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One client connection: what uvicorn's protocols leave open is decided here, before they see a byte.
 
-The deadlines for a head and a body, the caps on a head, one request at a time, and every refusal as JSON in the
-caller's dialect. Everything about bytes is decided in `framing`, `head` and `chunks`; here is the clock and the wire.
+The deadlines for a head and a body, the caps on a head, one request at a time, and every refusal as JSON in
+the caller's dialect. What the bytes mean is decided in `framing`, `head` and `chunks`; here are the clock and
+the wire.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from typing_extensions import override
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle as H11Cycle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttpToolsCycle
 from uvicorn.server import ServerState
 
 from ..answering import dialect_of, render
@@ -47,13 +50,14 @@ class _H11(H11Protocol):
 
 
 _Parser: TypeAlias = _HttpTools | _H11
+_Cycle: TypeAlias = HttpToolsCycle | H11Cycle
 
 
 class Entrance(asyncio.Protocol):
     """What `Config(http=...)` takes: one of uvicorn's protocols, fed only what has been judged.
 
-    It stands before the protocol rather than in it, so that it is the same for both parsers: `parser` is which.
-    The limits are those of the configuration, see `configuration`.
+    It stands before the protocol rather than in it, so that it is the same for both parsers: `parser` says
+    which. The limits are those of the configuration, see `configuration`.
     """
 
     parser: ClassVar[type[_Parser]]
@@ -79,9 +83,8 @@ class Entrance(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._inner.connection_made(Farewell(transport, self._close))
+        self._transport = cast("asyncio.Transport", transport)  # a stream both ways, as a server's always is
+        self._inner.connection_made(Farewell(self._transport, self._close))
         self._allow(self._limits.head_seconds)
 
     @override
@@ -106,18 +109,10 @@ class Entrance(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._lingering or self._transport.is_closing():
-            return
         framing, inner = self._framing, self._inner
-        if framing.head is not None and self._answered:
-            if framing.unasked:
-                # The answer came without the body being asked for: these bytes may be the body or the next
-                # request, and only the client knows which (RFC 9110, 10.1.1).
-                self._transport.close()
-                return
-            if framing.complete:
-                framing.begin()
-        before_head, silent = framing.head is None, framing.silent
+        if self._lingering or self._transport.is_closing() or not self._ready():
+            return
+        idle, headless = framing.silent, framing.head is None
         try:
             judged = framing.feed(data)
         except Refusal as refusal:
@@ -125,6 +120,8 @@ class Entrance(asyncio.Protocol):
             return
         if judged:
             inner.data_received(judged)
+            if self._lingering:
+                return
         if framing.surplus:
             inner.cycle.keep_alive = False
 
@@ -132,20 +129,35 @@ class Entrance(asyncio.Protocol):
             self._due = None
             if self._answered:
                 self._keep_alive()
-        elif framing.head is not None:
-            if before_head:
-                self._allow(self._limits.body_seconds)
-        elif silent:
-            if inner.timeout_keep_alive_task is not None:
-                inner.timeout_keep_alive_task.cancel()
-                inner.timeout_keep_alive_task = None
+        elif framing.head is not None and headless:
+            self._allow(self._limits.body_seconds)
+        elif idle:
+            self._hold()
             self._allow(self._limits.head_seconds)
+
+    def _ready(self) -> bool:
+        """Whether what comes now can be told apart from what came before an answer."""
+        if self._framing.head is None or not self._answered:
+            return True
+        if self._framing.unasked:
+            # The answer came without the body being asked for: what comes now may be the body or the next
+            # request, and only the client knows which (RFC 9110, 10.1.1).
+            self._transport.close()
+            return False
+        if self._framing.complete:
+            self._framing.begin()
+        return True
 
     @property
     def _answered(self) -> bool:
         """The request that came last has its whole answer."""
-        cycle = self._inner.cycle
+        cycle = self._cycle
         return cycle is not None and cycle.response_complete
+
+    @property
+    def _cycle(self) -> _Cycle | None:
+        """What uvicorn knows of the request that came last; nothing before the first."""
+        return self._inner.cycle
 
     def _keep_alive(self) -> None:
         """Wait for the next request. uvicorn forgets to, when a body ends after its answer did."""
@@ -155,8 +167,14 @@ class Entrance(asyncio.Protocol):
                 inner.timeout_keep_alive, inner.timeout_keep_alive_handler
             )
 
+    def _hold(self) -> None:
+        """A request begins: the connection is not idle any more, though the parser has seen nothing yet."""
+        if self._inner.timeout_keep_alive_task is not None:
+            self._inner.timeout_keep_alive_task.cancel()
+            self._inner.timeout_keep_alive_task = None
+
     def _allow(self, seconds: float) -> None:
-        """Give the client so long from now on. One timer serves a connection: it is seldom due, so it is moved late."""
+        """Give the client so long from now on. A timer is seldom due: it is moved when it fires, no sooner."""
         self._due = self._loop.time() + seconds
         if self._timer is not None:
             if self._timer.when() <= self._due:
@@ -193,7 +211,7 @@ class Entrance(asyncio.Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in place of the application, which hears of a hang-up if it had begun with this request."""
         _LOG.info("a request was refused by the server: %s", refusal.code)
-        cycle = self._inner.cycle
+        cycle = self._cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -215,7 +233,8 @@ class Entrance(asyncio.Protocol):
 
     def _close(self) -> None:
         """The protocol closes the connection."""
-        if not self._lingering and (self._framing.in_body or self._framing.surplus):
+        talking = self._framing.in_body or self._framing.surplus
+        if talking and not self._lingering and not self._transport.is_closing():
             self._linger()
         else:
             self._transport.close()
@@ -236,6 +255,6 @@ class HttpToolsEntrance(Entrance):
 
 
 class H11Entrance(Entrance):
-    """The entrance before h11: pure Python, several times slower, and the check that nothing depends on the parser."""
+    """The entrance before h11: slower, in pure Python, and the proof that nothing depends on the parser."""
 
     parser = _H11

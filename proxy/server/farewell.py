@@ -12,10 +12,10 @@ __all__ = ["Farewell"]
 
 
 class Farewell(asyncio.Transport):
-    """The client's transport as uvicorn's protocols see it: `close` may be put off by who owns the connection.
+    """The client's transport as uvicorn's protocols see it: whoever owns the connection may put off its end.
 
-    A socket that is closed while bytes are still coming in resets the connection, and a reset makes the client's
-    system drop what it had received. A request that is refused early is just such a case.
+    A socket that is closed while bytes are still coming in resets the connection, and a reset may cost the
+    client the answer that it has not read yet. A request that is refused early is just such a case.
     """
 
     def __init__(self, transport: asyncio.Transport, closing: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Where each request on a connection begins and ends. Bytes in, bytes out; no I/O.
 
-The parser behind is given whole heads only, and of each request exactly its own bytes. So it never sees a head
-that was not judged, and both parsers see the same.
+The parser behind is given whole heads only, and of each request exactly its own bytes. So it never sees a
+head that was not judged, and both parsers see the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from ..arrival import CHUNKED
-from ..errors import Refusal
 from .chunks import Chunks
 from .head import Head, check_part, read_head
 from .limits import Limits
@@ -23,8 +22,8 @@ _ENOUGH: Final = 16 * 1024  # bytes of a head's beginning that are looked at to 
 class Framing:
     """Follows one connection, request by request.
 
-    `surplus` says that bytes came after a request before it was answered. Pipelining is not served: the answer
-    to the first request is the connection's last.
+    `surplus` says that bytes came after a request before it was answered. Pipelining is not served: the
+    answer to the first request is the connection's last.
     """
 
     __slots__ = ("_chunks", "_emptied", "_left", "_limits", "_part", "_untouched", "head", "seen", "surplus")

@@ -18,8 +18,8 @@ __all__ = ["Head", "check_part", "read_head"]
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _HEAD: Final = re.compile(
-    # Possessive throughout: each byte is looked at once, whatever was sent. No value ends in a blank, as llhttp
-    # would keep it and h11 would not; `_tidy` takes those away.
+    # Possessive throughout: each byte is looked at once, whatever was sent. No value ends in a blank, as
+    # llhttp would keep it and h11 would not; `_tidied` takes those away.
     rb"(%b{1,32}+) ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n"
     rb"(?:%b++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n){0,%d}+\r\n" % (_TOKEN, _TOKEN, MAX_HEADERS)
 )
@@ -35,8 +35,8 @@ _AROUND_TARGET: Final = 32 + len(b"  HTTP/1.1")
 
 
 class Head(NamedTuple):
-    """A sound head. `raw` is what the parser is to be given for the first `end` bytes, `length` that of the body
-    (or arrival.CHUNKED), and `expects` says that the client waits to be asked for the body."""
+    """A sound head. `raw` is what the parser is to be given for its `end` bytes, `length` that of the body,
+    or arrival.CHUNKED; `expects` says that the client waits to be asked for the body."""
 
     raw: bytes
     end: int
@@ -48,8 +48,8 @@ class Head(NamedTuple):
 def read_head(data: bytes, limits: Limits) -> Head | None:
     """The head at the start of `data`, None while it may still become one.
 
-    Raises Refusal: `malformed_request`, `ambiguous_framing`, `bad_host`, `uri_too_long`, `headers_too_large`, and
-    what `paths.route` says of a method that the parsers would not read alike.
+    Raises Refusal: `malformed_request`, `ambiguous_framing`, `bad_host`, `uri_too_long`, `headers_too_large`,
+    and what `paths.route` says of a method that the parsers would not read alike.
     """
     match = _HEAD.match(data)
     if match is None:
@@ -80,13 +80,11 @@ def read_head(data: bytes, limits: Limits) -> Head | None:
 
 
 def check_part(data: bytes | bytearray, start: int, limits: Limits) -> None:
-    """Raise Refusal if `data`, the beginning of a head, cannot become one. Bytes before `start` were checked."""
+    """Raise Refusal if `data`, the beginning of a head, cannot become one. It was checked up to `start`."""
     if _BROKEN.search(data, max(0, start - 1)):
         raise Refusal("malformed_request", close=True)
-    if (
-        len(data) > limits.target_bytes + _AROUND_TARGET
-        and b"\r" not in data[: limits.target_bytes + _AROUND_TARGET]
-    ):
+    longest = limits.target_bytes + _AROUND_TARGET
+    if len(data) > longest and data.find(b"\r", 0, longest) < 0:
         raise Refusal("uri_too_long", close=True)
     if len(data) > limits.head_bytes:
         raise Refusal("headers_too_large", close=True)

@@ -13,8 +13,8 @@ class Limits:
 
     Sizes are in bytes, times in seconds of the loop's clock. `head_seconds` runs from the first byte of a
     request's head (from the connection on, for one that stays silent), `body_seconds` from the head's end.
-    `linger_seconds` is how long a refused client may go on sending before it is cut off: closing at once could
-    make its system throw away the answer that it has not read yet.
+    `linger_seconds` is how long a refused client may go on sending before it is cut off: closing at once
+    could cost it the answer that it has not read yet.
     """
 
     head_bytes: int = 64 * 1024  # Envoy: 60 KiB

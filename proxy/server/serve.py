@@ -26,7 +26,7 @@ def serve(routes: str, *, host: str, port: int, workers: int = 1) -> int:
     # uvicorn stops gracefully and then raises the signal again; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, _stopped)
     if workers > 1:
-        Multiprocess(config, target=server.run, sockets=[config.bind_socket()]).run()
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
         return 0
     server.run()
     return 0 if server.started else 1

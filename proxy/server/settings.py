@@ -40,11 +40,11 @@ def configuration(
     log_level: str = "info",
     log_config: dict[str, Any] | None = LOGGING_CONFIG,
 ) -> ServerConfig:
-    """uvicorn's configuration for the gateway.
+    """The configuration of uvicorn for the gateway.
 
-    `graceful_seconds` is how long streams may go on after SIGTERM; uvicorn would wait for ever. Keep-alive is 75 s,
-    so that it outlives the usual 60 s of a load balancer. Forwarded headers are ignored (uvicorn trusts them from
-    127.0.0.1), there are no WebSockets, no `server` header and, unless asked for, no access log.
+    `graceful_seconds` is how long streams may go on after SIGTERM; uvicorn would wait for ever. Keep-alive is
+    75 s, so that it outlives the usual 60 s of a load balancer. Forwarded headers are ignored (uvicorn trusts
+    them from 127.0.0.1), there are no WebSockets, no `server` header and, unless asked for, no access log.
     """
     config = ServerConfig(
         app,

@@ -46,7 +46,7 @@ LAYERS: Final = (
     ("clocks", "health", "policies", "transport"),
     ("relay",),
     ("middlewares",),
-    ("catalog", "cli", "hygiene", "rehearsal", "server", "stack"),
+    ("catalog", "cli", "hygiene", "probes", "rehearsal", "server", "stack"),
 )
 """The rooms, lowest first: a room imports its own layer and those before it. Every room has a place here."""
 
