@@ -16,7 +16,7 @@ from .classify import in_band, refused
 from .dialects.base import Operation, Reading, Sign
 from .encoding import Decoder, Undecodable
 from .exchange import Fault, FaultKind, Headers, header
-from .sse import Event, EventTooLarge, Splitter
+from .sse import EventTooLarge, Splitter
 
 __all__ = ["MAX_HELD", "MAX_READ", "Answer", "Verdict"]
 
@@ -33,6 +33,17 @@ class Verdict(Enum):
     HOLD = "hold"
     COMMIT = "commit"
     FAULT = "fault"
+
+
+# Reading an enum's member from its class costs a descriptor call; these are read for every token.
+_NOTHING: Final = Sign.NOTHING
+_CONTENT: Final = Sign.CONTENT
+_COMMIT: Final = Verdict.COMMIT
+
+
+def _nothing(name: bytes, data: bytes) -> Sign:
+    del name, data
+    return _NOTHING
 
 
 class Answer:
@@ -54,6 +65,7 @@ class Answer:
         "_decoder",
         "_fed",
         "_headers",
+        "_read",
         "_reading",
         "_splitter",
         "_streamed",
@@ -68,6 +80,7 @@ class Answer:
 
     def __init__(self, operation: Operation | None, *, streamed: bool | None) -> None:
         self._reading: Reading | None = None if operation is None else operation.reading()
+        self._read = _nothing if self._reading is None else self._reading.event
         self._streamed = streamed
         self._splitter: Splitter | None = None
         self._decoder: Decoder | None = None
@@ -100,8 +113,9 @@ class Answer:
         if self._streamed is None:
             self._streamed = b"text/event-stream" in kind
         try:
-            if (encoding := header(headers, b"content-encoding")) not in {None, b"", b"identity"}:
-                self._decoder = Decoder(encoding or b"")
+            encoding = (header(headers, b"content-encoding") or b"").strip().lower()
+            if encoding not in {b"", b"identity"}:
+                self._decoder = Decoder(encoding)
         except Undecodable:
             return self._refuse("bad_response")
         if not 200 <= status <= 299:
@@ -125,23 +139,13 @@ class Answer:
         if self.ended:
             self.cut = 0
             return self.verdict
-        decoder = self._decoder
+        decoder, splitter = self._decoder, self._splitter
         try:
             plain = chunk if decoder is None else decoder.feed(chunk)
-            if self._splitter is not None:
-                if self.verdict is Verdict.HOLD:
-                    self._fed += len(plain)
-                splitter = self._splitter
-                events = splitter.feed(plain)
-                # Offsets into a decoded copy say nothing about the bytes relayed.
-                self.cut = splitter.boundary if decoder is None else None
-                for event in events:
-                    self._event(event)
-                    if self.ended:
-                        self.cut = event.end if decoder is None else None
-                        break
-                if self.verdict is Verdict.HOLD and self._fed > MAX_HELD:
-                    self._commit()
+            if splitter is not None:
+                self._feed_stream(splitter, plain)
+                if decoder is not None:
+                    self.cut = None  # offsets into a decoded copy say nothing about the bytes relayed
                 return self.verdict
         except (EventTooLarge, Undecodable):
             return self._fail("bad_response")
@@ -170,11 +174,25 @@ class Answer:
 
     # -- streams ----------------------------------------------------------------------------
 
-    def _event(self, event: Event) -> None:
+    def _feed_stream(self, splitter: Splitter, plain: bytes) -> None:
+        events = splitter.feed(plain)
+        self.cut = splitter.boundary
+        for name, data, end in events:
+            sign = self._read(name, data)
+            if sign is _CONTENT and self.verdict is _COMMIT:
+                self.progress = True
+            elif sign is not _NOTHING:
+                self._take(sign)
+                if self.ended:
+                    self.cut = end
+                    return
+        if self.verdict is Verdict.HOLD:
+            self._fed += len(plain)
+            if self._fed > MAX_HELD:
+                self._commit()
+
+    def _take(self, sign: Sign) -> None:
         reading = self._reading
-        sign = Sign.NOTHING if reading is None else reading.event(event.name, event.data)
-        if sign is Sign.NOTHING:
-            return
         if sign is Sign.CONTENT or sign is Sign.FINISH:
             self.progress = True
             if self.verdict is Verdict.HOLD:
@@ -197,8 +215,9 @@ class Answer:
 
     def _end_of_stream(self, splitter: Splitter) -> None:
         tail = splitter.tail
-        for event in splitter.finish():
-            self._event(event)
+        for name, data, _ in splitter.finish():
+            if (sign := self._read(name, data)) is not Sign.NOTHING:
+                self._take(sign)
         if self.complete or self.fault is not None:
             return
         if self.verdict is Verdict.HOLD:
@@ -256,6 +275,7 @@ class Answer:
     def _conclude(self, fault: Fault) -> None:
         self.fault = fault
         self.verdict = Verdict.FAULT
+        self.ended = True
 
     def _refuse(self, kind: FaultKind) -> Verdict:
         self._conclude(Fault(kind, self.status or None))

@@ -67,7 +67,6 @@ _USUAL: Final = frozenset(
 )
 """What official SDKs and curl send. All but `connection` is kept; no rule passes one between blanks."""
 
-_CREDENTIALS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _SELDOM: Final = frozenset(
     {b"baggage", b"idempotency-key", b"traceparent", b"tracestate", b"x-standby-timeout-ms"}
 )
@@ -77,9 +76,13 @@ _NOTHING: Final[_Again] = MappingProxyType({})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _BEARER: Final = re.compile(rb"(?i:bearer) ([\x21-\x7e]{1,%d})" % _MAX_KEY)
 _KEY: Final = re.compile(rb"([\x21-\x7e]{1,%d})" % _MAX_KEY)
+_CREDENTIALS: Final = MappingProxyType(
+    {b"authorization": _BEARER, b"x-api-key": _KEY, b"x-goog-api-key": _KEY}
+)
 _JSON: Final = re.compile(rb'(?i:application/json)(?:[ \t]*;[ \t]*(?i:charset)=(?i:utf-8|"utf-8"))?')
 _MILLISECONDS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
+_PRINTABLE: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"  # W3C Trace Context, 3.2
@@ -109,16 +112,16 @@ def examine(scope: Mapping[str, Any], max_body: int) -> Arrival:
     if (
         len(told) == len(pairs)
         and _USUAL.issuperset(told)
-        and b"".join(told.values()).decode("latin-1").isprintable()
+        and not b"".join(told.values()).translate(None, _PRINTABLE)
     ):
         # The short way, for nearly every request. What it refuses is looked at again the long way, which
-        # forgives blanks around a value: llhttp leaves them there, h11 does not.
-        kept = told.copy()
-        kept.pop(b"connection", None)
+        # forgives blanks around a value (llhttp leaves them there, h11 does not) and pairs that are lists.
         try:
-            return _judged(scope, max_body, tuple(kept.items()), told, _NOTHING)
-        except Refusal:
-            return _closely(scope, max_body, pairs)
+            if (connection := told.get(b"connection")) is not None:
+                pairs.remove((b"connection", connection))
+            return _judged(scope, max_body, tuple(pairs), told, _NOTHING)
+        except (Refusal, ValueError):
+            pairs = list(scope["headers"])
     return _closely(scope, max_body, pairs)
 
 
@@ -148,7 +151,7 @@ def _judged(scope: Mapping[str, Any], max_body: int, kept: Headers, told: _Told,
         if length > max_body:
             raise Refusal("body_too_large", close=True)
     time_limit = None
-    if not _SELDOM.isdisjoint(told):
+    if again is not _NOTHING and not _SELDOM.isdisjoint(told):  # the short way never meets these
         _check_idempotency_key(told, again)
         time_limit = _time_limit(told, again)
         kept = _with_sound_trace(kept, told, again)
@@ -237,13 +240,20 @@ def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
 
 def _check_credentials(told: _Told, again: _Again) -> None:
     """Raise Refusal for a credential that cannot be one, and for several that differ. None at all is fine."""
+    bearer, key = told.get(b"authorization"), told.get(b"x-api-key")
+    if again or b"x-goog-api-key" in told or (bearer is not None and key is not None):
+        _compare_credentials(told, again)
+    elif (bearer is not None and _BEARER.fullmatch(bearer) is None) or (
+        key is not None and _KEY.fullmatch(key) is None
+    ):
+        raise Refusal("invalid_api_key")
+
+
+def _compare_credentials(told: _Told, again: _Again) -> None:
     shown: set[bytes] = set()
-    for name in _CREDENTIALS:
-        if (value := told.get(name)) is None:
-            continue
-        shape = _BEARER if name == b"authorization" else _KEY
-        for each in (value, *again[name]) if name in again else (value,):
-            match = shape.fullmatch(each)
+    for name, shape in _CREDENTIALS.items():
+        for value in (*([told[name]] if name in told else ()), *again.get(name, ())):
+            match = shape.fullmatch(value)
             if match is None:
                 raise Refusal("invalid_api_key")
             shown.add(match[1])

@@ -127,6 +127,7 @@ _BY_STATUS: Final[Mapping[int, FaultKind]] = MappingProxyType(
         408: "timeout",
         409: "conflict",
         413: "context_overflow",
+        424: "upstream_5xx",  # Bedrock's ModelErrorException
         429: "rate_limited",
         503: "overloaded",
         504: "timeout",
@@ -149,6 +150,8 @@ _REFINES: Final[Mapping[int, frozenset[FaultKind]]] = MappingProxyType(
 # Anthropic's own sentences, at their start: elsewhere a message may repeat the caller's words, and nobody may
 # rest a target for minutes by saying "billing".
 _SPEND_PHRASES: Final = ("your credit balance is too low", "you have reached your specified api usage limits")
+# Anthropic; then Ollama, vLLM and others, which quote the name one way or another.
+_MISSING_PHRASES: Final = ("model:", 'model "', "model '", "model `", "the model ")
 _LONGEST_CODE: Final = 64
 
 
@@ -218,7 +221,7 @@ def retry_after(headers: Headers) -> float | None:
         until = parsedate_to_datetime(value.decode("latin-1"))
         # The provider's own clock, where it tells the time: ours may differ.
         return _bounded((until - parsedate_to_datetime((date or b"").decode("latin-1"))).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -231,7 +234,7 @@ def _kind(status: int, said: _Said) -> FaultKind:
         return "context_overflow"
     if status == 400 and said.text.startswith(_SPEND_PHRASES):
         return "quota"
-    if status == 404 and ("model" in said.text or not said.words):
+    if status == 404 and (said.text.startswith(_MISSING_PHRASES) or not said.words):
         # A 404 of something else, a file say, is the caller's; one that is no API error is a wrong base_url.
         return "target_missing"
     if (known := _BY_STATUS.get(status)) is not None:

@@ -31,6 +31,7 @@ class Clocks:
     """
 
     __slots__ = (
+        "_armed",
         "_connect_due",
         "_due",
         "_loop",
@@ -55,6 +56,7 @@ class Clocks:
         self._connect_due: float | None = None
         self._scope = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0.0  # when the timer goes off, which may be before anything is due
         self._open = False
         self.phase: Ended = "first_token"
         self.ended: Ended | None = None
@@ -88,7 +90,8 @@ class Clocks:
         self._due = self._loop.time() + self._stall
         if self.phase != "stall":
             self.phase = "stall"
-            self._arm()
+            if self._due < self._armed:
+                self._arm()
 
     def drain(self) -> None:
         """The terminal marker arrived; only the end of the body is still to come."""
@@ -105,7 +108,8 @@ class Clocks:
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._next()[0], self._tick)
+        self._armed = self._next()[0]
+        self._timer = self._loop.call_at(self._armed, self._tick)
 
     def _next(self) -> tuple[float, Ended]:
         due: tuple[float, Ended] = min((self._due, self.phase), (self._total_due, "total"))

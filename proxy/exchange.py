@@ -7,7 +7,7 @@ one writer, named in its class's docstring; everybody may read.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -191,11 +191,11 @@ class Exchange:
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
         """The exchange of this request, created on first sight."""
-        exchange = scope.get("standby")
-        if isinstance(exchange, cls):
-            return exchange
+        known: Exchange | None = scope.get("standby")
+        if known is not None:
+            return known
         exchange = cls(
-            id=f"req_{secrets.token_hex(12)}",
+            id=f"req_{os.urandom(12).hex()}",
             began=time.perf_counter(),
             headers=tuple(scope.get("headers", ())),
             path=scope.get("path", "").removeprefix(scope.get("root_path", "")),

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
 from .answering import answer, dialect_of
-from .arrival import examine
+from .arrival import Arrival, examine
 from .config import Size
 from .errors import ClientGone, Refusal
 from .exchange import DEFAULT_MAX_BODY, ASGIApp, Exchange, Message, Receive, Scope, Send
@@ -30,13 +30,9 @@ class Hygiene:
     max_body: Size = DEFAULT_MAX_BODY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._other(scope, receive, send)
             return
-
         try:
             arrival = examine(scope, self.max_body)
         except Refusal as refusal:
@@ -44,21 +40,7 @@ class Hygiene:
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
             await answer(scope, send, refusal)
             return
-
-        # A copy, so that trailers, which httptools adds to the list while the body is read, cannot count, and
-        # so that the server and the host still find the headers as they came.
-        inside: Scope = {**scope, "headers": ()}
-        exchange = scope["standby"] = Exchange.of(inside)
-        exchange.headers = arrival.headers
-        exchange.path = arrival.path
-        exchange.operation = arrival.operation
-        exchange.dialect = (
-            arrival.operation.dialect if arrival.operation else dialect_of(arrival.path, arrival.headers)
-        )
-        exchange.time_limit = arrival.time_limit
-        exchange.max_body = self.max_body
-        inside["headers"] = list(arrival.headers)
-
+        inside, exchange = self._entered(scope, arrival)
         started = False
 
         async def reporting(message: Message) -> None:
@@ -84,6 +66,32 @@ class Hygiene:
                 with suppress(OSError):
                     await answer(scope, reporting, Refusal("internal_error", close=True))
             raise
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self.app(scope, receive, send)
+
+    def _entered(self, scope: Scope, arrival: Arrival) -> tuple[Scope, Exchange]:
+        """The scope for what stands inside, and its exchange.
+
+        A copy, so that trailers, which httptools adds to the list of headers while the body is read, cannot
+        count, and so that the server and the host still find the headers as they came.
+        """
+        inside: Scope = {**scope, "headers": ()}
+        exchange = scope["standby"] = Exchange.of(inside)
+        exchange.headers = arrival.headers
+        exchange.path = arrival.path
+        exchange.operation = arrival.operation
+        exchange.dialect = (
+            arrival.operation.dialect if arrival.operation else dialect_of(arrival.path, arrival.headers)
+        )
+        exchange.time_limit = arrival.time_limit
+        exchange.max_body = self.max_body
+        inside["headers"] = list(arrival.headers)
+        return inside, exchange
 
 
 def _path(scope: Scope) -> str:

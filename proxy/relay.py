@@ -179,11 +179,11 @@ class _Call:
         try:
             await self._receive(response, clocks)
         finally:
-            await response.aclose()
+            await response.stream.aclose()  # type: ignore[union-attr]
 
     async def _receive(self, response: httpx2.Response, clocks: Clocks) -> None:
         answer = self._answer
-        headers: Headers = tuple((name.lower(), value) for name, value in response.headers.raw)
+        headers: Headers = tuple([(name.lower(), value) for name, value in response.headers.raw])
         answer.start(response.status_code, headers)
         self._attempt.answer = answer
         if answer.verdict is Verdict.FAULT:
@@ -229,7 +229,12 @@ class _Call:
     def _remember(self) -> None:
         """A later request may name this answer: only the provider that gave it will know it."""
         affinity, reading = self._exchange.affinity, self._answer.reading
-        if affinity is not None and reading is not None and reading.answer_id is not None:
+        if (
+            affinity is not None
+            and reading is not None
+            and reading.answer_id is not None
+            and self._operation.names_answers
+        ):
             affinity.remember(reading.answer_id, self._target.provider.name)
 
     async def _receive_refusal(self, response: httpx2.Response, headers: Headers) -> None:

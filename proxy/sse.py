@@ -10,7 +10,7 @@ and any of them may be split between two chunks.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from .errors import StandbyError
 
@@ -25,12 +25,9 @@ _LONGEST_BLANK_LINE: Final = 4  # CRLF CRLF
 _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
-class Event(NamedTuple):
-    """One dispatched event. `end` is where in the chunk just fed it ended, its blank line included."""
-
-    name: bytes
-    data: bytes
-    end: int
+Event: TypeAlias = tuple[bytes, bytes, int]
+"""One event: its name, its data, and where in the chunk just fed it ended, its blank line included. A plain
+tuple, since one is made for every token."""
 
 
 class EventTooLarge(StandbyError):
@@ -57,11 +54,19 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes. Raises EventTooLarge."""
-        if not self._begun and chunk:
-            self._begun = True
-            if chunk.startswith(_BOM):
-                chunk = b"\n\n\n"[: len(_BOM)] + chunk[len(_BOM) :]  # keeps every offset where it was
         pending = self._pending
+        length = len(chunk)
+        if (
+            not pending
+            and chunk.find(b"\n") == length - 2
+            and chunk.endswith(b"\n")
+            and chunk.startswith(b"data: ")
+            and b"\r" not in chunk
+        ):
+            # One data line and a blank one: nearly every chunk there is.
+            self._begun = True
+            self.boundary = length
+            return [(b"", chunk[6:-2], length)]
         if pending:
             known = len(pending)
             pending += chunk
@@ -77,11 +82,11 @@ class Splitter:
         begin = 0
         if b"\r" not in buffer:
             while (end := buffer.find(b"\n\n", search)) >= 0:
-                _dispatch(events, buffer[begin:end], end + 2 - known)
+                self._dispatch(events, buffer[begin:end], end + 2 - known)
                 begin = search = end + 2
         else:
             for match in _BLANK_LINE.finditer(buffer, search):
-                _dispatch(events, buffer[begin : match.start()], match.end() - known)
+                self._dispatch(events, buffer[begin : match.start()], match.end() - known)
                 begin = match.end()
         self.boundary = max(0, begin - known)
         if begin == len(buffer):
@@ -93,19 +98,29 @@ class Splitter:
             raise EventTooLarge
         return events
 
-
-def _dispatch(events: list[Event], block: bytes, end: int) -> None:
-    # Nearly every event of the OpenAI dialect is one data line.
-    if block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block:
-        events.append(Event(b"", block[6:], end))
-        return
-    name = b""
-    data: list[bytes] = []
-    for line in block.splitlines():
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            data.append(value[1:] if value.startswith(b" ") else value)
-        elif field == b"event":
-            name = value[1:] if value.startswith(b" ") else value
-    if data:
-        events.append(Event(name, b"\n".join(data), end))
+    def _dispatch(self, events: list[Event], block: bytes, end: int) -> None:
+        if not self._begun:
+            self._begun = True
+            block = block.removeprefix(_BOM)
+        if b"\r" not in block:
+            # Nearly every event of OpenAI is one data line, of Anthropic an event line and a data line.
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append((b"", block[6:], end))
+                return
+            if (
+                block.startswith(b"event: ")
+                and block.count(b"\n") == 1
+                and (at := block.find(b"\ndata: ")) > 0
+            ):
+                events.append((block[7:at], block[at + 7 :], end))
+                return
+        name = b""
+        data: list[bytes] = []
+        for line in block.splitlines():
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                data.append(value[1:] if value.startswith(b" ") else value)
+            elif field == b"event":
+                name = value[1:] if value.startswith(b" ") else value
+        if data:
+            events.append((name, b"\n".join(data), end))

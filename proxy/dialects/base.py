@@ -79,7 +79,8 @@ class Operation:
 
     `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `check` raises
     Refusal for a request of the wrong shape. `bound` tells whether the request names state that lives at one
-    provider, so that it must not move to another.
+    provider, so that it must not move to another; `names_answers`, that a later request may name the answer
+    to this one.
     """
 
     name: str
@@ -89,3 +90,4 @@ class Operation:
     reading: Callable[[], Reading]
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[RequestDocument], bool]
+    names_answers: bool = False

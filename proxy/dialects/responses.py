@@ -173,4 +173,5 @@ OPERATION: Final = Operation(
     reading=ResponsesReading,
     check=check_responses,
     bound=_bound,
+    names_answers=True,
 )

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from typing import Final, TextIO
 
 import uvicorn
 
 from ..config import Routes
+from ..health import TRIP
 from ..server import configuration
 from ..stack import Gateway
-from .simulator import Simulator
+from .simulator import CUES, Simulator
 
 __all__ = ["ROUTES", "demo", "run"]
 
@@ -58,45 +60,67 @@ Standby listens on {url}
 Three simulated providers: alpha and beta (OpenAI dialect), gamma (Anthropic dialect).
 The pool "support" prefers alpha and may move to beta; "drafting" has gamma alone.
 
-Ask, and see who answers (the words and the x-standby-* headers say it):
+Ask, whole and streamed. The words and the x-standby-* headers say who answers:
 
-  curl -i {url}/v1/chat/completions -H 'content-type: application/json' \\
+  curl -iw '\\n' {url}/v1/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "support", "messages": [{{"role": "user", "content": "hello"}}]}}'
 
   curl -iN {url}/v1/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "support", "stream": true, "messages": [{{"role": "user", "content": "hello"}}]}}'
 
-Take alpha down, and ask again; the line after it brings alpha back:
+Take alpha down, and ask again; the second line brings it back:
 
   curl {alpha}/_simulator/fault -d '{{"fault": "outage"}}'
   curl {alpha}/_simulator/fault -d '{{"fault": "ok"}}'
 
-Other faults: rate_limited, slow, stall, cut, empty, error_event, drip, html. Ctrl-C ends it all.
+Other faults: {faults}.
+A provider that fails {trip} times in a row, or asks for a pause, rests for some seconds even after "ok".
+Ctrl-C ends it all.
 """
+
+_PACE: Final = 0.1
+"""Seconds between the events of a stream: slow enough to watch it arrive."""
 
 
 def demo(host: str, port: int, out: TextIO = sys.stdout) -> int:
-    """Run until interrupted. Returns the exit code."""
+    """Run until interrupted; port 0 takes a free one. Returns the exit code: 1 if the port cannot be had."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("standby").setLevel(logging.INFO)
-    asyncio.run(run(host, port, out))
+    try:
+        listener = socket.create_server((host, port), family=_family(host))
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # what follows says the address again
+        print(f"cannot listen on {host}:{port}: {reason}", file=sys.stderr)
+        return 1
+    with listener:
+        asyncio.run(run(listener, out))
     return 0
 
 
-async def run(host: str, port: int, out: TextIO) -> None:
-    """Start the providers and the gateway, say how to call them, and serve until the server is told to stop."""
-    async with Simulator("alpha") as alpha, Simulator("beta") as beta, Simulator("gamma") as gamma:
+async def run(listener: socket.socket, out: TextIO) -> None:
+    """Start the providers and the gateway, say how to call them, and serve until told to stop."""
+    async with (
+        Simulator("alpha", pace=_PACE) as alpha,
+        Simulator("beta", pace=_PACE) as beta,
+        Simulator("gamma", pace=_PACE) as gamma,
+    ):
         text = ROUTES.format(alpha=alpha.url, beta=beta.url, gamma=gamma.url)
         gateway = Gateway(Routes.parse(text, "the demo's routes.toml"))
-        server = uvicorn.Server(configuration(gateway, host=host, port=port))
-        screen = _SCREEN.format(url=f"http://{host}:{port}", alpha=alpha.origin)
-        await _serve(server, screen, out)
+        # What is asked before the server runs waits in the listener's queue.
+        print(_screen(listener, alpha), file=out, flush=True)
+        config = configuration(gateway, graceful_seconds=1, log_level="warning")
+        await uvicorn.Server(config).serve(sockets=[listener])
 
 
-async def _serve(server: uvicorn.Server, screen: str, out: TextIO) -> None:
-    serving = asyncio.create_task(server.serve())
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.01)
-    if server.started:
-        print(screen, file=out, flush=True)
-    await serving
+def _screen(listener: socket.socket, alpha: Simulator) -> str:
+    host, port = listener.getsockname()[:2]
+    return _SCREEN.format(
+        url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        alpha=alpha.origin,
+        faults=", ".join(cue for cue in CUES if cue not in {"ok", "outage"}),
+        trip=TRIP,
+    )
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -48,11 +48,15 @@ class Chunks:
 
         Raises Refusal for whatever is no chunked body, and for trailers beyond 8 KiB.
         """
+        if self.complete:
+            return b"", data
         data = self._pending + data
         self._pending = b""
         parts: list[bytes] = []
         at = 0
         while at < len(data) and self._place != _DONE:
+            if self._place == _AT_SIZE:
+                at = self._whole(data, at, parts)
             if self._place == _IN_DATA:
                 part = data[at : at + self._left]
                 parts.append(part)
@@ -70,6 +74,16 @@ class Chunks:
         body = b"".join(parts)
         plain = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         return (plain + b"0\r\n\r\n" if self.complete else plain), data[at:]
+
+    def _whole(self, data: bytes, at: int, parts: list[bytes]) -> int:
+        """Read chunks that are there as a whole, and return where they end."""
+        while (match := _SIZE.match(data, at)) and (size := int(match[1], 16)):
+            end = match.end() + size
+            if data[end : end + 2] != b"\r\n":
+                break
+            parts.append(data[match.end() : end])
+            at = end + 2
+        return at
 
     def _line(self, data: bytes, at: int) -> int | None:
         """Read what stands between the data, and return where it ends; None while it is incomplete."""

@@ -174,7 +174,7 @@ class Entrance(asyncio.Protocol):
             self._inner.timeout_keep_alive_task = None
 
     def _allow(self, seconds: float) -> None:
-        """Give the client so long from now on. A timer is seldom due: it is moved when it fires, no sooner."""
+        """Give the client so long from now on. A timer is seldom due, so it is moved late."""
         self._due = self._loop.time() + seconds
         if self._timer is not None:
             if self._timer.when() <= self._due:
@@ -210,6 +210,7 @@ class Entrance(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in place of the application, which hears of a hang-up if it had begun with this request."""
+        refusal.close = True  # the parser was passed over: there is no going on from here
         _LOG.info("a request was refused by the server: %s", refusal.code)
         cycle = self._cycle
         if cycle is not None and not cycle.response_complete:

@@ -80,6 +80,7 @@ class Framing:
             self._part += data
             return b""
         self._part.clear()
+        self.seen = head.raw  # not `data`, which would be kept for as long as the connection
         body = len(data) - head.end
         if head.length == CHUNKED:
             self._chunks = Chunks()

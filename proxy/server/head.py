@@ -7,9 +7,12 @@ hosts. What passes here is read alike by both, byte for byte, so the rest of the
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..arrival import MAX_HEADERS, body_length, check_host
+from ..arrival import MAX_HEADERS, body_length
 from ..errors import Refusal
 from ..paths import route
 from .limits import Limits
@@ -17,20 +20,27 @@ from .limits import Limits
 __all__ = ["Head", "check_part", "read_head"]
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_HEAD: Final = re.compile(
-    # Possessive throughout: each byte is looked at once, whatever was sent. No value ends in a blank, as
-    # llhttp would keep it and h11 would not; `_tidied` takes those away.
-    rb"(%b{1,32}+) ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n"
-    rb"(?:%b++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n){0,%d}+\r\n" % (_TOKEN, _TOKEN, MAX_HEADERS)
+_LINES: Final = rb" HTTP/1\.([01])\r\n(?:%b++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n){0,%d}+\r\n" % (
+    _TOKEN,
+    MAX_HEADERS,
 )
+# Possessive throughout: each byte is looked at once, whatever was sent. No value ends in a blank, as llhttp
+# would keep it and h11 would not; `_tidied` takes those away.
+_PLAIN: Final = re.compile(
+    rb"(?:DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) (/[\x21\x22\x24-\x7e]*+)" + _LINES
+)
+_ODD: Final = re.compile(rb"(%b{1,32}+) ([\x21-\x7e\x80-\xff]++)" % _TOKEN + _LINES)
+"""Of other methods llhttp knows some and h11 all; other targets they cut differently."""
+
 _TOLD: Final = re.compile(
-    rb"\n(content-length|expect|host|transfer-encoding|upgrade|http2-settings):[\t ]*([^\r]*)"
+    rb"\n(content-length|expect|host|http2-settings|transfer-encoding|upgrade):[\t ]*([^\r]*)"
 )
+_OFFERS: Final = frozenset({b"expect", b"http2-settings", b"upgrade"})
+"""What nobody here takes up, and so the parsers need not see: llhttp stops reading at an upgrade, and uvicorn
+answers `100 Continue` even to HTTP/1.0, which knows none. Only that answer, to HTTP/1.1, is wanted."""
+
+_NOTHING: Final[Mapping[bytes, int]] = MappingProxyType({})
 _BROKEN: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
-
-_PARSED: Final = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"})
-"""Methods that both parsers read alike. Of the others llhttp knows some and h11 all."""
-
 _AROUND_TARGET: Final = 32 + len(b"  HTTP/1.1")
 
 
@@ -40,9 +50,8 @@ class Head(NamedTuple):
 
     raw: bytes
     end: int
-    method: bytes
     length: int
-    expects: bool
+    expects: bool = False
 
 
 def read_head(data: bytes, limits: Limits) -> Head | None:
@@ -51,32 +60,33 @@ def read_head(data: bytes, limits: Limits) -> Head | None:
     Raises Refusal: `malformed_request`, `ambiguous_framing`, `bad_host`, `uri_too_long`, `headers_too_large`,
     and what `paths.route` says of a method that the parsers would not read alike.
     """
-    match = _HEAD.match(data)
+    match = _PLAIN.match(data)
     if match is None:
-        return _tidied(data, limits)
-    method, target, minor = match.groups()
+        return _looked_into(data, limits)
     end = match.end()
-    if len(target) > limits.target_bytes:
+    if match.end(1) - match.start(1) > limits.target_bytes:
         raise Refusal("uri_too_long", close=True)
     if end > limits.head_bytes:
         raise Refusal("headers_too_large", close=True)
 
     raw = data[:end]
-    told: dict[bytes, bytes] = {}
-    again: dict[bytes, bytes] = {}
-    for name, value in _TOLD.findall(raw.lower()):
-        (again if name in told else told)[name] = value
+    version, told, length = _framed(raw, match[2])
+    if _OFFERS.isdisjoint(told):
+        return Head(raw, end, length)
+    expects = version == "1.1" and told.get(b"expect") == b"100-continue"
+    return Head(_without(raw, _OFFERS - {b"expect"} if expects else _OFFERS), end, length, expects)
+
+
+def _framed(raw: bytes, minor: bytes) -> tuple[str, dict[bytes, bytes], int]:
+    """The version, what the head tells of the body, and how long that is. Raises Refusal where in doubt."""
+    found: list[tuple[bytes, bytes]] = _TOLD.findall(raw.lower())
+    told = dict(found)
+    again = _NOTHING if len(told) == len(found) else Counter(name for name, _ in found) - Counter(told.keys())
     version = "1.1" if minor == b"1" else "1.0"
     length = body_length(version, told.get(b"content-length"), told.get(b"transfer-encoding"), again)
-    check_host(version, told.get(b"host"), again)
-    if method not in _PARSED or target[0] != 0x2F or not target.isascii() or b"#" in target:
-        _refuse(method, target)
-
-    expects = False
-    if len(told) > 2:
-        expects = version == "1.1" and told.get(b"expect") == b"100-continue"
-        raw = _without(raw, told, expects=expects)
-    return Head(raw, end, method, length, expects)
+    if b"host" in again or (b"host" not in told and version == "1.1"):
+        raise Refusal("bad_host", close=True)
+    return version, told, length
 
 
 def check_part(data: bytes | bytearray, start: int, limits: Limits) -> None:
@@ -90,35 +100,41 @@ def check_part(data: bytes | bytearray, start: int, limits: Limits) -> None:
         raise Refusal("headers_too_large", close=True)
 
 
-def _tidied(data: bytes, limits: Limits) -> Head | None:
-    """`read_head` of what is incomplete, too long, broken, or has blanks at the end of a line."""
+def _looked_into(data: bytes, limits: Limits) -> Head | None:
+    """`read_head` of what is incomplete, too long, odd, broken, or has blanks at the end of a line."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         check_part(data, 0, limits)
         return None
-    check_part(data[:end], 0, limits)
-    first, *lines = data[: end - 4].split(b"\r\n")
+    head = data[:end]
+    check_part(head, 0, limits)
+    if odd := _ODD.fullmatch(head):
+        _framed(head, odd[3])
+        _refuse(odd[1], odd[2], limits)
+    return _tidied(head, limits)
+
+
+def _tidied(head: bytes, limits: Limits) -> Head | None:
+    first, *lines = head[:-4].split(b"\r\n")
     if len(lines) > MAX_HEADERS:
         raise Refusal("headers_too_large", close=True)
     folded = any(line[:1] in {b" ", b"\t"} for line in lines)
     tidy = b"\r\n".join([first, *(line.rstrip(b"\t ") for line in lines), b"", b""])
-    if folded or len(tidy) == end or (head := read_head(tidy, limits)) is None:
+    if folded or len(tidy) == len(head):
         raise Refusal("malformed_request", close=True)
-    return head._replace(end=end)
+    sound = read_head(tidy, limits)
+    return sound and sound._replace(end=len(head))
 
 
-def _without(raw: bytes, told: dict[bytes, bytes], *, expects: bool) -> bytes:
-    """The head without offers that nobody takes up: llhttp stops reading at an upgrade, and uvicorn answers
-    `100 Continue` to HTTP/1.0, which knows none."""
-    taken = {b"upgrade", b"http2-settings", *(() if expects else (b"expect",))}
-    if taken.isdisjoint(told):
-        return raw
+def _without(raw: bytes, names: frozenset[bytes]) -> bytes:
     lines = raw.split(b"\r\n")
-    return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in taken)
+    return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in names)
 
 
-def _refuse(method: bytes, target: bytes) -> None:
+def _refuse(method: bytes, target: bytes, limits: Limits) -> None:
     """Say of a method or a target that the parsers would not read alike what Hygiene would say of it."""
+    if len(target) > limits.target_bytes:
+        raise Refusal("uri_too_long", close=True)
     if target[0] != 0x2F or b"#" in target:
         raise Refusal("malformed_request", close=True)
     if not target.isascii():
