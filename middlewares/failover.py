@@ -18,7 +18,7 @@ from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import ASGIApp, Attempt, Candidate, Exchange, Fault, Message, Receive, Scope, Send
 from ..proxy.exhausted import exhausted
 from ..proxy.gate import Gate, State
-from ..proxy.health import Health
+from ..proxy.health import Entry, Health
 from ..proxy.itinerary import Itinerary
 from ..proxy.policies import in_order
 from ..proxy.workload import resolve
@@ -90,6 +90,7 @@ class _Walk:
     __slots__ = (
         "_body",
         "_deadline",
+        "_entry",
         "_exchange",
         "_failover",
         "_health",
@@ -110,6 +111,7 @@ class _Walk:
         self._itinerary = Itinerary(plan, failover.max_attempts)
         self._body = body
         self._deadline = asyncio.get_running_loop().time() + limit
+        self._entry: Entry | None = None
         self._limit: asyncio.Timeout | None = None
         self._original: tuple[Message, ...] = ()
 
@@ -146,10 +148,11 @@ class _Walk:
             target = candidate.target
             if target is None or operation is None:
                 return candidate
-            rejection = self._health.enter(target.name, target.provider.name, operation.name)
-            if rejection is None:
+            entered = self._health.enter(target.name, target.provider.name, operation.name)
+            if isinstance(entered, Entry):
+                self._entry = entered
                 return candidate
-            candidate.rejected, candidate.ready_in = rejection.reason, rejection.ready_in
+            candidate.rejected, candidate.ready_in = entered.reason, entered.ready_in
             self._itinerary.not_tried(candidate)
         return None
 
@@ -179,13 +182,12 @@ class _Walk:
             self._limit.reschedule(None)
 
     def _record(self, attempt: Attempt, gate: Gate) -> None:
-        target, operation = attempt.candidate.target, self._exchange.operation
-        if target is None or operation is None:
+        entry, self._entry = self._entry, None
+        if entry is None:
             return
         cut_short = self._limit is not None and self._limit.expired()
         # A hang-up, or a deadline that we set, says nothing of the target.
         proved = not (self._exchange.client_gone or cut_short) and (
             gate.state is State.COMMITTED or attempt.fault is not None
         )
-        fault = attempt.fault if proved else None
-        self._health.record(target.name, target.provider.name, operation.name, fault, proved=proved)
+        self._health.record(entry, attempt.fault if proved else None, proved=proved)

@@ -16,7 +16,7 @@ from .errors import Refusal
 from .exchange import Headers
 from .paths import admit_query, route
 
-__all__ = ["CHUNKED", "MAX_HEADERS", "Arrival", "body_length", "check_host", "examine", "local_path"]
+__all__ = ["CHUNKED", "MAX_HEADERS", "USUAL", "Arrival", "body_length", "check_host", "examine", "local_path"]
 
 CHUNKED: Final = -1
 """The length of a body that tells its length as it goes."""
@@ -54,7 +54,7 @@ def _fates() -> dict[bytes, int]:
 
 _FATES: Final = MappingProxyType(_fates())
 _DROPPED_KINDS: Final = (b"if-", b"proxy-", b"x-forwarded-", b"x-standby-")
-_USUAL: Final = frozenset(
+USUAL: Final = frozenset(
     name.strip()
     for name in b"""
     accept, accept-encoding, accept-language, anthropic-beta, anthropic-dangerous-direct-browser-access,
@@ -111,7 +111,7 @@ def examine(scope: Mapping[str, Any], max_body: int) -> Arrival:
     told = dict(pairs)
     if (
         len(told) == len(pairs)
-        and _USUAL.issuperset(told)
+        and USUAL.issuperset(told)
         and not b"".join(told.values()).translate(None, _PRINTABLE)
     ):
         # The short way, for nearly every request. What it refuses is looked at again the long way, which

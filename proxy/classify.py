@@ -23,9 +23,9 @@ from .exchange import Cause, Fault, FaultKind, Headers, header
 __all__ = [
     "MAX_RETRY_AFTER",
     "RULES",
-    "Health",
     "Moves",
     "Rule",
+    "Says",
     "in_band",
     "is_callers",
     "refused",
@@ -38,9 +38,10 @@ MAX_RETRY_AFTER: Final = 300.0
 Moves = Literal["yes", "no", "larger", "opt_in"]
 """To another target: always, never, only to one with a larger context, only where the pool asks for it."""
 
-Health = Literal["failure", "cooldown", "long_cooldown", "none"]
-"""`failure` counts towards the breaker; a `cooldown` rests the target for as long as it asked, a long one for
-minutes since no waiting request will mend it; `none` is somebody else's fault."""
+Says = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
+"""What a fault says of its target: a `failure` counts towards the breaker; a `cooldown` rests it for as long
+as it asked, a long one for minutes, since no waiting request will mend it; `alive` is the caller's fault, told
+by a target that works; `none` is ours, and tells nothing."""
 
 
 class Rule(NamedTuple):
@@ -48,7 +49,7 @@ class Rule(NamedTuple):
 
     moves: Moves
     cause: Cause
-    health: Health
+    health: Says
     status: int | None
 
 
@@ -58,11 +59,11 @@ RULES: Final[Mapping[FaultKind, Rule]] = MappingProxyType(
         "local_overload": Rule("yes", "outage", "none", 503),
         "timeout_first_byte": Rule("yes", "slow", "failure", 504),
         "timeout": Rule("yes", "slow", "failure", 504),
-        "conflict": Rule("yes", "outage", "none", 409),
-        "context_overflow": Rule("larger", "context", "none", None),
-        "content_refused": Rule("opt_in", "refused", "none", None),
-        "bad_request": Rule("no", "outage", "none", None),
-        "incompatible": Rule("yes", "outage", "none", None),
+        "conflict": Rule("yes", "outage", "alive", 409),
+        "context_overflow": Rule("larger", "context", "alive", None),
+        "content_refused": Rule("opt_in", "refused", "alive", None),
+        "bad_request": Rule("no", "outage", "alive", None),
+        "incompatible": Rule("yes", "outage", "alive", None),
         "quota": Rule("yes", "outage", "long_cooldown", 503),
         # Never 401: the caller's own key was fine.
         "upstream_auth": Rule("yes", "outage", "long_cooldown", 502),

@@ -65,8 +65,9 @@ class Gate:
             return
         if self.state is State.DISCARDED:
             raise Superseded
-        self._held.append(message)
         attempt = self._attempt
+        message = _copy(message)
+        self._held.append(message)
         answer = attempt.answer
         if answer is None and attempt.fault is None:
             if self._exchange.relayed:
@@ -76,30 +77,22 @@ class Gate:
             answer = attempt.answer = Answer(operation_at(self._exchange.path), streamed=None)
             self._reads = True
         if self._reads and answer is not None:
-            self._read(answer, message)
-        await self._judge(answer)
+            _read(answer, message)
+        await self._judge(answer, last=_is_last(message))
 
-    def _read(self, answer: Answer, message: Message) -> None:
-        """Feed the answer of an app that keeps no reading of its own. Messages may be reused: copy."""
-        if message["type"] == "http.response.start":
-            headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
-            answer.start(message["status"], headers)
-        elif message["type"] == "http.response.body":
-            message["body"] = body = bytes(message.get("body", b""))
-            answer.feed(body)
-            if not message.get("more_body", False):
-                answer.end()
-
-    async def _judge(self, answer: Answer | None) -> None:
+    async def _judge(self, answer: Answer | None, *, last: bool) -> None:
         attempt = self._attempt
         if attempt.fault is None and answer is not None and answer.verdict is Verdict.FAULT:
             attempt.fault = answer.fault
         if (fault := attempt.fault) is not None:
-            if self._moves(fault) or not is_callers(fault):
+            callers = is_callers(fault)
+            if callers and not self._moves(fault):
+                await self._commit()
+            elif last or not callers:
                 # Also with nobody left to try: the walk's own end tells the caller more than one attempt can.
                 self.state = State.DISCARDED
                 raise Superseded
-            await self._commit()
+            # Else it is held whole: if nobody does better, it is what the caller gets.
         elif answer is not None and answer.verdict is Verdict.COMMIT:
             await self._commit()
 
@@ -110,3 +103,28 @@ class Gate:
         held, self._held = self._held, []
         for message in held:
             await self._send(message)
+
+
+def _is_last(message: Message) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
+
+
+def _copy(message: Message) -> Message:
+    """What the message says now: an app may reuse it, its headers and its bytes."""
+    copy = dict(message)
+    if "headers" in copy:
+        copy["headers"] = [(bytes(name), bytes(value)) for name, value in copy["headers"]]
+    if "body" in copy:
+        copy["body"] = bytes(copy["body"])
+    return copy
+
+
+def _read(answer: Answer, message: Message) -> None:
+    """Feed the answer of an app that keeps no reading of its own."""
+    if message["type"] == "http.response.start":
+        headers = tuple([(name.lower(), value) for name, value in message.get("headers", ())])
+        answer.start(message["status"], headers)
+    elif message["type"] == "http.response.body":
+        answer.feed(message.get("body", b""))
+        if not message.get("more_body", False):
+            answer.end()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from .classify import RULES
+from .classify import RULES, Says
 from .exchange import Fault
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "OPEN",
     "PROBING",
     "TRIP",
+    "Entry",
     "Health",
     "Rejection",
 ]
@@ -53,19 +54,32 @@ class Rejection:
     ready_in: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Breaker:
+    """Closed while `until` is None."""
+
     failures: int = 0
     successes: int = 0
-    opened: int = 0
+    span: float = OPEN / 2
     until: float | None = None
     probing: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Cooldown:
     until: float
     probing: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """An attempt that was let in; `Health.record` must end it. It may be the one probe of what rested."""
+
+    target: str
+    credential: str
+    operation: str
+    breaker: _Breaker | None = None
+    cooldown: _Cooldown | None = None
 
 
 class Health:
@@ -86,89 +100,95 @@ class Health:
         now = self.clock()
         cooldown = self._cooldowns.get((target, credential))
         if cooldown is not None and (cooldown.until > now or cooldown.probing):
-            return Rejection(
-                "health.cooldown", max(cooldown.until - now, PROBING if cooldown.probing else 0.0)
-            )
+            return Rejection("health.cooldown", _wait(cooldown.until - now))
         breaker = self._breakers.get((target, operation))
-        if breaker is None or breaker.until is None:
-            return None
-        if breaker.until > now or breaker.probing:
-            return Rejection(
-                "health.breaker_open", max(breaker.until - now, PROBING if breaker.probing else 0.0)
-            )
+        if breaker is not None and breaker.until is not None and (breaker.until > now or breaker.probing):
+            return Rejection("health.breaker_open", _wait(breaker.until - now))
         return None
 
-    def enter(self, target: str, credential: str, operation: str) -> Rejection | None:
-        """Begin an attempt, unless it is rejected. After a rest it is the one probe: `record` must follow."""
+    def enter(self, target: str, credential: str, operation: str) -> Entry | Rejection:
+        """Begin an attempt, unless it is rejected."""
         if (rejection := self.rejection(target, credential, operation)) is not None:
             return rejection
+        entry = Entry(target, credential, operation)
         if (cooldown := self._cooldowns.get((target, credential))) is not None:
             cooldown.probing = True
+            entry.cooldown = cooldown
         breaker = self._breakers.get((target, operation))
         if breaker is not None and breaker.until is not None:
             breaker.probing = True
-        return None
+            entry.breaker = breaker
+        return entry
 
-    def record(
-        self, target: str, credential: str, operation: str, fault: Fault | None, *, proved: bool
-    ) -> None:
+    def record(self, entry: Entry, fault: Fault | None, *, proved: bool) -> None:
         """End an attempt. `proved` is False when it says nothing of the target (the client left, say)."""
-        said = "none" if fault is None else RULES[fault.kind].health
-        if not self._cooldowns and not self._breakers and said == "none":
+        says: Says = "alive" if fault is None else RULES[fault.kind].health
+        if says == "none" or (fault is None and not proved):
+            self._release(entry)
             return
-        now = self.clock()
-        self._cool(now, (target, credential), fault, said, proved=proved)
-        key = (target, operation)
-        breaker = self._breakers.get(key)
-        if said == "failure":
-            if breaker is None:
-                breaker = self._breakers[key] = _Breaker()
-            self._failed(breaker, now)
-        elif breaker is not None:
-            breaker.probing = False
-            if proved and (fault is None or said == "none"):
-                self._succeeded(key, breaker)
+        self._judge_cooldown(entry, fault, says)
+        self._judge_breaker(entry, failed=says == "failure")
 
-    def _cool(
-        self, now: float, key: tuple[str, str], fault: Fault | None, said: str, *, proved: bool
-    ) -> None:
-        cooldown = self._cooldowns.get(key)
+    @staticmethod
+    def _release(entry: Entry) -> None:
+        """A probe that found nothing out leaves the place to the next one."""
+        if entry.cooldown is not None:
+            entry.cooldown.probing = False
+        if entry.breaker is not None:
+            entry.breaker.probing = False
+
+    def _judge_cooldown(self, entry: Entry, fault: Fault | None, says: Says) -> None:
+        key = (entry.target, entry.credential)
+        current = self._cooldowns.get(key)
+        if entry.cooldown is not None:
+            entry.cooldown.probing = False
         rest: float | None = None
-        if fault is not None:
-            if said == "cooldown":
-                rest = fault.retry_after or COOLDOWN
-            elif said == "long_cooldown":
+        if fault is not None and says != "alive":
+            rest = fault.retry_after
+            if says == "cooldown":
+                rest = rest or COOLDOWN
+            elif says == "long_cooldown":
                 rest = LONG_COOLDOWN
-            elif said == "failure":
-                rest = fault.retry_after
         if rest is not None:
+            until = self.clock() + rest
             # A later, longer word extends the rest; a shorter one does not cut it.
-            until = now + rest
-            if cooldown is None or cooldown.until < until:
+            if current is None or current.until < until:
                 self._cooldowns[key] = _Cooldown(until)
-            else:
-                cooldown.probing = False
-        elif cooldown is not None and cooldown.until <= now:
-            if proved:
-                del self._cooldowns[key]
-            else:
-                cooldown.probing = False
+        elif current is not None and current is entry.cooldown:
+            del self._cooldowns[key]
 
-    def _failed(self, breaker: _Breaker, now: float) -> None:
-        breaker.failures += 1
-        breaker.successes = 0
-        half_open = breaker.until is not None and breaker.until <= now
-        breaker.probing = False
-        if half_open or (breaker.until is None and breaker.failures >= TRIP):
-            breaker.opened += 1
-            span = min(OPEN * 2 ** (breaker.opened - 1), MAX_OPEN)
-            # Equal jitter: replicas that tripped together must not probe together.
-            breaker.until = now + span * (0.5 + self._jitter() / 2)
-
-    def _succeeded(self, key: tuple[str, str], breaker: _Breaker) -> None:
-        if breaker.until is None:
-            del self._breakers[key]
+    def _judge_breaker(self, entry: Entry, *, failed: bool) -> None:
+        key = (entry.target, entry.operation)
+        breaker = entry.breaker
+        if breaker is not None:
+            breaker.probing = False
+            if failed:
+                self._open(breaker)
+            else:
+                breaker.successes += 1
+                if breaker.successes >= CLOSE_AFTER:
+                    del self._breakers[key]
             return
-        breaker.successes += 1
-        if breaker.successes >= CLOSE_AFTER:
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            if failed:
+                self._breakers[key] = _Breaker(failures=1)
+        elif breaker.until is not None:
+            pass  # it began before the breaker opened, and tells nothing that opened it did not
+        elif not failed:
             del self._breakers[key]
+        else:
+            breaker.failures += 1
+            if breaker.failures >= TRIP:
+                self._open(breaker)
+
+    def _open(self, breaker: _Breaker) -> None:
+        breaker.successes = 0
+        breaker.span = min(breaker.span * 2, MAX_OPEN)
+        # Equal jitter: replicas that tripped together must not probe together.
+        breaker.until = self.clock() + breaker.span * (0.5 + self._jitter() / 2)
+
+
+def _wait(seconds: float) -> float:
+    """Until the rest is over, or until a caller may ask again while a probe is under way."""
+    return seconds if seconds > 0 else PROBING

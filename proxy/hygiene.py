@@ -66,6 +66,9 @@ class Hygiene:
                 with suppress(OSError):
                     await answer(scope, reporting, Refusal("internal_error", close=True))
             raise
+        else:
+            if not started:  # silence would make the server say 500 in its own words
+                await answer(scope, reporting, Refusal("internal_error", close=True))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""

@@ -48,11 +48,12 @@ model = "large"
 serves = ["support"]
 prefer = ["alpha-large"]
 alternates = [{{ target = "beta-large", for = ["outage", "slow", "rate_limited"] }}]
-timeouts = {{ connect = "1s", first_token = "2s", stall = "5s" }}
+timeouts = {{ connect = "1s", first_token = "2s", stall = "2s" }}
 
 [pools.drafting]
 serves = ["drafting"]
 prefer = ["gamma-large"]
+timeouts = {{ connect = "1s", first_token = "2s", stall = "2s" }}
 """
 
 _SCREEN: Final = """\
@@ -82,6 +83,10 @@ _PACE: Final = 0.1
 """Seconds between the events of a stream: slow enough to watch it arrive."""
 
 
+_GRACE: Final = 5
+"""Seconds that Ctrl-C leaves to answers under way; the pools' limits end each of them in less."""
+
+
 def demo(host: str, port: int, out: TextIO = sys.stdout) -> int:
     """Run until interrupted; port 0 takes a free one. Returns the exit code: 1 if the port cannot be had."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -108,7 +113,7 @@ async def run(listener: socket.socket, out: TextIO) -> None:
         gateway = Gateway(Routes.parse(text, "the demo's routes.toml"))
         # What is asked before the server runs waits in the listener's queue.
         print(_screen(listener, alpha), file=out, flush=True)
-        config = configuration(gateway, graceful_seconds=1, log_level="warning")
+        config = configuration(gateway, graceful_seconds=_GRACE, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listener])
 
 

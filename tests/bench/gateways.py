@@ -1,4 +1,4 @@
-"""The gateways that are written in Python, each run as a process: `python -m tests.bench.gateways NAME ...`."""
+"""The gateways written in Python, each run as a process: `python -m tests.bench.gateways NAME ...`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import httpx2
-from uvicorn import Config, Server
-
 from standby.proxy.config import Routes
 from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
 from standby.proxy.server import configuration
 from standby.proxy.stack import Gateway
 from standby.proxy.transport import KEEP_ALIVE, POOL_WAIT
+from uvicorn import Config, Server
 
 from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
-from .sampler import sampling
+from .sampler import recording
 
-__all__ = ["Bare", "constant", "main"]
+__all__ = ["Bare", "bench_gateway", "constant", "main"]
 
 _CONNECTIONS: Final = 1000
 """More than the 500 streams need: a limit of connections is not what is measured."""
@@ -36,6 +35,7 @@ stack = ["failover"]
 dialect = "openai"
 base_url = "http://127.0.0.1:{upstream}/v1"
 key = "env:{key}"
+{transport}
 [targets]
 first = {{ provider = "bench", model = "gpt-4.1", connections = {connections} }}
 second = {{ provider = "bench", model = "gpt-4.1-mini", connections = {connections} }}
@@ -68,16 +68,16 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 class Bare:
-    """The least a pass-through can do on Standby's transport: no parsing, no watching for a hang-up, no clocks.
+    """The least a pass-through can do on Standby's transport: no parsing, no clocks, no ear for a hang-up.
 
     It sends the upstream as many headers as Standby does, so that the difference is not one of headers.
     """
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._url = httpx2.URL(f"http://127.0.0.1:{upstream}{PATH}")
         self._own = [(b"host", self._url.netloc), (b"accept-encoding", b"identity")]
         self._extensions = {"timeout": {"connect": None, "read": None, "write": None, "pool": POOL_WAIT}}
-        self._transport = httpx2.AsyncHTTPTransport(
+        self._transport = transport or httpx2.AsyncHTTPTransport(
             verify=httpx2.create_ssl_context(trust_env=False),
             trust_env=False,
             limits=httpx2.Limits(
@@ -126,13 +126,20 @@ def _constant(upstream: int) -> ASGIApp:
     return constant
 
 
-def _standby(upstream: int) -> ASGIApp:
-    text = _ROUTES.format(upstream=upstream, key=_KEY, connections=_CONNECTIONS, model=MODEL)
+def bench_gateway(upstream: int, *, transport: str | None = None) -> Gateway:
+    """Standby with a pool of two targets, both the upstream, over its own transport or a named one."""
+    text = _ROUTES.format(
+        upstream=upstream,
+        key=_KEY,
+        transport=f'transport = "{transport}"' if transport else "",
+        connections=_CONNECTIONS,
+        model=MODEL,
+    )
     return Gateway(Routes.parse(text, environ={_KEY: "sk-bench-0123456789abcdef0123456789abcdef"}))
 
 
 def _plain(app: ASGIApp, port: int) -> Config:
-    """uvicorn with the settings of Standby's server, but without what stands before its parser."""
+    """Plain uvicorn with the settings of Standby's server, but without what stands before its parser."""
     served: Any = app
     return Config(
         served,
@@ -156,14 +163,12 @@ def _ours(app: ASGIApp, port: int) -> Config:
     return configuration(app, "127.0.0.1", port, log_level="warning")
 
 
-_GATEWAYS: Final = MappingProxyType[
-    str, tuple[Callable[[int], ASGIApp], Callable[[ASGIApp, int], Config]]
-](
+_GATEWAYS: Final = MappingProxyType[str, tuple[Callable[[int], ASGIApp], Callable[[ASGIApp, int], Config]]](
     {
         "uvicorn": (_constant, _plain),
         "server": (_constant, _ours),
         "bare": (_bare, _plain),
-        "standby": (_standby, _ours),
+        "standby": (bench_gateway, _ours),
     }
 )
 
@@ -178,7 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     app, config = _GATEWAYS[options.name]
     server = Server(config(app(options.upstream), options.port))
-    with nullcontext() if options.profile is None else sampling(options.profile):
+    with nullcontext() if options.profile is None else recording(options.profile):
         server.run()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class Load:
             return outcome, window_closed(opened)
 
     def memory_of_streams(self, subject: Subject, orders: Orders) -> tuple[Outcome, Window, Memory, Memory]:
-        """The same, with the subject's memory before any connection is there and at the end of the streams."""
+        """The same, with the subject's memory before any connection and at the end of the streams."""
         pid = subject.pid or self._upstream
         before = memory(pid)
         with self._client(orders) as client:
@@ -100,7 +100,7 @@ class Load:
             return outcome, window_closed(opened), before, memory(pid)
 
     @contextmanager
-    def _client(self, orders: Orders) -> Iterator[Process]:
+    def _client(self, orders: Orders) -> Generator[Process]:
         command = module("streams", orjson.dumps(asdict(orders)).decode())
         with started(command, self._cpu, self._folder / "streams.log", talks=True) as client:
             if client.hear() != b"ready\n":

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Memory", "Window", "cpu_seconds", "memory", "window_opened", "window_closed"]
+__all__ = ["Memory", "Window", "cpu_seconds", "memory", "window_closed", "window_opened"]
 
 _PROC: Final = Path("/proc")
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
-_KIB_PER_MIB: Final = 1024
+_KIB_PER_MB: Final = 1e6 / 1024
 
 
 def _tree(pid: int) -> list[int]:
@@ -43,7 +43,7 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory of a process tree, in MiB. `peak` counts pages shared by two processes twice, `pss` does not."""
+    """Memory of a process tree, in MB (10^6 bytes). `now` and `peak` count shared pages for each process."""
 
     now: float
     peak: float
@@ -59,7 +59,7 @@ def memory(pid: int) -> Memory:
             now += status["VmRSS"]
             peak += status["VmHWM"]
             pss += _fields(_PROC / str(each) / "smaps_rollup")["Pss"]
-    return Memory(now / _KIB_PER_MIB, peak / _KIB_PER_MIB, pss / _KIB_PER_MIB)
+    return Memory(now / _KIB_PER_MB, peak / _KIB_PER_MB, pss / _KIB_PER_MB)
 
 
 def _fields(path: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The bytes of the benchmark: what is asked, and what the upstream answers. Sizes are those of real traffic."""
+"""The bytes of the benchmark: what is asked and what the upstream answers, in the sizes of real traffic."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def on_cpu(cpu: int) -> Iterator[None]:
+def on_cpu(cpu: int) -> Generator[None]:
     """What is started inside, and all that it starts itself, runs on `cpu`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
@@ -106,7 +106,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 @contextmanager
 def started(
     command: Sequence[str], cpu: int, log: Path, *, port: int | None = None, talks: bool = False
-) -> Iterator[Process]:
+) -> Generator[Process]:
     """A process that has begun to listen on `port`, ended at the end."""
     process = Process(command, cpu, log, talks=talks)
     try:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import http.client
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from .contenders import Contender
 from .load import Load, Subject, Unary
-from .meters import Memory, Window
+from .meters import Memory, Window, window_closed, window_opened
 from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, chat_body, stream_body
 from .processes import Failed, free_port, started
 from .streams import Orders, Outcome
 
-__all__ = ["Bench", "Crowd", "Scale", "Streams", "Turn"]
+__all__ = ["Bench", "Crowd", "Scale", "Streams", "Turn", "paced"]
+
+_QUIET: Final = 0.1
+"""Cores that others may keep busy while the machine counts as quiet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,12 @@ class Turn:
     reopened: int
     """Connections opened to the upstream while 16 clients asked over connections long warm. 0 is right."""
 
+    @property
+    def windows(self) -> list[Window]:
+        """Everything that was measured."""
+        loads = (self.alone, self.together, self.streams)
+        return [load.window for load in loads if load is not None]
+
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
@@ -61,10 +72,21 @@ class Crowd:
     after: Memory
 
 
-class Bench:
-    """The upstream, the load, and the two CPUs between them. `cpu` is for the contender."""
+def paced(port: int, repeat: int) -> Orders:
+    """64 streams at a time of 50 chunks, one every 10 ms, begun evenly over the length of a stream."""
+    return Orders(port, connections=64, repeat=repeat, chunks=50, gap_ms=10, spread=0.5)
 
-    def __init__(self, *, upstream: int, upstream_pid: int, cpu: int, load_cpu: int, folder: Path) -> None:
+
+class Bench:
+    """The upstream, the load, and the two CPUs between them. `cpu` is for the contender.
+
+    For `wait` seconds a turn it waits for other processes to be quiet, or measures again.
+    """
+
+    def __init__(
+        self, *, upstream: int, upstream_pid: int, cpu: int, load_cpu: int, folder: Path, wait: float = 0.0
+    ) -> None:
+        self._wait = wait
         self._upstream = upstream
         self._upstream_pid = upstream_pid
         self._cpu = cpu
@@ -72,8 +94,20 @@ class Bench:
         self._load = Load(load_cpu, folder, upstream_pid)
 
     def turn(self, contender: Contender, scale: Scale) -> Turn:
-        """Measure one contender. Unary load comes first: the transport looks at every idle connection for each
-        request, so the 64 that streams leave behind would be measured as well."""
+        """Measure one contender, and again while others disturb it and there is time to wait."""
+        until = time.monotonic() + self._wait
+        while True:
+            self._settle(until)
+            turn = self._turn(contender, scale)
+            if time.monotonic() >= until or all(window.noise < _QUIET for window in turn.windows):
+                return turn
+
+    def _turn(self, contender: Contender, scale: Scale) -> Turn:
+        """Measure one contender.
+
+        Unary load comes first: for each request the transport looks at every idle connection, so the 64 that
+        streams leave behind would be measured as well.
+        """
         with self._alive(contender) as subject:
             load = self._load
             load.unary(subject, 1, 1)
@@ -84,20 +118,32 @@ class Bench:
             reopened = self._accepted() - before - 1  # this question's own
             streams = None
             if contender.relays:
-                orders = Orders(subject.port, connections=64, repeat=scale.streams, chunks=50, gap_ms=10)
+                orders = paced(subject.port, scale.streams)
                 outcome, window = load.streams(subject, orders)
                 streams = Streams(orders.connections * orders.repeat * orders.chunks, outcome, window)
             return Turn(alone, together, streams, reopened)
 
     def crowd(self, contender: Contender, scale: Scale) -> Crowd:
         """500 streams at once, each with a chunk every 200 ms."""
+        self._settle(time.monotonic() + self._wait)
         with self._alive(contender) as subject:
-            orders = Orders(subject.port, connections=500, repeat=1, chunks=scale.slow_chunks, gap_ms=200, warm=0)
+            spread = scale.slow_chunks * 0.2 / 5  # so for most of the time there are all 500
+            orders = Orders(
+                subject.port, 500, repeat=1, chunks=scale.slow_chunks, gap_ms=200, spread=spread, warm=0
+            )
             outcome, window, before, after = self._load.memory_of_streams(subject, orders)
             return Crowd(orders.connections * orders.chunks, outcome, window, before, after)
 
+    def _settle(self, until: float) -> None:
+        """Wait until nobody else keeps the machine busy, or until then."""
+        while time.monotonic() < until:
+            opened = window_opened(None, [self._upstream_pid])
+            time.sleep(1)
+            if window_closed(opened).noise < _QUIET:
+                return
+
     @contextmanager
-    def _alive(self, contender: Contender) -> Iterator[Subject]:
+    def _alive(self, contender: Contender) -> Generator[Subject]:
         if contender.command is None:
             yield Subject(self._upstream, None)
             return

@@ -1,7 +1,7 @@
-"""A sampling profiler: what the main thread does, looked at a thousand times a second.
+"""A sampling profiler: what the main thread does, looked at hundreds of times a second.
 
-Small functions cost nothing extra under it, unlike under a tracing profiler, so shares can be read as they stand.
-The timer runs on the wall clock, since CPU timers tick only as often as the kernel does; samples in which the
+Unlike under a tracing profiler small functions cost nothing extra, so shares can be read as they stand. The
+timer runs on the wall clock, since CPU timers tick only as often as the kernel does; samples in which the
 event loop itself is on top are mostly it sleeping.
 """
 
@@ -10,62 +10,78 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import orjson
 
-__all__ = ["Stack", "read", "sampling"]
-
-_EVERY: Final = 0.001
+__all__ = ["Samples", "Stack", "read", "recording", "sampling"]
 
 Stack: TypeAlias = tuple[tuple[str, int, str], ...]
-"""File, line and function of every frame, innermost first. The line is the one running in the innermost frame,
-and that of the call in the others."""
+"""File, line and function of every frame, innermost first."""
 
-_Raw: TypeAlias = tuple[tuple[CodeType, int], ...]
+
+class Samples:
+    """How often each stack was seen."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[tuple[CodeType, int], ...]] = Counter()
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        """Count the stack that a signal interrupted."""
+        frames: list[tuple[CodeType, int]] = []
+        while frame is not None:
+            frames.append((frame.f_code, frame.f_lineno or 0))
+            frame = frame.f_back
+        self._seen[tuple(frames)] += 1
+
+    def forget(self, number: int, frame: FrameType | None) -> None:
+        """Count from nothing again."""
+        self._seen.clear()
+
+    def stacks(self) -> Counter[Stack]:
+        """What was seen."""
+        stacks: Counter[Stack] = Counter()
+        for raw, count in self._seen.items():
+            stacks[tuple((code.co_filename, line, code.co_qualname) for code, line in raw)] += count
+        return stacks
 
 
 @contextmanager
-def sampling(file: Path) -> Iterator[None]:
-    """Sample the main thread, and write how often each stack was seen to `file` at the end.
-
-    On SIGUSR1 everything seen so far is forgotten: the warm-up is over.
-    """
-    seen: Counter[_Raw] = Counter()
-
-    def sample(number: int, frame: FrameType | None) -> None:
-        frames: list[tuple[CodeType, int]] = []
-        while frame is not None:
-            frames.append((frame.f_code, frame.f_lineno))
-            frame = frame.f_back
-        seen[tuple(frames)] += 1
-
-    def forget(number: int, frame: FrameType | None) -> None:
-        seen.clear()
-
-    signal.signal(signal.SIGALRM, sample)
+def sampling(every: float = 0.002) -> Generator[Samples]:
+    """Sample the main thread, every so many seconds."""
+    samples = Samples()
+    signal.signal(signal.SIGALRM, samples.take)
     signal.siginterrupt(signal.SIGALRM, False)
-    signal.signal(signal.SIGUSR1, forget)
-    # The server raises the signal that ended it once more when it is done, and its default would end us too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.setitimer(signal.ITIMER_REAL, _EVERY, _EVERY)
+    signal.setitimer(signal.ITIMER_REAL, every, every)
     try:
-        yield
+        yield samples
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        stacks = [
-            ([(code.co_filename, line, code.co_qualname) for code, line in raw], count)
-            for raw, count in seen.items()
-        ]
-        file.write_bytes(orjson.dumps(stacks))
+
+
+@contextmanager
+def recording(file: Path) -> Generator[None]:
+    """Sample a process until SIGTERM ends it, into `file`. On SIGUSR1, after the warm-up, begin anew."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    # The server raises the signal that ended it once more when it is done, and its default would end us too.
+    signal.signal(signal.SIGTERM, leave)
+    with sampling() as samples:
+        signal.signal(signal.SIGUSR1, samples.forget)
+        try:
+            yield
+        finally:
+            file.write_bytes(orjson.dumps(list(samples.stacks().items())))
 
 
 def read(file: Path) -> Counter[Stack]:
-    """What `sampling` wrote."""
+    """What `recording` wrote."""
     seen: Counter[Stack] = Counter()
     for frames, count in orjson.loads(file.read_bytes()):
         seen[tuple((name, line, function) for name, line, function in frames)] += count

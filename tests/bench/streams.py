@@ -1,8 +1,8 @@
 """The client of paced streams, a process of its own: `python -m tests.bench.streams ORDERS`.
 
 ORDERS is the JSON of `Orders`. It connects, runs each connection's warm-up streams, says `ready`, waits for a
-line, runs the streams to be measured, prints the JSON of `Outcome`, and waits for another line, so that whoever
-started it can read counters at moments when nothing runs.
+line, runs the streams to be measured, prints the JSON of `Outcome`, and waits for another line: counters can
+be read at moments when nothing runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Orders", "Outcome", "main", "percentile"]
 class Orders:
     """So many connections, each running `repeat` streams one after the other after `warm` unmeasured ones.
 
-    Connections start spread evenly over one gap, and never later than `grace` seconds after their streams
-    should have ended is one still waited for.
+    They begin spread evenly over `spread` seconds: in step, they would come as a crowd that no gateway meets.
+    A stream is waited for until `grace` seconds after it should have ended.
     """
 
     port: int
@@ -35,6 +35,7 @@ class Orders:
     repeat: int
     chunks: int
     gap_ms: int
+    spread: float
     warm: int = 1
     grace: float = 10.0
 
@@ -50,6 +51,11 @@ class Outcome:
     first_p99: float = 0.0
     gap_p50: float = 0.0
     gap_p99: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Streams that did not end as they should."""
+        return self.unfinished + self.errors
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -149,12 +155,12 @@ async def _all(connections: list[_Connection], orders: Orders, repeat: int) -> O
     gap = orders.gap_ms / 1000
 
     async def one(number: int, connection: _Connection) -> None:
-        await asyncio.sleep(gap * number / len(connections))
+        await asyncio.sleep(orders.spread * number / len(connections))
         for _ in range(repeat):
             await connection.run(seen)
 
     tasks = [asyncio.create_task(one(number, each)) for number, each in enumerate(connections)]
-    _, late = await asyncio.wait(tasks, timeout=(repeat * orders.chunks + 1) * gap + orders.grace)
+    _, late = await asyncio.wait(tasks, timeout=orders.spread + repeat * orders.chunks * gap + orders.grace)
     for task in late:
         task.cancel()
     return Outcome(

@@ -1,8 +1,8 @@
 """The provider of the benchmark: answers chat completions at a cost of a few microseconds.
 
-Run as a process of its own: `python -m tests.bench.upstream PORT`. It reads HTTP/1.1 with a content length and
-nothing else, since the gateways under test send nothing else, and it tells at `GET /connections` how many
-connections it has accepted: a gateway that opens one per request would be measured for its handshakes.
+A process of its own: `python -m tests.bench.upstream PORT`. It reads HTTP/1.1 with a content length, since
+that is all it is sent, and tells at `GET /connections` how many connections it has accepted: a gateway that
+opens one for every request would be measured for its handshakes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""The ways in which a provider fails before it has said anything, as they are told to llmock and to the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from standby.proxy.rehearsal.simulator import (
+    Content,
+    Cut,
+    Drip,
+    ErrorEvent,
+    Fault,
+    Html,
+    Just,
+    Pings,
+    Stall,
+    Status,
+)
+
+__all__ = ["BEFORE_CONTENT", "LLMOCK", "REFUSED", "SIMULATED", "VERDICTS", "Told", "before_content"]
+
+VERDICTS: Final = frozenset(
+    {"no_backoff", "no_read_timeout", "retried_non_retryable", "retry_after_ignored", "retry_storm"}
+)
+"""What llmock must not hold against the gateway."""
+
+
+class Told(NamedTuple):
+    """What llmock is told to do to streams, to other answers, or (None) to both."""
+
+    name: str
+    behaviour: Mapping[str, object]
+    streams: bool | None = None
+
+
+LLMOCK: Final = (
+    Told("429 with Retry-After", MappingProxyType({"type": "fail", "status": 429, "retry_after": 30})),
+    Told("500", MappingProxyType({"type": "fail", "status": 500})),
+    Told("503", MappingProxyType({"type": "fail", "status": 503})),
+    Told("529", MappingProxyType({"type": "fail", "status": 529})),
+    Told(
+        "stall before content",
+        MappingProxyType({"type": "stream_fault", "kind": "stall", "after_chunks": 0, "stall_seconds": 30}),
+        streams=True,
+    ),
+    Told(
+        "stall after the preamble",
+        MappingProxyType({"type": "stream_fault", "kind": "stall", "after_chunks": 1, "stall_seconds": 30}),
+        streams=True,
+    ),
+    # Longer than the limit, but not by much: llmock does not notice that its caller leaves.
+    Told("stall before the answer", MappingProxyType({"type": "delay", "seconds": 1.2}), streams=False),
+    Told(
+        "empty stream",
+        MappingProxyType({"type": "stream_fault", "kind": "truncate", "after_chunks": 0}),
+        streams=True,
+    ),
+    Told(
+        "disconnect before content",
+        MappingProxyType({"type": "stream_fault", "kind": "disconnect", "after_chunks": 0}),
+        streams=True,
+    ),
+    Told(
+        "disconnect after the preamble",
+        MappingProxyType({"type": "stream_fault", "kind": "disconnect", "after_chunks": 1}),
+        streams=True,
+    ),
+)
+
+REFUSED: Final = "connect refused"
+"""The fault of a provider on whose port nobody listens."""
+
+_ALWAYS: Final = MappingProxyType[str, Fault](
+    {
+        "429 with Retry-After": Status(429, retry_after=30),
+        "500": Status(500),
+        "503": Status(503),
+        "529": Status(529),
+        "stall before the headers": Stall(),
+        "stall after the headers": Stall(0),
+        "error inside a 200": ErrorEvent(),
+        "empty body": Just(),
+        "disconnect before the headers": Cut(),
+        "disconnect after the headers": Cut(0),
+        "headers dripped for ever": Drip(0.02),
+        "a 200 with HTML": Html(),
+    }
+)
+_IN_STREAMS: Final = MappingProxyType[str, Fault](
+    {
+        "stall after the preamble": Stall(Content(0)),
+        "error event after the preamble": ErrorEvent(Content(0)),
+        "disconnect after the preamble": Cut(Content(0)),
+        "comments only": Pings(0.02),
+        "pings only": Pings(0.02, "event"),
+    }
+)
+BEFORE_CONTENT: Final = tuple(
+    [(name, False) for name in (REFUSED, *_ALWAYS)]
+    + [(name, True) for name in (REFUSED, *_ALWAYS, *_IN_STREAMS)]
+)
+"""Every fault before content, with whether the answer is streamed."""
+
+SIMULATED: Final = tuple(
+    (name, stream)
+    for name, stream in BEFORE_CONTENT
+    if name
+    in {
+        "comments only",
+        "error event after the preamble",
+        "error inside a 200",
+        "headers dripped for ever",
+        "a 200 with HTML",
+    }
+    or (name in {"empty body", "disconnect before the headers", "disconnect after the headers"} and not stream)
+)
+"""Those that llmock cannot be told."""
+
+
+def before_content(name: str) -> Fault | None:
+    """The fault of this name; None for a refused connection, which is no answer's fault."""
+    return None if name == REFUSED else _ALWAYS.get(name) or _IN_STREAMS[name]

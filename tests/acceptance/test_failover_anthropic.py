@@ -1,0 +1,32 @@
+"""The anthropic SDK before two simulators, the first of which fails."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.acceptance.faults import BEFORE_CONTENT
+from tests.acceptance.serving import Front
+from tests.acceptance.speaking import MESSAGES
+from tests.acceptance.trials import between_simulators
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+GENEROUS: Final = 3000.0
+"""Milliseconds: what a request may take on a machine that is busy; `figures` tells what it does take."""
+
+
+@pytest.mark.parametrize(("fault", "stream"), BEFORE_CONTENT)
+async def test_a_hundred_messages_of_a_hundred_are_answered(
+    front: Front, fault: str, stream: bool
+) -> None:
+    """Whatever alpha does before content, every client gets beta's message and no byte of alpha's."""
+    async with between_simulators(front, MESSAGES, fault, stream=stream) as (trial, set_up):
+        await trial.run(set_up)
+
+        trial.check()
+        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
+        assert trial.crowd.worst < GENEROUS

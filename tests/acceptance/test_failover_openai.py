@@ -1,0 +1,72 @@
+"""The openai SDK before two llmock servers, the first of which fails."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import pytest
+
+from tests.acceptance.faults import LLMOCK, SIMULATED, VERDICTS, Told
+from tests.acceptance.llmock_process import Llmock
+from tests.acceptance.scene import scene
+from tests.acceptance.serving import Front
+from tests.acceptance.speaking import CHAT
+from tests.acceptance.trials import against_llmock, simulator_before_llmock
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+GENEROUS: Final = 3000.0
+"""Milliseconds: what a request may take on a machine that is busy; `figures` tells what it does take."""
+
+CASES: Final = tuple(
+    pytest.param(told, stream, id=f"{told.name if told else 'connect refused'}-{'stream' if stream else 'unary'}")
+    for stream in (True, False)
+    for told in (None, *LLMOCK)
+    if told is None or told.streams in {None, stream}
+)
+
+
+@pytest.mark.parametrize(("told", "stream"), CASES)
+async def test_a_hundred_requests_of_a_hundred_are_answered(
+    front: Front, mocks: tuple[Llmock, ...], told: Told | None, stream: bool
+) -> None:
+    """Whatever the first llmock does before content, every client gets the second's answer and no byte of the first's."""
+    async with against_llmock(front, mocks, told, stream=stream) as (trial, set_up):
+        await trial.run(set_up)
+
+        trial.check()
+        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
+        assert trial.crowd.worst < GENEROUS
+        if told is not None:
+            verdict = await asyncio.to_thread(mocks[0].verdict)
+            assert verdict & VERDICTS == frozenset()
+            assert await asyncio.to_thread(mocks[0].requests) > 0
+
+
+@pytest.mark.parametrize(("fault", "stream"), SIMULATED)
+async def test_what_llmock_cannot_be_told(
+    front: Front, mocks: tuple[Llmock, ...], fault: str, stream: bool
+) -> None:
+    """Whatever a simulator does before content, every client gets llmock's answer and no byte of the simulator's."""
+    async with simulator_before_llmock(front, mocks, fault, stream=stream) as (trial, set_up):
+        await trial.run(set_up)
+
+        trial.check()
+        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
+        assert trial.crowd.worst < GENEROUS
+
+
+async def test_a_retry_after_holds_for_the_next_request_too(front: Front, mocks: tuple[Llmock, ...]) -> None:
+    """llmock sees no second attempt at a call that it answered with Retry-After, however often the caller repeats it."""
+    first, second = mocks
+    second.told()
+    first.told({"type": "fail", "status": 429, "retry_after": 30})
+    async with scene(front, urls=(first.url, second.url)) as set_up:
+        for _ in range(20):
+            assert await set_up.sdks.say(CHAT, stream=False) == second.words
+
+    assert await asyncio.to_thread(first.requests) == 1
+    assert await asyncio.to_thread(first.verdict) & VERDICTS == frozenset()

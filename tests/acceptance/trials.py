@@ -1,0 +1,86 @@
+"""One trial: a hundred requests while the first provider has one fault, and what must be true of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from standby.proxy.rehearsal.simulator import Simulator
+
+from tests.acceptance.crowd import Crowd, crowd
+from tests.acceptance.faults import REFUSED, Told, before_content
+from tests.acceptance.llmock_process import Llmock
+from tests.acceptance.scene import Scene, scene
+from tests.acceptance.serving import Front, bound
+from tests.acceptance.speaking import CHAT, Api
+
+__all__ = ["Trial", "against_llmock", "between_simulators", "simulator_before_llmock"]
+
+
+class Trial:
+    """A crowd that asks for `api` through the SDK, and what it was sent."""
+
+    def __init__(self, api: Api, *, stream: bool, good: str, mark: str, bad: str) -> None:
+        self.api = api
+        self.stream = stream
+        self.good = good  # what the second provider says
+        self.mark = mark  # in every answer of the second provider
+        self.bad = bad  # in everything that the first provider says
+        self.crowd = Crowd()
+
+    async def run(self, set_up: Scene) -> None:
+        """Let the crowd ask."""
+        self.crowd = await crowd(lambda prompt: set_up.sdks.say(self.api, stream=self.stream, prompt=prompt))
+        self.wire = set_up.sdks.answers
+
+    def check(self, size: int = 100) -> None:
+        """Everybody got the second provider's answer and no byte of the first's."""
+        assert self.crowd.answers == {self.good: size}
+        assert len(self.wire) == size
+        assert [answer.status for answer in self.wire] == [200] * size
+        assert all(self.mark.encode() in answer.body for answer in self.wire)
+        assert not any(self.bad.encode() in answer.whole for answer in self.wire)
+
+
+@asynccontextmanager
+async def against_llmock(
+    front: Front, mocks: tuple[Llmock, ...], told: Told | None, *, stream: bool
+) -> AsyncIterator[tuple[Trial, Scene]]:
+    """llmock before llmock; `told` None means that nobody listens where the first should be."""
+    first, second = mocks
+    second.told()
+    if told is not None:
+        said = dict(told.behaviour)
+        first.told({**said, "message": first.mark} if said["type"] == "fail" else said)
+    trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=first.mark)
+    with bound() as held:
+        url = first.url if told is not None else f"http://127.0.0.1:{held.getsockname()[1]}/v1"
+        async with scene(front, urls=(url, second.url)) as set_up:
+            yield trial, set_up
+
+
+@asynccontextmanager
+async def simulator_before_llmock(
+    front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool
+) -> AsyncIterator[tuple[Trial, Scene]]:
+    """A simulator before llmock, for what llmock cannot be told."""
+    second = mocks[1]
+    second.told()
+    async with Simulator("alpha") as alpha:
+        alpha.fault = before_content(name)
+        trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=alpha.canary)
+        async with scene(front, urls=(alpha.url, second.url)) as set_up:
+            yield trial, set_up
+
+
+@asynccontextmanager
+async def between_simulators(
+    front: Front, api: Api, name: str, *, stream: bool
+) -> AsyncIterator[tuple[Trial, Scene]]:
+    """A simulator before a simulator."""
+    async with scene(front) as set_up:
+        if name == REFUSED:
+            await set_up.alpha.down()
+        set_up.alpha.fault = before_content(name)
+        good = "beta says: all is well."
+        yield Trial(api, stream=stream, good=good, mark=set_up.beta.canary, bad=set_up.alpha.canary), set_up

@@ -1,0 +1,156 @@
+"""What Standby's own code costs, in one process without sockets: a figure that nobody else's work disturbs.
+
+The bare pass-through and the gateway are called as a server calls them, over a transport that answers from
+memory. Batches of both alternate, and the fastest of each counts: whatever disturbs a batch makes it slower.
+Caches stay warm here, so a request costs less than over sockets: it is for comparing versions of the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from time import monotonic, process_time
+from typing import Any, Final
+
+import httpx2
+import uvloop
+from standby.proxy.exchange import ASGIApp, Message, Scope
+from typing_extensions import override
+
+from .gateways import Bare, bench_gateway
+from .payloads import (
+    ANSWER,
+    DONE,
+    PATH,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    chat_body,
+    chunk,
+    stream_body,
+)
+from .profile import functions
+from .sampler import sampling
+
+__all__ = ["Memory", "lines", "memory"]
+
+_CHUNKS: Final = 100
+_BATCHES: Final = 100
+_PROFILED: Final = 8.0  # seconds
+_HEADERS: Final = tuple((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS)
+_UNARY: Final = (
+    [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER)), *_HEADERS],
+    (ANSWER,),
+)
+_STREAM: Final = (
+    [(b"content-type", b"text/event-stream; charset=utf-8"), (b"transfer-encoding", b"chunked"), *_HEADERS],
+    (
+        chunk({"role": "assistant", "content": ""}),
+        *(_CHUNKS - 2) * (chunk({"content": " order"}),),
+        chunk({}, finish="stop") + DONE,
+    ),
+)
+
+
+class _Parts(httpx2.AsyncByteStream):
+    def __init__(self, parts: tuple[bytes, ...]) -> None:
+        self._parts = parts
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            await asyncio.sleep(0)  # as a socket would: the loop runs once for each
+            yield part
+
+
+class Memory(httpx2.AsyncBaseTransport):
+    """A transport that answers every chat completion from memory."""
+
+    @override
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
+        headers, parts = _STREAM if b'"stream":true' in asked else _UNARY
+        await asyncio.sleep(0)
+        return httpx2.Response(200, headers=headers, stream=_Parts(parts))
+
+
+def memory() -> httpx2.AsyncBaseTransport:
+    """A transport, as a provider in routes.toml may name one."""
+    return Memory()
+
+
+def lines() -> Iterator[str]:
+    """What the gateway adds to a request and to a chunk, and which of its functions take it."""
+    bare = Bare(1, Memory())
+    gateway = bench_gateway(1, transport=f"{__name__}:memory")
+    asked, streamed = chat_body(), stream_body(_CHUNKS, 0)
+    request = uvloop.run(_added(bare, gateway, asked, 200))
+    stream = uvloop.run(_added(bare, gateway, streamed, 20))
+    yield f"CPU µs the gateway adds to a request, in one process: {request:.1f}"
+    yield f"CPU µs it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
+    for unit, body, per in (("request", asked, 1), ("chunk", streamed, _CHUNKS)):
+        yield ""
+        yield from uvloop.run(_profiled(gateway, body, unit, per))
+
+
+async def _added(bare: ASGIApp, gateway: ASGIApp, body: bytes, requests: int) -> float:
+    fastest = [float("inf"), float("inf")]
+    for _ in range(_BATCHES):
+        for place, app in enumerate((bare, gateway)):
+            fastest[place] = min(fastest[place], await _batch(app, body, requests))
+    return fastest[1] - fastest[0]
+
+
+async def _profiled(gateway: ASGIApp, body: bytes, unit: str, per: int) -> list[str]:
+    fastest = float("inf")
+    until = monotonic() + _PROFILED
+    with sampling(0.0005) as samples:
+        while monotonic() < until:
+            fastest = min(fastest, await _batch(gateway, body, 20))
+    seen = samples.stacks()
+    return list(functions(seen, fastest / per / seen.total(), unit))
+
+
+async def _batch(app: ASGIApp, body: bytes, requests: int) -> float:
+    """CPU µs a request."""
+    began = process_time()
+    for _ in range(requests):
+        await asyncio.create_task(_one(app, body))  # a task for each, as uvicorn has it
+    return (process_time() - began) / requests * 1e6
+
+
+async def _one(app: ASGIApp, body: bytes) -> None:
+    arrived = False
+
+    async def receive() -> Message:
+        nonlocal arrived
+        if arrived:
+            await asyncio.Event().wait()
+        arrived = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    await app(_scope(body), receive, _ignore)
+
+
+async def _ignore(message: Message) -> None:
+    del message
+
+
+def _scope(body: bytes) -> Scope:
+    headers = [(b"host", b"127.0.0.1:1"), (b"content-length", b"%d" % len(body))]
+    headers += [(name.encode(), value.encode()) for name, value in REQUEST_HEADERS]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 1),
+        "client": ("127.0.0.1", 2),
+        "scheme": "http",
+        "method": "POST",
+        "root_path": "",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "headers": headers,
+        "state": {},
+    }
+    return scope

@@ -1,0 +1,102 @@
+"""The example that puts Failover around a foreign application, run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI
+from standby.proxy.rehearsal.simulator import (
+    ErrorEvent,
+    Fault,
+    Html,
+    Just,
+    Redirect,
+    Simulator,
+    Stall,
+    Status,
+)
+
+from tests.examples.conftest import EXAMPLES, PYTHON
+from tests.programs import Program, running
+
+__all__ = ["app"]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def app(tmp_path: Path, alpha: Simulator, beta: Simulator) -> AsyncIterator[Program]:
+    """The running application, with alpha in Paris and beta in Dublin."""
+    environ = {"PORT": "0", "PATIENCE": "2", "PARIS_URL": alpha.origin, "DUBLIN_URL": beta.origin}
+    command = (PYTHON, str(EXAMPLES / "failover_alone.py"))
+    async with running(*command, folder=tmp_path, environ=environ) as program:
+        yield program
+
+
+async def test_the_first_region_answers_while_all_is_well(app: Program, beta: Simulator) -> None:
+    """A good answer of the first region is the caller's, unchanged and streamed, and no other is asked."""
+    async with AsyncOpenAI(base_url=f"{await app.address()}/v1", api_key="any", max_retries=0) as client:
+        stream = await client.chat.completions.create(
+            model="any", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+        assert stream.response.headers["x-region"] == "paris"
+        said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(said) == "alpha says: all is well."
+    assert not beta.requests
+
+
+@pytest.mark.parametrize("fault", [Status(429), Status(500), Status(503), Redirect()])
+async def test_a_region_that_refuses_is_passed_over(fault: Fault, app: Program, alpha: Simulator) -> None:
+    """When the first region refuses, the caller sees the answer of the second and nothing of the first."""
+    alpha.fault = fault
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{await app.address()}/v1/embeddings", json={"model": "m", "input": "x"})
+    assert answer.status_code == 200
+    assert answer.headers["x-region"] == "dublin"
+    assert alpha.canary not in answer.text
+
+
+@pytest.mark.parametrize("fault", [ErrorEvent(after=0), Just(), Html()])
+async def test_a_stream_that_is_none_is_passed_over(fault: Fault, app: Program, alpha: Simulator) -> None:
+    """On a path that the gateway knows, a 200 without an answer in it moves on as well."""
+    alpha.fault = fault
+    async with AsyncOpenAI(base_url=f"{await app.address()}/v1", api_key="any", max_retries=0) as client:
+        stream = await client.chat.completions.create(
+            model="any", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
+        said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(said) == "beta says: all is well."
+
+
+async def test_a_region_that_cannot_be_reached_is_passed_over(app: Program, alpha: Simulator) -> None:
+    """An exception inside the application, as for a refused connection, moves the request on."""
+    await alpha.down()
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{await app.address()}/v1/embeddings", json={"model": "m", "input": "x"})
+    assert answer.headers["x-region"] == "dublin"
+
+
+async def test_a_region_that_never_answers_is_passed_over(app: Program, alpha: Simulator) -> None:
+    """The example's own limit ends an attempt that says nothing, and the second region answers."""
+    alpha.fault = Stall()
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        answer = await client.post(f"{await app.address()}/v1/embeddings", json={"model": "m", "input": "x"})
+    assert answer.headers["x-region"] == "dublin"
+    await alpha.wait_for(lambda: alpha.requests[-1].gone)
+
+
+async def test_when_every_region_fails_the_caller_is_told(
+    app: Program, alpha: Simulator, beta: Simulator
+) -> None:
+    """With no region left the answer is an error that names each attempt and its fault."""
+    alpha.fault, beta.fault = Status(500), Status(503)
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{await app.address()}/v1/embeddings", json={"model": "m", "input": "x"})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["attempts"] == [
+        {"target": "paris", "fault": "upstream_5xx"},
+        {"target": "dublin", "fault": "overloaded"},
+    ]

@@ -1,0 +1,141 @@
+"""`standby demo`, as it is installed: the printed lines do what they promise."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_server
+from typing import Final
+
+import httpx2
+import pytest
+
+from tests.programs import STANDBY, Program, running
+
+__all__ = ["demo"]
+
+pytestmark = pytest.mark.anyio
+
+_CURL: Final = re.compile(r"^  curl (?:.*\\\n)*.*$", re.MULTILINE)
+_LAST: Final = r"^Ctrl-C ends it all\.$"
+
+
+@dataclass
+class Demo:
+    """A running demo, and its printed curl lines in order."""
+
+    program: Program
+    ask: str
+    ask_streamed: str
+    take_down: str
+    bring_back: str
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    """The demo on a free port, once it has printed what to try."""
+    async with running(STANDBY, "demo", "--port", "0", folder=tmp_path) as program:
+        await program.says(_LAST)
+        yield Demo(program, *_CURL.findall(program.output))
+
+
+async def curl(line: str) -> httpx2.Response:
+    """What `line` would send, sent: curl's -H, -d (which makes it a POST), -i, -N and -w are understood."""
+    words = iter(shlex.split(line.replace("\\\n", " ")))
+    assert next(words) == "curl"
+    url, body = "", b""
+    headers: dict[str, str] = {}
+    for word in words:
+        if word == "-H":
+            name, _, value = next(words).partition(": ")
+            headers[name] = value
+        elif word == "-d":
+            body = next(words).encode()
+        elif word == "-iw":
+            next(words)
+        elif word != "-iN":
+            assert word.startswith("http://"), f"curl knows this, the test does not: {word}"
+            url = word
+    headers.setdefault("content-type", "application/x-www-form-urlencoded")
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return await client.post(url, content=body, headers=headers)
+
+
+async def test_the_first_provider_answers_while_all_is_well(demo: Demo) -> None:
+    """Both curl lines are answered by alpha, which says so, and nothing is called degraded."""
+    whole, streamed = await curl(demo.ask), await curl(demo.ask_streamed)
+    for answer in (whole, streamed):
+        assert answer.status_code == 200
+        assert "alpha " in answer.text
+        assert "beta " not in answer.text
+        assert answer.headers["x-standby-target"] == "alpha-large"
+        assert "x-standby-degraded" not in answer.headers
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    assert streamed.text.endswith("data: [DONE]\n\n")
+
+
+async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
+    """While alpha is down beta answers, which is called degraded; once it is back alpha does."""
+    await curl(demo.take_down)
+    for line in (demo.ask, demo.ask_streamed):
+        answer = await curl(line)
+        assert answer.status_code == 200
+        assert "beta " in answer.text
+        assert "alpha" not in answer.text
+        assert answer.headers["x-standby-target"] == "beta-large"
+        assert answer.headers["x-standby-degraded"] == "overloaded"
+        assert answer.headers["x-standby-attempts"] == "2"
+    await demo.program.says(r"req_\w+: alpha-large failed \(overloaded\)")
+
+    await curl(demo.bring_back)
+    answer = await curl(demo.ask)
+    assert answer.headers["x-standby-target"] == "alpha-large"
+    assert "x-standby-degraded" not in answer.headers
+
+
+async def test_every_fault_that_is_offered_exists(demo: Demo) -> None:
+    """The names of other faults are all understood by the line that takes a provider down."""
+    offered = re.search(r"^Other faults: (.*)\.$", demo.program.output, re.MULTILINE)
+    assert offered is not None
+    for name in offered[1].split(", "):
+        assert (await curl(demo.take_down.replace("outage", name))).status_code == 200, name
+
+
+async def test_ctrl_c_ends_it_quietly(demo: Demo) -> None:
+    """Ctrl-C after a request ends the demo without a traceback."""
+    await curl(demo.ask)
+    assert await demo.program.interrupt() in {0, 130}
+    assert "Traceback" not in demo.program.output
+
+
+async def test_ctrl_c_during_an_answer_ends_it_quietly(demo: Demo) -> None:
+    """An answer that stalls while Ctrl-C is pressed is ended with an error event, and without a traceback."""
+    await curl(demo.take_down.replace('"outage"', '"slow", "seconds": 600, "after": 3'))
+    address = demo.ask_streamed.split()[2]
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        question = {"model": "support", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+        async with client.stream("POST", address, json=question) as answer:
+            chunks = answer.aiter_text()
+            said = await anext(chunks)
+            assert await demo.program.interrupt() in {0, 130}
+            said += "".join([chunk async for chunk in chunks])
+    assert "upstream_stall" in said
+    assert "Traceback" not in demo.program.output
+
+
+async def test_a_supervisor_ends_it_quietly(demo: Demo) -> None:
+    """SIGTERM ends the demo without a traceback."""
+    await demo.program.terminate()
+    assert "Traceback" not in demo.program.output
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    """Without its port the demo exits 1 and says why, in one line."""
+    with create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with running(STANDBY, "demo", "--port", port, folder=tmp_path) as program:
+            assert await program.ends() == 1
+    assert program.output == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"

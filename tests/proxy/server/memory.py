@@ -1,0 +1,85 @@
+"""The entrance without a socket, on a loop whose time can be moved: every packet and every second is the test's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from standby.proxy.hygiene import Hygiene
+from standby.proxy.server import Limits, Parser, configuration
+from standby.proxy.server.entrance import Entrance
+from typing_extensions import override
+from uvicorn.server import ServerState
+
+from tests.proxy.server.wire import Recorder
+
+__all__ = ["Line", "Wire"]
+
+
+class Wire(asyncio.Transport):
+    """The server's side of a connection: what was written to it, and whether it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.ended = False
+        self.closed_at: float | None = None
+        self.paused = False
+
+    @override
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    @override
+    def can_write_eof(self) -> bool:
+        return True
+
+    @override
+    def write_eof(self) -> None:
+        self.ended = True
+
+    @override
+    def close(self) -> None:
+        if self.closed_at is None:
+            self.closed_at = asyncio.get_running_loop().time()
+
+    @override
+    def is_closing(self) -> bool:
+        return self.closed_at is not None
+
+    @override
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    @override
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+class Line:
+    """One client connected to a recorder behind hygiene, under one parser."""
+
+    def __init__(self, parser: Parser, limits: Limits | None = None, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder or Recorder()
+        self.wire = Wire()
+        self.state = ServerState()
+        config = configuration(Hygiene(self.recorder), parser=parser, limits=limits, log_config=None)
+        config.load()
+        kind: Any = config.http_protocol_class
+        self.entrance: Entrance = kind(config=config, server_state=self.state, app_state={})
+        self.entrance.connection_made(self.wire)
+
+    def send(self, data: bytes) -> None:
+        """The client says `data`."""
+        self.entrance.data_received(data)
+
+    async def settle(self) -> None:
+        """Let the app do all it can without the client and without the clock."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def hang_up(self) -> None:
+        """The connection is gone, and the app has heard of it."""
+        self.wire.close()
+        self.entrance.connection_lost(None)
+        await asyncio.gather(*self.state.tasks)

@@ -1,0 +1,125 @@
+"""Health under any sequence of events: one probe at a time, and never stuck."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from standby.proxy.exchange import Fault
+from standby.proxy.health import CLOSE_AFTER, LONG_COOLDOWN, MAX_OPEN, Health
+
+__all__: list[str] = []
+
+FAILED: Final = Fault("upstream_5xx", 500)
+OUTCOMES: Final = (
+    None,
+    FAILED,
+    Fault("stream_truncated", 200),
+    Fault("overloaded", 503, None, 20.0),
+    Fault("rate_limited", 429),
+    Fault("rate_limited", 429, None, 60.0),
+    Fault("quota", 429),
+    Fault("bad_request", 400),
+    Fault("local_overload"),
+    Fault("policy"),
+)
+LONGEST: Final = max(MAX_OPEN, LONG_COOLDOWN)
+
+
+class Traffic:
+    """Requests of two operations to one target that come, succeed, fail, or are left, while time goes by."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.health = Health(lambda: self.now, lambda: 0.5)
+        self.under_way: list[tuple[str, object]] = []
+        self.probes: dict[object, str] = {}
+
+    def enter(self, operation: str, who: object) -> bool:
+        """Ask to begin an attempt."""
+        return self.health.enter("t", "c", operation) is None
+
+    def record(self, operation: str, who: object, fault: Fault | None, *, proved: bool = True) -> None:
+        """End one."""
+        self.health.record("t", "c", operation, fault, proved=proved)
+
+    def come(self, operation: str = "chat") -> None:
+        """A request comes, and is let in or not, as the target's health says beforehand."""
+        who = object()
+        free = self.health.rejection("t", "c", operation) is None
+        assert self.enter(operation, who) == free
+        if free:
+            self.under_way.append((operation, who))
+            if self.health.rejection("t", "c", operation) is not None:
+                self.probes[who] = operation
+
+    def end(self, which: int, fault: Fault | None, *, proved: bool = True) -> None:
+        """One of those under way ends, or its client hangs up."""
+        if self.under_way:
+            operation, who = self.under_way.pop(which % len(self.under_way))
+            self.record(operation, who, fault, proved=proved)
+            self.probes.pop(who, None)
+
+    def fall(self) -> None:
+        """The target fails five times in a row."""
+        for _ in range(5):
+            who = object()
+            if self.enter("chat", who):
+                self.record("chat", who, FAILED)
+
+    def check(self) -> None:
+        """While a probe is under way nobody else is let in, and no rest is longer than the longest."""
+        for operation in self.probes.values():
+            assert self.health.rejection("t", "c", operation) is not None
+        for operation in ("chat", "embeddings"):
+            rejection = self.health.rejection("t", "c", operation)
+            assert rejection is None or 0 < rejection.ready_in <= LONGEST
+
+    def recover(self) -> None:
+        """Whatever has been, a target that answers is let in again, and soon by as many as like."""
+        while self.under_way:
+            self.end(0, None, proved=False)
+        for operation in ("chat", "embeddings"):
+            self.now += LONGEST
+            for _ in range(CLOSE_AFTER):
+                who = object()
+                assert self.enter(operation, who)
+                self.record(operation, who, None)
+            assert self.enter(operation, object())
+            assert self.enter(operation, object())
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("come"), st.sampled_from(["chat", "chat", "embeddings"])),
+            st.tuples(st.just("end"), st.tuples(st.integers(0, 3), st.sampled_from(OUTCOMES))),
+            st.tuples(st.just("leave"), st.integers(0, 3)),
+            st.tuples(st.just("wait"), st.sampled_from([0.1, 3.0, 10.0, 60.0, 300.0])),
+            st.tuples(st.just("fall"), st.none()),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+@example([("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("leave", 0)])
+@example([("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("end", (0, FAILED)), ("wait", 10.0)])
+def test_any_traffic(events: list[tuple[str, object]]) -> None:
+    """There is never more than one probe, a healthy target is let in in the end, and nothing gets stuck."""
+    traffic = Traffic()
+    for event in events:
+        match event:
+            case ("come", str(operation)):
+                traffic.come(operation)
+            case ("end", (int(which), fault)):
+                traffic.end(which, fault)
+            case ("leave", int(which)):
+                traffic.end(which, None, proved=False)
+            case ("wait", float(seconds)):
+                traffic.now += seconds
+            case _:
+                traffic.fall()
+        traffic.check()
+    traffic.recover()

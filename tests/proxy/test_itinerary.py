@@ -1,0 +1,207 @@
+"""The way along a plan: who is next, what a fault opens, and what it closes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standby.proxy.classify import RULES
+from standby.proxy.config import Cause
+from standby.proxy.exchange import Candidate, Fault, FaultKind
+from standby.proxy.itinerary import Itinerary
+
+from tests.proxy.harness import target_of
+
+__all__: list[str] = []
+
+
+def preferred(name: str, context: int | None = None, **fields: Any) -> Candidate:
+    """A preferred candidate."""
+    return Candidate(name, target_of(name, context=context), **fields)
+
+
+def alternate(name: str, *causes: Cause, context: int | None = None, **fields: Any) -> Candidate:
+    """A candidate that its causes open."""
+    return Candidate(name, target_of(name, context=context), frozenset(causes), **fields)
+
+
+def _leads_on(itinerary: Itinerary) -> bool:
+    ahead = copy.copy(itinerary)
+    ahead._causes = set(itinerary._causes)
+    return ahead.next() is not None
+
+
+def walk(plan: list[Candidate], *faults: FaultKind, limit: int = 9) -> str:
+    """The names of those who are tried when the first ones fail like this, and whether `opens` foresaw it."""
+    itinerary, names, left = Itinerary(plan, limit), "", list(faults)
+    while (candidate := itinerary.next()) is not None:
+        names += candidate.name
+        if not left:
+            break
+        fault = Fault(left.pop(0), 400)
+        foreseen = itinerary.opens(candidate, fault)
+        itinerary.failed(candidate, fault)
+        assert foreseen == (RULES[fault.kind].moves != "no" and _leads_on(itinerary))
+        if RULES[fault.kind].moves == "no":
+            break
+    return names
+
+
+OUTAGE: FaultKind = "upstream_5xx"
+
+
+def test_front_to_back() -> None:
+    """Candidates come in the order of the plan, each once."""
+    assert walk([preferred(name) for name in "abc"], *[OUTAGE] * 5) == "abc"
+    assert Itinerary([], 3).next() is None
+
+
+@pytest.mark.parametrize(("limit", "tried"), [(1, "a"), (2, "ab"), (3, "abc"), (4, "abcd")])
+def test_the_limit_of_attempts(limit: int, tried: str) -> None:
+    """No more are tried than allowed, however many are left."""
+    assert walk([preferred(name) for name in "abcd"], *[OUTAGE] * 5, limit=limit) == tried
+
+
+@pytest.mark.parametrize("kind", get_args(FaultKind))
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause) -> None:
+    """An alternate is entered after a fault of one of its causes, and after no other."""
+    rule = RULES[kind]
+    opened = rule.moves != "no" and rule.cause == cause
+    plan = [preferred("a", 100), alternate("b", cause, context=200)]
+    assert walk(plan, kind) == ("ab" if opened else "a")
+
+
+def test_causes_add_up() -> None:
+    """What one candidate's fault has opened stays open after another's."""
+    plan = [preferred("a"), preferred("b"), alternate("c", "slow"), alternate("d", "rate_limited")]
+    assert walk(plan, "timeout", "rate_limited", OUTAGE) == "abcd"
+
+
+def test_an_alternate_is_not_entered_first() -> None:
+    """Without a cause nobody leaves the preferred targets."""
+    assert walk([alternate("a", "outage"), preferred("b")]) == "b"
+
+
+@pytest.mark.parametrize("kind", ["bad_request", "stream_truncated"])
+def test_what_never_moves(kind: FaultKind) -> None:
+    """A fault that another target would not mend opens nothing."""
+    assert not Itinerary([preferred("a")], 3).opens(preferred("x"), Fault(kind))
+    assert walk([preferred("a"), preferred("b")], kind) == "a"
+
+
+def test_a_context_overflow_goes_to_larger_windows_only() -> None:
+    """Preferred or not, who takes no more than the one that overflowed is passed over."""
+    plan = [
+        preferred("a", 100),
+        preferred("b", 100),
+        preferred("c"),
+        preferred("d", 150),
+        alternate("e", "context", context=150),
+        alternate("f", "context", context=300),
+    ]
+    assert walk(plan, "context_overflow") == "ad"
+    assert walk(plan, "context_overflow", "context_overflow") == "adf"
+    assert walk(plan, "context_overflow", "context_overflow", "context_overflow") == "adf"
+
+
+def test_an_overflow_still_counts_after_another_fault() -> None:
+    """A prompt does not become shorter because somebody failed meanwhile."""
+    plan = [preferred("a", 100), preferred("b", 200), preferred("c", 50), preferred("d", 300)]
+    assert walk(plan, "context_overflow", OUTAGE) == "abd"
+
+
+def test_a_window_that_nobody_has_declared() -> None:
+    """Nothing moves for its size to a target whose size is unknown; away from one, any declared size is larger."""
+    assert walk([preferred("a", 100), preferred("b")], "context_overflow") == "a"
+    assert walk([preferred("a"), preferred("b")], "context_overflow") == "a"
+    assert walk([preferred("a"), preferred("b", 1)], "context_overflow") == "ab"
+
+
+def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
+    """Refused content goes to nobody but the alternates that name that cause, and stays refused."""
+    plan = [
+        preferred("a"),
+        preferred("b"),
+        alternate("c", "outage", "slow", "rate_limited", "context"),
+        alternate("d", "refused"),
+        alternate("e", "outage"),
+        alternate("f", "refused", "outage"),
+    ]
+    assert walk(plan, "content_refused", OUTAGE) == "adf"
+    assert walk(plan, OUTAGE, "content_refused") == "abd"
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready_in", "causes"),
+    [
+        ("health.cooldown", 5.0, {"rate_limited", "outage"}),
+        ("health.breaker_open", 5.0, {"outage"}),
+        ("state.bound", None, set()),
+        ("policy.residency", None, set()),
+    ],
+)
+def test_a_resting_preferred_candidate_opens_alternates(reason: str, ready_in: float | None, causes: set[str]) -> None:
+    """That a target rests is a cause as good as its fault was; that it is not allowed is none."""
+    resting = preferred("a", rejected=reason, ready_in=ready_in)
+    for cause in get_args(Cause):
+        assert walk([resting, alternate("b", cause)]) == ("b" if cause in causes else "")
+
+
+def test_rejected_candidates_are_never_tried() -> None:
+    """They are passed over, and do not count as attempts."""
+    plan = [preferred("a", rejected="x"), preferred("b"), preferred("c", rejected="y"), preferred("d")]
+    assert walk(plan, OUTAGE, OUTAGE, limit=2) == "bd"
+
+
+def test_a_resting_candidate_further_on_opens_alternates_too() -> None:
+    """Who fails before it may count on what it will open."""
+    plan = [preferred("a"), preferred("b", rejected="health.cooldown", ready_in=5.0), alternate("c", "rate_limited")]
+    assert walk(plan, "timeout") == "ac"
+
+
+def test_an_alternate_that_was_not_open_opens_nothing() -> None:
+    """That one rests who would not have been tried anyway is no cause."""
+    plan = [
+        preferred("a"),
+        alternate("b", "refused", rejected="health.breaker_open", ready_in=5.0),
+        alternate("c", "outage"),
+    ]
+    assert walk(plan, "timeout") == "a"
+
+
+def test_not_tried_after_all() -> None:
+    """A candidate that turns out to be resting counts as passed over, not as an attempt."""
+    plan = [preferred("a"), alternate("b", "outage"), alternate("c", "outage")]
+    itinerary = Itinerary(plan, 2)
+    first = itinerary.next()
+    assert first is plan[0]
+    first.rejected, first.ready_in = "health.breaker_open", 5.0
+    itinerary.not_tried(first)
+    assert itinerary.next() is plan[1]
+    assert itinerary.next() is plan[2]
+    assert itinerary.next() is None
+
+
+CAUSES = st.none() | st.frozensets(st.sampled_from(get_args(Cause)), min_size=1)
+RESTS = st.sampled_from([(None, None), ("health.cooldown", 5.0), ("health.breaker_open", 5.0), ("state.bound", None)])
+
+
+@given(
+    st.lists(st.tuples(CAUSES, st.sampled_from([None, 100, 200, 300]), RESTS), max_size=6),
+    st.lists(st.sampled_from(get_args(FaultKind)), max_size=6),
+    st.integers(1, 4),
+)
+def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
+    """Nobody is tried twice, out of order, rejected or past the limit; and `opens` foresees what `next` will do."""
+    plan = [
+        Candidate(name, target_of(name, context=context), causes, rejected, ready_in)
+        for name, (causes, context, (rejected, ready_in)) in zip("abcdef", rows, strict=False)
+    ]
+    tried = walk(plan, *faults, limit=limit)
+    assert len(tried) <= limit
+    assert list(tried) == sorted(set(tried))
+    assert all(candidate.rejected is None for candidate in plan if candidate.name in tried)

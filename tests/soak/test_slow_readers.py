@@ -1,0 +1,84 @@
+"""A caller who reads nothing is let go, and no provider is blamed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from . import words
+from .gateway import Served, routes, served
+from .process import Settings
+from .provider import Line, Provider
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+READERS: Final = 6
+"""One more than the failures that open a breaker."""
+BUFFER: Final = 4096
+"""Bytes that a caller's own system takes in unread; what it has beyond is the gateway's, some MiB."""
+MORE_THAN_FITS: Final = 200 * 2**20
+
+
+async def _readers_of_nothing(readers: int, gateway: Served, *, streamed: bool) -> None:
+    for number in range(readers):
+        caller = await gateway.caller(buffer=BUFFER)
+        caller.read(on=False)
+        caller.ask(words.request(words.body(number, streamed=streamed)))
+
+
+@pytest.mark.parametrize(("stall", "total"), [("1s", "240s"), ("20s", "1s")], ids=["stall", "total"])
+async def test_a_caller_who_reads_nothing_is_let_go(stall: str, total: str, tmp_path: Path) -> None:
+    """The clock that runs out while a caller does not read ends its stream, its connection and the
+    provider's, and no breaker counts it."""
+    piece = words.chunked(words.event("x" * 60_000))
+
+    def answer(line: Line, body: bytes) -> None:
+        line.write(words.STREAM)
+        line.pour(piece, MORE_THAN_FITS)
+
+    async with (
+        Provider(answer).serving() as provider,
+        served(Settings(), routes(provider.url, stall=stall, total=total), tmp_path) as gateway,
+    ):
+        before = await gateway.vitals()
+        await _readers_of_nothing(READERS, gateway, streamed=True)
+        await gateway.until(lambda now: now.clogged == READERS)
+        after = await gateway.until(lambda now: now.idle and now.callers == 1)
+
+        assert provider.asked == READERS
+        assert not provider.lines
+        assert after.tasks == before.tasks
+        assert after.descriptors == before.descriptors
+        assert after.faults == {}
+        assert after.marked == 0
+
+
+async def test_an_answer_that_has_ended_does_not_wait_for_its_reader(tmp_path: Path) -> None:
+    """A caller who does not read the end of its answer is let go too, once the provider has done its part."""
+    lines: list[Line] = []
+    piece = words.chunked(b" " * 50_000)
+
+    def answer(line: Line, body: bytes) -> None:
+        lines.append(line)
+        line.write(words.STREAM.replace(b"text/event-stream", b"application/json") + piece)
+
+    async with (
+        Provider(answer).serving() as provider,
+        served(Settings(), routes(provider.url, stall="1s"), tmp_path) as gateway,
+    ):
+        before = await gateway.vitals()
+        await _readers_of_nothing(1, gateway, streamed=False)
+        await gateway.until(lambda now: bool(lines))
+        (line,) = lines
+        # Piece by piece, so that the gateway has no more to pass on once its caller's connection is full.
+        while not (await gateway.vitals()).clogged:
+            line.write(piece)
+        line.end(words.LAST)
+        after = await gateway.until(lambda now: now.idle and now.callers == 1)
+
+        assert after.tasks == before.tasks
+        assert after.faults == {}
