@@ -40,8 +40,8 @@ Moves = Literal["yes", "no", "larger", "opt_in"]
 
 Says = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
 """What a fault says of its target: a `failure` counts towards the breaker; a `cooldown` rests it for as long
-as it asked, a long one for minutes, since no waiting request will mend it; `alive` is the caller's fault, told
-by a target that works; `none` is ours, and tells nothing."""
+as it asked, a long one for minutes, since no waiting request will mend it; `alive` is the caller's fault, and
+told by a target that works; `none` is ours, and tells nothing."""
 
 
 class Rule(NamedTuple):

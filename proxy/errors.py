@@ -107,6 +107,7 @@ CODES: Final = MappingProxyType(
         "upstream_interrupted": Code(502, "The answer broke off before it was complete."),
         "upstream_stall": Code(504, "The answer stopped arriving before it was complete."),
         "upstream_event_too_large": Code(502, "The answer held an event larger than this gateway relays."),
+        "gateway_draining": Code(503, "The gateway is being stopped; the answer is not complete."),
         "answer_timeout": Code(504, "The answer took longer than this gateway allows."),
     }
 )

@@ -220,7 +220,7 @@ class Exchange:
         for candidate in self.plan or ():
             if self.served is not None and candidate is self.served.candidate:
                 break
-            if candidate.rejected is not None:
+            if candidate.rejected not in {None, "state.bound"}:  # where its state is, a request is at home
                 return candidate.rejected
         return None
 

@@ -127,7 +127,10 @@ class Health:
             self._release(entry)
             return
         self._judge_cooldown(entry, fault, says)
-        self._judge_breaker(entry, failed=says == "failure")
+        if says in {"failure", "alive"}:
+            self._judge_breaker(entry, failed=says == "failure")
+        elif entry.breaker is not None:
+            entry.breaker.probing = False  # it rests for another reason now; the breaker is none the wiser
 
     @staticmethod
     def _release(entry: Entry) -> None:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import httpx2
 
@@ -153,11 +153,24 @@ class _Call:
             self._broke("stream_failed")
         except Superseded:
             raise
+        except asyncio.CancelledError:
+            # The server gives up on its streams; what it still sends for us reaches the client.
+            if self._started and self._answer.is_stream and not self._answer.complete:
+                await self._send(
+                    {
+                        "type": "http.response.body",
+                        "body": self._last_words("gateway_draining"),
+                        "more_body": False,
+                    }
+                )
+            raise
         except OSError:
             exchange.client_gone = True  # some servers say so when we send
         finally:
             self._waited()
         self._attempt.fault = self._answer.fault
+        if self._answer.complete and self._operation.names_answers:
+            self._remember()
         if self._started and not exchange.client_gone:
             # The upstream is released by now: nothing that happens to this last message concerns it.
             await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
@@ -169,33 +182,34 @@ class _Call:
         target, exchange = self._target, self._exchange
         connections = self._transports.to(target)
         content = body.document.bytes(target.model)
-        headers = upstream(
+        told = upstream(
             connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
         )
         self._attempt.reached = True
         response = await connections.send(
-            connections.url(self._operation.upstream_path), headers, content, clocks
+            connections.url(self._operation.upstream_path), told, content, clocks
         )
-        try:
-            await self._receive(response, clocks)
-        finally:
-            await response.stream.aclose()  # type: ignore[union-attr]
-
-    async def _receive(self, response: httpx2.Response, clocks: Clocks) -> None:
-        answer = self._answer
+        stream = cast("httpx2.AsyncByteStream", response.stream)
         headers: Headers = tuple([(name.lower(), value) for name, value in response.headers.raw])
-        answer.start(response.status_code, headers)
-        self._attempt.answer = answer
-        if answer.verdict is Verdict.FAULT:
-            return
-        if not 200 <= answer.status <= 299:
-            await self._receive_refusal(response, headers)
-            return
+        self._attempt.answer = self._answer
+        try:
+            verdict = self._answer.start(response.status_code, headers)
+            if verdict is Verdict.FAULT:
+                return
+            if 200 <= response.status_code <= 299:
+                await self._receive(stream, headers, clocks)
+            else:
+                await self._receive_refusal(stream, headers)
+        finally:
+            await stream.aclose()
+
+    async def _receive(self, stream: httpx2.AsyncByteStream, headers: Headers, clocks: Clocks) -> None:
+        answer = self._answer
         await self._begin(answer.status, headers)
         send = self._send
         feed = answer.feed
         rest = self._rest
-        async for chunk in response.stream:  # type: ignore[union-attr]
+        async for chunk in stream:
             feed(chunk)
             if answer.progress:
                 if clocks.phase == "first_token":
@@ -213,8 +227,6 @@ class _Call:
                     return
                 clocks.drain()
         answer.end()
-        if answer.complete:
-            self._remember()
 
     def _ripe(self, chunk: bytes, cut: int) -> bytes:
         """What may go out now: nothing of an event before its end has come."""
@@ -229,19 +241,14 @@ class _Call:
     def _remember(self) -> None:
         """A later request may name this answer: only the provider that gave it will know it."""
         affinity, reading = self._exchange.affinity, self._answer.reading
-        if (
-            affinity is not None
-            and reading is not None
-            and reading.answer_id is not None
-            and self._operation.names_answers
-        ):
+        if affinity is not None and reading is not None and reading.answer_id is not None:
             affinity.remember(reading.answer_id, self._target.provider.name)
 
-    async def _receive_refusal(self, response: httpx2.Response, headers: Headers) -> None:
+    async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
         """Read a refusal whole before a word of it is passed on: most are not the caller's to see."""
         answer = self._answer
         parts: list[bytes] = []
-        async for chunk in response.stream:  # type: ignore[union-attr]
+        async for chunk in stream:
             parts.append(chunk)
             if answer.feed(chunk) is Verdict.FAULT:
                 break

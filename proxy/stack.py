@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from .affinity import Affinity
 from .catalog import Catalog
@@ -55,7 +55,7 @@ class Gateway:
         await self.transports.aclose()
 
     @asynccontextmanager
-    async def lifespan(self, host: object) -> AsyncIterator[None]:
+    async def lifespan(self, host: object) -> AsyncGenerator[None]:
         """A lifespan for the host's app: `Starlette(lifespan=gateway.lifespan)`."""
         del host
         async with self:
@@ -99,8 +99,7 @@ def _imported(routes: Routes, name: str) -> Callable[..., ASGIApp]:
         raise routes.error((name, "use"), f"cannot import {use}: {error}") from error
     if not callable(found):
         raise routes.error((name, "use"), f"{use} is not a middleware: it cannot be called")
-    make: Callable[..., ASGIApp] = found
-    return make
+    return cast("Callable[..., ASGIApp]", found)
 
 
 def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:

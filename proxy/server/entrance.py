@@ -71,6 +71,7 @@ class Entrance(asyncio.Protocol):
     ) -> None:
         self._inner = self.parser(config, server_state, app_state, _loop)
         self._inner.malformed = self._malformed
+        self._inner.access_log = config.access_log  # uvicorn logs wherever some handler would listen
         self._loop = self._inner.loop
         self._state = server_state
         limits = getattr(config, "limits", None)

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import httpx2
 from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Target, Timeouts
-from standby.proxy.exchange import ASGIApp, Candidate, Exchange, Message, Scope
+from standby.proxy.exchange import ASGIApp, Fault, Message, Scope
+from standby.proxy.health import Entry, Health
 from standby.proxy.transport import Transports, Upstream
 from typing_extensions import override
 
@@ -26,6 +27,7 @@ __all__ = [
     "ask",
     "chunk",
     "pool_of",
+    "rest",
     "routes_to",
     "scope_of",
     "scripted",
@@ -291,11 +293,8 @@ def routes_to(
     return Routes.parse("\n".join(lines), environ={})
 
 
-def candidate_names(exchange: Exchange) -> list[str]:
-    """Who was tried, in order."""
-    return [attempt.candidate.name for attempt in exchange.attempts]
-
-
-def plan_of(*names: str) -> tuple[Candidate, ...]:
-    """A plan of preferred candidates."""
-    return tuple(Candidate(name, target_of(name)) for name in names)
+def rest(health: Health, name: str, fault: Fault) -> None:
+    """End an attempt at the target `name` (of `target_of`) with a fault."""
+    entry = health.enter(name, f"at-{name}", "chat")
+    assert isinstance(entry, Entry)
+    health.record(entry, fault, proved=True)

@@ -35,12 +35,6 @@ def test_one_request_has_one_exchange() -> None:
     assert (b"x-a", b"1") in exchange.headers
 
 
-def test_what_somebody_else_left_there_is_no_exchange() -> None:
-    """A host may use the same key for its own."""
-    scope = scope_of(standby={"id": 1})
-    assert isinstance(Exchange.of(scope), Exchange)
-
-
 def test_headers_are_a_snapshot() -> None:
     """Trailers that a server adds to the list later do not count."""
     scope = scope_of()

@@ -14,7 +14,7 @@ from standby.proxy.exchange import Candidate, Exchange, Fault, FaultKind
 from standby.proxy.exhausted import accounts, exhausted
 from standby.proxy.health import Health
 
-from tests.proxy.harness import target_of
+from tests.proxy.harness import rest, target_of
 
 __all__: list[str] = []
 
@@ -96,7 +96,7 @@ def test_the_soonest_recovery() -> None:
     exchange.plan = (resting,)
     assert exhausted(exchange).retry_after == 40.0
     exchange.health = Health(lambda: 0.0)
-    exchange.health.record("b", "at-b", "chat", Fault("rate_limited", 429, None, 20.0), proved=True)
+    rest(exchange.health, "b", Fault("rate_limited", 429, None, 20.0))
     assert exhausted(exchange).retry_after == 20.0
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from standby.proxy.exchange import Fault
-from standby.proxy.health import CLOSE_AFTER, LONG_COOLDOWN, MAX_OPEN, Health
+from standby.proxy.health import CLOSE_AFTER, LONG_COOLDOWN, MAX_OPEN, Entry, Health
 
 __all__: list[str] = []
 
@@ -33,45 +33,37 @@ class Traffic:
     def __init__(self) -> None:
         self.now = 1000.0
         self.health = Health(lambda: self.now, lambda: 0.5)
-        self.under_way: list[tuple[str, object]] = []
-        self.probes: dict[object, str] = {}
+        self.under_way: list[Entry] = []
+        self.probes: set[Entry] = set()
 
-    def enter(self, operation: str, who: object) -> bool:
-        """Ask to begin an attempt."""
-        return self.health.enter("t", "c", operation) is None
-
-    def record(self, operation: str, who: object, fault: Fault | None, *, proved: bool = True) -> None:
-        """End one."""
-        self.health.record("t", "c", operation, fault, proved=proved)
-
-    def come(self, operation: str = "chat") -> None:
+    def come(self, operation: str = "chat") -> bool:
         """A request comes, and is let in or not, as the target's health says beforehand."""
-        who = object()
         free = self.health.rejection("t", "c", operation) is None
-        assert self.enter(operation, who) == free
-        if free:
-            self.under_way.append((operation, who))
+        entered = self.health.enter("t", "c", operation)
+        assert isinstance(entered, Entry) == free
+        if isinstance(entered, Entry):
+            self.under_way.append(entered)
             if self.health.rejection("t", "c", operation) is not None:
-                self.probes[who] = operation
+                self.probes.add(entered)
+        return free
 
     def end(self, which: int, fault: Fault | None, *, proved: bool = True) -> None:
         """One of those under way ends, or its client hangs up."""
         if self.under_way:
-            operation, who = self.under_way.pop(which % len(self.under_way))
-            self.record(operation, who, fault, proved=proved)
-            self.probes.pop(who, None)
+            entry = self.under_way.pop(which % len(self.under_way))
+            self.health.record(entry, fault, proved=proved)
+            self.probes.discard(entry)
 
     def fall(self) -> None:
         """The target fails five times in a row."""
         for _ in range(5):
-            who = object()
-            if self.enter("chat", who):
-                self.record("chat", who, FAILED)
+            if self.come():
+                self.end(-1, FAILED)
 
     def check(self) -> None:
         """While a probe is under way nobody else is let in, and no rest is longer than the longest."""
-        for operation in self.probes.values():
-            assert self.health.rejection("t", "c", operation) is not None
+        for probe in self.probes:
+            assert self.health.rejection("t", "c", probe.operation) is not None
         for operation in ("chat", "embeddings"):
             rejection = self.health.rejection("t", "c", operation)
             assert rejection is None or 0 < rejection.ready_in <= LONGEST
@@ -83,11 +75,12 @@ class Traffic:
         for operation in ("chat", "embeddings"):
             self.now += LONGEST
             for _ in range(CLOSE_AFTER):
-                who = object()
-                assert self.enter(operation, who)
-                self.record(operation, who, None)
-            assert self.enter(operation, object())
-            assert self.enter(operation, object())
+                assert self.come(operation)
+                self.end(-1, None)
+            assert self.come(operation)
+            assert self.come(operation)
+            self.end(-1, None)
+            self.end(-1, None)
 
 
 @settings(max_examples=500)

@@ -6,7 +6,7 @@ from standby.proxy.exchange import Fault
 from standby.proxy.health import Health
 from standby.proxy.policies import in_order
 
-from tests.proxy.harness import pool_of, target_of
+from tests.proxy.harness import pool_of, rest, target_of
 
 __all__: list[str] = []
 
@@ -29,7 +29,7 @@ def test_the_order_is_the_one_that_is_written() -> None:
 def test_who_is_resting_is_rejected_but_stays_in_the_plan() -> None:
     """A plan holds every candidate, with the reason why it is not tried and how long that lasts."""
     health = Health(lambda: 0.0)
-    health.record("b", "at-b", "chat", Fault("rate_limited", 429, None, 7.0), proved=True)
+    rest(health, "b", Fault("rate_limited", 429, None, 7.0))
     first, second = in_order(pool_of(A, B), health, "chat")
     assert (first.rejected, first.ready_in) == (None, None)
     assert (second.rejected, second.ready_in) == ("health.cooldown", 7.0)
@@ -39,7 +39,7 @@ def test_planning_takes_no_probe() -> None:
     """To look at a target's health is not to try it."""
     now = 0.0
     health = Health(lambda: now)
-    health.record("a", "at-a", "chat", Fault("rate_limited", 429, None, 7.0), proved=True)
+    rest(health, "a", Fault("rate_limited", 429, None, 7.0))
     now = 7.0
     for _ in range(3):
         assert in_order(pool_of(A), health, "chat")[0].rejected is None
