@@ -159,12 +159,14 @@ class _Walk:
     async def _try(self, scope: Scope, attempt: Attempt, gate: Gate) -> None:
         """Run one attempt. The gate's state judges: a layer inside may wrap or swallow exceptions."""
         own = {**scope, "headers": list(scope["headers"]), "standby.attempt": attempt}
-        due = self._deadline
-        if self._failover.first_token is not None:
-            due = min(due, attempt.started + self._failover.first_token)
+        receive = self._body.rewind()
         try:
-            async with asyncio.timeout_at(due) as self._limit:
-                await self._failover.app(own, self._body.rewind(), gate.send)
+            if self._exchange.relayed:
+                attempt.deadline = self._deadline  # Relay keeps it, with its other clocks
+                await self._failover.app(own, receive, gate.send)
+            else:
+                async with asyncio.timeout_at(self._due(attempt)) as self._limit:
+                    await self._failover.app(own, receive, gate.send)
         except Exception as error:
             timed_out = self._limit is not None and self._limit.expired()
             unexplained = attempt.fault is None and not timed_out
@@ -176,6 +178,10 @@ class _Walk:
         if gate.state is not State.COMMITTED and attempt.fault is None and not self._exchange.client_gone:
             attempt.fault = Fault("bad_response")
 
+    def _due(self, attempt: Attempt) -> float:
+        limit = self._failover.first_token
+        return self._deadline if limit is None else min(self._deadline, attempt.started + limit)
+
     def _lift(self) -> None:
         """A committed attempt is bound by its own clocks alone."""
         if self._limit is not None:
@@ -185,9 +191,8 @@ class _Walk:
         entry, self._entry = self._entry, None
         if entry is None:
             return
-        cut_short = self._limit is not None and self._limit.expired()
+        committed = gate.state is State.COMMITTED
+        cut_short = not committed and asyncio.get_running_loop().time() >= self._deadline
         # A hang-up, or a deadline that we set, says nothing of the target.
-        proved = not (self._exchange.client_gone or cut_short) and (
-            gate.state is State.COMMITTED or attempt.fault is not None
-        )
+        proved = not (self._exchange.client_gone or cut_short) and (committed or attempt.fault is not None)
         self._health.record(entry, attempt.fault if proved else None, proved=proved)

@@ -172,6 +172,10 @@ class Answer:
             self.fault = Fault("stream_truncated", self.status)
         return self.verdict
 
+    def refuse(self, fault: Fault) -> None:
+        """There will be no answer, for `fault`."""
+        self._conclude(fault)
+
     # -- streams ----------------------------------------------------------------------------
 
     def _feed_stream(self, splitter: Splitter, plain: bytes) -> None:

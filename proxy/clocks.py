@@ -19,25 +19,29 @@ __all__ = ["DRAIN", "Clocks", "Ended"]
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
 
-Ended = Literal["connect", "first_token", "stall", "total", "drain", "client_gone", "client_stalled"]
+Ended = Literal[
+    "connect", "first_token", "deadline", "stall", "total", "drain", "client_gone", "client_stalled"
+]
 """Which clock ran out, or who left."""
 
 
 class Clocks:
-    """Ends what is awaited inside `async with` when one of its clocks runs out, or on `interrupt`.
+    """Ends what is awaited inside `with` when one of its clocks runs out, or on `interrupt`.
 
     The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
-    first content. Set `sending` while waiting for the client to take a chunk: a stall is then its doing.
+    first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
+    take a chunk: a stall is then its doing.
+
+    It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
     """
 
     __slots__ = (
         "_armed",
+        "_cancelling",
         "_connect_due",
         "_due",
         "_loop",
-        "_open",
-        "_scope",
-        "_stall",
+        "_task",
         "_timeouts",
         "_timer",
         "_total_due",
@@ -46,35 +50,43 @@ class Clocks:
         "sending",
     )
 
-    def __init__(self, timeouts: Timeouts, first: float) -> None:
+    def __init__(self, timeouts: Timeouts, first: float, deadline: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._timeouts = timeouts
-        self._stall = timeouts.stall
         self._due = now + first
         self._total_due = now + timeouts.total
         self._connect_due: float | None = None
-        self._scope = asyncio.timeout(None)
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0.0  # when the timer goes off, which may be before anything is due
-        self._open = False
         self.phase: Ended = "first_token"
         self.ended: Ended | None = None
         self.sending = False
+        if deadline is not None and deadline < self._due:
+            self._due = deadline
+            self.phase = "deadline"
 
-    async def __aenter__(self) -> Self:
-        await self._scope.__aenter__()
-        self._open = True
+    def __enter__(self) -> Self:
+        task = self._task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Clocks end a task: use them inside one")
+        self._cancelling = task.cancelling()
         self._arm()
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
+        task, self._task = self._task, None
         if self._timer is not None:
             self._timer.cancel()
-        await self._scope.__aexit__(kind, error, trace)
+        if self.ended is None or task is None:
+            return
+        # Somebody else may have cancelled the task too: then it is theirs to end.
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def connecting(self) -> None:
         """A new connection is being made."""
@@ -87,7 +99,7 @@ class Clocks:
 
     def progress(self) -> None:
         """Content arrived."""
-        self._due = self._loop.time() + self._stall
+        self._due = self._loop.time() + self._timeouts.stall
         if self.phase != "stall":
             self.phase = "stall"
             if self._due < self._armed:
@@ -101,9 +113,9 @@ class Clocks:
 
     def interrupt(self, why: Ended) -> None:
         """End the block now."""
-        if self._open and self.ended is None:
+        if self._task is not None and self.ended is None:
             self.ended = why
-            self._scope.reschedule(self._loop.time())
+            self._task.cancel()
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .config import Cause
 
@@ -89,8 +89,7 @@ class Fault:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the provider counted them.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning`.
@@ -124,7 +123,8 @@ class Candidate:
 class Attempt:
     """One try at one candidate.
 
-    Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started`.
+    Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started` and `deadline` (on
+    the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
     Written by Relay: `reached` (a byte left for the provider), `answer`, `fault`, `upstream_wait`.
     Written by Gate, around an app that keeps no such record: `answer`, `fault`.
     """
@@ -132,6 +132,7 @@ class Attempt:
     number: int
     candidate: Candidate
     started: float
+    deadline: float | None = None
     reached: bool = False
     answer: Answer | None = None
     fault: Fault | None = None

@@ -78,23 +78,27 @@ class Gate:
             self._reads = True
         if self._reads and answer is not None:
             _read(answer, message)
-        await self._judge(answer, last=_is_last(message))
-
-    async def _judge(self, answer: Answer | None, *, last: bool) -> None:
-        attempt = self._attempt
-        if attempt.fault is None and answer is not None and answer.verdict is Verdict.FAULT:
-            attempt.fault = answer.fault
-        if (fault := attempt.fault) is not None:
-            callers = is_callers(fault)
-            if callers and not self._moves(fault):
-                await self._commit()
-            elif last or not callers:
-                # Also with nobody left to try: the walk's own end tells the caller more than one attempt can.
-                self.state = State.DISCARDED
-                raise Superseded
-            # Else it is held whole: if nobody does better, it is what the caller gets.
-        elif answer is not None and answer.verdict is Verdict.COMMIT:
+        if self._proves_good(answer, last=_is_last(message)):
             await self._commit()
+
+    def _proves_good(self, answer: Answer | None, *, last: bool) -> bool:
+        """Whether to commit now. Raises Superseded where the attempt is to be discarded now."""
+        attempt = self._attempt
+        if attempt.fault is None and answer is not None:
+            if answer.verdict is Verdict.COMMIT:
+                return True
+            if answer.verdict is Verdict.FAULT:
+                attempt.fault = answer.fault
+        if (fault := attempt.fault) is None:
+            return False
+        callers = is_callers(fault)
+        if callers and not self._moves(fault):
+            return True
+        if last or not callers:
+            # Also with nobody left to try: the walk's own end tells the caller more than one attempt can.
+            self.state = State.DISCARDED
+            raise Superseded
+        return False  # held whole: if nobody does better, it is what the caller gets
 
     async def _commit(self) -> None:
         self.state = State.COMMITTED

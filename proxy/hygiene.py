@@ -40,7 +40,10 @@ class Hygiene:
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
             await answer(scope, send, refusal)
             return
-        inside, exchange = self._entered(scope, arrival)
+        await self._within(*self._entered(scope, arrival), receive, send)
+
+    async def _within(self, inside: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Let what stands inside answer, and answer in its place if it does not."""
         started = False
 
         async def reporting(message: Message) -> None:
@@ -60,15 +63,15 @@ class Hygiene:
         except Refusal as refusal:
             if started:
                 raise
-            await answer(scope, reporting, refusal)
+            await answer(inside, reporting, refusal)
         except Exception:
             if not started:
                 with suppress(OSError):
-                    await answer(scope, reporting, Refusal("internal_error", close=True))
+                    await answer(inside, reporting, Refusal("internal_error", close=True))
             raise
         else:
             if not started:  # silence would make the server say 500 in its own words
-                await answer(scope, reporting, Refusal("internal_error", close=True))
+                await answer(inside, reporting, Refusal("internal_error", close=True))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 import httpx2
 
-from .answer import Answer, Verdict
+from .answer import MAX_HELD, Answer, Verdict
 from .answering import answer as say
 from .body import Body
 from .classify import is_callers
@@ -33,7 +33,13 @@ from .workload import resolve
 __all__ = ["Relay"]
 
 _FAULTS: Final = MappingProxyType[Ended, FaultKind](
-    {"connect": "connect", "first_token": "timeout_first_byte", "stall": "timeout", "total": "timeout"}
+    {
+        "connect": "connect",
+        "first_token": "timeout_first_byte",
+        "deadline": "timeout_first_byte",
+        "stall": "timeout",
+        "total": "timeout",
+    }
 )
 _CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
 
@@ -64,11 +70,6 @@ class Relay:
         if target is None or operation is None or exchange.pool is None:
             await say(scope, send, Refusal("unknown_route"))
             return
-        for clearance in exchange.clearances:
-            if (reason := await clearance(exchange, attempt)) is not None:
-                attempt.fault = Fault("policy", code=reason)
-                await say(scope, send, exhausted(exchange))
-                return
         started = await _Call(self.transports, exchange, attempt, target, operation, send).run(
             body, exchange.pool.timeouts
         )
@@ -133,9 +134,10 @@ class _Call:
         Raises Interrupted when only a cut connection tells the client the truth.
         """
         exchange = self._exchange
-        clocks = Clocks(timeouts, timeouts.first_token if exchange.streamed else timeouts.answer)
+        first = timeouts.first_token if exchange.streamed else timeouts.answer
+        clocks = Clocks(timeouts, first, self._attempt.deadline)
         try:
-            async with clocks:
+            with clocks:
                 watcher = asyncio.create_task(body.disconnected())
                 watcher.add_done_callback(partial(_hung_up, clocks))
                 try:
@@ -154,15 +156,7 @@ class _Call:
         except Superseded:
             raise
         except asyncio.CancelledError:
-            # The server gives up on its streams; what it still sends for us reaches the client.
-            if self._started and self._answer.is_stream and not self._answer.complete:
-                await self._send(
-                    {
-                        "type": "http.response.body",
-                        "body": self._last_words("gateway_draining"),
-                        "more_body": False,
-                    }
-                )
+            await self._stopped()
             raise
         except OSError:
             exchange.client_gone = True  # some servers say so when we send
@@ -180,6 +174,10 @@ class _Call:
 
     async def _converse(self, body: Body, clocks: Clocks) -> None:
         target, exchange = self._target, self._exchange
+        for clearance in exchange.clearances:
+            if (reason := await clearance(exchange, self._attempt)) is not None:
+                self._answer.refuse(Fault("policy", code=reason))
+                return
         connections = self._transports.to(target)
         content = body.document.bytes(target.model)
         told = upstream(
@@ -209,14 +207,21 @@ class _Call:
         send = self._send
         feed = answer.feed
         rest = self._rest
+        streamed = answer.is_stream
         async for chunk in stream:
             feed(chunk)
             if answer.progress:
-                if clocks.phase == "first_token":
-                    self._waited()
+                self._waited()
                 clocks.progress()
-            cut = answer.cut
-            ripe = chunk if cut is None or (cut == len(chunk) and not rest) else self._ripe(chunk, cut)
+            if streamed:
+                cut = answer.cut
+                ripe = chunk if cut is None or (cut == len(chunk) and not rest) else self._ripe(chunk, cut)
+            else:
+                # The last piece goes out with the end: most bodies are one message.
+                ripe = bytes(rest) if len(rest) > MAX_HELD else b""
+                if ripe:
+                    rest.clear()
+                rest += chunk
             if ripe:
                 clocks.sending = True
                 await send({"type": "http.response.body", "body": ripe, "more_body": True})
@@ -279,6 +284,14 @@ class _Call:
         else:
             self._broke(_FAULTS[ended])
 
+    async def _stopped(self) -> None:
+        """The server gives up on what is under way; what it still sends for us reaches the client."""
+        if self._started and self._answer.is_stream and not self._answer.complete:
+            await self._finish(self._last_words("gateway_draining"))
+
+    async def _finish(self, body: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     def _broke(self, kind: FaultKind) -> None:
         self._answer.broke(kind)
 
@@ -291,11 +304,9 @@ class _Call:
         answer = self._answer
         if answer.complete or answer.fault is None or is_callers(answer.fault):
             # The last event may lack its blank line.
-            await self._send({"type": "http.response.body", "body": bytes(self._rest), "more_body": False})
+            await self._finish(bytes(self._rest))
         elif answer.is_stream:
-            await self._send(
-                {"type": "http.response.body", "body": self._last_words(code), "more_body": False}
-            )
+            await self._finish(self._last_words(code))
         else:
             raise Interrupted(CODES[code].message)
 

@@ -13,7 +13,7 @@ import orjson
 
 from ..exchange import Usage
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import error_of, is_list, is_object, openai_usage, text, within
+from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text, within
 from .shapes import check_chat
 from .state import names_state
 
@@ -118,7 +118,7 @@ def _says_something(delta: dict[str, Any]) -> bool:
 
 
 def _usage(value: object) -> Usage | None:
-    return openai_usage(value, "prompt", "completion")
+    return openai_usage(value, COMPLETION_NAMES)
 
 
 def _bound(document: RequestDocument) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import error_of, is_list, is_object, openai_usage, text
+from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text
 from .shapes import check_embeddings
 
 __all__ = ["OPERATION", "EmbeddingsReading"]
@@ -24,7 +24,7 @@ class EmbeddingsReading(Reading):
             return Sign.ERROR
         self.model = text(value.get("model"))
         self.answer_id = text(value.get("id"))
-        self.usage = openai_usage(value.get("usage"), "prompt", "completion")
+        self.usage = openai_usage(value.get("usage"), COMPLETION_NAMES)
         return Sign.CONTENT if is_list(value.get("data")) else Sign.NOTHING
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from ..exchange import Usage
 
-__all__ = ["count", "error_of", "is_list", "is_object", "openai_usage", "text", "within"]
+__all__ = [
+    "COMPLETION_NAMES",
+    "RESPONSE_NAMES",
+    "UsageNames",
+    "count",
+    "error_of",
+    "is_list",
+    "is_object",
+    "openai_usage",
+    "text",
+    "within",
+]
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
@@ -42,17 +53,34 @@ def error_of(value: object) -> Mapping[str, Any]:
     return {"code": value, "message": value} if isinstance(value, str) else {}
 
 
-def openai_usage(value: object, prompt: str, completion: str) -> Usage | None:
-    """Usage as OpenAI reports it, under the names `prompt` and `completion` give to the two sides.
+class UsageNames(NamedTuple):
+    """What an API calls the tokens it read and wrote, and what more it says of them."""
+
+    read: str
+    written: str
+    read_details: str
+    written_details: str
+
+
+COMPLETION_NAMES: Final = UsageNames(
+    "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"
+)
+RESPONSE_NAMES: Final = UsageNames(
+    "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"
+)
+
+
+def openai_usage(value: object, names: UsageNames) -> Usage | None:
+    """Usage as OpenAI reports it, under the names that each of its APIs has for the two sides.
 
     Some compatible servers report reasoning beside the completion and not within it; their total shows it.
     """
-    if not is_object(value) or type(value.get(f"{prompt}_tokens")) is not int:
+    if not is_object(value) or type(value.get(names.read)) is not int:
         return None
-    read = count(value.get(f"{prompt}_tokens"))
-    written = count(value.get(f"{completion}_tokens"))
-    details = value.get(f"{prompt}_tokens_details")
-    reasoning = count(within(value.get(f"{completion}_tokens_details"), "reasoning_tokens"))
+    read = count(value.get(names.read))
+    written = count(value.get(names.written))
+    details = value.get(names.read_details)
+    reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
     if reasoning and value.get("total_tokens") == read + written + reasoning:
         written += reasoning
     return Usage(

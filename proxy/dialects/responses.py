@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import error_of, is_list, is_object, openai_usage, text, within
+from .members import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, text, within
 from .shapes import check_responses
 from .state import names_state
 
@@ -122,7 +122,7 @@ class ResponsesReading(Reading):
         created_at = response.get("created_at")
         if type(created_at) in {int, float}:
             self._created_at = created_at
-        self.usage = openai_usage(response.get("usage"), "input", "output") or self.usage
+        self.usage = openai_usage(response.get("usage"), RESPONSE_NAMES) or self.usage
         status = text(response.get("status"))
         if status not in {None, "queued", "in_progress"}:
             self.finish = text(within(response.get("incomplete_details"), "reason")) or status

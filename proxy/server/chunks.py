@@ -35,7 +35,7 @@ class Chunks:
     def __init__(self) -> None:
         self._place = _AT_SIZE
         self._left = 0  # bytes of the current chunk still to come
-        self._pending = b""  # the beginning of a line
+        self._pending: bytes = b""  # the beginning of a line
         self._trailers = 0  # bytes of trailers so far
 
     @property
@@ -48,7 +48,7 @@ class Chunks:
 
         Raises Refusal for whatever is no chunked body, and for trailers beyond 8 KiB.
         """
-        if self.complete:
+        if self._place == _DONE:
             return b"", data
         data = self._pending + data
         self._pending = b""

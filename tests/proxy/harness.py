@@ -8,13 +8,15 @@ import asyncio
 import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import httpx2
 from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Target, Timeouts
 from standby.proxy.exchange import ASGIApp, Fault, Message, Scope
 from standby.proxy.health import Entry, Health
-from standby.proxy.transport import Transports, Upstream
+from standby.proxy.stack import Gateway
+from standby.proxy.transport import Upstream
 from typing_extensions import override
 
 __all__ = [
@@ -248,12 +250,17 @@ class _Playing(httpx2.AsyncByteStream):
         self._script.closed += 1
 
 
-def scripted(routes: Routes) -> tuple[Transports, dict[str, Script]]:
-    """Transports whose every target is a Script, by name."""
-    transports, scripts = Transports(), {name: Script() for name in routes.targets}
-    for name, script in scripts.items():
-        transports._upstreams[name] = Upstream(routes.targets[name], lambda _, it=script: it)  # type: ignore[misc]
-    return transports, scripts
+def scripted(gateway: Gateway) -> dict[str, Script]:
+    """Scripts in place of the connections to every target of a gateway, by the target's name."""
+    scripts = {name: Script() for name in gateway.routes.targets}
+    for name, target in gateway.routes.targets.items():
+        gateway.transports._upstreams[name] = Upstream(target, partial(_always, scripts[name]))
+    return scripts
+
+
+def _always(script: Script, idle: int) -> Script:
+    del idle
+    return script
 
 
 # ---------------------------------------------------------------------------------------------- configuration

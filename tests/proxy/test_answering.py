@@ -20,9 +20,17 @@ from tests.proxy.server.wire import Served, serving
 __all__: list[str] = []
 
 _OPENAI_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error"}
-_ANTHROPIC_TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error"}
-_ANTHROPIC_TYPES |= {404: "not_found_error", 408: "timeout_error", 413: "request_too_large"}
-_ANTHROPIC_TYPES |= {503: "overloaded_error", 504: "timeout_error", 529: "overloaded_error"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
 
 
 @pytest.mark.parametrize("code", sorted(CODES))
@@ -59,7 +67,9 @@ def test_anthropics_error_has_anthropics_shape(code: str) -> None:
     assert (b"request-id", b"req_1") in headers
 
 
-@pytest.mark.parametrize(("status", "kind"), [(429, "rate_limit_error"), (402, None), (403, "permission_error")])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, "rate_limit_error"), (402, None), (403, "permission_error")]
+)
 def test_a_status_of_its_own_brings_its_type(status: int, kind: str | None) -> None:
     """The type follows the status that is answered, not that of the code."""
     for dialect, types in (("openai", _OPENAI_TYPES), ("anthropic", _ANTHROPIC_TYPES)):
@@ -108,6 +118,14 @@ def front(request: pytest.FixtureRequest) -> Iterator[Served]:
         yield served
 
 
+def _openai(front: Served) -> openai.OpenAI:
+    return openai.OpenAI(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}/v1")
+
+
+def _anthropic(front: Served) -> anthropic.Anthropic:
+    return anthropic.Anthropic(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}")
+
+
 def _refusing(front: Served, refusal: Refusal) -> list[str]:
     """Let the app refuse; returns where the ids of its requests will stand."""
     ids: list[str] = []
@@ -141,9 +159,8 @@ def test_the_openai_sdk_understands(front: Served, code: str, status: int | None
     """Its exception has our code, type, param, status and request id, and it asks once only."""
     refusal = Refusal(code, status=status, param="model")
     ids = _refusing(front, refusal)
-    with openai.OpenAI(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}/v1") as client:
-        with pytest.raises(openai.APIStatusError) as raised:
-            client.chat.completions.create(model="a", messages=[{"role": "user", "content": "Hi"}])
+    with _openai(front) as client, pytest.raises(openai.APIStatusError) as raised:
+        client.chat.completions.create(model="a", messages=[{"role": "user", "content": "Hi"}])
 
     error = raised.value
     kind = json.loads(render(refusal, "", "openai")[2])["error"]["type"]
@@ -156,9 +173,8 @@ def test_the_anthropic_sdk_understands(front: Served, code: str, status: int | N
     """Its exception has Anthropic's type, the status, the request id and our code, and it asks once only."""
     refusal = Refusal(code, status=status)
     ids = _refusing(front, refusal)
-    with anthropic.Anthropic(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}") as client:
-        with pytest.raises(anthropic.APIStatusError) as raised:
-            client.messages.create(model="a", max_tokens=1, messages=[{"role": "user", "content": "Hi"}])
+    with _anthropic(front) as client, pytest.raises(anthropic.APIStatusError) as raised:
+        client.messages.create(model="a", max_tokens=1, messages=[{"role": "user", "content": "Hi"}])
 
     error = raised.value
     body: Any = error.body
@@ -170,14 +186,12 @@ def test_the_anthropic_sdk_understands(front: Served, code: str, status: int | N
 def test_the_sdks_understand_the_server_too(front: Served) -> None:
     """What is refused before any parser saw it reads like everything else."""
     oversized = {"x-a": "b" * 70_000}
-    with openai.OpenAI(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}/v1") as client:
-        with pytest.raises(openai.APIStatusError) as from_openai:
-            client.embeddings.create(model="a", input="Hi", extra_headers=oversized)
-    with anthropic.Anthropic(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}") as claude:
-        with pytest.raises(anthropic.APIStatusError) as from_anthropic:
-            claude.messages.count_tokens(
-                model="a", messages=[{"role": "user", "content": "Hi"}], extra_headers=oversized
-            )
+    with _openai(front) as client, pytest.raises(openai.APIStatusError) as from_openai:
+        client.embeddings.create(model="a", input="Hi", extra_headers=oversized)
+    with _anthropic(front) as claude, pytest.raises(anthropic.APIStatusError) as from_anthropic:
+        claude.messages.count_tokens(
+            model="a", messages=[{"role": "user", "content": "Hi"}], extra_headers=oversized
+        )
 
     assert (from_openai.value.code, from_openai.value.status_code) == ("headers_too_large", 431)
     assert (from_anthropic.value.type, from_anthropic.value.status_code) == ("invalid_request_error", 431)
@@ -191,9 +205,11 @@ async def test_the_sdks_can_read_why_an_upload_was_refused(front: Served) -> Non
     front.recorder.forget()
     base = f"http://127.0.0.1:{front.port}/v1"
     large = "a" * 8 * 1024 * 1024
-    with openai.OpenAI(api_key="sk-mine", base_url=base, max_retries=0) as client:
-        with pytest.raises(openai.APIStatusError) as blocking:
-            client.embeddings.create(model="a", input=large)
+    with (
+        openai.OpenAI(api_key="sk-mine", base_url=base, max_retries=0) as client,
+        pytest.raises(openai.APIStatusError) as blocking,
+    ):
+        client.embeddings.create(model="a", input=large)
     async with openai.AsyncOpenAI(api_key="sk-mine", base_url=base, max_retries=0) as waiting:
         with pytest.raises(openai.APIStatusError) as asynchronous:
             await waiting.embeddings.create(model="a", input=large)
@@ -212,15 +228,14 @@ def test_what_the_sdks_send_goes_the_short_way(front: Served) -> None:
         raise Refusal("unknown_model")
 
     front.recorder.instead = noting
-    with openai.OpenAI(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}/v1") as client:
+    with _openai(front) as client:
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("a")
         with pytest.raises(openai.NotFoundError):
             client.responses.create(model="a", input="Hi")
-    with anthropic.Anthropic(api_key="sk-mine", base_url=f"http://127.0.0.1:{front.port}") as claude:
-        with pytest.raises(anthropic.NotFoundError):
-            claude.beta.messages.create(
-                model="a", max_tokens=1, messages=[{"role": "user", "content": "Hi"}], betas=["a"]
-            )
+    with _anthropic(front) as claude, pytest.raises(anthropic.NotFoundError):
+        claude.beta.messages.create(
+            model="a", max_tokens=1, messages=[{"role": "user", "content": "Hi"}], betas=["a"]
+        )
 
     assert set().union(*seen) <= USUAL

@@ -40,7 +40,7 @@ async def ends(*steps: tuple[float, Callable[[Clocks], object]]) -> tuple[Ended 
     began = loop().time()
     clocks = Clocks(LIMITS, FIRST)
     try:
-        async with clocks:
+        with clocks:
             for seconds, step in steps:
                 await asyncio.sleep(seconds)
                 step(clocks)
@@ -91,7 +91,7 @@ async def test_a_stall_shorter_than_what_is_left_of_the_first_limit() -> None:
     clocks = Clocks(Timeouts(first_token=60, stall=1, total=100), 60)
     began = loop().time()
     with pytest.raises(TimeoutError):
-        async with clocks:
+        with clocks:
             await asyncio.sleep(2)
             clocks.progress()
             await asyncio.Event().wait()
@@ -148,7 +148,7 @@ async def test_the_first_reason_counts() -> None:
 
 async def test_an_interrupt_after_the_end() -> None:
     """An interrupt that comes too late does nothing."""
-    async with (clocks := Clocks(LIMITS, FIRST)):
+    with (clocks := Clocks(LIMITS, FIRST)):
         pass
     clocks.interrupt("client_gone")
     await asyncio.sleep(1)
@@ -158,14 +158,14 @@ async def test_an_interrupt_after_the_end() -> None:
 async def test_nothing_is_left_behind() -> None:
     """However a block ends, no timer outlives it."""
     before = loop().timers
-    async with Clocks(LIMITS, FIRST) as clocks:
+    with Clocks(LIMITS, FIRST) as clocks:
         clocks.connecting()
         clocks.connected()
         clocks.progress()
         clocks.drain()
     assert loop().timers == before
     with pytest.raises(ZeroDivisionError):
-        async with Clocks(LIMITS, FIRST):
+        with Clocks(LIMITS, FIRST):
             raise ZeroDivisionError
     assert loop().timers == before
     await ends()
@@ -174,7 +174,7 @@ async def test_nothing_is_left_behind() -> None:
 
 async def test_chunks_do_not_move_timers() -> None:
     """However much content comes, there is one timer, and it is not replaced."""
-    async with Clocks(LIMITS, FIRST) as clocks:
+    with Clocks(LIMITS, FIRST) as clocks:
         clocks.progress()
         before = clocks._timer
         for _ in range(1000):
@@ -186,7 +186,7 @@ async def test_an_error_inside_passes() -> None:
     """What goes wrong inside is no timeout, even if it is called so."""
     clocks = Clocks(LIMITS, FIRST)
     with pytest.raises(TimeoutError, match="of somebody else"):
-        async with clocks:
+        with clocks:
             raise TimeoutError("of somebody else")
     assert clocks.ended is None
 
@@ -197,7 +197,7 @@ async def test_a_cancelled_task_stays_cancelled() -> None:
         clocks = Clocks(LIMITS, FIRST)
 
         async def block(clocks: Clocks = clocks) -> None:
-            async with clocks:
+            with clocks:
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(block())

@@ -77,7 +77,7 @@ def test_anthropics_version(said: tuple[bytes, ...], version: bytes) -> None:
     assert (b"anthropic-beta", b"b") in sent
 
 
-@pytest.mark.parametrize("name", [b"user-agent", b"anthropic-version", b"anthropic-beta"])
+@pytest.mark.parametrize("name", [b"user-agent", b"anthropic-version"])
 @pytest.mark.parametrize("said", [True, False])
 def test_what_the_operator_says_is_said_once(name: bytes, said: bool) -> None:
     """A static header of the provider's table stands in place of the caller's and of the default."""

@@ -64,7 +64,11 @@ async def test_what_stands_inside_finds_the_facts() -> None:
 
     exchange = inside.exchange
     assert exchange.operation is not None
-    assert (exchange.operation.name, exchange.dialect, exchange.path) == ("messages", "anthropic", "/v1/messages")
+    assert (exchange.operation.name, exchange.dialect, exchange.path) == (
+        "messages",
+        "anthropic",
+        "/v1/messages",
+    )
     assert (exchange.time_limit, exchange.max_body) == (1.5, 1000)
     assert exchange.headers == tuple(inside.scopes[0]["headers"])
     assert exchange is scope["standby"]
@@ -72,7 +76,12 @@ async def test_what_stands_inside_finds_the_facts() -> None:
 
 async def test_the_scope_outside_stays_as_it_was() -> None:
     """The server and the host's own middlewares still find the headers that came."""
-    came = [(b"host", b"a"), (b"content-type", b"application/json"), (b"connection", b"close"), (b"x_a", b"1")]
+    came = [
+        (b"host", b"a"),
+        (b"content-type", b"application/json"),
+        (b"connection", b"close"),
+        (b"x_a", b"1"),
+    ]
     scope = _bare(came)
     inside = _Inside()
 
@@ -196,7 +205,12 @@ async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, all
 @pytest.mark.parametrize(
     ("headers", "version", "code"),
     [
-        pytest.param([(b"transfer-encoding", b"chunked"), (b"content-length", b"2")], "1.1", "ambiguous_framing", id="B1"),
+        pytest.param(
+            [(b"transfer-encoding", b"chunked"), (b"content-length", b"2")],
+            "1.1",
+            "ambiguous_framing",
+            id="B1",
+        ),
         pytest.param([(b"content-length", b"2")] * 2, "1.1", "ambiguous_framing", id="B2"),
         pytest.param([(b"content-length", b"\xb2")], "1.1", "ambiguous_framing", id="B2-superscript"),
         pytest.param([(b"transfer-encoding", b"chunked")], "1.0", "ambiguous_framing", id="B3"),
@@ -386,7 +400,8 @@ async def test_a_websocket_is_turned_away() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/llm/v1/chat/completions", 200), ("/llm/v1/nothing", 404), ("/v1/chat/completions", 404)]
+    ("path", "status"),
+    [("/llm/v1/chat/completions", 200), ("/llm/v1/nothing", 404), ("/v1/chat/completions", 404)],
 )
 async def test_a_host_may_mount_it(path: str, status: int) -> None:
     """Under Starlette's mount the paths are the same, below the mount."""

@@ -50,8 +50,10 @@ async def test_a_probe_whose_caller_hangs_up_makes_room_for_the_next(tmp_path: P
         for errand in errands[:TRIP]:
             await _ask(gateway, errand)
         for errand in errands[TRIP:]:
-            await gateway.until(lambda now: now.idle and not now.resting)
+            await gateway.until(lambda now: now.idle and not now.resting and not now.probing)
             await _ask(gateway, errand)
+            if errand.leaves is not None:
+                assert (await gateway.until(lambda now: now.idle)).marked == 1
         assert [errand.outcome for errand in errands[TRIP:]] == 3 * ["dropped"] + CLOSE_AFTER * ["whole"]
         after = await gateway.until(lambda now: now.idle)
         assert provider.asked == len(errands)

@@ -1,4 +1,4 @@
-"""The entrance without a socket, on a loop whose time can be moved: every packet and every second is the test's."""
+"""The entrance without a socket, on a loop whose time can be moved: packets and seconds are the test's."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Wire(asyncio.Transport):
 class Line:
     """One client connected to a recorder behind hygiene, under one parser."""
 
-    def __init__(self, parser: Parser, limits: Limits | None = None, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, parser: Parser, limits: Limits | None = None, recorder: Recorder | None = None
+    ) -> None:
         self.recorder = recorder or Recorder()
         self.wire = Wire()
         self.state = ServerState()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.proxy.server.wire import JSON, post
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "SENT"]
 
 _GET: Final = b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked"
@@ -265,8 +265,8 @@ _SIZES: Final = {
     ("B10-18-digits", 413, "body_too_large"): _chat(b"Content-Length: 999999999999999999"),
 }
 
-ROWS: Final = tuple(
-    pytest.param(raw, status, code, id=name)
+_ROWS: Final = tuple(
+    (name, raw, status, code)
     for table, status, code in (
         (_FRAMING, 400, "ambiguous_framing"),
         (_MALFORMED, 400, "malformed_request"),
@@ -281,5 +281,10 @@ ROWS: Final = tuple(
         (_HEADERS, 400, "invalid_header"),
     )
     for name, raw in table.items()
-) + tuple(pytest.param(raw, status, code, id=name) for (name, status, code), raw in _SIZES.items())
+) + tuple((name, raw, status, code) for (name, status, code), raw in _SIZES.items())
+
+ROWS: Final = tuple(pytest.param(raw, status, code, id=name) for name, raw, status, code in _ROWS)
 """What is sent, the status, the code."""
+
+SENT: Final = tuple(raw for _, raw, _, _ in _ROWS if len(raw) < 3000)
+"""What is sent, but for what is merely large."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,21 +11,48 @@ from standby.proxy.server import Parser
 
 from tests.proxy.harness import VirtualLoop
 from tests.proxy.server.memory import Line
-from tests.proxy.server.rows import ROWS
-from tests.proxy.server.wire import Answer, post
+from tests.proxy.server.rows import SENT
+from tests.proxy.server.wire import Answer, Arrived, post
 
 __all__: list[str] = []
 
-_SEEDS = tuple(row.values[0] for row in ROWS if len(row.values[0]) < 1000) + (
+_SEEDS = (
+    *SENT,
     post(),
     post(b"X-A: b"),
     b"GET /v1/models/a HTTP/1.1\r\nHost: a\r\n\r\n" * 2,
 )
 _PIECES = st.sampled_from(
     [
-        *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\x00", b"\x80", b"%2f", b"#", b"?", b",", b";", b"_", b"0"),
-        *(b"Host: a\r\n", b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n"),
-        *(b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\nConnection: upgrade\r\n", b"X_A: b\r\n", b"HTTP/1.0"),
+        *(
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b"\t",
+            b":",
+            b"\x00",
+            b"\x80",
+            b"%2f",
+            b"#",
+            b"?",
+            b",",
+            b";",
+            b"_",
+            b"0",
+        ),
+        *(
+            b"Host: a\r\n",
+            b"Content-Length: 1\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Connection: close\r\n",
+        ),
+        *(
+            b"Expect: 100-continue\r\n",
+            b"Upgrade: h2c\r\nConnection: upgrade\r\n",
+            b"X_A: b\r\n",
+            b"HTTP/1.0",
+        ),
     ]
 )
 
@@ -41,7 +69,7 @@ def _mutants(draw: st.DrawFn) -> bytes:
     return raw
 
 
-def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[tuple[object, ...]]]:
+def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[Arrived]]:
     """Status and code of the answer (0 when there is none), and what reached the app."""
 
     async def served() -> Line:
@@ -53,8 +81,10 @@ def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[tuple[object, ..
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         line = runner.run(served())
-    arrived = [(each.method, each.path, each.headers, each.body) for each in line.recorder.arrived]
-    written = line.wire.written.removeprefix(b"HTTP/1.1 100 \r\n\r\n").removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    arrived = [replace(each, request_id="") for each in line.recorder.arrived]
+    written = line.wire.written.removeprefix(b"HTTP/1.1 100 \r\n\r\n").removeprefix(
+        b"HTTP/1.1 100 Continue\r\n\r\n"
+    )
     if not written:
         return 0, "", arrived
     answer = Answer.parsed(written)

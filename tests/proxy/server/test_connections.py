@@ -134,7 +134,10 @@ def test_asked_and_silent_is_late(hasty: Served) -> None:
         pytest.param(b"GET /v1/mod", id="B8-head"),
         pytest.param(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n", id="B8-headers"),
         pytest.param(_HEAD + b"\r\n\r\n{", id="B8-body"),
-        pytest.param(_HEAD.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"\r\n\r\n2\r\n{", id="B8-chunk"),
+        pytest.param(
+            _HEAD.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"\r\n\r\n2\r\n{",
+            id="B8-chunk",
+        ),
     ],
 )
 def test_a_request_that_never_ends_is_late(hasty: Served, sent: bytes) -> None:
@@ -156,7 +159,7 @@ def test_an_empty_line_is_no_answer_to_the_deadline(hasty: Served) -> None:
 
 
 def test_a_late_request_is_refused_in_its_dialect(hasty: Served) -> None:
-    """What is refused before it is parsed still tells whom it is for, by its path or by its version header."""
+    """What is refused before it is parsed tells whom it is for by its path or its version header."""
     by_path = hasty.ask(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\n")
     by_header = hasty.ask(b"GET /v1/models HTTP/1.1\r\nAnthropic-Version: 2023-06-01\r\n")
 
@@ -219,7 +222,7 @@ def test_a_chunked_upload_refused_midway_can_read_its_answer(served: Served) -> 
 
 
 def test_a_client_that_leaves_midway_is_a_hang_up(served: Served) -> None:
-    """B11: a body shorter than its length, then the end: the app hears of a hang-up, and nothing is answered."""
+    """B11: a body shorter than its length is a hang-up to the app, and nothing is answered."""
     with served.connected() as connection:
         connection.sendall(_HEAD + b"\r\n\r\n{")
         connection.shutdown(socket.SHUT_WR)

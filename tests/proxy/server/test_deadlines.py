@@ -19,6 +19,7 @@ __all__: list[str] = []
 _HEAD = b"\r\n".join([CHAT, b"Host: a", JSON, b"Content-Length: 200000", b"", b""])
 _WHOLE = b"\r\n".join([CHAT, b"Host: a", JSON, b"Content-Length: 2", b"", b"{}"])
 
+
 def _run(test: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(test)
@@ -54,7 +55,7 @@ def test_a_head_has_ten_seconds_from_its_first_byte(parser: Parser) -> None:
 
 
 def test_a_silent_connection_has_ten_seconds(parser: Parser) -> None:
-    """B8: a connection that never speaks is closed after ten seconds, with nothing to misread as an answer."""
+    """B8: a connection that never speaks is closed after ten seconds, without a word to be misread."""
 
     async def test() -> None:
         line = Line(parser)

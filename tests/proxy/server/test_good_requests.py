@@ -25,7 +25,8 @@ _TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         pytest.param(post(*[b"X-A: b"] * 95), id="B9-100-headers"),
         pytest.param(post(b"X-A: " + b"b" * 60 * 1024), id="B9-60-KiB"),
         pytest.param(
-            post(b"Authorization: bEARER abc", b"X-Api-Key: abc", b"X-Goog-Api-Key: abc"), id="B14-one-key-thrice"
+            post(b"Authorization: bEARER abc", b"X-Api-Key: abc", b"X-Goog-Api-Key: abc"),
+            id="B14-one-key-thrice",
         ),
         pytest.param(post(b"X-Api-Key: abc", b"X-Api-Key: abc"), id="B14-one-key-repeated"),
         pytest.param(post(b"Authorization: Bearer " + b"~" * 512), id="B16-512-bytes"),
@@ -33,7 +34,8 @@ _TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         pytest.param(post(b"Accept: text/html", b"Accept-Encoding: *;q=0"), id="B38"),
         pytest.param(post(b"Idempotency-Key: " + b"a" * 255), id="B41-255-bytes"),
         pytest.param(
-            b"\r\n".join([CHAT.replace(b"1.1", b"1.0"), JSON, b"Content-Length: 2", b"", b"{}"]), id="http-1.0"
+            b"\r\n".join([CHAT.replace(b"1.1", b"1.0"), JSON, b"Content-Length: 2", b"", b"{}"]),
+            id="http-1.0",
         ),
         pytest.param(
             b"\r\n".join(
@@ -181,7 +183,14 @@ def test_a_request_id_is_always_our_own(served: Served, kind: bytes, request_id:
 
 def test_trailers_never_count(served: Served) -> None:
     """B12: what comes after a chunked body, a credential even, is ignored."""
-    head = [CHAT, b"Host: a", JSON, b"Connection: close", b"Transfer-Encoding: chunked", b"Trailer: authorization"]
+    head = [
+        CHAT,
+        b"Host: a",
+        JSON,
+        b"Connection: close",
+        b"Transfer-Encoding: chunked",
+        b"Trailer: authorization",
+    ]
     body = b"2\r\n{}\r\n0\r\nAuthorization: Bearer evil\r\nX-Mine: 1\r\n\r\n"
 
     answer = served.ask(b"\r\n".join([*head, b"", b""]), body)

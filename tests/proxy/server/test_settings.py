@@ -22,7 +22,7 @@ def _made() -> ASGIApp:
 
 
 def test_the_loop_and_the_parser_are_stated(parser: Parser) -> None:
-    """uvloop and the chosen parser run, whatever else is installed."""
+    """What runs is uvloop and the chosen parser, whatever else is installed."""
     config = configuration(Recorder(), parser=parser, log_config=None)
     config.load()
 

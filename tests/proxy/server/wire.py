@@ -1,11 +1,11 @@
-"""Raw requests to a real uvicorn with the entrance before its parser, and what came of them on either side."""
+"""Raw requests to a real uvicorn with the entrance before its parser, and what comes of them."""
 
 from __future__ import annotations
 
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,7 +49,7 @@ class Arrived:
 class Recorder:
     """An app that notes every request that reaches it, reads its body and answers `{"ok":true}`.
 
-    `instead`, if set, answers in its place; `gone` counts the clients that left before their request was whole.
+    `instead`, if set, answers in its place; `gone` counts clients that left before their request was whole.
     """
 
     arrived: list[Arrived] = field(default_factory=list[Arrived])
@@ -142,7 +142,7 @@ class Served:
     recorder: Recorder
 
     @contextmanager
-    def connected(self) -> Iterator[socket.socket]:
+    def connected(self) -> Generator[socket.socket]:
         """A connection to it."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as connection:
             yield connection
@@ -171,7 +171,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(parser: Parser, limits: Limits) -> Iterator[Served]:
+def serving(parser: Parser, limits: Limits) -> Generator[Served]:
     """A uvicorn as `standby serve` runs it, in a thread."""
     recorder = Recorder()
     with socket.socket() as listener:

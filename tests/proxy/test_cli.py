@@ -1,0 +1,125 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from standby.proxy import cli
+from standby.proxy.cli import main
+
+from tests.proxy.harness import routes_to
+
+__all__: list[str] = []
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration that is right."""
+    path = tmp_path / "routes.toml"
+    alternates = 'prefer = ["a"]\nalternates = [{ target = "b", for = ["slow"] }]'
+    source = routes_to("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1").source
+    path.write_text(source.replace('prefer = ["a", "b"]', alternates))
+    return path
+
+
+def test_check_prints_the_chains(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that is right is told: its stack, and every pool with its targets in order."""
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr()
+    assert "stack: hygiene -> failover -> relay" in said.out
+    order = [said.out.index(word) for word in ("pool support", "at-a/model-a", "at-b/model-b", "for slow")]
+    assert order == sorted(order)
+    assert said.err == ""
+
+
+def test_check_tells_everything_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each problem with file, line, key and the nearest valid one, on standard error, and the exit code is 1."""
+    file.write_text(file.read_text() + "timouts = { total = '1s' }\n[failover]\nmax_atempts = 1\n[faliover]\n")
+    assert main(["check", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{file}:") for line in lines)
+    assert 'pools.support.timouts: unknown key; did you mean "timeouts"?' in lines[0]
+    assert "faliover" in lines[1]
+
+
+def test_check_tells_what_a_middleware_does_not_take(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table of a middleware is checked as it will be used."""
+    file.write_text(file.read_text() + "\n[failover]\nmax_atempts = 1\n")
+    assert main(["check", str(file)]) == 1
+    assert 'failover.max_atempts: unknown key; did you mean "max_attempts"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_file_that_is_not_there(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said so, and no traceback."""
+    assert main([command, str(tmp_path / "none.toml")]) == 1
+    assert "none.toml: cannot be read" in capsys.readouterr().err
+
+
+def test_the_file_has_a_usual_name(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a name it is routes.toml, here."""
+    monkeypatch.chdir(file.parent)
+    assert main(["check"]) == 0
+    assert "routes.toml: 2 providers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["serve", "--port", "x"], ["check", "a", "b"]])
+def test_what_is_no_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is answered with how to use it, and exit code 2."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: standby" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "demo"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --help, and exit code 0."""
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "default" in capsys.readouterr().out
+
+
+def test_serve_is_told_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file, the address and the number of workers; its code is the command's."""
+    told: list[Any] = []
+
+    def serve(routes: str, **options: Any) -> int:
+        told.append((routes, options))
+        return 3
+
+    monkeypatch.setitem(sys.modules, "standby.proxy.server", SimpleNamespace(serve=serve))
+    assert main(["serve", str(file)]) == 3
+    assert main(["serve", str(file), "--host", "::1", "--port", "81", "--workers", "4"]) == 3
+    assert told == [
+        (str(file), {"host": "127.0.0.1", "port": 8080, "workers": 1}),
+        (str(file), {"host": "::1", "port": 81, "workers": 4}),
+    ]
+
+
+def test_serve_checks_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said once, before any worker starts."""
+    monkeypatch.setitem(sys.modules, "standby.proxy.server", SimpleNamespace(serve=lambda *_, **__: 0))
+    file.write_text(file.read_text() + "\n[failover]\nmax_attempts = 0\n")
+    assert main(["serve", str(file)]) == 1
+    assert capsys.readouterr().err.count("max_attempts") == 1
+
+
+def test_an_interrupt_is_no_crash(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends a command with the code that shells expect."""
+
+    def interrupted(routes: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "describe", interrupted)
+    assert main(["check", str(file)]) == 130
