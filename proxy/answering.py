@@ -91,6 +91,7 @@ async def answer(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Send the refusal as the whole answer to this request, with what became of each of its targets."""
     exchange = Exchange.of(scope)
     status, headers, body = render(refusal, exchange.id, exchange.dialect, accounts(exchange))
+    headers += [pair for pair in exchange.report() if pair not in headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -127,7 +127,7 @@ def examine(scope: Mapping[str, Any], max_body: int) -> Arrival:
 
 def _closely(scope: Mapping[str, Any], max_body: int, pairs: _Pairs) -> Arrival:
     arrival = _judged(scope, max_body, *_sorted_out(pairs))
-    if False and any(_CONTROL.search(value) for _, value in pairs):  # h11 lets most of them through
+    if any(_CONTROL.search(value) for _, value in pairs):  # h11 lets most of them through
         raise Refusal("malformed_request", close=True)
     return arrival
 

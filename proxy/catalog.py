@@ -54,7 +54,8 @@ def _openai(model: str, pool: Pool) -> dict[str, Any]:
 
 
 def _anthropic(model: str, pool: Pool) -> dict[str, Any]:
-    return {"type": "model", "id": model, "display_name": pool.name, "created_at": _CREATED_AT}
+    info = {"type": "model", "id": model, "display_name": pool.name, "created_at": _CREATED_AT}
+    return {**info, "lifecycle": "active"}
 
 
 def _listed(shown: list[dict[str, Any]], dialect: str) -> dict[str, Any]:

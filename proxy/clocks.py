@@ -9,12 +9,17 @@ would cost more than relaying it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from .config import Timeouts
 
-__all__ = ["DRAIN", "Clocks", "Ended"]
+__all__ = ["DRAIN", "PATIENCE", "Clocks", "Ended"]
+
+PATIENCE: Final = 0.02
+"""Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms in
+which the upstream must be closed."""
 
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
@@ -30,7 +35,7 @@ class Clocks:
 
     The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
     first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
-    take a chunk: a stall is then its doing.
+    take a chunk: a stall is then its doing. `on_wait` is called once, if the block takes longer than PATIENCE.
 
     It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
     """
@@ -41,22 +46,32 @@ class Clocks:
         "_connect_due",
         "_due",
         "_loop",
+        "_on_wait",
         "_task",
-        "_timeouts",
         "_timer",
         "_total_due",
+        "_wait_due",
         "ended",
         "phase",
         "sending",
+        "timeouts",
     )
 
-    def __init__(self, timeouts: Timeouts, first: float, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        first: float,
+        deadline: float | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._due = now + first
         self._total_due = now + timeouts.total
         self._connect_due: float | None = None
+        self._on_wait = on_wait
+        self._wait_due = now + PATIENCE
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -80,6 +95,7 @@ class Clocks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         task, self._task = self._task, None
+        self._on_wait = None  # it may know whoever holds us, and a circle would be the collector's to find
         if self._timer is not None:
             self._timer.cancel()
         if self.ended is None or task is None:
@@ -90,8 +106,8 @@ class Clocks:
 
     def connecting(self) -> None:
         """A new connection is being made."""
-        self._connect_due = self._loop.time() + self._timeouts.connect
-        self._arm()
+        self._connect_due = self._loop.time() + self.timeouts.connect
+        self._hasten(self._connect_due)
 
     def connected(self) -> None:
         """The connection stands."""
@@ -99,17 +115,16 @@ class Clocks:
 
     def progress(self) -> None:
         """Content arrived."""
-        self._due = self._loop.time() + self._timeouts.stall
+        self._due = self._loop.time() + self.timeouts.stall
         if self.phase != "stall":
             self.phase = "stall"
-            if self._due < self._armed:
-                self._arm()
+            self._hasten(self._due)
 
     def drain(self) -> None:
         """The terminal marker arrived; only the end of the body is still to come."""
         self.phase = "drain"
         self._due = self._loop.time() + DRAIN
-        self._arm()
+        self._hasten(self._due)
 
     def interrupt(self, why: Ended) -> None:
         """End the block now."""
@@ -117,10 +132,16 @@ class Clocks:
             self.ended = why
             self._task.cancel()
 
+    def _hasten(self, due: float) -> None:
+        """See to it that the timer goes off by `due`. That it may go off before costs less than moving it."""
+        if due < self._armed:
+            self._arm()
+
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._armed = self._next()[0]
+        due = self._next()[0]
+        self._armed = due if self._on_wait is None else min(due, self._wait_due)
         self._timer = self._loop.call_at(self._armed, self._tick)
 
     def _next(self) -> tuple[float, Ended]:
@@ -128,8 +149,12 @@ class Clocks:
         return due if self._connect_due is None else min(due, (self._connect_due, "connect"))
 
     def _tick(self) -> None:
+        now = self._loop.time()
+        if self._on_wait is not None and now >= self._wait_due:
+            on_wait, self._on_wait = self._on_wait, None
+            on_wait()
         due, why = self._next()
-        if due > self._loop.time():
+        if due > now:
             self._arm()
         elif why == "stall" and self.sending:
             self.interrupt("client_stalled")

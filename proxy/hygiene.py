@@ -70,7 +70,9 @@ class Hygiene:
                     await answer(inside, reporting, Refusal("internal_error", close=True))
             raise
         else:
-            if not started:  # silence would make the server say 500 in its own words
+            if (
+                not started and not exchange.client_gone
+            ):  # silence would make the server say 500 in its own words
                 await answer(inside, reporting, Refusal("internal_error", close=True))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -77,11 +77,6 @@ class Relay:
             await say(scope, send, exhausted(exchange))
 
 
-def _hung_up(clocks: Clocks, watcher: asyncio.Task[None]) -> None:
-    if not watcher.cancelled() and watcher.exception() is None:
-        clocks.interrupt("client_gone")
-
-
 def _only_attempt(exchange: Exchange) -> Attempt:
     """The attempt of a Relay with no Failover around it."""
     if exchange.pool is None or exchange.operation is None or exchange.health is None:
@@ -99,7 +94,9 @@ class _Call:
         "_answer",
         "_attempt",
         "_began",
+        "_clocks",
         "_exchange",
+        "_listener",
         "_operation",
         "_rest",
         "_send",
@@ -125,6 +122,8 @@ class _Call:
         self._send = send
         self._answer = Answer(operation, streamed=exchange.streamed)
         self._began = time.perf_counter()
+        self._clocks: Clocks | None = None
+        self._listener: asyncio.Task[None] | None = None
         self._started = False
         self._rest = bytearray()  # the beginning of an event whose end has not come
 
@@ -135,16 +134,16 @@ class _Call:
         """
         exchange = self._exchange
         first = timeouts.first_token if exchange.streamed else timeouts.answer
-        clocks = Clocks(timeouts, first, self._attempt.deadline)
+        clocks = Clocks(timeouts, first, self._attempt.deadline, partial(self._listen, body))
+        self._clocks = clocks
         try:
             with clocks:
-                watcher = asyncio.create_task(body.disconnected())
-                watcher.add_done_callback(partial(_hung_up, clocks))
                 try:
                     await self._converse(body, clocks)
                 finally:
                     # A server reports a disconnect after a normal end too.
-                    watcher.cancel()
+                    if self._listener is not None:
+                        self._listener.cancel()
         except TimeoutError:
             if clocks.ended is None:
                 raise
@@ -169,6 +168,15 @@ class _Call:
             # The upstream is released by now: nothing that happens to this last message concerns it.
             await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
         return self._started
+
+    def _listen(self, body: Body) -> None:
+        """Hear it when the client hangs up."""
+        self._listener = asyncio.create_task(body.disconnected())
+        self._listener.add_done_callback(self._heard)
+
+    def _heard(self, listener: asyncio.Task[None]) -> None:
+        if not listener.cancelled() and listener.exception() is None and self._clocks is not None:
+            self._clocks.interrupt("client_gone")
 
     # -- the conversation -------------------------------------------------------------------
 

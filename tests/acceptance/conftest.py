@@ -1,9 +1,11 @@
-"""What the acceptance tests share: uvloop, a server for the whole run, two providers and a gateway for each test."""
+"""What the acceptance tests share: uvloop, one server, two providers and a gateway for each test."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterator
 
+import httpx2
 import pytest
 from standby.proxy.server import Parser
 
@@ -12,7 +14,7 @@ from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, raising, uvicorn_under
 from tests.acceptance.speaking import APIS
 
-__all__ = ["anyio_backend", "front", "mocks", "parsed_front", "raising_front", "stage"]
+__all__ = ["anyio_backend", "front", "mocks", "one_trust_store", "parsed_front", "raising_front", "stage"]
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +23,17 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_trust_store() -> Iterator[None]:
+    """The trust store, which takes longer to read than most tests take: read once, not for every gateway."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx2, "create_ssl_context", functools.cache(httpx2.create_ssl_context))
+        yield
+
+
 @pytest.fixture(scope="session")
 async def front() -> AsyncIterator[Front]:
-    """uvicorn with httptools, for the whole run."""
+    """The server, with httptools, for the whole run."""
     async with uvicorn_under(Front(), "httptools") as served:
         async with scene(served, first_token="30s", stall="30s") as warming:
             # The SDKs import much of themselves on first use, for longer than an impatient pool waits.
@@ -35,7 +45,7 @@ async def front() -> AsyncIterator[Front]:
 
 @pytest.fixture(scope="session", params=["httptools", "h11"])
 async def parsed_front(request: pytest.FixtureRequest) -> AsyncIterator[Front]:
-    """uvicorn with either parser: none of them may make a difference."""
+    """The server with either parser: none of them may make a difference."""
     parser: Parser = request.param
     async with uvicorn_under(Front(), parser) as served:
         yield served

@@ -1,4 +1,4 @@
-"""The ways in which a provider fails before it has said anything, as they are told to llmock and to the simulator."""
+"""How a provider fails before it has said anything, as llmock and the simulator are told."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ SIMULATED: Final = tuple(
         "headers dripped for ever",
         "a 200 with HTML",
     }
-    or (name in {"empty body", "disconnect before the headers", "disconnect after the headers"} and not stream)
+    or (
+        name in {"empty body", "disconnect before the headers", "disconnect after the headers"} and not stream
+    )
 )
 """Those that llmock cannot be told."""
 

@@ -1,11 +1,11 @@
-"""llmock, an upstream that misbehaves, written by somebody else: run as its own command, told over HTTP what to do."""
+"""llmock, an upstream that misbehaves, written by somebody else: a process that is told what to do."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Llmock:
 
 
 @contextmanager
-def llmock(*names: str) -> Iterator[tuple[Llmock, ...]]:
+def llmock(*names: str) -> Generator[tuple[Llmock, ...]]:
     """One running llmock for each name."""
     command = str(Path(sys.executable).with_name("llmock"))
     mocks: list[Llmock] = []
@@ -72,7 +72,15 @@ def llmock(*names: str) -> Iterator[tuple[Llmock, ...]]:
         for name in names:
             with bound() as held:
                 mocks.append(Llmock(name, held.getsockname()[1]))
-            arguments = ["serve", "--host", "127.0.0.1", "--port", str(mocks[-1].port), "--log-level", "error"]
+            arguments = [
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(mocks[-1].port),
+                "--log-level",
+                "error",
+            ]
             processes.append(subprocess.Popen([command, *arguments], stdout=subprocess.DEVNULL))
         until = time.monotonic() + _PATIENCE
         while not all(mock.ready() for mock in mocks):

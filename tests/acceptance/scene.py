@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -103,7 +103,7 @@ async def scene(
     connections: int = 100,
     retries: int = 0,
     **timeouts: str,
-) -> AsyncIterator[Scene]:
+) -> AsyncGenerator[Scene]:
     """Two simulators and a gateway in front of them, or of `urls`; all of it ends with the block."""
     async with Simulator("alpha") as alpha, Simulator("beta") as beta:
         known = routes(*(urls or (alpha.url, beta.url)), connections=connections, **timeouts)

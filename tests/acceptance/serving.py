@@ -1,4 +1,4 @@
-"""A gateway behind a real socket: uvicorn as `standby serve` runs it, and a server that raises instead of staying silent.
+"""A gateway behind a real socket: under uvicorn as `standby serve` runs it, or a server whose `send` raises.
 
 One server lasts for a whole run, and each test puts its own gateway behind it: starting one costs more than
 most tests take.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -50,7 +50,7 @@ class Front:
 async def until(condition: Callable[[], bool], within: float = 5.0) -> None:
     """Return as soon as `condition` holds. Else TimeoutError, after so many seconds."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 
@@ -63,8 +63,8 @@ def bound() -> socket.socket:
 
 
 @asynccontextmanager
-async def uvicorn_under(front: Front, parser: Parser) -> AsyncIterator[Front]:
-    """uvicorn as `standby serve` configures it, on the running loop. After a hang-up its `send` stays silent."""
+async def uvicorn_under(front: Front, parser: Parser) -> AsyncGenerator[Front]:
+    """The server that `standby serve` runs, on the running loop. After a hang-up its `send` stays silent."""
     config = configuration(
         _without_lifespan(front), parser=parser, graceful_seconds=1, log_level="warning", log_config=None
     )
@@ -95,7 +95,7 @@ def _without_lifespan(front: Front) -> ASGIApp:
 
 
 @asynccontextmanager
-async def raising(front: Front) -> AsyncIterator[Front]:
+async def raising(front: Front) -> AsyncGenerator[Front]:
     """A server of ASGI 2.4's other kind: once the client has hung up, `send` raises OSError."""
     tasks: set[asyncio.Task[None]] = set()
 

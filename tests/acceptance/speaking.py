@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import anthropic
 import httpx2
@@ -109,12 +109,14 @@ class Sdks:
             base_url=f"{origin}/v1",
             api_key=key,
             max_retries=retries,
+            timeout=20.0,
             http_client=httpx2.AsyncClient(transport=self._transport),
         )
         self.anthropic = anthropic.AsyncAnthropic(
             base_url=origin,
             api_key=key,
             max_retries=retries,
+            timeout=20.0,
             http_client=httpx2.AsyncClient(transport=self._transport),
         )
 
@@ -123,14 +125,16 @@ class Sdks:
         """Every answer so far, in the order in which they began."""
         return self._transport.answers
 
-    async def __aenter__(self) -> Sdks:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.openai.close()
         await self.anthropic.close()
 
-    async def say(self, api: Api, *, stream: bool, prompt: str = "Say something.", model: str | None = None) -> str:
+    async def say(
+        self, api: Api, *, stream: bool, prompt: str = "Say something.", model: str | None = None
+    ) -> str:
         """The text of the answer, once it is complete. Raises what the SDK raises."""
         return "".join([word async for word in self.words(api, stream=stream, prompt=prompt, model=model)])
 
@@ -193,8 +197,13 @@ class Raw:
         **fields: Any,
     ) -> Recorded:
         """One answer, read to its end. Raises httpx2.RemoteProtocolError where that does not come."""
-        asked = api.asking(stream=stream, **fields)
-        async with self.client.stream("POST", api.path, json=asked, headers=headers) as response:
+        return await self.post(api, api.asking(stream=stream, **fields), headers)
+
+    async def post(
+        self, api: Api, document: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Recorded:
+        """The answer to any document."""
+        async with self.client.stream("POST", api.path, json=document, headers=headers) as response:
             recorded = Recorded(response.status_code, tuple(response.headers.raw))
             async for chunk in response.aiter_raw():
                 recorded.body += chunk
@@ -204,7 +213,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw_client(origin: str) -> AsyncIterator[Raw]:
+async def raw_client(origin: str) -> AsyncGenerator[Raw]:
     """Plain HTTP to one server, over connections that are kept."""
     async with httpx2.AsyncClient(base_url=origin, verify=False, trust_env=False, timeout=30.0) as client:
         yield Raw(client)

@@ -31,13 +31,16 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-ODD: Final = (
+ODD: Final[tuple[tuple[Api, dict[str, Any]], ...]] = (
     (
         CHAT,
         {
             "messages": [
                 {"role": "system", "content": "Sei kurz. 短く。 🙂"},
-                {"role": "user", "content": [{"type": "text", "text": "tab\t, quote \", slash \\, line\nfeed \u2028"}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": 'tab\t, quote ", slash \\, line\nfeed \u2028'}],
+                },
             ],
             "temperature": 0.30000000000000004,
             "seed": 9007199254740993,
@@ -48,7 +51,11 @@ ODD: Final = (
     ),
     (
         RESPONSES,
-        {"input": [{"role": "user", "content": "短く 🙂"}], "metadata": {"k": "v"}, "a_field_of_tomorrow": [{}]},
+        {
+            "input": [{"role": "user", "content": "短く 🙂"}],
+            "metadata": {"k": "v"},
+            "a_field_of_tomorrow": [{}],
+        },
     ),
     (
         MESSAGES,
@@ -90,7 +97,7 @@ def credential(api: Api, name: str) -> tuple[str, str]:
 async def test_each_attempt_starts_from_the_original(
     stage: Scene, api: Api, fields: dict[str, Any], stream: bool
 ) -> None:
-    """The second provider gets the client's document, unknown fields and all, but for its own model's name."""
+    """Each provider gets the client's document, unknown fields and all, but for its own model's name."""
     stage.alpha.fault = Status(503) & Headers(("set-cookie", "session=alpha"), ("x-alpha", "1"))
     asked = api.asking(stream=stream, **fields)
 
@@ -124,7 +131,7 @@ async def test_each_provider_gets_its_own_credentials(stage: Scene, api: Api) ->
 
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_little_of_the_caller_reaches_a_provider(stage: Scene, api: Api) -> None:
-    """Of the caller's headers only those that shape the answer go on: no credential, address, cookie or trace."""
+    """Only headers that shape the answer go on: no credential, address, cookie or trace of the caller."""
     await stage.raw.ask(api, headers={**SAYS, KEY[api.name]: "Bearer key" if api is not MESSAGES else "key"})
 
     (received,) = stage.alpha.requests
@@ -154,7 +161,7 @@ async def test_one_request_per_target(stage: Scene, api: Api, fault: str, stream
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_a_stale_connection(stage: Scene, api: Api, stream: bool) -> None:
-    """A kept connection that the provider drops unanswered is replaced once, and the client notices nothing."""
+    """A kept connection that the provider drops unanswered is replaced, and the client notices nothing."""
     stage.alpha.fault = stale_keep_alive
     for _ in range(2):
         answer = await stage.raw.ask(api, stream=stream)
@@ -209,8 +216,10 @@ CALLERS: Final = (
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", CALLERS, ids=str)
 @pytest.mark.parametrize("api", APIS, ids=str)
-async def test_a_fault_of_the_caller_is_told_as_it_is(stage: Scene, api: Api, fault: Fault, stream: bool) -> None:
-    """A 4xx that is the caller's fault arrives with its own status and bytes, from one provider, asked once."""
+async def test_a_fault_of_the_caller_is_told_as_it_is(
+    stage: Scene, api: Api, fault: Fault, stream: bool
+) -> None:
+    """A 4xx that is the caller's fault arrives with its own status and bytes; one provider is asked, once."""
     stage.alpha.fault = fault
     expected = await said_by(stage.alpha, api, stream=stream)
     stage.alpha.requests.clear()
@@ -226,7 +235,7 @@ async def test_a_fault_of_the_caller_is_told_as_it_is(stage: Scene, api: Api, fa
 
 @pytest.mark.parametrize("fault", CALLERS[:3], ids=str)
 async def test_a_fault_of_the_caller_rests_nobody(stage: Scene, fault: Fault) -> None:
-    """However many requests a provider refuses for the callers' sake, it is the first to be asked by the next."""
+    """However many requests a provider refuses for the callers' sake, it is the first to be asked again."""
     stage.alpha.next(fault, times=12)
     for _ in range(12):
         await stage.raw.ask(CHAT)
@@ -249,11 +258,13 @@ async def test_our_own_credential_is_not_the_callers_fault(stage: Scene, api: Ap
 
 
 @pytest.mark.parametrize(
-    "fault", [Status(429, retry_after=1), Status(500), Status(529), Stall(), Html(), ErrorEvent(), Redirect()], ids=str
+    "fault",
+    [Status(429, retry_after=1), Status(500), Status(529), Stall(), Html(), ErrorEvent(), Redirect()],
+    ids=str,
 )
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_an_sdk_that_retries_does_not_multiply(front: Front, api: Api, fault: Fault) -> None:
-    """When all targets fail, an SDK with its usual two retries makes one request, as it is told not to retry."""
+    """When all targets fail, an SDK with its usual two retries makes one request: it is told not to retry."""
     async with scene(front, retries=2) as stage:
         stage.alpha.fault = stage.beta.fault = fault
 

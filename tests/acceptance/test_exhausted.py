@@ -1,4 +1,4 @@
-"""When nobody gives an answer: an honest error in the caller's dialect, which says what was tried and when to come back."""
+"""When nobody gives an answer: an error in the caller's dialect, what was tried, when to come back."""
 
 from __future__ import annotations
 
@@ -82,10 +82,12 @@ def error_of(api: Api, answer: Recorded) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("fault", "kind", "status"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
+@pytest.mark.parametrize(
+    ("fault", "kind", "status"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS]
+)
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_one_cause(stage: Scene, api: Api, fault: Fault, kind: str, status: int, stream: bool) -> None:
-    """Where all targets fail alike, the status is that failure's, and the attempts are listed by target and fault."""
+    """Where all fail alike, the status is that failure's, and attempts are listed by target and fault."""
     stage.alpha.fault = stage.beta.fault = fault
 
     answer = await stage.raw.ask(api, stream=stream)
@@ -151,7 +153,7 @@ async def test_several_causes(stage: Scene, api: Api, first: Fault, second: Faul
 @pytest.mark.parametrize("fault", [Status(400), Status(422)], ids=str)
 @pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)
 async def test_the_best_answer_is_a_refusal(stage: Scene, api: Api, fault: Fault) -> None:
-    """Where one target fails and the next refuses the request for the caller's sake, the caller gets that refusal."""
+    """Where one target fails and the next refuses for the caller's sake, the caller gets that refusal."""
     stage.alpha.fault, stage.beta.fault = Status(503), fault
 
     answer = await stage.raw.ask(api)
@@ -161,10 +163,12 @@ async def test_the_best_answer_is_a_refusal(stage: Scene, api: Api, fault: Fault
     assert stage.alpha.canary.encode() not in answer.whole
 
 
-@pytest.mark.parametrize(("first", "second", "soonest"), [(30, 7, "7"), (7, 30, "7"), (0.2, 9, "1"), (900, 500, "300")])
+@pytest.mark.parametrize(
+    ("first", "second", "soonest"), [(30, 7, "7"), (7, 30, "7"), (0.2, 9, "1"), (900, 500, "300")]
+)
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_when_to_come_back(stage: Scene, api: Api, first: float, second: float, soonest: str) -> None:
-    """Retry-After is the soonest time at which a target wants to be asked again, in whole seconds, never none."""
+    """Retry-After is the soonest time at which a target may be asked again, in whole seconds, never zero."""
     stage.alpha.fault = Status(429, retry_after=first)
     stage.beta.fault = Status(429, retry_after=second)
 

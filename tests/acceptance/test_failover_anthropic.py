@@ -20,9 +20,7 @@ GENEROUS: Final = 3000.0
 
 
 @pytest.mark.parametrize(("fault", "stream"), BEFORE_CONTENT)
-async def test_a_hundred_messages_of_a_hundred_are_answered(
-    front: Front, fault: str, stream: bool
-) -> None:
+async def test_a_hundred_messages_of_a_hundred_are_answered(front: Front, fault: str, stream: bool) -> None:
     """Whatever alpha does before content, every client gets beta's message and no byte of alpha's."""
     async with between_simulators(front, MESSAGES, fault, stream=stream) as (trial, set_up):
         await trial.run(set_up)

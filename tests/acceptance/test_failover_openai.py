@@ -22,7 +22,9 @@ GENEROUS: Final = 3000.0
 """Milliseconds: what a request may take on a machine that is busy; `figures` tells what it does take."""
 
 CASES: Final = tuple(
-    pytest.param(told, stream, id=f"{told.name if told else 'connect refused'}-{'stream' if stream else 'unary'}")
+    pytest.param(
+        told, stream, id=f"{told.name if told else 'connect refused'}-{'stream' if stream else 'unary'}"
+    )
     for stream in (True, False)
     for told in (None, *LLMOCK)
     if told is None or told.streams in {None, stream}
@@ -33,7 +35,7 @@ CASES: Final = tuple(
 async def test_a_hundred_requests_of_a_hundred_are_answered(
     front: Front, mocks: tuple[Llmock, ...], told: Told | None, stream: bool
 ) -> None:
-    """Whatever the first llmock does before content, every client gets the second's answer and no byte of the first's."""
+    """Whatever llmock does before content, clients get the second's answer and no byte of the first's."""
     async with against_llmock(front, mocks, told, stream=stream) as (trial, set_up):
         await trial.run(set_up)
 
@@ -50,7 +52,7 @@ async def test_a_hundred_requests_of_a_hundred_are_answered(
 async def test_what_llmock_cannot_be_told(
     front: Front, mocks: tuple[Llmock, ...], fault: str, stream: bool
 ) -> None:
-    """Whatever a simulator does before content, every client gets llmock's answer and no byte of the simulator's."""
+    """Whatever a simulator does before content, clients get llmock's answer and no byte of it."""
     async with simulator_before_llmock(front, mocks, fault, stream=stream) as (trial, set_up):
         await trial.run(set_up)
 
@@ -60,7 +62,7 @@ async def test_what_llmock_cannot_be_told(
 
 
 async def test_a_retry_after_holds_for_the_next_request_too(front: Front, mocks: tuple[Llmock, ...]) -> None:
-    """llmock sees no second attempt at a call that it answered with Retry-After, however often the caller repeats it."""
+    """A call answered with Retry-After is not made again there, however often the caller repeats it."""
     first, second = mocks
     second.told()
     first.told({"type": "fail", "status": 429, "retry_after": 30})

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "stream"), BEFORE_CONTENT)
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_the_fallbacks_answer_as_it_is(stage: Scene, api: Api, fault: str, stream: bool) -> None:
-    """Where alpha fails before content, the client gets a 200 with beta's bytes, whole, and none of alpha's."""
+    """Where alpha fails before content, the client gets a 200 with beta's own bytes, and none of alpha's."""
     if fault == REFUSED:
         await stage.alpha.down()
     stage.alpha.fault = before_content(fault)
@@ -101,7 +101,7 @@ async def test_patience_lasts_until_the_limit(stage: Scene, place: Content | int
 
 @pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)
 async def test_a_host_that_does_not_answer(front: Front, api: Api) -> None:
-    """A provider that leaves connection attempts without any answer is given up after the limit for connecting."""
+    """A provider that leaves connection attempts unanswered is given up after the limit for connecting."""
     async with scene(front, connect="150ms", first_token="30s") as stage:
         await stage.alpha.down(silent=True)
 
@@ -144,7 +144,7 @@ async def test_a_handshake_that_stalls(front: Front, stage: Scene) -> None:
 
 
 async def test_no_room_at_a_target(front: Front) -> None:
-    """A request that finds all connections of a target in use goes to the next, and the target is not to blame."""
+    """A request that finds all connections of a target in use goes on, and the target is not to blame."""
     async with scene(front, connections=1, first_token="30s") as stage:
         stage.alpha.next(Stall())
         first = asyncio.create_task(stage.raw.ask(CHAT))

@@ -65,8 +65,10 @@ WAITING: Final = (
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize(("fault", "stream"), WAITING)
 @pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)
-async def test_before_the_first_byte(server: Front, api: Api, fault: Fault, stream: bool, reset: bool) -> None:
-    """A client that leaves before it was sent anything leaves no call to the provider behind, and none is made."""
+async def test_before_the_first_byte(
+    server: Front, api: Api, fault: Fault, stream: bool, reset: bool
+) -> None:
+    """A client that leaves before it was sent anything leaves no call behind, and no other is made."""
     async with scene(server, first_token="30s") as stage:
         stage.alpha.fault = fault
         caller = await Caller.asking(server, api, stream=stream)
@@ -112,13 +114,15 @@ async def test_while_bytes_flow(server: Front, reset: bool) -> None:
 
 
 async def test_queued_for_a_connection(server: Front) -> None:
-    """A client that leaves while it waits for a connection never reaches the provider, and keeps no place in the queue."""
+    """A client that leaves while it waits for a connection never reaches the provider."""
     async with scene(server, connections=1, first_token="30s") as stage:
         stage.alpha.next(Stall())
         first = await Caller.asking(server, CHAT, stream=True)
         await stage.alpha.wait_for(lambda: len(stage.alpha.requests) == 1)
         second = await Caller.asking(server, CHAT, stream=True)
-        await until(lambda: server.under_way == 2 and any(made.reached for made in server.exchanges[1].attempts))
+        await until(
+            lambda: server.under_way == 2 and any(made.reached for made in server.exchanges[1].attempts)
+        )
 
         second.hang_up(reset=False)
 
@@ -134,7 +138,7 @@ async def test_queued_for_a_connection(server: Front) -> None:
 
 
 async def test_during_failover(server: Front) -> None:
-    """A client that leaves while the second provider is being asked leaves no call behind, and no third is made."""
+    """A client that leaves while the second provider is asked leaves no call behind, and no third is made."""
     async with scene(server, first_token="30s") as stage:
         await stage.alpha.down()
         stage.beta.fault = Stall()
@@ -153,9 +157,10 @@ async def test_nobody_is_to_blame(server: Front, fault: Fault) -> None:
     """However many clients hang up on a provider, it is the first to be asked by the next."""
     async with scene(server, first_token="30s") as stage:
         stage.alpha.fault = fault
-        for count in range(1, 8):
+        for _ in range(7):
+            stage.alpha.requests.clear()
             caller = await Caller.asking(server, CHAT, stream=True)
-            await stage.alpha.wait_for(lambda count=count: len(stage.alpha.requests) == count)
+            await stage.alpha.wait_for(lambda: bool(stage.alpha.requests))
             caller.hang_up(reset=False)
             await stage.alpha.wait_for(lambda: stage.alpha.requests[-1].gone, within=SOON)
         await until(lambda: server.under_way == 0)
@@ -169,7 +174,7 @@ async def test_nobody_is_to_blame(server: Front, fault: Fault) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_after_the_end(server: Front, stream: bool) -> None:
-    """A client that hangs up right after its answer has missed nothing, and the provider's connection is used again."""
+    """A client that hangs up right after its answer costs nobody anything: the connection is used again."""
     async with scene(server) as stage:
         for _ in range(3):
             caller = await Caller.asking(server, CHAT, stream=stream)
@@ -182,13 +187,13 @@ async def test_after_the_end(server: Front, stream: bool) -> None:
 
 
 async def test_a_client_that_reads_nothing(server: Front) -> None:
-    """A client that stops reading holds the provider up no longer than a silent provider holds up a client."""
+    """A client that stops reading holds up the provider no longer than the reverse."""
     async with scene(server, stall="300ms") as stage:
         stage.alpha.fault = Endless()
         stage.alpha.words = ["word " * 20_000]  # so that the buffers on the way are soon full
         caller = await Caller.asking(server, CHAT, stream=True)
 
-        await stage.alpha.wait_for(lambda: stage.alpha.requests[0].gone)
+        await stage.alpha.wait_for(lambda: any(received.gone for received in stage.alpha.requests))
 
         await until(lambda: server.under_way == 0)
         assert server.exchanges[-1].client_gone

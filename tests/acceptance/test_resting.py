@@ -75,7 +75,7 @@ async def test_retry_after_is_law(timed: Timed, api: Api) -> None:
 
 
 async def test_one_probe(timed: Timed) -> None:
-    """After its rest a target is tried with one request, however many come; once that is good all are its own again."""
+    """After its rest a target gets one request, however many come, and all again once that one is good."""
     timed.stage.alpha.next(Status(429, retry_after=7))
     await timed.served()
     timed.now += 7.01
@@ -140,7 +140,7 @@ async def test_a_probe_whose_client_leaves(timed: Timed) -> None:
 
 @pytest.mark.parametrize("said", ["-1", "0", "banana", "", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400])
 async def test_a_retry_after_that_says_nothing(timed: Timed, said: str) -> None:
-    """A Retry-After that makes no sense rests the target for a short while, or a bounded one, and breaks nothing."""
+    """A Retry-After that makes no sense rests the target for a while, which is bounded."""
     timed.stage.alpha.next(Status(429, retry_after=said))
     await timed.served()
     timed.now += 4.9
@@ -159,7 +159,9 @@ async def test_a_rest_is_the_accounts(timed: Timed) -> None:
     assert await timed.served(MESSAGES) == "alpha"
 
 
-@pytest.mark.parametrize("fault", [Status(401), Status(403), Status(402), Status(429, error_code="insufficient_quota")])
+@pytest.mark.parametrize(
+    "fault", [Status(401), Status(403), Status(402), Status(429, error_code="insufficient_quota")]
+)
 async def test_what_waiting_does_not_mend(timed: Timed, fault: Fault) -> None:
     """A target that refuses our credential, or has no quota left, is not asked for minutes."""
     timed.stage.alpha.next(fault)
@@ -189,7 +191,7 @@ async def test_a_dead_target_is_asked_little(timed: Timed, fault: Fault) -> None
 
 
 async def test_a_breaker_closes_after_two_good_probes(timed: Timed) -> None:
-    """A target that failed is its own again after two good answers, and is asked one request at a time until then."""
+    """A target that failed gets one request at a time until two answers were good, and then all again."""
     timed.stage.alpha.next(Status(500), times=5)
     for _ in range(5):
         await timed.served()

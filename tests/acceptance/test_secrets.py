@@ -36,7 +36,9 @@ PROMPT: Final = "canary-of-the-prompt"
 QUIET: Final = MappingProxyType[str, Fault](
     {name: fault for name, _ in BEFORE_CONTENT if (fault := before_content(name)) is not None}
     | {
-        "401 that quotes the key": Status(401, message="Incorrect API key: secret-of-alpha secret-of-alpha_claude"),
+        "401 that quotes the key": Status(
+            401, message="Incorrect API key: secret-of-alpha secret-of-alpha_claude"
+        ),
         "403": Status(403),
         "404": Status(404, message="model: none"),
         "redirect": Redirect(),
@@ -49,7 +51,9 @@ QUIET: Final = MappingProxyType[str, Fault](
 
 def said(api: Api) -> dict[str, Any]:
     """A request whose prompt can be recognised."""
-    return {"input": PROMPT} if api.name == "responses" else {"messages": [{"role": "user", "content": PROMPT}]}
+    return (
+        {"input": PROMPT} if api.name == "responses" else {"messages": [{"role": "user", "content": PROMPT}]}
+    )
 
 
 def shown(api: Api) -> dict[str, str]:
@@ -73,7 +77,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
 async def test_when_all_fail(
     front: Front, caplog: pytest.LogCaptureFixture, api: Api, fault: Fault, stream: bool
 ) -> None:
-    """Neither the client's answer nor our log holds a key, the prompt, an address, or a word of a provider."""
+    """Neither the client's answer nor our log holds a key, the prompt, an address or a provider's word."""
     caplog.set_level(logging.DEBUG)
     async with scene(front, first_token="100ms") as stage:
         stage.alpha.fault = stage.beta.fault = fault
@@ -82,7 +86,15 @@ async def test_when_all_fail(
 
         assert answer.status >= 500 or answer.status == 429
         for text in (answer.whole.decode(), logged(caplog)):
-            for secret in (CLIENT, PROMPT, "secret-of-", "canary-alpha", "canary-beta", "127.0.0.1", "169.254"):
+            for secret in (
+                CLIENT,
+                PROMPT,
+                "secret-of-",
+                "canary-alpha",
+                "canary-beta",
+                "127.0.0.1",
+                "169.254",
+            ):
                 assert secret not in text
         _nobody_knows_too_much(stage)
 
@@ -97,7 +109,7 @@ async def test_when_all_fail(
 async def test_when_somebody_answers(
     stage: Scene, caplog: pytest.LogCaptureFixture, api: Api, fault: Fault | None, stream: bool
 ) -> None:
-    """On success, after failover and on a refusal passed on, no key or prompt is in the answer or in our log."""
+    """On success, after failover and on a refusal passed on, answer and log hold no key and no prompt."""
     caplog.set_level(logging.DEBUG)
     stage.alpha.fault = fault
 
@@ -158,7 +170,7 @@ async def test_when_we_refuse(
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_redirects_are_not_followed(stage: Scene, api: Api, stream: bool, code: int) -> None:
-    """A provider that sends us elsewhere has failed: nobody goes there, and the client is not sent there either."""
+    """A provider that sends us elsewhere has failed: nobody goes there, and the client is not sent there."""
     async with Simulator("elsewhere") as elsewhere:
         stage.alpha.fault = stage.beta.fault = Redirect(elsewhere.url, code)
 
@@ -186,7 +198,7 @@ ELSEWHERE: Final = (
 async def test_no_field_chooses_the_provider(stage: Scene, api: Api, name: str) -> None:
     """A field that would choose host, key or headers is refused, and nobody is asked."""
     async with Simulator("elsewhere") as elsewhere:
-        answer = await stage.raw.ask(api, stream=False, **{name: elsewhere.url})
+        answer = await stage.raw.post(api, {**api.asking(stream=False), name: elsewhere.url})
 
         assert answer.status == 400
         assert b"forbidden_field" in answer.body

@@ -1,4 +1,4 @@
-"""Requests that would be somebody else's, or go somewhere else: refused alike under both parsers, and nobody is asked."""
+"""Requests that would be another's, or go elsewhere: refused under both parsers, and nobody is asked."""
 
 from __future__ import annotations
 
@@ -141,7 +141,8 @@ async def test_a_path_that_only_looks_like_ours(parsed: Scene, target: bytes) ->
 
 
 @pytest.mark.parametrize(
-    "query", [b"api_base=http://evil", b"key=of-somebody", b"model=other", b"x", b"&", b"beta=true", b"%62eta=1"]
+    "query",
+    [b"api_base=http://evil", b"key=of-somebody", b"model=other", b"x", b"&", b"beta=true", b"%62eta=1"],
 )
 async def test_a_query_that_would_choose(parsed: Scene, query: bytes) -> None:
     """A path takes no parameter that it does not know."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from standby.proxy.rehearsal.simulator import Simulator
@@ -35,8 +35,8 @@ class Trial:
 
     def check(self, size: int = 100) -> None:
         """Everybody got the second provider's answer and no byte of the first's."""
-        assert self.crowd.answers == {self.good: size}
-        assert len(self.wire) == size
+        assert self.crowd.answers == {self.good: size}, self.crowd.answers
+        assert len(self.wire) == size, len(self.wire)
         assert [answer.status for answer in self.wire] == [200] * size
         assert all(self.mark.encode() in answer.body for answer in self.wire)
         assert not any(self.bad.encode() in answer.whole for answer in self.wire)
@@ -45,8 +45,8 @@ class Trial:
 @asynccontextmanager
 async def against_llmock(
     front: Front, mocks: tuple[Llmock, ...], told: Told | None, *, stream: bool
-) -> AsyncIterator[tuple[Trial, Scene]]:
-    """llmock before llmock; `told` None means that nobody listens where the first should be."""
+) -> AsyncGenerator[tuple[Trial, Scene]]:
+    """One llmock before the other; `told` None means that nobody listens where the first should be."""
     first, second = mocks
     second.told()
     if told is not None:
@@ -62,7 +62,7 @@ async def against_llmock(
 @asynccontextmanager
 async def simulator_before_llmock(
     front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool
-) -> AsyncIterator[tuple[Trial, Scene]]:
+) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before llmock, for what llmock cannot be told."""
     second = mocks[1]
     second.told()
@@ -76,7 +76,7 @@ async def simulator_before_llmock(
 @asynccontextmanager
 async def between_simulators(
     front: Front, api: Api, name: str, *, stream: bool
-) -> AsyncIterator[tuple[Trial, Scene]]:
+) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before a simulator."""
     async with scene(front) as set_up:
         if name == REFUSED:

@@ -197,7 +197,7 @@ async def ask(app: ASGIApp, document: object = None, scope: Scope | None = None)
 class Script(httpx2.AsyncBaseTransport):
     """A provider made of code: `play` is what its next answers send, each an iterator that may wait or raise.
 
-    `requests` is what it was asked; `closed` counts the answers that were released.
+    `requests` and `bodies` are what it was asked; `closed` counts the answers that were released.
     """
 
     def __init__(self) -> None:
@@ -206,10 +206,14 @@ class Script(httpx2.AsyncBaseTransport):
         self.play: Callable[[], AsyncIterator[bytes]] = self._nothing
         self.before: Callable[[], Awaitable[None]] | None = None
         self.requests: list[httpx2.Request] = []
+        self.bodies: list[bytes] = []
         self.closed = 0
 
     def say(
-        self, *pieces: bytes | BaseException | float, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = SSE
+        self,
+        *pieces: bytes | BaseException | float,
+        status: int = 200,
+        headers: Iterable[tuple[bytes, bytes]] = SSE,
     ) -> None:
         """Answer with these pieces: bytes are sent, exceptions raised, numbers are seconds of silence."""
 
@@ -231,6 +235,8 @@ class Script(httpx2.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
+        assert isinstance(request.stream, httpx2.AsyncByteStream)
+        self.bodies.append(b"".join([part async for part in request.stream]))
         if self.before is not None:
             await self.before()
         return httpx2.Response(self.status, headers=self.headers, stream=_Playing(self))
@@ -254,7 +260,9 @@ def scripted(gateway: Gateway) -> dict[str, Script]:
     """Scripts in place of the connections to every target of a gateway, by the target's name."""
     scripts = {name: Script() for name in gateway.routes.targets}
     for name, target in gateway.routes.targets.items():
-        gateway.transports._upstreams[name] = Upstream(target, partial(_always, scripts[name]))
+        account = target.provider.model_copy(update={"transport": "tests.proxy.harness:Script"})
+        foreign = target.model_copy(update={"provider": account})
+        gateway.transports._upstreams[name] = Upstream(foreign, partial(_always, scripts[name]))
     return scripts
 
 
@@ -274,7 +282,9 @@ def target_of(name: str = "a", *, provider: str | None = None, **fields: Any) ->
 
 def pool_of(*prefer: Target, alternates: dict[Target, set[Cause]] | None = None, **fields: Any) -> Pool:
     """A pool called "support"."""
-    others = [Alternate(target=target, causes=frozenset(causes)) for target, causes in (alternates or {}).items()]
+    others = [
+        Alternate(target=target, causes=frozenset(causes)) for target, causes in (alternates or {}).items()
+    ]
     return Pool(name="support", prefer=prefer, alternates=tuple(others), timeouts=Timeouts(**fields))
 
 

@@ -51,7 +51,14 @@ _CHAT: Final = Spoken(
         _chunk(prompt_filter_results=[{"prompt_index": 0}]),
         _chunk({"delta": {"role": "assistant", "content": ""}, "finish_reason": None}, usage=None),
     ),
-    idle=(EMPTY, b"\n\n", _chunk({"delta": {}}), _chunk({"delta": {"content": ""}}), _chunk(), b"data: {broken\n\n"),
+    idle=(
+        EMPTY,
+        b"\n\n",
+        _chunk({"delta": {}}),
+        _chunk({"delta": {"content": ""}}),
+        _chunk(),
+        b"data: {broken\n\n",
+    ),
     content=(
         _chunk({"delta": {"content": "Hi"}}),
         _chunk({"delta": {"tool_calls": [_CALL]}}),
@@ -77,7 +84,11 @@ _MESSAGES: Final = Spoken(
     ),
     content=(
         named("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hi"}),
-        named("content_block_start", index=1, content_block={"type": "tool_use", "id": "t", "name": "f", "input": {}}),
+        named(
+            "content_block_start",
+            index=1,
+            content_block={"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        ),
         named("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": "{"}),
         named("content_block_delta", index=2, delta={"type": "thinking_delta", "thinking": "Hm"}),
     ),
@@ -104,7 +115,11 @@ _RESPONSES: Final = Spoken(
     refused=named(
         "response.failed",
         sequence_number=3,
-        response={**_RESPONSE, "status": "failed", "error": {"code": "server_is_overloaded", "message": "No."}},
+        response={
+            **_RESPONSE,
+            "status": "failed",
+            "error": {"code": "server_is_overloaded", "message": "No."},
+        },
     ),
 )
 SPOKEN: Final = MappingProxyType({"chat": _CHAT, "messages": _MESSAGES, "responses": _RESPONSES})

@@ -12,7 +12,10 @@ def test_an_id_leads_to_its_provider() -> None:
     affinity = Affinity()
     affinity.remember("r1", "openai")
     affinity.remember("r2", "azure")
-    assert [affinity.provider_of(answer) for answer in ("r1", "r2", "r3", "R1", "")] == ["openai", "azure"] + [None] * 3
+    assert [affinity.provider_of(answer) for answer in ("r1", "r2", "r3", "R1", "")] == [
+        "openai",
+        "azure",
+    ] + [None] * 3
     affinity.remember("r1", "azure")
     assert affinity.provider_of("r1") == "azure"
 

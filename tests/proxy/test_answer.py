@@ -278,10 +278,14 @@ def test_cuts_point_behind_whole_events(data: st.DataObject) -> None:
     st.booleans(),
     st.sampled_from([b"text/event-stream", b"application/json", b"text/html", b""]),
     st.sampled_from([200, 201, 400, 500]),
-    st.lists(st.sampled_from(["preamble", "content", "finish", "done", "refused", "document", "junk"]), max_size=5),
+    st.lists(
+        st.sampled_from(["preamble", "content", "finish", "done", "refused", "document", "junk"]), max_size=5
+    ),
 )
 @example("chat", False, b"text/event-stream", 200, ["done"])
-def test_a_verdict_changes_once(dialect: str, streamed: bool, kind: bytes, status: int, said: list[str]) -> None:
+def test_a_verdict_changes_once(
+    dialect: str, streamed: bool, kind: bytes, status: int, said: list[str]
+) -> None:
     """Whatever comes in whatever order, HOLD becomes one thing and stays it."""
     spoken = SPOKEN[dialect]
     pieces = {

@@ -31,7 +31,9 @@ ANSWERS: Final = MappingProxyType[str, dict[str, Any]](
 )
 
 
-def read(operation: str, body: bytes, *, status: int = 200, headers: Headers = JSON, streamed: bool = False) -> Answer:
+def read(
+    operation: str, body: bytes, *, status: int = 200, headers: Headers = JSON, streamed: bool = False
+) -> Answer:
     """An answer that has come whole."""
     answer = Answer(operation_named(operation), streamed=streamed)
     answer.start(status, headers)
@@ -56,7 +58,17 @@ def test_a_document(operation: str) -> None:
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"{}", b"[]", b'"text"', b'{"choices": []}', b'{"id": "c1", "cho', b"<html></html>", b"\xff"],
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b'"text"',
+        b'{"choices": []}',
+        b'{"id": "c1", "cho',
+        b"<html></html>",
+        b"\xff",
+    ],
 )
 def test_no_document(operation: str, body: bytes) -> None:
     """A 200 whose body is not the answer, or only a part of it, is a bad response."""
@@ -71,7 +83,11 @@ def test_an_error_document(operation: str) -> None:
     answer = read(operation, b'{"error": {"type": "overloaded_error", "message": "No."}}')
     assert answer.verdict is FAULT
     assert answer.fault is not None
-    assert (answer.fault.kind, answer.fault.status, answer.fault.code) == ("overloaded", 200, "overloaded_error")
+    assert (answer.fault.kind, answer.fault.status, answer.fault.code) == (
+        "overloaded",
+        200,
+        "overloaded_error",
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -222,7 +238,12 @@ def test_a_bomb() -> None:
     assert (answer.verdict, answer.fault) == (FAULT, Fault("bad_response", 200))
 
 
-@given(st.sampled_from(sorted(OPERATIONS)), st.booleans(), st.integers(100, 999), st.lists(st.binary(max_size=60)))
+@given(
+    st.sampled_from(sorted(OPERATIONS)),
+    st.booleans(),
+    st.integers(100, 999),
+    st.lists(st.binary(max_size=60)),
+)
 def test_any_answer_is_judged(operation: str, streamed: bool, status: int, pieces: list[bytes]) -> None:
     """Whatever comes, an answer that has ended is committed to or is a fault with a reason."""
     for headers in (JSON, SSE, ()):

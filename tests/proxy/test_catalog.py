@@ -28,7 +28,11 @@ def routes() -> Routes:
 
 
 async def get(
-    routes: Routes, path: str = "/v1/models", *, method: str = "GET", headers: tuple[tuple[bytes, bytes], ...] = ()
+    routes: Routes,
+    path: str = "/v1/models",
+    *,
+    method: str = "GET",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Caller:
     """What is at this path."""
     caller = Caller()
@@ -54,7 +58,12 @@ async def test_every_name_is_listed(routes: Routes) -> None:
 async def test_anthropics_callers_get_their_own_form(routes: Routes) -> None:
     """The same list as Anthropic's SDK reads it, page ends included."""
     told = (await get(routes, headers=ANTHROPIC)).json
-    assert [ModelInfo.model_validate(each).id for each in told["data"]] == ["support", "gpt-4.1", "org/model:1", "writing"]
+    assert [ModelInfo.model_validate(each).id for each in told["data"]] == [
+        "support",
+        "gpt-4.1",
+        "org/model:1",
+        "writing",
+    ]
     assert (told["first_id"], told["last_id"], told["has_more"]) == ("support", "writing", False)
 
 

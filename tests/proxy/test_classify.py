@@ -46,7 +46,11 @@ ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "3 timeout: Anthropic 504": (504, anthropic("timeout_error"), "timeout"),
     "3 timeout: Gemini": (504, google(504, "DEADLINE_EXCEEDED"), "timeout"),
     "4 conflict": (409, openai(kind="invalid_request_error"), "conflict"),
-    "5 context: OpenAI": (400, openai("context_length_exceeded", "invalid_request_error"), "context_overflow"),
+    "5 context: OpenAI": (
+        400,
+        openai("context_length_exceeded", "invalid_request_error"),
+        "context_overflow",
+    ),
     "5 context: Anthropic": (
         400,
         anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
@@ -55,7 +59,11 @@ ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "5 context: vLLM": (400, {"message": LONG, "type": "BadRequestError", "code": 400}, "context_overflow"),
     "5 context: 413": (413, anthropic("request_too_large"), "context_overflow"),
     "5 context: 413 of a proxy": (413, b"<html>Request Entity Too Large</html>", "context_overflow"),
-    "6 content: OpenAI": (400, openai("content_policy_violation", "invalid_request_error"), "content_refused"),
+    "6 content: OpenAI": (
+        400,
+        openai("content_policy_violation", "invalid_request_error"),
+        "content_refused",
+    ),
     "6 content: Azure": (
         400,
         {"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
@@ -69,7 +77,11 @@ ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "7 bad request: OpenAI": (400, openai(kind="invalid_request_error"), "bad_request"),
     "7 bad request: Anthropic": (400, anthropic("invalid_request_error"), "bad_request"),
     "7 bad request: 422": (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, "bad_request"),
-    "8 incompatible: parameter": (400, openai("unsupported_parameter", "invalid_request_error"), "incompatible"),
+    "8 incompatible: parameter": (
+        400,
+        openai("unsupported_parameter", "invalid_request_error"),
+        "incompatible",
+    ),
     "8 incompatible: value": (400, openai("unsupported_value", "invalid_request_error"), "incompatible"),
     "9 quota: Anthropic balance": (400, anthropic("invalid_request_error", SPEND), "quota"),
     "9 quota: Anthropic limit": (400, anthropic("invalid_request_error", LIMITS), "quota"),
@@ -78,7 +90,11 @@ ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "10 auth: 401 OpenAI": (401, openai("invalid_api_key", "invalid_request_error"), "upstream_auth"),
     "10 auth: 401 Anthropic": (401, anthropic("authentication_error"), "upstream_auth"),
     "10 auth: 403": (403, anthropic("permission_error"), "upstream_auth"),
-    "10 auth: region": (403, openai("unsupported_country_region_territory", "request_forbidden"), "upstream_auth"),
+    "10 auth: region": (
+        403,
+        openai("unsupported_country_region_territory", "request_forbidden"),
+        "upstream_auth",
+    ),
     "11 missing: OpenAI": (404, openai("model_not_found", "invalid_request_error"), "target_missing"),
     "11 missing: Azure": (404, {"error": {"code": "DeploymentNotFound", "message": "No."}}, "target_missing"),
     "11 missing: Anthropic": (404, anthropic("not_found_error", "model: claude-9"), "target_missing"),
@@ -99,7 +115,11 @@ ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "12 rate: Bedrock": (429, {"message": "Too many requests"}, "rate_limited"),
     "12 rate: Gemini": (429, google(429, "RESOURCE_EXHAUSTED"), "rate_limited"),
     "13 ramp: 429": (429, openai("slow_down"), "ramp_limited"),
-    "13 ramp: Anthropic": (429, anthropic("rate_limit_error", error_code="ramp_limit_exceeded"), "ramp_limited"),
+    "13 ramp: Anthropic": (
+        429,
+        anthropic("rate_limit_error", error_code="ramp_limit_exceeded"),
+        "ramp_limited",
+    ),
     "13 ramp: 503": (503, openai("slow_down", "server_error"), "ramp_limited"),
     "15 failure: 500": (500, openai(kind="server_error"), "upstream_5xx"),
     "15 failure: Anthropic": (500, anthropic("api_error"), "upstream_5xx"),
@@ -138,7 +158,9 @@ def test_refusals(status: int, body: object, kind: FaultKind) -> None:
     assert kind_of(status, body) == kind
 
 
-@pytest.mark.parametrize("body", QUOTA, ids=lambda body: str(body["error"].get("details") or body["error"]["code"]))
+@pytest.mark.parametrize(
+    "body", QUOTA, ids=lambda body: str(body["error"].get("details") or body["error"]["code"])
+)
 def test_14_quota(body: dict[str, Any]) -> None:
     """A 429 that no waiting request will mend is a matter of money, not of rate."""
     assert kind_of(429, body) == "quota"
@@ -235,7 +257,9 @@ WORDS: Final = (
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
 @pytest.mark.parametrize("said", WORDS)
-@pytest.mark.parametrize("message", ["Unknown file: {}", "'{}' is not one of ['user', 'system']", "No such file: {}."])
+@pytest.mark.parametrize(
+    "message", ["Unknown file: {}", "'{}' is not one of ['user', 'system']", "No such file: {}."]
+)
 def test_a_callers_words_rest_nobody(status: int, said: str, message: str) -> None:
     """What a provider repeats of the caller's own text cannot rest a target, whatever it is."""
     body = openai(kind="invalid_request_error", message=message.format(said))
@@ -281,13 +305,21 @@ def test_the_next_plain_word_stands_in() -> None:
 
 
 JSON: Final = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["error", "code", "type", "status", "message", "details", "error_code", "innererror"])
-        | st.sampled_from(["retryDelay", "x"]),
-        inner,
-        max_size=5,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "code", "type", "status", "message", "details", "error_code", "innererror"]
+            )
+            | st.sampled_from(["retryDelay", "x"]),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +36,9 @@ def test_check_prints_the_chains(file: Path, capsys: pytest.CaptureFixture[str])
 
 def test_check_tells_everything_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each problem with file, line, key and the nearest valid one, on standard error, and the exit code is 1."""
-    file.write_text(file.read_text() + "timouts = { total = '1s' }\n[failover]\nmax_atempts = 1\n[faliover]\n")
+    file.write_text(
+        file.read_text() + "timouts = { total = '1s' }\n[failover]\nmax_atempts = 1\n[faliover]\n"
+    )
     assert main(["check", str(file)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -98,7 +98,7 @@ def test_serve_is_told_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -
         told.append((routes, options))
         return 3
 
-    monkeypatch.setitem(sys.modules, "standby.proxy.server", SimpleNamespace(serve=serve))
+    monkeypatch.setattr(cli, "serve", serve)
     assert main(["serve", str(file)]) == 3
     assert main(["serve", str(file), "--host", "::1", "--port", "81", "--workers", "4"]) == 3
     assert told == [
@@ -107,9 +107,15 @@ def test_serve_is_told_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-def test_serve_checks_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def _never(*_: object, **__: object) -> int:
+    raise AssertionError("a worker has been started")
+
+
+def test_serve_checks_first(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What is wrong is said once, before any worker starts."""
-    monkeypatch.setitem(sys.modules, "standby.proxy.server", SimpleNamespace(serve=lambda *_, **__: 0))
+    monkeypatch.setattr(cli, "serve", _never)
     file.write_text(file.read_text() + "\n[failover]\nmax_attempts = 0\n")
     assert main(["serve", str(file)]) == 1
     assert capsys.readouterr().err.count("max_attempts") == 1

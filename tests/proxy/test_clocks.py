@@ -216,7 +216,11 @@ async def test_the_block_is_over_for_its_task() -> None:
     await asyncio.sleep(1)
 
 
-@given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from(["progress", "connecting", "connected"])), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 30), st.sampled_from(["progress", "connecting", "connected"])), max_size=8
+    )
+)
 async def test_what_is_due_first_ends_it(steps: list[tuple[float, str]]) -> None:
     """The clock that ends a block is the one that a plain reading of the limits names."""
     now, due, connect, why = 0.0, FIRST, None, "first_token"

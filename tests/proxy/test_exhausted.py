@@ -19,7 +19,9 @@ from tests.proxy.harness import rest, target_of
 __all__: list[str] = []
 
 
-def exchange_of(*faults: Fault | None, passed_over: tuple[Candidate, ...] = (), dialect: str = "openai") -> Exchange:
+def exchange_of(
+    *faults: Fault | None, passed_over: tuple[Candidate, ...] = (), dialect: str = "openai"
+) -> Exchange:
     """An exchange whose attempts, at "a", "b" and so on, ended with these faults."""
     exchange = Exchange(id="req_1", began=0.0, headers=(), operation=chat.OPERATION, dialect=dialect)
     for name, fault in zip("abcdef", faults, strict=False):
@@ -121,7 +123,10 @@ def test_accounts() -> None:
     ]
 
 
-@given(st.lists(st.sampled_from(get_args(FaultKind)), min_size=1, max_size=3), st.sampled_from(["openai", "anthropic"]))
+@given(
+    st.lists(st.sampled_from(get_args(FaultKind)), min_size=1, max_size=3),
+    st.sampled_from(["openai", "anthropic"]),
+)
 def test_any_end_is_an_error(kinds: list[FaultKind], dialect: str) -> None:
     """However attempts ended, the caller gets an error that says not to try again, and nothing a provider wrote."""
     exchange = exchange_of(*(Fault(kind, 500, "upstream-word", 7.0) for kind in kinds), dialect=dialect)

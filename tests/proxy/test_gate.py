@@ -37,7 +37,11 @@ class Bench:
         self.events: list[str] = []
         self.sent: list[Message] = []
         self.gate = Gate(
-            self._send, self.exchange, self.attempt, moves=self._moves, on_commit=lambda: self.events.append("commit")
+            self._send,
+            self.exchange,
+            self.attempt,
+            moves=self._moves,
+            on_commit=lambda: self.events.append("commit"),
         )
 
     async def _send(self, message: Message) -> None:
@@ -286,7 +290,9 @@ async def test_a_client_that_left_before_the_flush() -> None:
     assert gate.state is State.COMMITTED
 
 
-@given(st.lists(st.sampled_from([ROLE, EMPTY, chunk("x"), DONE, REFUSED, b"data: {"]), max_size=6), st.booleans())
+@given(
+    st.lists(st.sampled_from([ROLE, EMPTY, chunk("x"), DONE, REFUSED, b"data: {"]), max_size=6), st.booleans()
+)
 async def test_all_or_nothing(pieces: list[bytes], moves: bool) -> None:
     """Whatever an app sends, its client gets all of it up to where the app was stopped, or nothing."""
     bench = Bench(moves=moves)

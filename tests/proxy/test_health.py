@@ -101,7 +101,9 @@ def test_an_answer_between_failures_starts_the_count_again(ward: Ward) -> None:
     assert ward.rejection() is None
 
 
-@pytest.mark.parametrize("kind", ["bad_request", "context_overflow", "content_refused", "incompatible", "conflict"])
+@pytest.mark.parametrize(
+    "kind", ["bad_request", "context_overflow", "content_refused", "incompatible", "conflict"]
+)
 def test_a_refusal_is_an_answer(ward: Ward, kind: FaultKind) -> None:
     """A target that refuses a request well is alive: it never trips, and the count starts again."""
     for _ in range(3 * TRIP):

@@ -98,7 +98,9 @@ class Traffic:
     )
 )
 @example([("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("leave", 0)])
-@example([("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("end", (0, FAILED)), ("wait", 10.0)])
+@example(
+    [("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("end", (0, FAILED)), ("wait", 10.0)]
+)
 def test_any_traffic(events: list[tuple[str, object]]) -> None:
     """There is never more than one probe, a healthy target is let in in the end, and nothing gets stuck."""
     traffic = Traffic()

@@ -144,7 +144,9 @@ def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
         ("policy.residency", None, set()),
     ],
 )
-def test_a_resting_preferred_candidate_opens_alternates(reason: str, ready_in: float | None, causes: set[str]) -> None:
+def test_a_resting_preferred_candidate_opens_alternates(
+    reason: str, ready_in: float | None, causes: set[str]
+) -> None:
     """That a target rests is a cause as good as its fault was; that it is not allowed is none."""
     resting = preferred("a", rejected=reason, ready_in=ready_in)
     for cause in get_args(Cause):
@@ -159,7 +161,11 @@ def test_rejected_candidates_are_never_tried() -> None:
 
 def test_a_resting_candidate_further_on_opens_alternates_too() -> None:
     """Who fails before it may count on what it will open."""
-    plan = [preferred("a"), preferred("b", rejected="health.cooldown", ready_in=5.0), alternate("c", "rate_limited")]
+    plan = [
+        preferred("a"),
+        preferred("b", rejected="health.cooldown", ready_in=5.0),
+        alternate("c", "rate_limited"),
+    ]
     assert walk(plan, "timeout") == "ac"
 
 
@@ -187,7 +193,9 @@ def test_not_tried_after_all() -> None:
 
 
 CAUSES = st.none() | st.frozensets(st.sampled_from(get_args(Cause)), min_size=1)
-RESTS = st.sampled_from([(None, None), ("health.cooldown", 5.0), ("health.breaker_open", 5.0), ("state.bound", None)])
+RESTS = st.sampled_from(
+    [(None, None), ("health.cooldown", 5.0), ("health.breaker_open", 5.0), ("state.bound", None)]
+)
 
 
 @given(

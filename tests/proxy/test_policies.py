@@ -48,7 +48,9 @@ def test_planning_takes_no_probe() -> None:
 def test_a_bound_request_stays_with_its_provider() -> None:
     """Only targets of the provider that holds its state are candidates; nothing will change that."""
     twin = target_of("twin", provider="at-a")
-    plan = in_order(pool_of(B, A, alternates={twin: {"outage"}, C: {"outage"}}), Health(), "chat", provider="at-a")
+    plan = in_order(
+        pool_of(B, A, alternates={twin: {"outage"}, C: {"outage"}}), Health(), "chat", provider="at-a"
+    )
     assert [(candidate.name, candidate.rejected) for candidate in plan] == [
         ("b", "state.bound"),
         ("a", None),

@@ -11,14 +11,25 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.clocks import DRAIN
+from standby.proxy.clocks import DRAIN, PATIENCE
 from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Attempt, Exchange, Message
 from standby.proxy.relay import Relay
 from standby.proxy.sse import MAX_EVENT
 from standby.proxy.stack import Gateway
 
-from tests.proxy.harness import ASK, SSE, Caller, Script, VirtualLoop, ask, chunk, routes_to, scope_of, scripted
+from tests.proxy.harness import (
+    ASK,
+    SSE,
+    Caller,
+    Script,
+    VirtualLoop,
+    ask,
+    chunk,
+    routes_to,
+    scope_of,
+    scripted,
+)
 from tests.proxy.streams import SPOKEN, Spoken
 
 __all__: list[str] = []
@@ -52,7 +63,11 @@ def alone(dialect: str = "openai") -> tuple[Gateway, Script]:
 
 def asked(spoken: Spoken) -> tuple[dict[str, Any], Any]:
     """A request for a stream in this dialect, and its scope."""
-    told: dict[str, Any] = {"model": "support", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    told: dict[str, Any] = {
+        "model": "support",
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hi"}],
+    }
     if spoken.operation.name == "responses":
         told = {"model": "support", "stream": True, "input": "Hi"}
     elif spoken.operation.name == "messages":
@@ -75,8 +90,7 @@ async def test_what_is_sent() -> None:
     await ask(gateway, document, scope_of(headers=[(b"user-agent", b"sdk"), (b"cookie", b"a=b")]))
     [request] = script.requests
     assert (request.method, str(request.url)) == ("POST", "http://127.0.0.1:9/v1/chat/completions")
-    assert isinstance(request.stream, httpx2.ByteStream)
-    body = b"".join(request.stream)
+    [body] = script.bodies
     assert json.loads(body) == {**document, "model": "model-a"}
     assert dict(request.headers.raw)[b"content-length"] == str(len(body)).encode()
     assert [name for name, _ in request.headers.raw] == [
@@ -120,7 +134,7 @@ async def test_a_stream_comes_back_as_it_arrives() -> None:
     caller, began = Caller(json.dumps(ASK).encode()), now()
     running = asyncio.create_task(gateway(scope_of(), caller.receive, caller.send))
     await caller.until(lambda: caller.body == chunk("one") + chunk("two"))
-    assert now() == began
+    assert now() - began <= PATIENCE
     await running
     assert caller.body == chunk("one") + chunk("two") + b"data: {}\n\n" + DONE
 
@@ -268,11 +282,16 @@ async def test_a_callers_refusal_comes_back_whole(size: int, framed: bool) -> No
     gateway, script = alone()
     body = b'{"error": {"code": "x", "message": "' + b"y" * size + b'"}}'
     length = ((b"content-length", str(len(body)).encode()),) if framed else ()
-    script.say(*(body[at : at + 4096] for at in range(0, len(body), 4096)), status=400, headers=(*JSON, *length))
+    script.say(
+        *(body[at : at + 4096] for at in range(0, len(body), 4096)), status=400, headers=(*JSON, *length)
+    )
     caller = await ask(gateway)
     assert (caller.status, caller.complete) == (400, True)
     assert body.startswith(caller.body)
-    assert caller.headers.get(b"content-length", str(len(caller.body)).encode()) == str(len(caller.body)).encode()
+    assert (
+        caller.headers.get(b"content-length", str(len(caller.body)).encode())
+        == str(len(caller.body)).encode()
+    )
     assert caller.body == body or size > 64 * 1024
 
 
@@ -356,7 +375,8 @@ async def test_a_hang_up_closes_the_upstream(content: bool) -> None:
     caller.leave()
     await running
     exchange = Exchange.of(scope)
-    assert (now(), script.closed, exchange.client_gone) == (began, 1, True)
+    assert (script.closed, exchange.client_gone) == (1, True)
+    assert now() - began <= PATIENCE
     assert exchange.attempts[0].fault is None
     assert not caller.complete
 

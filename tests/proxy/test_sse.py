@@ -66,7 +66,18 @@ def reference(stream: bytes) -> list[tuple[bytes, bytes]]:
 def streams(draw: st.DrawFn) -> bytes:
     """Streams of lines that may mean something, under any line ends."""
     line = st.sampled_from(
-        [b"", b"data: x", b"data:y", b"data", b"event: n", b"event:", b": c", b"id: 1", b"junk", b"data: \xe2\x82\xac"]
+        [
+            b"",
+            b"data: x",
+            b"data:y",
+            b"data",
+            b"event: n",
+            b"event:",
+            b": c",
+            b"id: 1",
+            b"junk",
+            b"data: \xe2\x82\xac",
+        ]
     )
     end = st.sampled_from([b"\n", b"\r\n", b"\r"])
     body = b"".join(draw(st.lists(st.tuples(line, end).map(b"".join), max_size=14)))

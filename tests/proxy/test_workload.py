@@ -37,9 +37,13 @@ async def _deaf() -> Message:
 
 def asked(operation: str, routes: Routes | None = ROUTES, **fields: Any) -> tuple[Exchange, Body]:
     """An exchange that has entered, and its body; a field that is None is left out."""
-    exchange = Exchange(id="req_1", began=0.0, headers=(), routes=routes, operation=operation_named(operation))
+    exchange = Exchange(
+        id="req_1", began=0.0, headers=(), routes=routes, operation=operation_named(operation)
+    )
     said = {"model": "support", **ASKED[operation], **fields}
-    return exchange, Body(orjson.dumps({key: value for key, value in said.items() if value is not None}), _deaf)
+    return exchange, Body(
+        orjson.dumps({key: value for key, value in said.items() if value is not None}), _deaf
+    )
 
 
 def code_of(exchange: Exchange, body: Body) -> tuple[str, int, str | None]:
@@ -66,7 +70,9 @@ def test_streams(stream: bool | None, streamed: bool) -> None:
     assert exchange.streamed is streamed
 
 
-@pytest.mark.parametrize(("operation", "fields"), [("chat", {"store": True}), ("responses", {"background": True})])
+@pytest.mark.parametrize(
+    ("operation", "fields"), [("chat", {"store": True}), ("responses", {"background": True})]
+)
 def test_bound_requests(operation: str, fields: dict[str, Any]) -> None:
     """A request whose state lives at one provider is marked."""
     exchange, body = asked(operation, **fields)
@@ -74,7 +80,9 @@ def test_bound_requests(operation: str, fields: dict[str, Any]) -> None:
     assert exchange.bound
 
 
-@pytest.mark.parametrize("model", ["Support", "support ", "support\x00", "", "a/b", "http://evil/x", "x" * 10_000])
+@pytest.mark.parametrize(
+    "model", ["Support", "support ", "support\x00", "", "a/b", "http://evil/x", "x" * 10_000]
+)
 def test_unknown_models(model: str) -> None:
     """Names are compared byte by byte, and none is repeated in the answer."""
     code, status, param = code_of(*asked("chat", model=model))

@@ -20,8 +20,8 @@ Outcome = Literal["dropped", "whole", "no_room", "broken"]
 
 MOMENTS: Final[tuple[Moment, ...]] = ("queued", "waiting", "headers", "content", "end")
 
-_LARGE: Final = words.document("x" * 100_000)
-"""More than the gateway holds back of an unstreamed answer, so that its caller sees the middle of it."""
+_LARGE: Final = words.document("x" * 300_000)
+"""Much more than the gateway holds back of an unstreamed answer, so that its caller sees the middle of it."""
 _GAP: Final = 0.001
 """Seconds between the events of a stream."""
 

@@ -24,7 +24,7 @@ import uvicorn
 import uvloop
 from standby.proxy.config import Routes
 from standby.proxy.exchange import ASGIApp, Fault, Receive, Scope, Send
-from standby.proxy.health import Health
+from standby.proxy.health import Entry, Health
 from standby.proxy.server import Parser, configuration
 from standby.proxy.stack import Gateway
 from starlette.applications import Starlette
@@ -60,12 +60,10 @@ class _Recalling(Health):
         self.told = Counter[str]()
 
     @override
-    def record(
-        self, target: str, credential: str, operation: str, fault: Fault | None, *, proved: bool
-    ) -> None:
+    def record(self, entry: Entry, fault: Fault | None, *, proved: bool) -> None:
         if fault is not None:
             self.told[fault.kind] += 1
-        super().record(target, credential, operation, fault, proved=proved)
+        super().record(entry, fault, proved=proved)
 
 
 class _Watched:
@@ -88,18 +86,20 @@ class _Watched:
             await self._app(scope, receive, send)
 
     async def _tell(self, path: str, send: Send) -> None:
+        objects: int | None = None
         if path == COLLECTED:
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
+            objects = len(gc.get_objects())
+        body = orjson.dumps(asdict(self._look(objects)))
         if path == CALM:
             _forget_peak()
             self._heart.calm()
-        body = orjson.dumps(asdict(self._look()))
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _look(self) -> Vitals:
+    def _look(self, objects: int | None) -> Vitals:
         pools = tuple(_pools(self._gateway))
         health: Any = self._health
         rests = (*health._breakers.values(), *health._cooldowns.values())
@@ -117,7 +117,7 @@ class _Watched:
             marked=len(rests),
             resting=sum(rest.until is not None and rest.until > health.clock() for rest in rests),
             probing=sum(rest.probing for rest in rests),
-            objects=len(gc.get_objects()),
+            objects=objects,
             resident=memory["VmRSS"],
             peak=memory["VmHWM"],
             stall=self._heart.stall,

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.anyio
 ROUNDS: Final = 10
 CROWD: Final = 100
 PACE: Final = 0.2
-"""Seconds between the words of a stream. Slow, so that a gateway which has waited for a CPU has few to catch up on."""
+"""Seconds between the words of a stream. So slow that a gateway which had to wait for a CPU has little to
+catch up on: the work of relaying is not what is measured."""
 LONGEST_STALL: Final = 0.05
 """Seconds of CPU time, see `Heart`: on a busy machine a loop is late for reasons that are not its own, and a
 limit to lateness would fail there at random. The worst of ten rounds is about 0.015, BEAT included."""

@@ -16,21 +16,19 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-READERS: Final = 6
-"""One more than the failures that open a breaker."""
 BUFFER: Final = 4096
-"""Bytes that a caller's own system takes in unread; what it has beyond is the gateway's, some MiB."""
+"""Bytes that the caller's system takes in unread. The gateway's takes in some MiB more."""
 MORE_THAN_FITS: Final = 200 * 2**20
 
 
-async def _readers_of_nothing(readers: int, gateway: Served, *, streamed: bool) -> None:
-    for number in range(readers):
-        caller = await gateway.caller(buffer=BUFFER)
-        caller.read(on=False)
-        caller.ask(words.request(words.body(number, streamed=streamed)))
+async def _ask_and_read_nothing(gateway: Served, *, streamed: bool) -> None:
+    caller = await gateway.caller(buffer=BUFFER)
+    caller.read(on=False)
+    caller.ask(words.request(words.body(0, streamed=streamed)))
 
 
-@pytest.mark.parametrize(("stall", "total"), [("1s", "240s"), ("20s", "1s")], ids=["stall", "total"])
+# Long enough for the connection to fill up before, also on a busy machine: that takes a tenth of a second.
+@pytest.mark.parametrize(("stall", "total"), [("2s", "240s"), ("20s", "4s")], ids=["stall", "total"])
 async def test_a_caller_who_reads_nothing_is_let_go(stall: str, total: str, tmp_path: Path) -> None:
     """The clock that runs out while a caller does not read ends its stream, its connection and the
     provider's, and no breaker counts it."""
@@ -45,11 +43,10 @@ async def test_a_caller_who_reads_nothing_is_let_go(stall: str, total: str, tmp_
         served(Settings(), routes(provider.url, stall=stall, total=total), tmp_path) as gateway,
     ):
         before = await gateway.vitals()
-        await _readers_of_nothing(READERS, gateway, streamed=True)
-        await gateway.until(lambda now: now.clogged == READERS)
+        await _ask_and_read_nothing(gateway, streamed=True)
+        await gateway.until(lambda now: now.clogged == 1)
         after = await gateway.until(lambda now: now.idle and now.callers == 1)
 
-        assert provider.asked == READERS
         assert not provider.lines
         assert after.tasks == before.tasks
         assert after.descriptors == before.descriptors
@@ -68,10 +65,10 @@ async def test_an_answer_that_has_ended_does_not_wait_for_its_reader(tmp_path: P
 
     async with (
         Provider(answer).serving() as provider,
-        served(Settings(), routes(provider.url, stall="1s"), tmp_path) as gateway,
+        served(Settings(), routes(provider.url, stall="2s"), tmp_path) as gateway,
     ):
         before = await gateway.vitals()
-        await _readers_of_nothing(1, gateway, streamed=False)
+        await _ask_and_read_nothing(gateway, streamed=False)
         await gateway.until(lambda now: bool(lines))
         (line,) = lines
         # Piece by piece, so that the gateway has no more to pass on once its caller's connection is full.
@@ -82,3 +79,4 @@ async def test_an_answer_that_has_ended_does_not_wait_for_its_reader(tmp_path: P
 
         assert after.tasks == before.tasks
         assert after.faults == {}
+        assert after.marked == 0

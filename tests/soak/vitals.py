@@ -39,8 +39,9 @@ class Vitals:
     """Those that keep a target from being tried now."""
     probing: int
     """Those that count a probe as under way."""
-    objects: int
-    """What the garbage collector follows."""
+    objects: int | None
+    """What the garbage collector follows. Counted when it has just collected: counting takes milliseconds,
+    which would show in `stall`."""
     resident: int
     peak: int
     """The most that was resident since the calm."""

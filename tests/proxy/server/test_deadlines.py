@@ -20,9 +20,9 @@ _HEAD = b"\r\n".join([CHAT, b"Host: a", JSON, b"Content-Length: 200000", b"", b"
 _WHOLE = b"\r\n".join([CHAT, b"Host: a", JSON, b"Content-Length: 2", b"", b"{}"])
 
 
-def _run(test: Coroutine[Any, Any, None]) -> None:
+def _run(scene: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(test)
+        runner.run(scene)
 
 
 async def _until(time: float) -> None:
@@ -40,7 +40,7 @@ def _code(line: Line) -> str:
 def test_a_head_has_ten_seconds_from_its_first_byte(parser: Parser) -> None:
     """B8: however steadily a head drips, it is late ten seconds after its first byte, and not before."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         start = asyncio.get_running_loop().time()
         await _until(start + 8)
@@ -51,26 +51,26 @@ def test_a_head_has_ten_seconds_from_its_first_byte(parser: Parser) -> None:
         await _until(start + 18.1)
         assert _code(line) == "request_timeout"
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_silent_connection_has_ten_seconds(parser: Parser) -> None:
     """B8: a connection that never speaks is closed after ten seconds, without a word to be misread."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         start = asyncio.get_running_loop().time()
         await _until(start + 11)
         assert line.wire.closed_at == pytest.approx(start + 10)
         assert line.wire.written == b""
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_body_has_thirty_seconds_from_the_end_of_its_head(parser: Parser) -> None:
     """B8: however steadily a body drips, it is late thirty seconds after its head."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         start = asyncio.get_running_loop().time()
         line.send(_HEAD)
@@ -84,13 +84,13 @@ def test_a_body_has_thirty_seconds_from_the_end_of_its_head(parser: Parser) -> N
         assert line.recorder.gone == 1
         assert line.recorder.arrived == []
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_body_that_the_app_does_not_read_is_not_late(parser: Parser) -> None:
     """While the server itself has stopped reading, a client cannot send, and is not blamed."""
 
-    async def test() -> None:
+    async def scene() -> None:
         may_read = asyncio.Event()
         recorder = Recorder()
 
@@ -114,13 +114,13 @@ def test_a_body_that_the_app_does_not_read_is_not_late(parser: Parser) -> None:
         await line.settle()
         assert Answer.parsed(line.wire.written).status == 200
 
-    _run(test())
+    _run(scene())
 
 
 def test_an_answer_under_way_is_never_cut_for_a_late_body(parser: Parser) -> None:
     """An app that answers before it has the whole request may end its answer; then the connection ends."""
 
-    async def test() -> None:
+    async def scene() -> None:
         more = asyncio.Event()
         recorder = Recorder()
 
@@ -140,13 +140,13 @@ def test_an_answer_under_way_is_never_cut_for_a_late_body(parser: Parser) -> Non
         assert Answer.parsed(line.wire.written).body == b"ab"
         assert line.wire.ended
 
-    _run(test())
+    _run(scene())
 
 
 def test_an_idle_connection_is_kept_for_75_seconds(parser: Parser) -> None:
     """Between requests a connection outlives the 60 seconds of a usual load balancer, and then is closed."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         line.send(_WHOLE)
         await line.settle()
@@ -156,13 +156,13 @@ def test_an_idle_connection_is_kept_for_75_seconds(parser: Parser) -> None:
         await _until(start + 76)
         assert line.wire.closed_at == pytest.approx(start + 75, abs=0.01)
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_request_that_begins_late_is_not_idle(parser: Parser) -> None:
     """The first byte of a request ends the idle time, even a moment before it would be over."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         line.send(_WHOLE)
         await line.settle()
@@ -174,13 +174,13 @@ def test_a_request_that_begins_late_is_not_idle(parser: Parser) -> None:
         await line.settle()
         assert Answer.parsed(line.wire.written[first:]).status == 200
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_connection_is_idle_again_after_a_body_that_ended_late(parser: Parser) -> None:
     """A request whose body ended after its answer leaves an idle connection, closed in its time."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         line.send(_WHOLE.replace(JSON, b"Content-Type: text/plain")[:-1])
         await line.settle()
@@ -190,13 +190,13 @@ def test_a_connection_is_idle_again_after_a_body_that_ended_late(parser: Parser)
         await _until(start + 76)
         assert line.wire.closed_at == pytest.approx(start + 75, abs=0.01)
 
-    _run(test())
+    _run(scene())
 
 
 def test_the_next_head_has_ten_seconds_again(parser: Parser) -> None:
     """A deadline of the request before, later though it was, does not lengthen the next one's."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         line.send(_WHOLE[:-1])  # thirty seconds for the body
         line.send(_WHOLE[-1:])
@@ -209,13 +209,13 @@ def test_the_next_head_has_ten_seconds_again(parser: Parser) -> None:
         await _until(start + 10.1)
         assert Answer.parsed(line.wire.written[first:]).code == "request_timeout"
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_refused_client_is_heard_out_for_a_while(parser: Parser) -> None:
     """After a refusal the client's further bytes are dropped, for two seconds at most."""
 
-    async def test() -> None:
+    async def scene() -> None:
         line = Line(parser)
         start = asyncio.get_running_loop().time()
         line.send(b"GET /v1/models HTTP/1.1\r\n\r\n")
@@ -228,13 +228,13 @@ def test_a_refused_client_is_heard_out_for_a_while(parser: Parser) -> None:
         assert _code(line) == "bad_host"
         assert line.recorder.arrived == []
 
-    _run(test())
+    _run(scene())
 
 
 def test_a_lost_connection_leaves_no_timer(parser: Parser) -> None:
     """When a client has gone, nothing of it is left on the loop."""
 
-    async def test() -> None:
+    async def scene() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         before = loop.timers
@@ -244,4 +244,4 @@ def test_a_lost_connection_leaves_no_timer(parser: Parser) -> None:
         assert loop.timers == before
         assert line.state.connections == set()
 
-    _run(test())
+    _run(scene())
