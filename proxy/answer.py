@@ -251,10 +251,10 @@ class Answer:
             if self.verdict is Verdict.HOLD:
                 self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
-            self._judge_document(bytes(self._body))
+            self._judge_document(self._body)
         self.complete = self.verdict is Verdict.COMMIT
 
-    def _judge_document(self, body: bytes) -> None:
+    def _judge_document(self, body: bytes | bytearray) -> None:
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:

@@ -232,10 +232,11 @@ class Exchange:
             headers.append((b"x-standby-target", self.served.candidate.name.encode()))
             if (degraded := self.degraded) is not None:
                 headers.append((b"x-standby-degraded", degraded.encode()))
+        overhead = time.perf_counter() - self.began
+        for attempt in self.attempts:
+            overhead -= attempt.upstream_wait
         headers.append((b"x-standby-attempts", b"%d" % len(self.attempts)))
-        waited = sum(attempt.upstream_wait for attempt in self.attempts)
-        overhead = max(0.0, time.perf_counter() - self.began - waited)
-        headers.append((b"x-standby-overhead-ms", b"%.2f" % (overhead * 1000)))
+        headers.append((b"x-standby-overhead-ms", b"%.2f" % max(0.0, overhead * 1000)))
         return headers
 
 

@@ -116,10 +116,10 @@ def _is_last(message: Message) -> bool:
 def _copy(message: Message) -> Message:
     """What the message says now: an app may reuse it, its headers and its bytes."""
     copy = dict(message)
-    if "headers" in copy:
-        copy["headers"] = [(bytes(name), bytes(value)) for name, value in copy["headers"]]
-    if "body" in copy:
-        copy["body"] = bytes(copy["body"])
+    if (headers := copy.get("headers")) is not None:
+        copy["headers"] = [(bytes(pair[0]), bytes(pair[1])) for pair in headers]
+    if (body := copy.get("body")) is not None and body.__class__ is not bytes:
+        copy["body"] = bytes(body)
     return copy
 
 

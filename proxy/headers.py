@@ -6,7 +6,6 @@ other side, cookies and organisation ids never cross, and a name or value that c
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from .dialects.dialect import Dialect
@@ -30,13 +29,16 @@ _DOWN: Final = frozenset(
     }
 )
 _DOWN_FAMILIES: Final = (b"x-ratelimit-", b"anthropic-ratelimit-")
-_PRINTABLE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_DIGITS: Final = re.compile(rb"[0-9]{1,15}")
+_PRINTABLE: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+_DIGITS: Final = 15
+"""No body has a length of more digits."""
 
 
 def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> list[tuple[bytes, bytes]]:
-    """The headers of a request to a provider: `own`, the operator's, and what of the caller's may go."""
-    return [*own, (b"content-length", b"%d" % length), *dialect.forwarded(caller)]
+    """The headers of a request to a provider: `own`, the operator's, and of the caller's what may go besides."""
+    said = dict(own)
+    forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in said]
+    return [*own, (b"content-length", b"%d" % length), *forwarded]
 
 
 def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]]:
@@ -46,7 +48,7 @@ def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]
     chunked = False
     for name, value in provider:
         if name in _DOWN or name.startswith(_DOWN_FAMILIES):
-            if _PRINTABLE.fullmatch(value):
+            if not value.translate(None, _PRINTABLE):
                 headers.append((name, value))
         elif name == b"content-length":
             length = value if length is None or length == value else b"?"
@@ -55,6 +57,6 @@ def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]
     if streamed:
         # Proxies on the way must not collect a stream before they pass it on.
         headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-    elif length is not None and not chunked and _DIGITS.fullmatch(length):
+    elif length is not None and not chunked and length.isdigit() and len(length) <= _DIGITS:
         headers.append((b"content-length", length))
     return headers

@@ -108,6 +108,8 @@ class Health:
 
     def enter(self, target: str, credential: str, operation: str) -> Entry | Rejection:
         """Begin an attempt, unless it is rejected."""
+        if not self._cooldowns and not self._breakers:
+            return Entry(target, credential, operation)  # all is well, as nearly always
         if (rejection := self.rejection(target, credential, operation)) is not None:
             return rejection
         entry = Entry(target, credential, operation)
@@ -122,6 +124,8 @@ class Health:
 
     def record(self, entry: Entry, fault: Fault | None, *, proved: bool) -> None:
         """End an attempt. `proved` is False when it says nothing of the target (the client left, say)."""
+        if fault is None and not self._cooldowns and not self._breakers:
+            return
         says: Says = "alive" if fault is None else RULES[fault.kind].health
         if says == "none" or (fault is None and not proved):
             self._release(entry)

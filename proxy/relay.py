@@ -138,12 +138,7 @@ class _Call:
         self._clocks = clocks
         try:
             with clocks:
-                try:
-                    await self._converse(body, clocks)
-                finally:
-                    # A server reports a disconnect after a normal end too.
-                    if self._listener is not None:
-                        self._listener.cancel()
+                await self._converse(body, clocks)
         except TimeoutError:
             if clocks.ended is None:
                 raise
@@ -160,7 +155,7 @@ class _Call:
         except OSError:
             exchange.client_gone = True  # some servers say so when we send
         finally:
-            self._waited()
+            self._leave()
         self._attempt.fault = self._answer.fault
         if self._answer.complete and self._operation.names_answers:
             self._remember()
@@ -177,6 +172,12 @@ class _Call:
     def _heard(self, listener: asyncio.Task[None]) -> None:
         if not listener.cancelled() and listener.exception() is None and self._clocks is not None:
             self._clocks.interrupt("client_gone")
+
+    def _leave(self) -> None:
+        """The provider is done with, and so is listening: servers report a disconnect after a normal end too."""
+        self._waited()
+        if self._listener is not None:
+            self._listener.cancel()
 
     # -- the conversation -------------------------------------------------------------------
 

@@ -270,8 +270,8 @@ async def test_a_cancelled_request_is_cancelled() -> None:
     """When the server gives up on a request, so does failover: nobody else is asked."""
     app, caller = App(a=hangs, b=streams(GOOD)), Caller(b"{}")
     task = asyncio.create_task(failover(app)(scope_of(), caller.receive, caller.send))
-    while not app.bodies:
-        await asyncio.sleep(0)
+    await asyncio.sleep(1)
+    assert app.calls == ["a"]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -361,7 +361,7 @@ async def test_what_is_no_request_passes(kind: str) -> None:
 
 
 async def test_a_host_app_for_everything_else() -> None:
-    """Around a whole host app any path and method works, judged by status, and is answered by the first target."""
+    """Around a whole host app any path and method works, judged by its status."""
     app = App(a=says(200, b"page", headers=((b"content-type", b"text/html"),)), b=raises)
     for scope in (scope_of("/", method="GET"), scope_of("/form"), scope_of("/v1/files")):
         caller = Caller()

@@ -1,5 +1,6 @@
-"""What the tests of the core share: a caller that sees every message, a loop whose time can be moved, a provider
-made of code, and small configurations.
+"""What the tests of the core share.
+
+Callers that see every message, a loop whose time can be moved, providers made of code, small configurations.
 """
 
 from __future__ import annotations
@@ -299,7 +300,7 @@ def routes_to(
 ) -> Routes:
     """Routes with targets "a", "b", ... at these base URLs, all preferred by the pool "support", in order.
 
-    The other arguments are TOML: keys at the top, of every provider, of every target, of the pool, and tables.
+    The rest is TOML: keys at the top, of every provider, of every target, of the pool, and tables.
     """
     names = [chr(ord("a") + number) for number in range(len(urls))]
     lines = [top]

@@ -28,7 +28,7 @@ def _chunk(choice: dict[str, Any] | None = None, **fields: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Spoken:
-    """What can be said in one dialect. `idle` proves nothing; `done` ends a good stream; `refused` ends a bad one."""
+    """What can be said in one dialect. What is `idle` proves nothing, `refused` ends a bad stream."""
 
     operation: Operation
     preamble: tuple[bytes, ...]
@@ -67,7 +67,7 @@ _CHAT: Final = Spoken(
     ),
     finish=_chunk({"delta": {}, "finish_reason": "stop"}),
     done=b"data: [DONE]\n\n",
-    refused=b'data: {"error": {"message": "No.", "type": "server_error", "code": "server_is_overloaded"}}\n\n',
+    refused=b'data: {"error": {"message": "No.", "type": "server_error", "code": "overloaded"}}\n\n',
 )
 _MESSAGE: Final = {"id": "m1", "type": "message", "role": "assistant", "model": "m", "content": []}
 _MESSAGES: Final = Spoken(

@@ -35,7 +35,7 @@ def test_check_prints_the_chains(file: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_check_tells_everything_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each problem with file, line, key and the nearest valid one, on standard error, and the exit code is 1."""
+    """Each problem with file, line, key and nearest valid one, on standard error; the exit code is 1."""
     file.write_text(
         file.read_text() + "timouts = { total = '1s' }\n[failover]\nmax_atempts = 1\n[faliover]\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -27,7 +28,7 @@ TEXT: Final = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n' * 40
     ids=["gzip", "x-gzip", "spelled", "deflate"],
 )
 def test_known_encodings_are_read(encoding: bytes, packed: bytes) -> None:
-    """gzip and deflate are decoded, however their name is spelled."""
+    """Both gzip and deflate are decoded, however their name is spelled."""
     assert Decoder(encoding).feed(packed) == TEXT
 
 
@@ -44,7 +45,7 @@ def test_chunks_do_not_matter(cuts: list[int]) -> None:
     packed = gzip.compress(TEXT)
     edges = sorted({0, len(packed), *(min(cut, len(packed)) for cut in cuts)})
     decoder = Decoder(b"gzip")
-    assert b"".join(decoder.feed(packed[a:b]) for a, b in zip(edges, edges[1:], strict=False)) == TEXT
+    assert b"".join(decoder.feed(packed[a:b]) for a, b in pairwise(edges)) == TEXT
 
 
 def test_what_a_flush_lets_out_comes_at_once() -> None:
@@ -69,12 +70,15 @@ def test_a_bomb_is_told_before_it_goes_off(chunk: int) -> None:
     """16 MiB of zeros in 16 KiB are refused before more than the allowance has been unpacked."""
     bomb = gzip.compress(bytes(16 * 1024 * 1024))
     decoder, unpacked, fed = Decoder(b"gzip"), 0, 0
-    with pytest.raises(Undecodable):
+    try:
         for at in range(0, len(bomb), chunk):
             fed += len(bomb[at : at + chunk])
             unpacked += len(decoder.feed(bomb[at : at + chunk]))
-    assert unpacked <= 64 * 1024 + MAX_RATIO * fed
-    assert fed <= max(chunk, 2000)
+    except Undecodable:
+        assert unpacked <= 64 * 1024 + MAX_RATIO * fed
+        assert fed <= max(chunk, 2000)
+    else:
+        pytest.fail("it went off")
 
 
 def test_what_merely_compresses_well_passes() -> None:

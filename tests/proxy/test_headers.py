@@ -58,7 +58,7 @@ def test_what_a_caller_may_not_say_to_a_provider(dialect: Dialect) -> None:
 
 
 def test_what_a_provider_is_told() -> None:
-    """First what the operator says, with the length of the body as it is sent, then what of the caller's may go."""
+    """What the operator says, with the length of the body as it is sent, then what of the caller's may go."""
     caller = (
         (b"accept", b"text/event-stream"),
         (b"user-agent", b"sdk"),

@@ -232,7 +232,7 @@ def test_a_probe_whose_client_left_is_repeated(ward: Ward) -> None:
 
 @pytest.mark.parametrize("late", [None, FAILED])
 def test_an_older_attempt_is_no_probe(ward: Ward, late: Fault | None) -> None:
-    """What began before the breaker opened neither ends the probe that is under way, nor is a probe itself."""
+    """What began before the breaker opened neither ends the probe under way, nor is a probe itself."""
     assert ward.enter() is None
     ward.trip()
     ward.now += OPEN

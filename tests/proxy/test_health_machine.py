@@ -108,7 +108,7 @@ def test_any_traffic(events: list[tuple[str, object]]) -> None:
         match event:
             case ("come", str(operation)):
                 traffic.come(operation)
-            case ("end", (int(which), fault)):
+            case ("end", (int(which), Fault() | None as fault)):
                 traffic.end(which, fault)
             case ("leave", int(which)):
                 traffic.end(which, None, proved=False)

@@ -115,7 +115,7 @@ def test_an_overflow_still_counts_after_another_fault() -> None:
 
 
 def test_a_window_that_nobody_has_declared() -> None:
-    """Nothing moves for its size to a target whose size is unknown; away from one, any declared size is larger."""
+    """Nothing moves for its size to a target of unknown size; than that, any declared size is larger."""
     assert walk([preferred("a", 100), preferred("b")], "context_overflow") == "a"
     assert walk([preferred("a"), preferred("b")], "context_overflow") == "a"
     assert walk([preferred("a"), preferred("b", 1)], "context_overflow") == "ab"
@@ -204,7 +204,7 @@ RESTS = st.sampled_from(
     st.integers(1, 4),
 )
 def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
-    """Nobody is tried twice, out of order, rejected or past the limit; and `opens` foresees what `next` will do."""
+    """Nobody is tried twice, out of order, rejected or past the limit; `opens` foresees what `next` does."""
     plan = [
         Candidate(name, target_of(name, context=context), causes, rejected, ready_in)
         for name, (causes, context, (rejected, ready_in)) in zip("abcdef", rows, strict=False)

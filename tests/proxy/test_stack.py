@@ -69,9 +69,9 @@ SHOUT: Final = '[shout]\nuse = "tests.proxy.custom:shouting"'
 
 
 async def test_middlewares_of_the_operators() -> None:
-    """A dataclass, a plain class or a function, by import string, with its table as keywords; the first is outermost."""
+    """A dataclass, a class or a function, by import string; its table are its keywords; outermost first."""
     top = 'stack = ["marks", "named", "shout", "failover"]'
-    gateway = Gateway(routes_to(URL, top=top, tables="\n".join((MARKS, NAMED, SHOUT))))
+    gateway = Gateway(routes_to(URL, top=top, tables=f"{MARKS}\n{NAMED}\n{SHOUT}"))
     scripted(gateway)["a"].say(b'{"id": "c1", "choices": [{"message": {}}]}', headers=JSON)
     caller = await ask(gateway, UNARY)
     names = [name for name, _ in caller.messages[0]["headers"]]

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import httpx2
@@ -71,6 +72,10 @@ async def alpha() -> AsyncIterator[Simulator]:
         yield provider
 
 
+def _seen(provider: Simulator, count: int) -> bool:
+    return len(provider.requests) == count
+
+
 def line_to(transports: Transports, url: str, **more: Any) -> Line:
     """A line to the provider at this URL."""
     return Line(transports.to(routes_to(url, **more).targets["a"]))
@@ -78,7 +83,7 @@ def line_to(transports: Transports, url: str, **more: Any) -> Line:
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Callable[[Callable[[int], bytes | None]], Awaitable[str]]]:
-    """Start providers that answer the nth request with these bytes and hang up; None resets the connection at once.
+    """Start providers that answer the nth request with these bytes and hang up, or with None hang up at once.
 
     A connection serves one request after another for as long as the bytes look whole.
     """
@@ -123,7 +128,7 @@ async def test_a_request(transports: Transports, alpha: Simulator) -> None:
 
 
 async def test_own_headers(transports: Transports, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request shows the operator's key in the provider's way, its static headers, and asks for no encoding."""
+    """Every request shows the operator's key in the provider's way, and asks for no encoding."""
     monkeypatch.setitem(os.environ, "K", "secret")
     text = routes_to("http://127.0.0.1:9/v1", provider='headers = { X-Team = "llm" }').source
     for dialect, shown in (
@@ -196,7 +201,7 @@ async def test_a_connection_is_freed_by_a_cancelled_request(transports: Transpor
     alpha.fault = Stall()
     for number in range(5):
         task = asyncio.create_task(line.ask())
-        await alpha.wait_for(lambda number=number: len(alpha.requests) == number + 1)
+        await alpha.wait_for(partial(_seen, alpha, number + 1))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -339,9 +344,8 @@ async def test_a_connection_that_is_never_made(transports: Transports, alpha: Si
     line = line_to(transports, alpha.url)
     await alpha.down(silent=True)
     clocks = Clocks(Timeouts(connect=0.05), 15.0)
-    with pytest.raises(TimeoutError):
-        with clocks:
-            await line.ask(clocks)
+    with pytest.raises(TimeoutError), clocks:
+        await line.ask(clocks)
     assert clocks.ended == "connect"
 
 
