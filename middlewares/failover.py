@@ -168,15 +168,17 @@ class _Walk:
                 async with asyncio.timeout_at(self._due(attempt)) as self._limit:
                     await self._failover.app(own, receive, gate.send)
         except Exception as error:
-            timed_out = self._limit is not None and self._limit.expired()
-            unexplained = attempt.fault is None and not timed_out
+            unexplained = attempt.fault is None and not self._timed_out
             if gate.state is State.COMMITTED or (unexplained and self._exchange.relayed):
                 raise  # ours, not a provider's: another target would not mend it
             if attempt.fault is None:
-                attempt.fault = Fault("timeout_first_byte" if timed_out else "bad_response")
                 log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
         if gate.state is not State.COMMITTED and attempt.fault is None and not self._exchange.client_gone:
-            attempt.fault = Fault("bad_response")
+            attempt.fault = Fault("timeout_first_byte" if self._timed_out else "bad_response")
+
+    @property
+    def _timed_out(self) -> bool:
+        return self._limit is not None and self._limit.expired()
 
     def _due(self, attempt: Attempt) -> float:
         limit = self._failover.first_token
@@ -184,7 +186,7 @@ class _Walk:
 
     def _lift(self) -> None:
         """A committed attempt is bound by its own clocks alone."""
-        if self._limit is not None:
+        if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(None)
 
     def _record(self, attempt: Attempt, gate: Gate) -> None:
@@ -194,5 +196,6 @@ class _Walk:
         committed = gate.state is State.COMMITTED
         cut_short = not committed and asyncio.get_running_loop().time() >= self._deadline
         # A hang-up, or a deadline that we set, says nothing of the target.
-        proved = not (self._exchange.client_gone or cut_short) and (committed or attempt.fault is not None)
+        heard = attempt.answer is not None or attempt.fault is not None
+        proved = heard and not (self._exchange.client_gone or cut_short)
         self._health.record(entry, attempt.fault if proved else None, proved=proved)

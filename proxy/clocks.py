@@ -18,8 +18,8 @@ from .config import Timeouts
 __all__ = ["DRAIN", "PATIENCE", "Clocks", "Ended"]
 
 PATIENCE: Final = 0.02
-"""Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms in
-which the upstream must be closed."""
+"""Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms
+in which the upstream must be closed."""
 
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""

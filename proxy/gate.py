@@ -72,14 +72,14 @@ class Gate:
         if answer is None and attempt.fault is None:
             if self._exchange.relayed:
                 # Our own stack answers: a refusal of ours is never a reason to try another provider.
-                await self._commit()
+                await self._commit(served=None)
                 return
             answer = attempt.answer = Answer(operation_at(self._exchange.path), streamed=None)
             self._reads = True
         if self._reads and answer is not None:
             _read(answer, message)
         if self._proves_good(answer, last=_is_last(message)):
-            await self._commit()
+            await self._commit(served=attempt)
 
     def _proves_good(self, answer: Answer | None, *, last: bool) -> bool:
         """Whether to commit now. Raises Superseded where the attempt is to be discarded now."""
@@ -100,9 +100,9 @@ class Gate:
             raise Superseded
         return False  # held whole: if nobody does better, it is what the caller gets
 
-    async def _commit(self) -> None:
+    async def _commit(self, *, served: Attempt | None) -> None:
         self.state = State.COMMITTED
-        self._exchange.served = self._attempt
+        self._exchange.served = served
         self._on_commit()
         held, self._held = self._held, []
         for message in held:

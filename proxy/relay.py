@@ -139,21 +139,13 @@ class _Call:
         try:
             with clocks:
                 await self._converse(body, clocks)
-        except TimeoutError:
-            if clocks.ended is None:
-                raise
-            self._out_of_time(clocks.ended)
-        except Unreachable as error:
-            self._broke(error.kind)
-        except httpx2.TransportError:
-            self._broke("stream_failed")
-        except Superseded:
-            raise
         except asyncio.CancelledError:
             await self._stopped()
             raise
-        except OSError:
-            exchange.client_gone = True  # some servers say so when we send
+        except Superseded:
+            raise
+        except (Unreachable, httpx2.TransportError, OSError) as error:
+            self._explain(error, clocks)
         finally:
             self._leave()
         self._attempt.fault = self._answer.fault
@@ -161,7 +153,12 @@ class _Call:
             self._remember()
         if self._started and not exchange.client_gone:
             # The upstream is released by now: nothing that happens to this last message concerns it.
-            await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
+            try:
+                await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
+            except Superseded:
+                raise
+            except OSError:
+                exchange.client_gone = True
         return self._started
 
     def _listen(self, body: Body) -> None:
@@ -174,7 +171,7 @@ class _Call:
             self._clocks.interrupt("client_gone")
 
     def _leave(self) -> None:
-        """The provider is done with, and so is listening: servers report a disconnect after a normal end too."""
+        """The provider is done with. So is listening: servers report a disconnect after a normal end too."""
         self._waited()
         if self._listener is not None:
             self._listener.cancel()
@@ -208,11 +205,13 @@ class _Call:
             else:
                 await self._receive_refusal(stream, headers)
         finally:
-            await stream.aclose()
+            await connections.release(response)
 
     async def _receive(self, stream: httpx2.AsyncByteStream, headers: Headers, clocks: Clocks) -> None:
         answer = self._answer
-        await self._begin(answer.status, headers)
+        clocks.sending = True
+        await self._begin(answer.status, downstream(headers, streamed=answer.is_stream))
+        clocks.sending = False
         send = self._send
         feed = answer.feed
         rest = self._rest
@@ -270,20 +269,28 @@ class _Call:
             answer.end()
         if answer.fault is not None and is_callers(answer.fault):
             self._attempt.fault = answer.fault
-            await self._begin(answer.status, headers)
-            await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
+            body = b"".join(parts)
+            # Its own length: of one that is beyond all measure only the beginning was read.
+            told = [pair for pair in downstream(headers, streamed=False) if pair[0] != b"content-length"]
+            await self._begin(answer.status, [*told, (b"content-length", b"%d" % len(body))])
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
-    async def _begin(self, status: int, headers: Headers) -> None:
+    async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self._started = True
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": downstream(headers, streamed=self._answer.is_stream),
-            }
-        )
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     # -- how it ends ------------------------------------------------------------------------
+
+    def _explain(self, error: Exception, clocks: Clocks) -> None:
+        """What it means that the conversation ended with `error`."""
+        if clocks.ended is not None and isinstance(error, TimeoutError):
+            self._out_of_time(clocks.ended)
+        elif isinstance(error, Unreachable):
+            self._broke(error.kind)
+        elif clocks.sending and isinstance(error, OSError):
+            self._exchange.client_gone = True  # some servers say so when we send
+        else:
+            self._broke("stream_failed")
 
     def _out_of_time(self, ended: Ended) -> None:
         if ended in {"client_gone", "client_stalled"}:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx2
 
@@ -70,7 +70,8 @@ class Upstream:
         """POST `content` and return the answer's head; its stream is still to be read. Raises Unreachable.
 
         A provider may give up an idle connection at the moment we use it. That looks like a failure of this
-        request, so it is sent once more, on a connection that is certainly new, if no answer had begun.
+        request, so it is sent once more, on a connection that is certainly new, if no answer had begun. (An
+        answer cut off within its head looks to us like none: httpcore does not tell.)
         """
         body = _Content(content, clocks)
         clocks.connecting()
@@ -78,6 +79,8 @@ class Upstream:
             return await _post(self.transport, url, headers, body)
         except httpx2.PoolTimeout as error:
             raise Unreachable("local_overload") from error
+        except OSError as error:
+            raise Unreachable("connect") from error  # only somebody else's transport lets one through
         except httpx2.TransportError as error:
             if not (body.reused and self._tells and _no_answer(error)):
                 raise Unreachable(_kind(error)) from error
@@ -88,6 +91,14 @@ class Upstream:
             return await _post(self._unpooled, url, headers, _Content(content, clocks))
         except httpx2.TransportError as error:
             raise Unreachable(_kind(error)) from error
+
+    @staticmethod
+    async def release(response: httpx2.Response) -> None:
+        """Be done with an answer. Its connection is kept if it was read to its end and nothing followed."""
+        stream = cast("httpx2.AsyncByteStream", response.stream)
+        if _has_more(stream):
+            await response.extensions["network_stream"].aclose()
+        await stream.aclose()
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
@@ -194,6 +205,18 @@ def _pooled(context: ssl.SSLContext, connections: int, idle: int) -> httpx2.Asyn
     return httpx2.AsyncHTTPTransport(
         verify=context, trust_env=False, limits=limits, socket_options=_Opening()
     )
+
+
+def _has_more(stream: object) -> bool:
+    """Whether the provider has sent bytes beyond its answer.
+
+    httpcore would take them for the answer to the next request on this connection, which may be another
+    tenant's. It offers no way to ask, so this looks inside; a test sees to it that it still finds something.
+    """
+    for inside in ("_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        stream = getattr(stream, inside, None)
+    left_over, _ = getattr(stream, "trailing_data", (b"", False))
+    return bool(left_over)
 
 
 def _no_answer(error: httpx2.TransportError) -> bool:

@@ -18,8 +18,8 @@ from tests.acceptance.speaking import Api, Raw, Recorded, Sdks, raw_client
 
 __all__ = ["FIRST_TOKEN", "Forgetful", "Scene", "routes", "said_by", "scene"]
 
-FIRST_TOKEN: Final = 0.3
-"""Seconds until the first content, in the pools here."""
+FIRST_TOKEN: Final = 0.5
+"""Seconds until the first content, in a pool that says nothing else."""
 
 _PROVIDER: Final = """
 [providers.{provider}]
@@ -45,7 +45,7 @@ def routes(*urls: str, connections: int = 100, **timeouts: str) -> Routes:
 
     The first provider is alpha, or alpha_claude for Anthropic, with a target of the same name and a secret.
     """
-    limits = {"first_token": "300ms", "stall": "5s", **timeouts}
+    limits = {"first_token": "500ms", "stall": "5s", **timeouts}
     table = "{ " + ", ".join(f'{name} = "{limit}"' for name, limit in limits.items()) + " }"
     text = 'stack = ["failover"]\n'
     environ: dict[str, str] = {}

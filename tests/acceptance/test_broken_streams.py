@@ -55,7 +55,7 @@ BREAKS: Final = MappingProxyType[str, Fault](
 )
 RAISED: Final = (openai.APIError, anthropic.APIError, httpx2.TransportError, httpx2.DecodingError)
 """What the SDKs raise: the openai SDK leaves some errors of its transport as they are."""
-LATE: Final = Byte(100_000)
+LATE: Final = Byte(300_000)
 """A place in a document after the gateway has passed on its beginning."""
 
 
@@ -146,13 +146,31 @@ async def test_the_whole_answer_has_a_limit(front: Front, api: Api) -> None:
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_a_large_document_that_breaks_off(hurried: Scene, api: Api, fault: Fault) -> None:
     """Where an unstreamed answer breaks off after its first part had gone out, the SDK raises."""
-    hurried.alpha.words = ["word " * 40_000]
+    hurried.alpha.words = ["word " * 100_000]
     hurried.alpha.fault = fault
 
     with pytest.raises(RAISED):
         await hurried.sdks.say(api, stream=False)
 
     assert hurried.beta.requests == []
+
+
+@pytest.mark.parametrize("offset", [10, 65_000, 66_000, 100_000, 131_000, 132_000, 200_000])
+@pytest.mark.parametrize("api", APIS, ids=str)
+async def test_no_document_is_half_ones_and_half_anothers(hurried: Scene, api: Api, offset: int) -> None:
+    """An unstreamed answer that breaks off is beta's from its first byte to its last, or none."""
+    hurried.alpha.words = ["alpha " * 50_000]
+    hurried.beta.words = ["beta " * 50_000]
+    hurried.alpha.fault = Cut(Byte(offset))
+
+    try:
+        answer = await hurried.raw.ask(api, stream=False)
+    except httpx2.TransportError:
+        assert hurried.beta.requests == []
+        return
+
+    assert answer.body == (await said_by(hurried.beta, api, stream=False)).body
+    assert answer.header("x-standby-attempts") == "2"
 
 
 @pytest.mark.parametrize("after", [None, Content(1)], ids=str)

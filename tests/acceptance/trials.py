@@ -44,7 +44,7 @@ class Trial:
 
 @asynccontextmanager
 async def against_llmock(
-    front: Front, mocks: tuple[Llmock, ...], told: Told | None, *, stream: bool
+    front: Front, mocks: tuple[Llmock, ...], told: Told | None, *, stream: bool, first_token: str = "1s"
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """One llmock before the other; `told` None means that nobody listens where the first should be."""
     first, second = mocks
@@ -55,13 +55,13 @@ async def against_llmock(
     trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=first.mark)
     with bound() as held:
         url = first.url if told is not None else f"http://127.0.0.1:{held.getsockname()[1]}/v1"
-        async with scene(front, urls=(url, second.url)) as set_up:
+        async with scene(front, urls=(url, second.url), first_token=first_token) as set_up:
             yield trial, set_up
 
 
 @asynccontextmanager
 async def simulator_before_llmock(
-    front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool
+    front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool, first_token: str = "1s"
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before llmock, for what llmock cannot be told."""
     second = mocks[1]
@@ -69,16 +69,16 @@ async def simulator_before_llmock(
     async with Simulator("alpha") as alpha:
         alpha.fault = before_content(name)
         trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=alpha.canary)
-        async with scene(front, urls=(alpha.url, second.url)) as set_up:
+        async with scene(front, urls=(alpha.url, second.url), first_token=first_token) as set_up:
             yield trial, set_up
 
 
 @asynccontextmanager
 async def between_simulators(
-    front: Front, api: Api, name: str, *, stream: bool
+    front: Front, api: Api, name: str, *, stream: bool, first_token: str = "1s"
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before a simulator."""
-    async with scene(front) as set_up:
+    async with scene(front, first_token=first_token) as set_up:
         if name == REFUSED:
             await set_up.alpha.down()
         set_up.alpha.fault = before_content(name)

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from .load import Unary
 from .meters import Window
-from .rounds import Crowd, Turn
+from .rounds import CHUNKS, Crowd, Turn
 from .streams import Outcome
 
 __all__ = [
@@ -155,38 +155,60 @@ def _lines(titles: Sequence[str], cells: Iterable[Sequence[str]]) -> Iterator[st
         yield f"| {' | '.join(row)} |"
 
 
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """What one contender costs more than another, round by round, and how noisy each round was."""
+
+    values: Sequence[float]
+    noises: Sequence[float]
+
+    def __str__(self) -> str:
+        told = f"{median(self.values):.1f}"
+        if len(self.values) == 1:
+            return told
+        quietest = self.values[self.noises.index(min(self.noises))]
+        return f"{told} ({min(self.values):.1f} to {max(self.values):.1f}, quietest round {quietest:.1f})"
+
+    def less(self, other: _Differences) -> _Differences:
+        """The part that is not another difference, of the same rounds."""
+        return _Differences(
+            [one - part for one, part in zip(self.values, other.values, strict=True)],
+            [max(noises) for noises in zip(self.noises, other.noises, strict=True)],
+        )
+
+
 def goals(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
     """Each goal beside what was measured, where it was."""
     request = _over(turns, "standby", "bare", _request_cpu)
     server = _over(turns, "server", "uvicorn", _request_cpu)
-    if request:
-        yield _goal("CPU µs a request costs over bare", REQUEST_GOAL, request)
-        if server:
-            yield f"  of these, what Standby's server adds to uvicorn: {_spread(server)}"
-            aside = [whole - part for whole, part in zip(request, server, strict=True)]
-            yield _goal("CPU µs a request costs over bare, server aside", REQUEST_GOAL, aside)
-    if chunk := _over(turns, "standby", "bare", _chunk_cpu):
-        yield _goal("CPU µs a streamed chunk costs over bare", CHUNK_GOAL, chunk)
+    chunk = _over(turns, "standby", "bare", _chunk_cpu)
+    if request.values:
+        yield f"CPU µs a request costs over bare: {request}"
+    if request.values and server.values:
+        yield f"  of these, what Standby's server adds to uvicorn: {server}"
+        yield f"  without the server: goal {REQUEST_GOAL:g} / measured {request.less(server)}"
+    if chunk.values:
+        yield f"CPU µs a streamed chunk costs over bare: goal {CHUNK_GOAL:g} / measured {chunk}"
+        if request.values:
+            alone = _Differences([value / CHUNKS for value in request.values], request.noises)
+            yield f"  without a {CHUNKS}th of a request: {chunk.less(alone)}"
     if "standby" in crowds:
         crowd = crowds["standby"]
-        told = _goal("MB at most with 500 slow streams", MEMORY_GOAL, [crowd.after.peak])
-        yield f"{told}, {crowd.outcome.failed} failed"
+        yield (
+            f"MB at most with 500 slow streams: goal {MEMORY_GOAL:g} / measured {crowd.after.peak:.0f}, "
+            f"{crowd.outcome.finished} finished and {crowd.outcome.failed} failed"
+        )
 
 
-def _over(turns: Turns, name: str, base: str, pick: _Pick) -> list[float]:
-    """What one contender costs more than another, round by round: neighbours in time have the same noise."""
-    pairs = zip(turns.get(name, ()), turns.get(base, ()), strict=False)
-    picked = ((pick(one), pick(other)) for one, other in pairs)
-    return [one - other for one, other in picked if one is not None and other is not None]
-
-
-def _goal(what: str, goal: float, measured: Sequence[float]) -> str:
-    return f"{what}: goal {goal:g} / measured {_spread(measured)}"
-
-
-def _spread(values: Sequence[float]) -> str:
-    told = f"{median(values):.1f}"
-    return told if len(values) == 1 else f"{told} ({min(values):.1f} to {max(values):.1f})"
+def _over(turns: Turns, name: str, base: str, pick: _Pick) -> _Differences:
+    """Round by round: neighbours in time have much the same noise."""
+    values: list[float] = []
+    noises: list[float] = []
+    for one, other in zip(turns.get(name, ()), turns.get(base, ()), strict=False):
+        if (cost := pick(one)) is not None and (least := pick(other)) is not None:
+            values.append(cost - least)
+            noises.append(max(window.noise for window in (*one.windows, *other.windows)))
+    return _Differences(values, noises)
 
 
 def noise(turns: Turns, crowds: Mapping[str, Crowd]) -> str:

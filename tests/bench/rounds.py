@@ -18,7 +18,10 @@ from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, chat_body, stream_bod
 from .processes import Failed, free_port, started
 from .streams import Orders, Outcome
 
-__all__ = ["Bench", "Crowd", "Scale", "Streams", "Turn", "paced"]
+__all__ = ["CHUNKS", "Bench", "Crowd", "Scale", "Streams", "Turn", "paced"]
+
+CHUNKS: Final = 50
+"""Chunks of a paced stream."""
 
 _QUIET: Final = 0.1
 """Cores that others may keep busy while the machine counts as quiet."""
@@ -73,8 +76,8 @@ class Crowd:
 
 
 def paced(port: int, repeat: int) -> Orders:
-    """64 streams at a time of 50 chunks, one every 10 ms, begun evenly over the length of a stream."""
-    return Orders(port, connections=64, repeat=repeat, chunks=50, gap_ms=10, spread=0.5)
+    """64 streams at a time with a chunk every 10 ms, begun evenly over the length of a stream."""
+    return Orders(port, connections=64, repeat=repeat, chunks=CHUNKS, gap_ms=10, spread=CHUNKS / 100)
 
 
 class Bench:

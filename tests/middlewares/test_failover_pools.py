@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.exchange import Exchange, Fault, Message, Receive, Scope, Send
+from standby.proxy.exchange import Exchange, Fault, Message
 from standby.proxy.health import CLOSE_AFTER, OPEN, TRIP, Rejection
 from standby.proxy.stack import Gateway
 
 from tests.proxy.harness import (
     ASK,
+    SCRIPTED,
     Caller,
     Script,
     VirtualLoop,
@@ -46,7 +47,7 @@ class Scene:
     """A gateway over providers "a", "b" and so on, all of which answer well until told otherwise."""
 
     def __init__(self, count: int = 2, **settings: str) -> None:
-        self.gateway = Gateway(routes_to(*[URL] * count, **settings))
+        self.gateway = Gateway(routes_to(*[URL] * count, provider=SCRIPTED, **settings))
         self.scripts = scripted(self.gateway)
         for name, script in self.scripts.items():
             script.say(chunk(f"from {name}"), DONE)
@@ -264,25 +265,15 @@ async def test_our_own_refusal_proves_nothing() -> None:
 
 
 async def test_our_own_crash_is_no_fault_of_a_target() -> None:
-    """An exception of our own stack is ours: it is answered as such, and no other target is asked."""
-    scene, calls = Scene(), 0
-    walk = scene.gateway._app
-
-    async def crashes(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal calls
-        calls += 1
-        raise ZeroDivisionError
-
-    app: Any = walk
-    while not hasattr(app, "max_attempts"):
-        app = app.app
-    app.app = crashes
-    caller, scope = Caller(json.dumps(ASK).encode()), scope_of()
-    with pytest.raises(ZeroDivisionError):
-        await scene.gateway(scope, caller.receive, caller.send)
-    assert (caller.status, calls) == (500, 1)
+    """An exception of our own stack is ours: it is answered as such, and no other target is tried."""
+    scene = Scene(top=INSIDE, tables='[inner]\nuse = "tests.proxy.custom:Crashes"')
+    for _ in range(TRIP):
+        caller, scope = Caller(json.dumps(ASK).encode()), scope_of()
+        with pytest.raises(ZeroDivisionError):
+            await scene.gateway(scope, caller.receive, caller.send)
+        assert (caller.status, len(Exchange.of(scope).attempts)) == (500, 1)
+        assert Exchange.of(scope).served is None
     assert scene.rejection() is None
-    assert Exchange.of(scope).served is None
 
 
 async def test_a_client_that_cannot_be_sent_to() -> None:

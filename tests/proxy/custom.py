@@ -9,7 +9,7 @@ from standby.proxy.config import Duration
 from standby.proxy.exchange import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
-__all__ = ["NOT_CALLABLE", "Broken", "Canned", "Marks", "Named", "Refuses", "shouting"]
+__all__ = ["NOT_CALLABLE", "Canned", "Crashes", "Marks", "Named", "Refuses", "shouting"]
 
 NOT_CALLABLE = "a text"
 
@@ -22,14 +22,6 @@ class Canned(httpx2.AsyncBaseTransport):
         body = b'{"id": "c1", "choices": [{"message": {"content": "canned"}}], "model": "m"}'
         headers = {"content-type": "application/json", "x-request-id": request.url.path}
         return httpx2.Response(200, headers=headers, stream=httpx2.ByteStream(body))
-
-
-class Broken(httpx2.AsyncBaseTransport):
-    """A transport that fails in a way no transport should."""
-
-    @override
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise ZeroDivisionError
 
 
 @dataclass(eq=False)
@@ -65,6 +57,16 @@ class Named:
             await send(message)
 
         await self.app(scope, receive, named)
+
+
+class Crashes:
+    """A middleware with a bug."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        del app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise ZeroDivisionError
 
 
 class Refuses:

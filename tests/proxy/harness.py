@@ -9,7 +9,6 @@ import asyncio
 import json
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from functools import partial
 from typing import Any, Final
 
 import httpx2
@@ -17,16 +16,17 @@ from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Targe
 from standby.proxy.exchange import ASGIApp, Fault, Message, Scope
 from standby.proxy.health import Entry, Health
 from standby.proxy.stack import Gateway
-from standby.proxy.transport import Upstream
 from typing_extensions import override
 
 __all__ = [
     "ASK",
     "CHAT",
+    "SCRIPTED",
     "SSE",
     "Caller",
     "Script",
     "VirtualLoop",
+    "alone",
     "ask",
     "chunk",
     "pool_of",
@@ -74,11 +74,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._selector_with_time = _Jumping()
+        self.armed = 0  # how many timers have ever been set
         super().__init__(self._selector_with_time)
 
     @override
     def time(self) -> float:
         return self._selector_with_time.now
+
+    @override
+    def call_at(self, *arguments: Any, **named: Any) -> asyncio.TimerHandle:
+        self.armed += 1
+        return super().call_at(*arguments, **named)
 
     @property
     def timers(self) -> int:
@@ -222,10 +228,10 @@ class Script(httpx2.AsyncBaseTransport):
             for piece in pieces:
                 if isinstance(piece, BaseException):
                     raise piece
-                if isinstance(piece, float):
-                    await asyncio.sleep(piece)
-                else:
+                if isinstance(piece, bytes):
                     yield piece
+                else:
+                    await asyncio.sleep(piece)
 
         self.status, self.headers, self.play = status, list(headers), play
 
@@ -257,19 +263,26 @@ class _Playing(httpx2.AsyncByteStream):
         self._script.closed += 1
 
 
+SCRIPTED: Final = 'transport = "tests.proxy.harness:Script"'
+"""The TOML that puts a Script in place of the connections to a provider's target."""
+
+
 def scripted(gateway: Gateway) -> dict[str, Script]:
-    """Scripts in place of the connections to every target of a gateway, by the target's name."""
-    scripts = {name: Script() for name in gateway.routes.targets}
+    """The scripts of a gateway whose providers are SCRIPTED, by the target's name."""
+    scripts: dict[str, Script] = {}
     for name, target in gateway.routes.targets.items():
-        account = target.provider.model_copy(update={"transport": "tests.proxy.harness:Script"})
-        foreign = target.model_copy(update={"provider": account})
-        gateway.transports._upstreams[name] = Upstream(foreign, partial(_always, scripts[name]))
+        script = gateway.transports.to(target).transport
+        assert isinstance(script, Script)
+        scripts[name] = script
     return scripts
 
 
-def _always(script: Script, idle: int) -> Script:
-    del idle
-    return script
+def alone(dialect: str = "openai") -> tuple[Gateway, Script]:
+    """A gateway without middlewares, and what stands for its only target."""
+    times = 'timeouts = { connect = "3s", first_token = "10s", stall = "20s", total = "100s" }'
+    url = "http://127.0.0.1:9/v1"
+    gateway = Gateway(routes_to(url, dialect=dialect, top="stack = []", provider=SCRIPTED, pool=times))
+    return gateway, scripted(gateway)["a"]
 
 
 # ---------------------------------------------------------------------------------------------- configuration

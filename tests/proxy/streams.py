@@ -39,6 +39,14 @@ class Spoken:
     refused: bytes
 
     @property
+    def document(self) -> dict[str, Any]:
+        """A request for a stream."""
+        if self.operation.name == "responses":
+            return {"model": "support", "stream": True, "input": "Hi"}
+        asked = {"model": "support", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+        return asked if self.operation.name == "chat" else {**asked, "max_tokens": 5}
+
+    @property
     def whole(self) -> bytes:
         """A good stream from its beginning to its end."""
         return b"".join((*self.preamble, *self.content, self.finish, self.done))
@@ -69,7 +77,13 @@ _CHAT: Final = Spoken(
     done=b"data: [DONE]\n\n",
     refused=b'data: {"error": {"message": "No.", "type": "server_error", "code": "overloaded"}}\n\n',
 )
-_MESSAGE: Final = {"id": "m1", "type": "message", "role": "assistant", "model": "m", "content": []}
+_MESSAGE: Final[dict[str, Any]] = {
+    "id": "m1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m",
+    "content": [],
+}
 _MESSAGES: Final = Spoken(
     operation=messages.OPERATION,
     preamble=(
@@ -96,7 +110,13 @@ _MESSAGES: Final = Spoken(
     done=named("message_stop"),
     refused=named("error", error={"type": "overloaded_error", "message": "Overloaded"}),
 )
-_RESPONSE: Final = {"id": "r1", "object": "response", "model": "m", "status": "in_progress", "output": []}
+_RESPONSE: Final[dict[str, Any]] = {
+    "id": "r1",
+    "object": "response",
+    "model": "m",
+    "status": "in_progress",
+    "output": [],
+}
 _RESPONSES: Final = Spoken(
     operation=responses.OPERATION,
     preamble=(

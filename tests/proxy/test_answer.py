@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from standby.proxy.answer import MAX_HELD, Answer, Verdict
-from standby.proxy.exchange import Fault, Headers
+from standby.proxy.exchange import Fault, FaultKind, Headers
 from standby.proxy.sse import MAX_EVENT
 
 from tests.proxy.streams import EMPTY, SPOKEN, Spoken
@@ -207,14 +207,14 @@ def test_a_json_tail(spoken: Spoken) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stream_failed", "timeout", "timeout_first_byte"])
-def test_a_break(spoken: Spoken, kind: str) -> None:
+def test_a_break(spoken: Spoken, kind: FaultKind) -> None:
     """A connection that fails is the fault it is before content, and a truncation after."""
     early = read(spoken, spoken.preamble)
-    assert early.broke(kind) is FAULT  # type: ignore[arg-type]
+    assert early.broke(kind) is FAULT
     assert early.fault is not None
     assert early.fault.kind == kind
     late = read(spoken, (*spoken.preamble, spoken.content[0]))
-    assert late.broke(kind) is COMMIT  # type: ignore[arg-type]
+    assert late.broke(kind) is COMMIT
     assert late.fault == Fault("stream_truncated", 200)
 
 

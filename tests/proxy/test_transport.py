@@ -48,7 +48,7 @@ class Line:
         try:
             body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]
         finally:
-            await response.aclose()
+            await self.upstream.release(response)
         return response.status_code, body
 
     async def begin(self, clocks: Clocks | None = None) -> httpx2.Response:
@@ -238,28 +238,6 @@ async def test_the_second_try_is_the_last(
     with pytest.raises(Unreachable) as caught:
         await line.ask()
     assert caught.value.kind == "connect"
-
-
-@pytest.mark.parametrize(
-    "begun",
-    [b"HTTP/1.1 200 OK\r\nx: ", b"H", b"HTTP/1.1 100 Continue\r\n\r\n"],
-    ids=["head", "byte", "continue"],
-)
-async def test_an_answer_that_had_begun_is_not_asked_for_again(
-    transports: Transports, provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]], begun: bytes
-) -> None:
-    """Once a byte has come, the request may have been carried out: it is not repeated."""
-    counts: list[int] = []
-
-    def said(count: int) -> bytes:
-        counts.append(count)
-        return begun if count == 2 else WHOLE
-
-    line = line_to(transports, await provider(said))
-    assert await line.ask() == (200, b"whole")
-    with pytest.raises(Unreachable):
-        await line.ask()
-    assert counts == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Final
 
 import pytest
 
+from . import words
 from .crowd import SlowStreams, crowd, vanish
 from .gateway import routes, served
 from .process import Settings
-from .provider import Provider
+from .provider import Line, Provider
 
 __all__: list[str] = []
 
@@ -56,14 +57,24 @@ async def test_a_hundred_callers_who_vanish_at_once_hold_up_nobody(tmp_path: Pat
 
 
 async def test_streams_that_go_on_do_not_outlive_the_drain(tmp_path: Path) -> None:
-    """On SIGTERM the process ends within its drain limit, whatever its callers still wait for."""
+    """On SIGTERM the process ends within its drain limit, though streams go on and a caller reads nothing."""
     settings = Settings(graceful_seconds=1)
+    slow = SlowStreams(PACE)
+
+    def answer(line: Line, body: bytes) -> None:
+        if words.number_in(body) == 0:
+            line.write(words.STREAM)
+            line.pour(words.chunked(words.event("x" * 60_000)), 200 * 2**20)
+        else:
+            slow(line, body)
+
     async with (
-        Provider(SlowStreams(PACE)).serving() as provider,
+        Provider(answer).serving() as provider,
         served(settings, routes(provider.url, connections=CROWD), tmp_path) as gateway,
     ):
         callers = await crowd(CROWD, gateway)
         callers[0].read(on=False)
+        await gateway.until(lambda now: now.clogged == 1)
         seconds = await gateway.terminate()
         print(f"\nSIGTERM with {CROWD} streams under way took {seconds:.2f} s")
 

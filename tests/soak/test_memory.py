@@ -33,6 +33,10 @@ HELD: Final = 24 * MIB
 are an event (1 MiB at most) with a copy or two, and on either side what a socket gives at a time."""
 POURED: Final = 200 * MIB
 
+PROMPTS: Final = 20
+PROMPT: Final = 2 * MIB
+"""Bytes of each: half of what the gateway takes."""
+
 _PREAMBLE: Final = words.chunked(words.event(role=True))
 _EVENT: Final = words.chunked(words.event("x" * 60_000))
 _REST: Final = words.chunked(words.FINISH) + words.LAST
@@ -169,6 +173,37 @@ async def test_a_caller_who_stops_reading_holds_the_provider_back(tmp_path: Path
         assert pouring.line.gone
         assert after.tasks == before.tasks
         assert after.faults == {}
+
+
+async def test_a_prompt_is_forgotten_with_its_answer(tmp_path: Path) -> None:
+    """Nothing of a request stays in memory when it is answered, though both connections it used stay open."""
+    answer = words.STREAM + words.chunked(words.event("so")) + _REST
+    lines: list[Line] = []
+
+    def answer_together(line: Line, body: bytes) -> None:
+        lines.append(line)
+        if words.number_in(body) == 0 or len(lines) == PROMPTS:
+            while lines:
+                lines.pop().end(answer)
+
+    async with (
+        Provider(answer_together).serving() as provider,
+        served(Settings(), routes(provider.url, connections=PROMPTS), tmp_path) as gateway,
+    ):
+        before = await _warmed(gateway)
+        callers = [await gateway.caller() for _ in range(PROMPTS)]
+        for number, caller in enumerate(callers, 1):
+            caller.ask(words.request(words.body(number, streamed=True, size=PROMPT)))
+        for caller in callers:
+            await caller.over
+            assert caller.complete
+        await gateway.until(lambda now: now.idle)
+        after = await gateway.collected()
+        print(f"\n{PROMPTS} prompts left {(after.resident - before.resident) / MIB:.1f} MiB")
+
+        assert after.callers == PROMPTS + 1
+        assert after.pooled == PROMPTS
+        assert after.resident - before.resident < PROMPTS * PROMPT / 4
 
 
 async def test_a_long_answer_passes_through_little_memory(tmp_path: Path) -> None:

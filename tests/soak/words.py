@@ -37,9 +37,12 @@ DONE: Final = b"data: [DONE]\n\n"
 _NUMBER: Final = re.compile(rb"soak (\d+) ")
 
 
-def body(number: int, *, streamed: bool) -> bytes:
-    """A request's JSON document; the number is in its prompt, so that a provider can tell whom it answers."""
-    messages = [{"role": "user", "content": f"soak {number} of many"}]
+def body(number: int, *, streamed: bool, size: int = 0) -> bytes:
+    """A request's JSON document of at least `size` bytes.
+
+    The number is in its prompt, so that a provider can tell whom it answers.
+    """
+    messages = [{"role": "user", "content": f"soak {number} of many" + size * "."}]
     return orjson.dumps({"model": MODEL, "stream": streamed, "messages": messages})
 
 

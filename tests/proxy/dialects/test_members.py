@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from standby.proxy.dialects.members import count, error_of, openai_usage, text, within
+from standby.proxy.dialects.members import COMPLETION_NAMES, count, error_of, openai_usage, text, within
 from standby.proxy.exchange import Usage
 
 __all__: list[str] = []
@@ -45,7 +45,7 @@ def test_reasoning_counts_once() -> None:
         "completion_tokens": 100,
         "completion_tokens_details": {"reasoning_tokens": 60},
     }
-    within_it = openai_usage({**usage, "total_tokens": 110}, "prompt", "completion")
-    beside_it = openai_usage({**usage, "total_tokens": 170}, "prompt", "completion")
-    assert within_it == openai_usage(usage, "prompt", "completion") == Usage(10, 100, reasoning=60)
+    within_it = openai_usage({**usage, "total_tokens": 110}, COMPLETION_NAMES)
+    beside_it = openai_usage({**usage, "total_tokens": 170}, COMPLETION_NAMES)
+    assert within_it == openai_usage(usage, COMPLETION_NAMES) == Usage(10, 100, reasoning=60)
     assert beside_it == Usage(10, 160, reasoning=60)
