@@ -16,7 +16,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, or 1 if the configuration cannot be used."""
+    """Run one command. Returns the exit code: 0, or 1 if the configuration cannot be used.
+
+    A server that cannot start, as its port is taken, ends the process with uvicorn's own code 3.
+    """
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -39,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _takes_routes(run)
     _takes_address(run)
     run.add_argument(
-        "--workers", type=int, default=1, help="processes that share the port (default: %(default)s)"
+        "--workers", type=_count, default=1, help="processes that share the port (default: %(default)s)"
     )
     run.set_defaults(run=_serve)
 
@@ -66,6 +69,13 @@ def _takes_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 def _check(options: argparse.Namespace) -> int:
     gateway = Gateway(options.routes)
     print(describe(gateway.routes))
@@ -74,8 +84,8 @@ def _check(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     # Before any worker starts: what is wrong is said once.
-    Gateway(options.routes)
-    return serve(options.routes, host=options.host, port=options.port, workers=options.workers)
+    routes = Gateway(options.routes).routes
+    return serve(routes, host=options.host, port=options.port, workers=options.workers)
 
 
 def _demo(options: argparse.Namespace) -> int:

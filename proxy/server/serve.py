@@ -5,23 +5,40 @@ from __future__ import annotations
 import signal
 import sys
 from functools import partial
-from types import FrameType
+from types import FrameType, MappingProxyType
+from typing import Final
 
 from uvicorn import Server
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
+from ..config import Routes
 from ..stack import Gateway
 from .settings import configuration
 
 __all__ = ["serve"]
 
 
-def serve(routes: str, *, host: str, port: int, workers: int = 1) -> int:
-    """Serve the gateway of the file `routes` until SIGTERM or SIGINT. Returns the exit code.
+_LOGGING: Final = MappingProxyType(
+    {
+        **LOGGING_CONFIG,
+        "loggers": {
+            **LOGGING_CONFIG["loggers"],
+            # What failed over, and why, stands beside uvicorn's own lines.
+            "standby": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        },
+    }
+)
 
-    Each worker builds its own gateway from the file, since connections and health belong to a process.
+
+def serve(routes: Routes, *, host: str, port: int, workers: int = 1) -> int:
+    """Serve the gateway of these routes until SIGTERM or SIGINT. Returns the exit code.
+
+    Each worker builds a gateway of its own, since connections and health belong to a process, and all build
+    it from the text that was checked, whatever has become of the file.
     """
-    config = configuration(partial(Gateway, routes), host, port, factory=True, workers=workers)
+    build = partial(_gateway, routes.source, routes.file)
+    config = configuration(build, host, port, factory=True, workers=workers, log_config=dict(_LOGGING))
     server = Server(config)
     # uvicorn stops gracefully and then raises the signal again; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, _stopped)
@@ -30,6 +47,10 @@ def serve(routes: str, *, host: str, port: int, workers: int = 1) -> int:
         return 0
     server.run()
     return 0 if server.started else 1
+
+
+def _gateway(source: str, file: str) -> Gateway:
+    return Gateway(Routes.parse(source, file))
 
 
 def _stopped(_number: int, _frame: FrameType | None) -> None:

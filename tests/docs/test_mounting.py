@@ -68,8 +68,8 @@ async def test_what_ends_a_broken_answer(
     middleware: str, whole: bool, folder: Path, alpha: Simulator
 ) -> None:
     """An unstreamed answer that breaks is cut by the gateway, and made whole by a `BaseHTTPMiddleware`."""
-    alpha.words = ("x" * 100_000,)
-    alpha.fault = Framed("chunked") & Cut(after=Byte(80_000))
+    alpha.words = ("x" * 400_000,)
+    alpha.fault = Framed("chunked") & Cut(after=Byte(300_000))
     (folder / "host.py").write_text(HOST.format(middleware=middleware))
     async with running(sys.executable, "host.py", folder=folder, environ=ENVIRON) as program:
         answer = await raw_answer(await program.address())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -73,15 +74,14 @@ async def starts_and_raises(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def swallows(scope: Scope, receive: Receive, send: Send) -> None:
     """An app that takes no notice of being told to stop."""
-    for message in (
+    messages: tuple[Message, ...] = (
         {"type": "http.response.start", "status": 500, "headers": []},
         {"type": "http.response.body", "body": b"no", "more_body": False},
         {"type": "http.response.body", "body": b"still here", "more_body": False},
-    ):
-        try:
+    )
+    for message in messages:
+        with suppress(OSError):
             await send(message)
-        except OSError:
-            continue
 
 
 class App:

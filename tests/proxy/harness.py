@@ -74,23 +74,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._selector_with_time = _Jumping()
-        self.armed = 0  # how many timers have ever been set
         super().__init__(self._selector_with_time)
 
     @override
     def time(self) -> float:
         return self._selector_with_time.now
 
-    @override
-    def call_at(self, *arguments: Any, **named: Any) -> asyncio.TimerHandle:
-        self.armed += 1
-        return super().call_at(*arguments, **named)
-
     @property
     def timers(self) -> int:
         """How many timers are set."""
+        return sum(not handle.cancelled() for handle in self._all())
+
+    @property
+    def armed(self) -> int:
+        """How many timers have been set in this turn of the loop, and before if they are still set."""
+        return len(self._all())
+
+    def _all(self) -> list[asyncio.TimerHandle]:
         scheduled: list[asyncio.TimerHandle] = getattr(self, "_scheduled")  # noqa: B009
-        return sum(not handle.cancelled() for handle in scheduled)
+        return scheduled
 
 
 # ----------------------------------------------------------------------------------------------------- caller

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from standby.proxy import cli
 from standby.proxy.cli import main
+from standby.proxy.config import Routes
 
 from tests.proxy.harness import routes_to
 
@@ -94,8 +95,8 @@ def test_serve_is_told_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -
     """The file, the address and the number of workers; its code is the command's."""
     told: list[Any] = []
 
-    def serve(routes: str, **options: Any) -> int:
-        told.append((routes, options))
+    def serve(routes: Routes, **options: Any) -> int:
+        told.append((routes.file, options))
         return 3
 
     monkeypatch.setattr(cli, "serve", serve)

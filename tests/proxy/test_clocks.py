@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.clocks import DRAIN, Clocks, Ended
+from standby.proxy.clocks import DRAIN, PATIENCE, Clocks, Ended
 from standby.proxy.config import Timeouts
 
 from tests.proxy.harness import VirtualLoop
@@ -108,6 +108,43 @@ async def test_total() -> None:
 async def test_drain() -> None:
     """After the terminal marker only a moment is waited for the end of the body."""
     assert await ends((5, Clocks.progress), (5, Clocks.drain)) == ("drain", 10 + DRAIN)
+
+
+async def ends_at(deadline: float, *progress: float) -> tuple[Ended | None, float]:
+    """Which clock ends a block with this deadline, in seconds from now, and content at these moments."""
+    began = loop().time()
+    clocks = Clocks(LIMITS, FIRST, began + deadline)
+    try:
+        with clocks:
+            for moment in progress:
+                await asyncio.sleep(began + moment - loop().time())
+                clocks.progress()
+            await asyncio.Event().wait()
+    except TimeoutError:
+        pass
+    return clocks.ended, round(loop().time() - began, 3)
+
+
+async def test_a_deadline() -> None:
+    """A deadline that comes before the first limit takes its place, until there is content."""
+    assert await ends_at(4) == ("deadline", 4.0)
+    assert await ends_at(40) == ("first_token", 10.0)
+    assert await ends_at(4, 3) == ("stall", 23.0)
+    assert await ends_at(-1) == ("deadline", 0.0)
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(PATIENCE / 2, 0), (PATIENCE * 2, 1), (9.0, 1)])
+async def test_who_waits_is_told_once(seconds: float, calls: int) -> None:
+    """A block that takes its time is said to, once; a short one is not."""
+    told: list[float] = []
+    began = loop().time()
+    with Clocks(LIMITS, FIRST, on_wait=lambda: told.append(loop().time() - began)) as clocks:
+        clocks.connecting()
+        await asyncio.sleep(seconds)
+        clocks.progress()
+    await asyncio.sleep(1)
+    assert told == [pytest.approx(PATIENCE)] * calls
+    assert clocks.ended is None
 
 
 async def test_a_client_that_takes_nothing() -> None:

@@ -44,19 +44,19 @@ def walk(plan: list[Candidate], *faults: FaultKind, limit: int = 9) -> str:
     return names if candidate is None else names + candidate.name
 
 
-OUTAGE: Final = "upstream_5xx"
+OUTAGE: Final[FaultKind] = "upstream_5xx"
 
 
 def test_front_to_back() -> None:
     """Candidates come in the order of the plan, each once."""
-    assert walk([preferred(name) for name in "abc"], *[OUTAGE] * 5) == "abc"
+    assert walk([preferred(name) for name in "abc"], OUTAGE, OUTAGE, OUTAGE) == "abc"
     assert Itinerary([], 3).next() is None
 
 
 @pytest.mark.parametrize(("limit", "tried"), [(1, "a"), (2, "ab"), (3, "abc"), (4, "abcd")])
 def test_the_limit_of_attempts(limit: int, tried: str) -> None:
     """No more are tried than allowed, however many are left."""
-    assert walk([preferred(name) for name in "abcd"], *[OUTAGE] * 5, limit=limit) == tried
+    assert walk([preferred(name) for name in "abcd"], OUTAGE, OUTAGE, OUTAGE, OUTAGE, limit=limit) == tried
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))

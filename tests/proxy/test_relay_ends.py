@@ -132,6 +132,19 @@ async def test_a_compressed_stream_that_breaks(end: bytes | BaseException) -> No
     assert (caller.body, caller.complete) == (packed, False)
 
 
+async def test_a_stop_is_told(spoken: Spoken) -> None:
+    """When the server gives up on a stream, the client is told so, and the upstream is let go."""
+    gateway, script = alone(spoken.operation.dialect)
+    script.say(*spoken.preamble, spoken.content[0], 1000.0)
+    caller = Caller(json.dumps(spoken.document).encode())
+    running = asyncio.create_task(gateway(scope_of(spoken.operation.path), caller.receive, caller.send))
+    await caller.until(lambda: spoken.content[0] in caller.body)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (b"gateway_draining" in caller.body, caller.complete, script.closed) == (True, True, 1)
+
+
 async def test_a_document_that_breaks() -> None:
     """Half a document can only be told by cutting the connection."""
     gateway, script = alone()
