@@ -19,14 +19,15 @@ import orjson
 
 from . import inside, profile, report
 from .contenders import CONTENDERS, Contender, found
+from .load import Crowd
 from .processes import Failed, free_port, module, started
-from .rounds import Bench, Crowd, Scale, Turn
+from .rounds import Bench, Scale, Turn
 
 __all__ = ["main"]
 
-_QUICK: Final = Scale(alone=1, together=1, streams=2, slow_chunks=10)
+_QUICK: Final = Scale(alone=1, together=1, streams=1, slow_chunks=10)
 _QUICK_LEAVES_OUT: Final = frozenset({"uvicorn", "server"})
-_WAIT: Final = "wait so long for each turn that no other process disturbs (default: do not)"
+_WAIT: Final = "measure each load for so long until no other process disturbs (default: do not)"
 _CROWDS: Final = ("nginx", "bare", "standby")
 
 

@@ -70,16 +70,15 @@ def taken(
     with started(command, cpu, folder / f"{name}.log", port=port) as process:
         subject = Subject(port, process.pid)
         if kind == "unary":
-            load.unary(subject, 16, 1)
+            load.warm_up(subject, 16)
             os.kill(process.pid, signal.SIGUSR1)
-            ran = load.unary(subject, 16, _SECONDS)
+            ran = load.unary(subject, 16, 1, _SECONDS)
             units, window = (0, Window(0, 1, 0)) if ran is None else (ran.requests, ran.window)
         else:
-            load.streams(subject, paced(port, 1))
+            load.streams(subject, paced(port, 1), 1)
             os.kill(process.pid, signal.SIGUSR1)
-            orders = paced(port, 2 * _SECONDS)
-            _, window = load.streams(subject, orders)
-            units = orders.connections * orders.repeat * orders.chunks
+            streamed = load.streams(subject, paced(port, 2 * _SECONDS), 1)
+            units, window = streamed.chunks, streamed.window
     return Profile(read(file), window, max(1, units))
 
 

@@ -8,9 +8,9 @@ from itertools import chain
 from statistics import median
 from typing import Final, TypeAlias
 
-from .load import Unary
+from .load import Crowd, Unary
 from .meters import Window
-from .rounds import CHUNKS, Crowd, Turn
+from .rounds import CHUNKS, Turn
 from .streams import Outcome
 
 __all__ = [
@@ -183,10 +183,10 @@ def goals(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
     server = _over(turns, "server", "uvicorn", _request_cpu)
     chunk = _over(turns, "standby", "bare", _chunk_cpu)
     if request.values:
-        yield f"CPU µs a request costs over bare: {request}"
+        yield f"CPU µs a request costs over bare: goal {REQUEST_GOAL:g} / measured {request}"
     if request.values and server.values:
         yield f"  of these, what Standby's server adds to uvicorn: {server}"
-        yield f"  without the server: goal {REQUEST_GOAL:g} / measured {request.less(server)}"
+        yield f"  server aside: goal {REQUEST_GOAL:g} / measured {request.less(server)}"
     if chunk.values:
         yield f"CPU µs a streamed chunk costs over bare: goal {CHUNK_GOAL:g} / measured {chunk}"
         if request.values:
@@ -230,8 +230,8 @@ def complaints(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
             errors = sum(load.errors for load in (turn.alone, turn.together) if load is not None)
             if errors:
                 yield f"{name}, round {number}: {errors} requests failed"
-            if turn.streams is not None and (lost := turn.streams.outcome.failed):
-                yield f"{name}, round {number}: {lost} streams failed"
+            if turn.streams is not None and turn.streams.errors:
+                yield f"{name}, round {number}: {turn.streams.errors} streams failed"
             if name != _DIRECT and turn.together is not None and turn.reopened > turn.together.requests / 100:
                 yield f"{name}, round {number}: {turn.reopened} connections to the upstream were not reused"
     for name, crowd in crowds.items():

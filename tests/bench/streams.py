@@ -1,8 +1,8 @@
 """The client of paced streams, a process of its own: `python -m tests.bench.streams ORDERS`.
 
-ORDERS is the JSON of `Orders`. It connects, runs each connection's warm-up streams, says `ready`, waits for a
-line, runs the streams to be measured, prints the JSON of `Outcome`, and waits for another line: counters can
-be read at moments when nothing runs.
+ORDERS is the JSON of `Orders`. It connects, runs each connection's warm-up streams and says `ready`. Then, for
+each line it is sent, it runs the streams to be measured and prints the JSON of `Outcome`: so counters can be
+read at moments when nothing runs.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ async def _run(orders: Orders) -> None:
         connections.append(connection)
     if orders.warm:
         await _all(connections, orders, orders.warm)
-    await _say("ready")
-    outcome = await _all(connections, orders, orders.repeat)
-    await _say(orjson.dumps(asdict(outcome)).decode())
+    told = "ready"
+    while await _answered(told):
+        told = orjson.dumps(asdict(await _all(connections, orders, orders.repeat))).decode()
 
 
 async def _all(connections: list[_Connection], orders: Orders, repeat: int) -> Outcome:
@@ -174,9 +174,10 @@ async def _all(connections: list[_Connection], orders: Orders, repeat: int) -> O
     )
 
 
-async def _say(words: str) -> None:
+async def _answered(words: str) -> bool:
+    """Say something and wait for a line; False when there will be none."""
     print(words, flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    return bool(await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline))
 
 
 def main() -> None:

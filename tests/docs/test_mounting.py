@@ -69,7 +69,7 @@ async def test_what_ends_a_broken_answer(
 ) -> None:
     """An unstreamed answer that breaks is cut by the gateway, and made whole by a `BaseHTTPMiddleware`."""
     alpha.words = ("x" * 400_000,)
-    alpha.fault = Framed("chunked") & Cut(after=Byte(300_000))
+    alpha.fault = Framed("chunked") & Cut(after=Byte(300_000), reset=False)
     (folder / "host.py").write_text(HOST.format(middleware=middleware))
     async with running(sys.executable, "host.py", folder=folder, environ=ENVIRON) as program:
         answer = await raw_answer(await program.address())

@@ -140,6 +140,7 @@ async def test_who_waits_is_told_once(seconds: float, calls: int) -> None:
     began = loop().time()
     with Clocks(LIMITS, FIRST, on_wait=lambda: told.append(loop().time() - began)) as clocks:
         clocks.connecting()
+        clocks.connected()
         await asyncio.sleep(seconds)
         clocks.progress()
     await asyncio.sleep(1)
