@@ -50,12 +50,11 @@ class Answer:
     """One reading of one answer.
 
     `verdict` starts as HOLD and changes once. `fault` says what went wrong, before commit (the verdict is
-    FAULT, or COMMIT where the provider's refusal is the caller's to see) or after it (the stream is
-    truncated). `progress` tells whether the last chunk brought something a caller waits for. `cut` is how
-    many bytes of it are ripe to be relayed, or None where all are: only whole events, since a client cannot
-    use half of one, and the event that tells of a break must not end up inside it. Once `ended` is set
-    nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
-    unstreamed body.
+    FAULT) or after it (the answer is truncated). `progress` tells whether the last chunk brought something a
+    caller waits for. `cut` is how many bytes of it are ripe to be relayed, or None where all are: only whole
+    events, since a client cannot use half of one, and the event that tells of a break must not end up inside
+    it. Once `ended` is set nothing after them belongs to the answer. `complete` is set by the terminal marker,
+    or by the end of an unstreamed body.
 
     `streamed` is what the request asked for, or None where nobody knows.
     """
@@ -75,6 +74,7 @@ class Answer:
         "fault",
         "progress",
         "status",
+        "too_large",
         "verdict",
     )
 
@@ -93,6 +93,7 @@ class Answer:
         self.progress = False
         self.complete = False
         self.ended = False
+        self.too_large = False  # an event that did not end
         self.cut: int | None = None
 
     @property
@@ -104,6 +105,11 @@ class Answer:
     def is_stream(self) -> bool:
         """Whether the answer arrives as server-sent events."""
         return self._splitter is not None
+
+    @property
+    def takes_words(self) -> bool:
+        """Whether an event of ours can be added to it: to a stream, unless it is compressed."""
+        return self._splitter is not None and self._decoder is None
 
     def start(self, status: int, headers: Headers) -> Verdict:
         """The head has arrived. Header names are lower case."""
@@ -147,7 +153,8 @@ class Answer:
                 if decoder is not None:
                     self.cut = None  # offsets into a decoded copy say nothing about the bytes relayed
                 return self.verdict
-        except (EventTooLarge, Undecodable):
+        except (EventTooLarge, Undecodable) as error:
+            self.too_large = isinstance(error, EventTooLarge)
             return self._fail("bad_response")
         if self._body is not None:
             self._collect(self._body, plain)
@@ -252,7 +259,7 @@ class Answer:
                 self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
             self._judge_document(self._body)
-        self.complete = self.verdict is Verdict.COMMIT
+        self.complete = self.verdict is Verdict.COMMIT and self.fault is None
 
     def _judge_document(self, body: bytes | bytearray) -> None:
         try:
@@ -262,6 +269,8 @@ class Answer:
         reading = self._reading
         sign = Sign.NOTHING if reading is None else reading.document(value)
         if self.verdict is not Verdict.HOLD:
+            if value is None:  # it was too long to hold, and its framing could not tell that it broke off
+                self.fault = Fault("stream_truncated", self.status)
             return
         if sign is Sign.CONTENT and not self._streamed:
             self._commit()

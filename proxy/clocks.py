@@ -35,8 +35,8 @@ class Clocks:
 
     The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
     first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
-    take a chunk: a stall is then its doing. `on_wait` is called once, if the block takes longer than
-    PATIENCE.
+    take a chunk: that time runs out is then its doing. `on_wait` is called once, if the block takes longer
+    than PATIENCE.
 
     It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
     """
@@ -157,7 +157,7 @@ class Clocks:
         due, why = self._next()
         if due > now:
             self._arm()
-        elif why == "stall" and self.sending:
+        elif why in {"stall", "total"} and self.sending:
             self.interrupt("client_stalled")
         else:
             self.interrupt(why)

@@ -125,7 +125,7 @@ class Attempt:
 
     Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started` and `deadline` (on
     the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
-    Written by Relay: `reached` (a byte left for the provider), `answer`, `fault`, `upstream_wait`.
+    Written by Relay: `answer`, `fault`, `upstream_wait` (seconds).
     Written by Gate, around an app that keeps no such record: `answer`, `fault`.
     """
 
@@ -133,7 +133,6 @@ class Attempt:
     candidate: Candidate
     started: float
     deadline: float | None = None
-    reached: bool = False
     answer: Answer | None = None
     fault: Fault | None = None
     upstream_wait: float = 0.0

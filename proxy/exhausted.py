@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .classify import RULES
 from .errors import Refusal
 from .exchange import Exchange, FaultKind
 
 __all__ = ["accounts", "exhausted"]
 
-_SOONEST = 1.0
+_SOONEST: Final = 1.0
 """Seconds. `Retry-After: 0` invites the storm it should prevent."""
 
 
@@ -22,6 +24,8 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     wait = _soonest(exchange)
     if not kinds:
         return Refusal("no_target_available", retry_after=wait)
+    if set(kinds) == {"local_overload"}:
+        return Refusal("overloaded", retry_after=_SOONEST, retryable=True)  # nobody but us is the matter
     if deadline_passed:
         return Refusal("deadline_exceeded", retry_after=wait)
     return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=wait)

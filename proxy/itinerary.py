@@ -36,24 +36,18 @@ class Itinerary:
         while self._position < len(self._plan):
             candidate = self._plan[self._position]
             self._position += 1
-            if candidate.rejected is not None:
-                self.passed_over(candidate)
-            elif self._fits(candidate, self._causes, self._window, refused=self._refused):
+            if not self._fits(candidate, self._causes, self._window, refused=self._refused):
+                continue
+            if candidate.rejected is None:
                 self._tried += 1
                 return candidate
+            self._causes |= _rests_for(candidate)
         return None
-
-    def passed_over(self, candidate: Candidate) -> None:
-        """`candidate` is rejected: where that will pass by itself, it counts as the cause it rests for."""
-        if candidate.rejected == "health.cooldown":
-            self._causes.add("rate_limited")
-        if candidate.ready_in is not None:
-            self._causes.add("outage")
 
     def not_tried(self, candidate: Candidate) -> None:
         """`candidate`, which `next` gave, turned out to be rejected after all."""
         self._tried -= 1
-        self.passed_over(candidate)
+        self._causes |= _rests_for(candidate)
 
     def failed(self, candidate: Candidate, fault: Fault) -> None:
         """The attempt at `candidate` ended with `fault`."""
@@ -72,10 +66,12 @@ class Itinerary:
         causes = self._causes | {rule.cause}
         window = _window(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"
-        return any(
-            other.rejected is None and self._fits(other, causes, window, refused=refused)
-            for other in self._plan[self._position :]
-        )
+        for other in self._plan[self._position :]:
+            if self._fits(other, causes, window, refused=refused):
+                if other.rejected is None:
+                    return True
+                causes |= _rests_for(other)
+        return False
 
     @staticmethod
     def _fits(candidate: Candidate, causes: set[Cause], window: int | None, *, refused: bool) -> bool:
@@ -84,6 +80,13 @@ class Itinerary:
         if window is not None and _window(candidate) <= window:
             return False
         return not refused or (candidate.causes is not None and "refused" in candidate.causes)
+
+
+def _rests_for(candidate: Candidate) -> set[Cause]:
+    """The causes that a rejected candidate counts as, where its rejection will pass by itself."""
+    if candidate.ready_in is None:
+        return set()
+    return {"outage", "rate_limited"} if candidate.rejected == "health.cooldown" else {"outage"}
 
 
 def _window(candidate: Candidate) -> int:

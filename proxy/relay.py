@@ -154,7 +154,8 @@ class _Call:
         if self._started and not exchange.client_gone:
             # The upstream is released by now: nothing that happens to this last message concerns it.
             try:
-                await self._close(_CODES.get(clocks.ended, "upstream_interrupted"))
+                code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
+                await self._close(_CODES.get(clocks.ended, code))
             except Superseded:
                 raise
             except OSError:
@@ -189,7 +190,6 @@ class _Call:
         told = upstream(
             connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
         )
-        self._attempt.reached = True
         response = await connections.send(
             connections.url(self._operation.upstream_path), told, content, clocks
         )
@@ -302,7 +302,7 @@ class _Call:
 
     async def _stopped(self) -> None:
         """The server gives up on what is under way; what it still sends for us reaches the client."""
-        if self._started and self._answer.is_stream and not self._answer.complete:
+        if self._started and self._answer.takes_words and not self._answer.complete:
             await self._finish(self._last_words("gateway_draining"))
 
     async def _finish(self, body: bytes) -> None:
@@ -321,7 +321,7 @@ class _Call:
         if answer.complete or answer.fault is None or is_callers(answer.fault):
             # The last event may lack its blank line.
             await self._finish(bytes(self._rest))
-        elif answer.is_stream:
+        elif answer.takes_words:
             await self._finish(self._last_words(code))
         else:
             raise Interrupted(CODES[code].message)
@@ -329,6 +329,9 @@ class _Call:
     def _last_words(self, code: str) -> bytes:
         """The one event that tells a client of a break, unless the provider said so itself."""
         reading = self._answer.reading
-        if reading is None or reading.error is not None:
+        if reading is None:
             return b""
+        if reading.error is not None:
+            # At the very end its blank line may be missing, and without one no client takes it for an event.
+            return bytes(self._rest) + b"\n\n" if self._rest else b""
         return reading.broken(code, CODES[code].message, self._exchange.id)

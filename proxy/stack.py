@@ -34,6 +34,9 @@ class Gateway:
         self.health = Health()
         self.affinity = Affinity()
         self.transports = Transports()
+        for name, provider in self.routes.providers.items():
+            if provider.transport is not None:
+                _imported(self.routes, ("providers", name, "transport"), provider.transport)
         self._app = self._fold(self.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,8 +50,8 @@ class Gateway:
             await self._app(scope, receive, send)
         elif kind == "lifespan":
             await self._live(receive, send)
-        elif kind == "websocket":
-            await send({"type": "websocket.close", "code": 1003, "reason": "Standby speaks HTTP only."})
+        else:
+            await self._app(scope, receive, send)
 
     async def aclose(self) -> None:
         """Close every connection to a provider. A request that comes later opens new ones."""
@@ -84,22 +87,20 @@ class Gateway:
 
 
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:
-    make = _imported(routes, name)
+    make = _imported(routes, (name, "use"), BUILT_IN.get(name) or str(routes.tables[name]["use"]))
     return partial(make, **_settings(routes, name, make))
 
 
-def _imported(routes: Routes, name: str) -> Callable[..., ASGIApp]:
-    use = BUILT_IN.get(name) or str(routes.tables[name]["use"])
+def _imported(routes: Routes, at: tuple[str, ...], use: str) -> Callable[..., Any]:
+    """What `use`, which stands at the key `at`, names. Raises ConfigError with its line."""
     module, _, attribute = use.partition(":")
     try:
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        found: Any = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise routes.error((name, "use"), f"cannot import {use}: {error}") from error
+        raise routes.error(at, f"cannot import {use}: {error}") from error
     if not callable(found):
-        raise routes.error((name, "use"), f"{use} is not a middleware: it cannot be called")
-    return cast("Callable[..., ASGIApp]", found)
+        raise routes.error(at, f"{use} cannot be called")
+    return cast("Callable[..., Any]", found)
 
 
 def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
+from traceback import walk_tb
 from typing import Any, Final, cast
 
 import httpx2
@@ -70,8 +71,7 @@ class Upstream:
         """POST `content` and return the answer's head; its stream is still to be read. Raises Unreachable.
 
         A provider may give up an idle connection at the moment we use it. That looks like a failure of this
-        request, so it is sent once more, on a connection that is certainly new, if no answer had begun. (An
-        answer cut off within its head looks to us like none: httpcore does not tell.)
+        request, so it is sent once more, on a connection that is certainly new, if no answer had begun.
         """
         body = _Content(content, clocks)
         clocks.connecting()
@@ -82,13 +82,15 @@ class Upstream:
         except OSError as error:
             raise Unreachable("connect") from error  # only somebody else's transport lets one through
         except httpx2.TransportError as error:
-            if not (body.reused and self._tells and _no_answer(error)):
+            if not (body.reused and self._tells and _no_answer(error)) or _had_begun(error):
                 raise Unreachable(_kind(error)) from error
         if self._unpooled is None:
             self._unpooled = self._connect(0)
         clocks.connecting()
         try:
             return await _post(self._unpooled, url, headers, _Content(content, clocks))
+        except httpx2.PoolTimeout as error:
+            raise Unreachable("local_overload") from error
         except httpx2.TransportError as error:
             raise Unreachable(_kind(error)) from error
 
@@ -224,6 +226,16 @@ def _no_answer(error: httpx2.TransportError) -> bool:
     if isinstance(error, httpx2.RemoteProtocolError):
         return "without sending a response" in str(error)
     return isinstance(error, httpx2.ReadError | httpx2.WriteError)
+
+
+def _had_begun(error: httpx2.TransportError) -> bool:
+    """Whether a part of an answer's head had come: then the request may have been carried out."""
+    for frame, _ in walk_tb((error.__cause__ or error).__traceback__):
+        parser = getattr(frame.f_locals.get("self"), "_h11_state", None)
+        left_over, _closed = getattr(parser, "trailing_data", (b"", False))
+        if left_over:
+            return True
+    return False
 
 
 def _kind(error: httpx2.TransportError) -> FaultKind:

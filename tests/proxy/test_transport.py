@@ -240,6 +240,24 @@ async def test_the_second_try_is_the_last(
     assert caught.value.kind == "connect"
 
 
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nx: ", b"H"], ids=["head", "byte"])
+async def test_an_answer_that_had_begun_is_not_asked_for_again(
+    transports: Transports, provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]], begun: bytes
+) -> None:
+    """Once a byte has come, the request may have been carried out: it is not repeated."""
+    counts: list[int] = []
+
+    def said(count: int) -> bytes:
+        counts.append(count)
+        return begun if count == 2 else WHOLE
+
+    line = line_to(transports, await provider(said))
+    assert await line.ask() == (200, b"whole")
+    with pytest.raises(Unreachable):
+        await line.ask()
+    assert counts == [1, 2]
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
