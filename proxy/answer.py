@@ -53,8 +53,8 @@ class Answer:
     FAULT) or after it (the answer is truncated). `progress` tells whether the last chunk brought something a
     caller waits for. `cut` is how many bytes of it are ripe to be relayed, or None where all are: only whole
     events, since a client cannot use half of one, and the event that tells of a break must not end up inside
-    it. Once `ended` is set nothing after them belongs to the answer. `complete` is set by the terminal marker,
-    or by the end of an unstreamed body.
+    it. Once `ended` is set nothing after them belongs to the answer. `complete` is set by the terminal
+    marker, or by the end of an unstreamed body.
 
     `streamed` is what the request asked for, or None where nobody knows.
     """

@@ -14,10 +14,11 @@ import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import orjson
 
+from .dialects.members import is_list, is_object, within
 from .exchange import Cause, Fault, FaultKind, Headers, header
 
 __all__ = [
@@ -186,7 +187,7 @@ def in_band(error: object, status: int = 200) -> Fault:
             kind = named
             break
     else:
-        if isinstance(error, Mapping) and isinstance(code := error.get("code"), int) and 400 <= code <= 599:
+        if isinstance(code := within(error, "code"), int) and 400 <= code <= 599:
             kind = _kind(code, said)
         elif "server_error" in said.words or "api_error" in said.words:
             kind = "upstream_5xx"
@@ -247,20 +248,19 @@ def _kind(status: int, said: _Said) -> FaultKind:
 
 
 def _said(value: object) -> _Said:
-    if isinstance(value, list) and value:
+    if is_list(value) and value:
         value = value[0]
-    error = value.get("error", value) if isinstance(value, Mapping) else None
+    error = value.get("error", value) if is_object(value) else None
     if isinstance(error, str):
         return _Said((error.lower(),), error.lower(), _code(error), None)
-    if not isinstance(error, Mapping):
+    if not is_object(error):
         return _Said((), "", None, None)
     details = error.get("details")
-    inner = error.get("innererror")
-    found = [error.get("code"), error.get("type"), error.get("status")]
-    if isinstance(details, Mapping):
-        found.append(details.get("error_code"))
-    if isinstance(inner, Mapping):
-        found.append(inner.get("code"))
+    found = [
+        *(error.get(name) for name in ("code", "type", "status")),
+        within(details, "error_code"),
+        within(error.get("innererror"), "code"),
+    ]
     words = [word for word in found if isinstance(word, str)]
     message = error.get("message")
     return _Said(
@@ -283,10 +283,10 @@ def _code(word: str) -> str | None:
 
 def _google_delay(details: object) -> float | None:
     """`RetryInfo.retryDelay` ("37s"), which Google sends instead of a header."""
-    if not isinstance(details, list):
+    if not is_list(details):
         return None
     for detail in details:
-        delay: Any = detail.get("retryDelay") if isinstance(detail, Mapping) else None
+        delay = within(detail, "retryDelay")
         if (
             isinstance(delay, str)
             and delay.endswith("s")

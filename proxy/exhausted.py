@@ -20,7 +20,9 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     One status for all if the attempts agree on it, else the one that says most about what to do. Retry-After
     is the soonest time at which a target may recover.
     """
-    kinds = [attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None]
+    kinds: list[FaultKind] = [
+        attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None
+    ]
     wait = _soonest(exchange)
     if not kinds:
         return Refusal("no_target_available", retry_after=wait)

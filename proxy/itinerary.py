@@ -63,7 +63,8 @@ class Itinerary:
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
-        causes = self._causes | {rule.cause}
+        causes = self._causes.copy()
+        causes.add(rule.cause)
         window = _window(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"
         for other in self._plan[self._position :]:

@@ -128,11 +128,12 @@ def test_accounts() -> None:
     st.sampled_from(["openai", "anthropic"]),
 )
 def test_any_end_is_an_error(kinds: list[FaultKind], dialect: str) -> None:
-    """However attempts ended, the caller gets an error that says not to retry, in our words."""
+    """However attempts ended, the caller gets an error in our words, and one that a retry cannot mend says so."""
     exchange = exchange_of(*(Fault(kind, 500, "upstream-word", 7.0) for kind in kinds), dialect=dialect)
     status, headers, body = render(exhausted(exchange), exchange.id, dialect, accounts(exchange))
     assert 400 <= status <= 599
     assert status != 401
-    assert dict(headers)[b"x-should-retry"] == b"false"
-    assert dict(headers)[b"retry-after"] == b"7"
+    ours = set(kinds) == {"local_overload"}  # the gateway alone was full: that passes in a moment
+    assert dict(headers).get(b"x-should-retry") == (None if ours else b"false")
+    assert dict(headers)[b"retry-after"] == (b"1" if ours else b"7")
     assert b"upstream-word" not in body
