@@ -29,7 +29,7 @@ from .payloads import (
     stream_body,
 )
 from .profile import functions
-from .sampler import sampling
+from .sampler import Samples, sampling
 
 __all__ = ["Memory", "lines", "memory"]
 
@@ -103,7 +103,8 @@ async def _added(bare: ASGIApp, gateway: ASGIApp, body: bytes, requests: int) ->
 async def _profiled(gateway: ASGIApp, body: bytes, unit: str, per: int) -> list[str]:
     fastest = float("inf")
     until = monotonic() + _PROFILED
-    with sampling(0.0005) as samples:
+    samples = Samples()
+    with sampling(samples, 0.0005):
         while monotonic() < until:
             fastest = min(fastest, await _batch(gateway, body, 20))
     seen = samples.stacks()

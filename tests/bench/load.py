@@ -80,8 +80,8 @@ class Crowd:
 class Load:
     """Puts load on a subject, from `cpu`. `folder` is for files, `upstream` is the upstream's process.
 
-    What costs CPU is measured in slices of a second or two, of which the least disturbed counts. While all were
-    disturbed by other processes, more are taken, for `wait` seconds.
+    What costs CPU is measured in slices of a second or two, of which the least disturbed counts. While other
+    processes disturbed all of them, more are taken, for `wait` seconds.
     """
 
     def __init__(self, cpu: int, folder: Path, upstream: int, wait: float = 0.0) -> None:

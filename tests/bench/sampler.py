@@ -51,14 +51,13 @@ class Samples:
 
 
 @contextmanager
-def sampling(every: float = 0.002) -> Generator[Samples]:
+def sampling(samples: Samples, every: float = 0.002) -> Generator[None]:
     """Sample the main thread, every so many seconds."""
-    samples = Samples()
     signal.signal(signal.SIGALRM, samples.take)
     signal.siginterrupt(signal.SIGALRM, False)
     signal.setitimer(signal.ITIMER_REAL, every, every)
     try:
-        yield samples
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -72,12 +71,13 @@ def recording(file: Path) -> Generator[None]:
 
     # The server raises the signal that ended it once more when it is done, and its default would end us too.
     signal.signal(signal.SIGTERM, leave)
-    with sampling() as samples:
-        signal.signal(signal.SIGUSR1, samples.forget)
-        try:
+    samples = Samples()
+    signal.signal(signal.SIGUSR1, samples.forget)
+    try:
+        with sampling(samples):
             yield
-        finally:
-            file.write_bytes(orjson.dumps(list(samples.stacks().items())))
+    finally:
+        file.write_bytes(orjson.dumps(list(samples.stacks().items())))
 
 
 def read(file: Path) -> Counter[Stack]:

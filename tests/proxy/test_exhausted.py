@@ -128,7 +128,7 @@ def test_accounts() -> None:
     st.sampled_from(["openai", "anthropic"]),
 )
 def test_any_end_is_an_error(kinds: list[FaultKind], dialect: str) -> None:
-    """However attempts ended, the caller gets an error in our words, and one that a retry cannot mend says so."""
+    """However attempts ended, the caller gets an error in our words; one that no retry mends says so."""
     exchange = exchange_of(*(Fault(kind, 500, "upstream-word", 7.0) for kind in kinds), dialect=dialect)
     status, headers, body = render(exhausted(exchange), exchange.id, dialect, accounts(exchange))
     assert 400 <= status <= 599
