@@ -142,12 +142,13 @@ class Answer:
     def feed(self, chunk: bytes) -> Verdict:
         """The next bytes of the body have arrived."""
         self.progress = False
-        if self.ended:
-            self.cut = 0
-            return self.verdict
         decoder, splitter = self._decoder, self._splitter
         try:
             plain = chunk if decoder is None else decoder.feed(chunk)
+            if self.ended:
+                # Nothing belongs to the answer any more, but for what ends its compression.
+                self.cut = 0 if decoder is None or plain else None
+                return self.verdict
             if splitter is not None:
                 self._feed_stream(splitter, plain)
                 if decoder is not None:

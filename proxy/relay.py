@@ -41,6 +41,8 @@ _FAULTS: Final = MappingProxyType[Ended, FaultKind](
         "total": "timeout",
     }
 )
+_SMALL: Final = 16 * 1024
+"""Bytes. A message of so many never waits: servers hold four times that before they make an app wait."""
 _CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
 
 
@@ -236,9 +238,10 @@ class _Call:
                 clocks.sending = False
             if answer.ended:
                 rest.clear()
-                if clocks.phase == "drain" or answer.fault is not None:
+                if answer.fault is not None or (clocks.phase == "drain" and answer.cut is not None):
                     return
-                clocks.drain()
+                if clocks.phase != "drain":
+                    clocks.drain()
         answer.end()
 
     def _ripe(self, chunk: bytes, cut: int) -> bytes:
@@ -306,7 +309,16 @@ class _Call:
             await self._finish(self._last_words("gateway_draining"))
 
     async def _finish(self, body: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        last = {"type": "http.response.body", "body": body, "more_body": False}
+        if len(body) <= _SMALL or self._clocks is None:
+            await self._send(last)
+            return
+        try:
+            # The clocks have stopped, and a client need not ever read the end of its answer.
+            async with asyncio.timeout(self._clocks.timeouts.stall):
+                await self._send(last)
+        except TimeoutError:
+            self._exchange.client_gone = True
 
     def _broke(self, kind: FaultKind) -> None:
         self._answer.broke(kind)

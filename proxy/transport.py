@@ -162,12 +162,25 @@ class _Opening:
     """
 
     def __iter__(self) -> Iterator[Any]:
-        if (content := _SENDING.get()) is not None:
-            content.fresh = True
+        if (way := _WAY.get()) is not None:
+            way.fresh = True
         return iter(())
 
 
-_SENDING: Final = ContextVar["_Content | None"]("sending", default=None)
+class _Way:
+    """Whether a request's connection was made for it.
+
+    It knows no more, as a connection keeps the context it was made in for as long as it lives: a request that
+    were named there would stay in memory, prompt and all.
+    """
+
+    __slots__ = ("fresh",)
+
+    def __init__(self) -> None:
+        self.fresh = False
+
+
+_WAY: Final = ContextVar["_Way | None"]("way", default=None)
 
 
 class _Content(httpx2.AsyncByteStream):
@@ -176,13 +189,18 @@ class _Content(httpx2.AsyncByteStream):
     def __init__(self, content: bytes, clocks: Clocks) -> None:
         self._content = content
         self._clocks = clocks
-        self.fresh = False
+        self.way = _Way()
         self.reused = False
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
-        self.reused = not self.fresh
+        self.reused = not self.way.fresh
         self._clocks.connected()
         yield self._content
+
+    @property
+    def connect(self) -> float:
+        """Seconds until a connection stands; a little less than Clocks would wait."""
+        return 0.95 * self._clocks.timeouts.connect
 
     @property
     def pool_wait(self) -> float:
@@ -193,9 +211,10 @@ class _Content(httpx2.AsyncByteStream):
 async def _post(
     transport: httpx2.AsyncBaseTransport, url: httpx2.URL, headers: _RawHeaders, content: _Content
 ) -> httpx2.Response:
-    _SENDING.set(content)
-    # Clocks measures all but this: a socket timeout is beaten by one byte per read.
-    limits = {"connect": None, "read": None, "write": None, "pool": content.pool_wait}
+    _WAY.set(content.way)
+    # Clocks measures all else, since a socket timeout is beaten by one byte per read. But only its own limit
+    # makes the transport close a connection whose TLS handshake stalls: when it is cancelled, it forgets it.
+    limits = {"connect": content.connect, "read": None, "write": None, "pool": content.pool_wait}
     request = httpx2.Request("POST", url, headers=headers, stream=content, extensions={"timeout": limits})
     return await transport.handle_async_request(request)
 

@@ -94,6 +94,7 @@ class Entrance(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._hold()  # after a reset uvicorn forgets to, and would keep all this for 75 s
         self._inner.connection_lost(exc)
 
     @override
@@ -196,7 +197,9 @@ class Entrance(asyncio.Protocol):
     def _late(self) -> None:
         """The client did not finish in time what it is at."""
         cycle = self._inner.cycle
-        if self._lingering or self._framing.silent or (self._framing.in_body and self._answered):
+        if self._lingering or self._transport.is_closing():
+            self._transport.abort()
+        elif self._framing.silent or (self._framing.in_body and self._answered):
             self._transport.close()
         elif self._framing.in_body and self._inner.flow.read_paused:
             self._allow(self._limits.body_seconds)  # it is the application that does not read
@@ -240,6 +243,9 @@ class Entrance(asyncio.Protocol):
             self._linger()
         else:
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                # It stays open until the client has read the rest, which may be never.
+                self._allow(self._limits.linger_seconds)
 
     def _linger(self) -> None:
         """Let go of a client that may be sending still."""

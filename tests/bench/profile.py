@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from standby import proxy
+
 from .load import Load, Subject
 from .meters import Window
 from .processes import free_port, module, started
@@ -19,7 +21,7 @@ from .sampler import Stack, read
 
 __all__ = ["Profile", "functions", "lines", "taken"]
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
+_ROOT: Final = Path(proxy.__path__[0]).parent
 _OURS: Final = (f"{_ROOT / 'proxy'}/", f"{_ROOT / 'middlewares'}/")
 _OWNERS: Final = MappingProxyType(
     {

@@ -1,6 +1,6 @@
 """The client of paced streams, a process of its own: `python -m tests.bench.streams ORDERS`.
 
-ORDERS is the JSON of `Orders`. It connects, runs each connection's warm-up streams and says `ready`. Then, for
+ORDERS is the JSON of `Orders`. It connects, runs each connection's warm-up streams, says `ready`, and for
 each line it is sent, it runs the streams to be measured and prints the JSON of `Outcome`: counters can be
 read at moments when nothing runs.
 """
