@@ -44,6 +44,14 @@ class Wire(asyncio.Transport):
             self.closed_at = asyncio.get_running_loop().time()
 
     @override
+    def abort(self) -> None:
+        self.close()
+
+    @override
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    @override
     def is_closing(self) -> bool:
         return self.closed_at is not None
 
