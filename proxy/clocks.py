@@ -15,7 +15,7 @@ from typing import Final, Literal, Self
 
 from .config import Timeouts
 
-__all__ = ["DRAIN", "PATIENCE", "Clocks", "Ended"]
+__all__ = ["DRAIN", "LATE", "PATIENCE", "Clocks", "Ended"]
 
 PATIENCE: Final = 0.02
 """Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms
@@ -23,6 +23,9 @@ in which the upstream must be closed."""
 
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
+
+LATE: Final = 0.05
+"""Seconds. A timer that goes off later than this tells that the loop itself was held up."""
 
 Ended = Literal[
     "connect", "first_token", "deadline", "stall", "total", "drain", "client_gone", "client_stalled"
@@ -46,6 +49,7 @@ class Clocks:
         "_cancelling",
         "_connect_due",
         "_due",
+        "_forgiven",
         "_loop",
         "_on_wait",
         "_task",
@@ -76,6 +80,7 @@ class Clocks:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._forgiven = False
         self._armed = 0.0  # when the timer goes off, which may be before anything is due
         self.phase: Ended = "first_token"
         self.ended: Ended | None = None
@@ -142,7 +147,7 @@ class Clocks:
         if self._timer is not None:
             self._timer.cancel()
         due = self._next()[0]
-        self._armed = due if self._on_wait is None else min(due, self._wait_due)
+        self._armed = max(self._loop.time(), due if self._on_wait is None else min(due, self._wait_due))
         self._timer = self._loop.call_at(self._armed, self._tick)
 
     def _next(self) -> tuple[float, Ended]:
@@ -157,6 +162,11 @@ class Clocks:
         due, why = self._next()
         if due > now:
             self._arm()
+        elif now - self._armed > LATE and not self._forgiven:
+            # We were held up, and what arrived meanwhile is not read yet: it is not the provider that was slow.
+            self._forgiven = True
+            self._armed = now + LATE
+            self._timer = self._loop.call_at(self._armed, self._tick)
         elif why in {"stall", "total"} and self.sending:
             self.interrupt("client_stalled")
         else:
