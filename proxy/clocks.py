@@ -163,7 +163,7 @@ class Clocks:
         if due > now:
             self._arm()
         elif now - self._armed > LATE and not self._forgiven:
-            # We were held up, and what arrived meanwhile is not read yet: the provider need not have been slow.
+            # We were held up, and what has arrived is not read yet: the provider need not have been slow.
             self._forgiven = True
             self._armed = now + LATE
             self._timer = self._loop.call_at(self._armed, self._tick)
