@@ -17,6 +17,8 @@ KEPT: Final = 50_000
 LIFETIME: Final = 24 * 3600.0
 """Seconds an id is remembered. OpenAI keeps responses for 30 days; conversations that go on are young."""
 
+_LONGEST_ID: Final = 256
+
 
 class Affinity:
     """Remembers, for one process, which provider issued an id."""
@@ -25,8 +27,9 @@ class Affinity:
         self._issuers: TTLCache[str, str] = TTLCache(KEPT, LIFETIME)
 
     def remember(self, answer_id: str, provider: str) -> None:
-        """`provider` issued `answer_id`."""
-        self._issuers[answer_id] = provider
+        """`provider` issued `answer_id`. One longer than any real one is forgotten at once."""
+        if len(answer_id) <= _LONGEST_ID:
+            self._issuers[answer_id] = provider
 
     def provider_of(self, answer_id: str) -> str | None:
         """The provider that issued `answer_id`, or None if this process has not seen it."""

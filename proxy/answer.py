@@ -107,6 +107,11 @@ class Answer:
         return self._splitter is not None
 
     @property
+    def outgrown(self) -> bool:
+        """Whether it is too long for us to tell, from what it says, if it is whole."""
+        return self._splitter is None and self._body is None
+
+    @property
     def takes_words(self) -> bool:
         """Whether an event of ours can be added to it: to a stream, unless it is compressed."""
         return self._splitter is not None and self._decoder is None

@@ -107,7 +107,15 @@ _RATE: Final = frozenset(
     {"rate_limit_exceeded", "rate_limit_error", "too_many_requests", "resource_exhausted"}
 )
 _TIMEOUT: Final = frozenset({"timeout_error", "timeout", "deadline_exceeded"})
-_AUTH: Final = frozenset({"authentication_error", "permission_error", "invalid_api_key", "permission_denied"})
+_AUTH: Final = frozenset(
+    {
+        "authentication_error",
+        "permission_error",
+        "invalid_api_key",
+        "permission_denied",
+        "unsupported_country_region_territory",
+    }
+)
 
 _BY_WORD: Final[tuple[tuple[frozenset[str], FaultKind], ...]] = (
     (_QUOTA, "quota"),
@@ -239,6 +247,9 @@ def _kind(status: int, said: _Said) -> FaultKind:
     if status == 404 and (said.text.startswith(_MISSING_PHRASES) or not said.words):
         # A 404 of something else, a file say, is the caller's; one that is no API error is a wrong base_url.
         return "target_missing"
+    if status == 403 and _AUTH.isdisjoint(said.words):
+        # Not a word of our credential: this model, or a wall before it, does not take this request.
+        return "incompatible" if said.words else "bad_response"
     if (known := _BY_STATUS.get(status)) is not None:
         return known
     if 500 <= status <= 599:

@@ -24,12 +24,12 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
         attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None
     ]
     wait = _soonest(exchange)
-    if not kinds:
-        return Refusal("no_target_available", retry_after=wait)
     if set(kinds) == {"local_overload"}:
         return Refusal("overloaded", retry_after=_SOONEST, retryable=True)  # nobody but us is the matter
     if deadline_passed:
         return Refusal("deadline_exceeded", retry_after=wait)
+    if not kinds:
+        return Refusal("no_target_available", retry_after=wait)
     return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=wait)
 
 

@@ -46,6 +46,9 @@ PROBING: Final = 1.0
 """Seconds until a caller may ask again while a probe is under way."""
 
 
+_ANY: Final = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a target may not be tried now, and in how many seconds it may."""
@@ -79,7 +82,7 @@ class Entry:
     credential: str
     operation: str
     breaker: _Breaker | None = None
-    cooldown: _Cooldown | None = None
+    cooldowns: tuple[_Cooldown, ...] = ()
 
 
 class Health:
@@ -91,16 +94,16 @@ class Health:
         self.clock = clock
         self._jitter = jitter
         self._breakers: dict[tuple[str, str], _Breaker] = {}
-        self._cooldowns: dict[tuple[str, str], _Cooldown] = {}
+        self._cooldowns: dict[tuple[str, str, str], _Cooldown] = {}
 
     def rejection(self, target: str, credential: str, operation: str) -> Rejection | None:
         """Why `target` may not be tried for `operation` now, or None."""
         if not self._cooldowns and not self._breakers:
             return None
         now = self.clock()
-        cooldown = self._cooldowns.get((target, credential))
-        if cooldown is not None and (cooldown.until > now or cooldown.probing):
-            return Rejection("health.cooldown", _wait(cooldown.until - now))
+        for cooldown in self._resting(target, credential, operation):
+            if cooldown.until > now or cooldown.probing:
+                return Rejection("health.cooldown", _wait(cooldown.until - now))
         breaker = self._breakers.get((target, operation))
         if breaker is not None and breaker.until is not None and (breaker.until > now or breaker.probing):
             return Rejection("health.breaker_open", _wait(breaker.until - now))
@@ -113,9 +116,9 @@ class Health:
         if (rejection := self.rejection(target, credential, operation)) is not None:
             return rejection
         entry = Entry(target, credential, operation)
-        if (cooldown := self._cooldowns.get((target, credential))) is not None:
+        entry.cooldowns = self._resting(target, credential, operation)
+        for cooldown in entry.cooldowns:
             cooldown.probing = True
-            entry.cooldown = cooldown
         breaker = self._breakers.get((target, operation))
         if breaker is not None and breaker.until is not None:
             breaker.probing = True
@@ -139,16 +142,19 @@ class Health:
     @staticmethod
     def _release(entry: Entry) -> None:
         """A probe that found nothing out leaves the place to the next one."""
-        if entry.cooldown is not None:
-            entry.cooldown.probing = False
+        for cooldown in entry.cooldowns:
+            cooldown.probing = False
         if entry.breaker is not None:
             entry.breaker.probing = False
 
+    def _resting(self, target: str, credential: str, operation: str) -> tuple[_Cooldown, ...]:
+        """What rests this target for this operation: for all of them, and for this one alone."""
+        found = [self._cooldowns.get((target, credential, scope)) for scope in (_ANY, operation)]
+        return tuple([cooldown for cooldown in found if cooldown is not None])
+
     def _judge_cooldown(self, entry: Entry, fault: Fault | None, says: Says) -> None:
-        key = (entry.target, entry.credential)
-        current = self._cooldowns.get(key)
-        if entry.cooldown is not None:
-            entry.cooldown.probing = False
+        for cooldown in entry.cooldowns:
+            cooldown.probing = False
         rest: float | None = None
         if fault is not None and says != "alive":
             rest = fault.retry_after
@@ -156,13 +162,19 @@ class Health:
                 rest = rest or COOLDOWN
             elif says == "long_cooldown":
                 rest = LONG_COOLDOWN
-        if rest is not None:
-            until = self.clock() + rest
-            # A later, longer word extends the rest; a shorter one does not cut it.
-            if current is None or current.until < until:
-                self._cooldowns[key] = _Cooldown(until)
-        elif current is not None and current is entry.cooldown:
-            del self._cooldowns[key]
+        if rest is None:
+            self._cooldowns = {
+                key: held for key, held in self._cooldowns.items() if held not in entry.cooldowns
+            }
+            return
+        # A model, or a permission, may be missing for one operation and there for another.
+        alone = fault is not None and (fault.kind == "target_missing" or fault.status == 403)
+        key = (entry.target, entry.credential, entry.operation if alone else _ANY)
+        until = self.clock() + rest
+        current = self._cooldowns.get(key)
+        # A later, longer word extends the rest; a shorter one does not cut it.
+        if current is None or current.until < until:
+            self._cooldowns[key] = _Cooldown(until)
 
     def _judge_breaker(self, entry: Entry, *, failed: bool) -> None:
         key = (entry.target, entry.operation)

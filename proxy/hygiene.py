@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
@@ -56,24 +57,25 @@ class Hygiene:
                 message = {**message, "headers": headers + exchange.report()}
             await send(message)
 
+        refusal: Refusal | None = None
         try:
             await self.app(inside, receive, reporting)
+            if not exchange.client_gone:
+                refusal = Refusal(
+                    "internal_error", close=True
+                )  # silence would be a 500 in the server's words
         except ClientGone:
             return
-        except Refusal as refusal:
+        except Refusal as error:
             if started:
                 raise
-            await answer(inside, reporting, refusal)
-        except Exception:
+            refusal = error
+        except (Exception, asyncio.CancelledError) as error:
             if not started:
-                with suppress(OSError):
-                    await answer(inside, reporting, Refusal("internal_error", close=True))
+                await _say(inside, reporting, _in_place_of(error))
             raise
-        else:
-            if (
-                not started and not exchange.client_gone
-            ):  # silence would make the server say 500 in its own words
-                await answer(inside, reporting, Refusal("internal_error", close=True))
+        if refusal is not None and not started:
+            await answer(inside, reporting, refusal)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""
@@ -100,6 +102,19 @@ class Hygiene:
         exchange.max_body = self.max_body
         inside["headers"] = list(arrival.headers)
         return inside, exchange
+
+
+def _in_place_of(error: BaseException) -> Refusal:
+    """What to tell a client whose request ended in a crash, or was cancelled by a server that stops."""
+    if isinstance(error, asyncio.CancelledError):
+        return Refusal("gateway_draining", retryable=True, close=True)
+    return Refusal("internal_error", close=True)
+
+
+async def _say(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Answer, if there is still somebody to hear it."""
+    with suppress(OSError):
+        await answer(scope, send, refusal)
 
 
 def _path(scope: Scope) -> str:

@@ -23,7 +23,7 @@ from .config import Target, Timeouts
 from .dialects.base import Operation
 from .dialects.registry import dialect_named
 from .errors import CODES, ClientGone, Interrupted, Refusal, Superseded
-from .exchange import Attempt, Exchange, Fault, FaultKind, Headers, Receive, Scope, Send
+from .exchange import Attempt, Exchange, Fault, FaultKind, Headers, Receive, Scope, Send, header
 from .exhausted import exhausted
 from .headers import downstream, upstream
 from .policies import in_order
@@ -42,7 +42,8 @@ _FAULTS: Final = MappingProxyType[Ended, FaultKind](
     }
 )
 _SMALL: Final = 16 * 1024
-"""Bytes. A message of so many never waits: servers hold four times that before they make an app wait."""
+"""Bytes. A whole body of so many never waits: servers hold four times that before they make an app wait. But
+after other pieces of the body even an empty one does, until the client has read enough of those."""
 _CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
 
 
@@ -79,6 +80,10 @@ class Relay:
             await say(scope, send, exhausted(exchange))
 
 
+def _is_framed(headers: Headers) -> bool:
+    return header(headers, b"content-length") is not None or header(headers, b"transfer-encoding") is not None
+
+
 def _only_attempt(exchange: Exchange) -> Attempt:
     """The attempt of a Relay with no Failover around it."""
     if exchange.pool is None or exchange.operation is None or exchange.health is None:
@@ -100,6 +105,7 @@ class _Call:
         "_exchange",
         "_listener",
         "_operation",
+        "_poured",
         "_rest",
         "_send",
         "_started",
@@ -127,6 +133,7 @@ class _Call:
         self._clocks: Clocks | None = None
         self._listener: asyncio.Task[None] | None = None
         self._started = False
+        self._poured = False  # some of the body has gone out
         self._rest = bytearray()  # the beginning of an event whose end has not come
 
     async def run(self, body: Body, timeouts: Timeouts) -> bool:
@@ -233,7 +240,7 @@ class _Call:
                     rest.clear()
                 rest += chunk
             if ripe:
-                clocks.sending = True
+                self._poured = clocks.sending = True
                 await send({"type": "http.response.body", "body": ripe, "more_body": True})
                 clocks.sending = False
             if answer.ended:
@@ -242,6 +249,8 @@ class _Call:
                     return
                 if clocks.phase != "drain":
                     clocks.drain()
+        if answer.outgrown and not _is_framed(headers):
+            answer.broke("stream_failed")  # it ended with its connection, which a break does too
         answer.end()
 
     def _ripe(self, chunk: bytes, cut: int) -> bytes:
@@ -276,6 +285,7 @@ class _Call:
             # Its own length: of one that is beyond all measure only the beginning was read.
             told = [pair for pair in downstream(headers, streamed=False) if pair[0] != b"content-length"]
             await self._begin(answer.status, [*told, (b"content-length", b"%d" % len(body))])
+            self._poured = True
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
@@ -310,7 +320,7 @@ class _Call:
 
     async def _finish(self, body: bytes) -> None:
         last = {"type": "http.response.body", "body": body, "more_body": False}
-        if len(body) <= _SMALL or self._clocks is None:
+        if (len(body) <= _SMALL and not self._poured) or self._clocks is None:
             await self._send(last)
             return
         try:

@@ -70,6 +70,12 @@ class Splitter:
         if pending:
             known = len(pending)
             pending += chunk
+            # Most pieces of a long event end nothing: copy it only when something is to be cut out of it.
+            if _BLANK_LINE.search(pending, max(0, known - _LONGEST_BLANK_LINE)) is None:
+                self.boundary = 0
+                if len(pending) > MAX_EVENT:
+                    raise EventTooLarge
+                return []
             return self._split(bytes(pending), known, max(0, known - _LONGEST_BLANK_LINE))
         return self._split(chunk, 0, 0)
 

@@ -23,11 +23,13 @@ from .dialects.registry import dialect_named
 from .errors import StandbyError
 from .exchange import FaultKind, Headers
 
-__all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream"]
+__all__ = ["KEEP_ALIVE", "MAX_IDLE", "POOL_WAIT", "Transports", "Unreachable", "Upstream"]
 
 POOL_WAIT: Final = 0.5
 """Seconds to wait for one of a target's connections, or half the limit for connecting where that is less: it
 must end first, since a wait is our own overload and not the target's fault."""
+MAX_IDLE: Final = 20
+"""Idle connections kept for each target. httpcore looks at each of them twice a request, at 20 µs a time."""
 KEEP_ALIVE: Final = 30.0
 """Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
 _RawHeaders = list[tuple[bytes, bytes]]
@@ -50,7 +52,7 @@ class Upstream:
 
     def __init__(self, target: Target, connect: Callable[[int], httpx2.AsyncBaseTransport]) -> None:
         self.target = target
-        self.transport = connect(target.connections)
+        self.transport = connect(min(target.connections, MAX_IDLE))
         self._connect = connect
         self._unpooled: httpx2.AsyncBaseTransport | None = None
         self._tells = target.provider.transport is None  # somebody else's says nothing of its connections
@@ -258,5 +260,7 @@ def _had_begun(error: httpx2.TransportError) -> bool:
 
 
 def _kind(error: httpx2.TransportError) -> FaultKind:
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "policy"  # what we were about to send is no HTTP: nothing left, and no provider is to blame
     answered = isinstance(error, httpx2.RemoteProtocolError) and not _no_answer(error)
     return "bad_response" if answered else "connect"

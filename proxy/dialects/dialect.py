@@ -36,7 +36,7 @@ class Dialect:
     def forwarded(self, headers: Headers) -> Headers:
         """What of a caller's `headers` (names in lower case) may reach a provider, and the defaults."""
         forwards = self.forwards
-        kept = tuple([pair for pair in headers if pair[0] in forwards])
+        kept = tuple([(name, value.strip(b" \t")) for name, value in headers if name in forwards])
         if not self.defaults:
             return kept
         said = {name for name, _ in kept}

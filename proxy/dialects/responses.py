@@ -23,6 +23,10 @@ _NOTHING: Final = Sign.NOTHING
 _CONTENT: Final = Sign.CONTENT
 
 
+_LARGEST: Final = 2**53
+"""No number that a client can hold exactly is larger."""
+
+
 class ResponsesReading(Reading):
     """Reads one response."""
 
@@ -60,7 +64,8 @@ class ResponsesReading(Reading):
         return Sign.CONTENT if answered else Sign.NOTHING
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
-        sequence = self._sequence if type(self._sequence) is int else -1
+        known = self._sequence
+        sequence = known if type(known) is int and -1 <= known < _LARGEST else -1
         response: dict[str, object] = {
             "id": self.answer_id or request_id,
             "object": "response",

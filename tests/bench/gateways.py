@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,15 +13,14 @@ from typing import Any, Final
 import httpx2
 from standby.proxy.config import Routes
 from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
-from standby.proxy.server import configuration
-from standby.proxy.stack import Gateway
+from standby.proxy.server import configuration, serve
 from standby.proxy.transport import KEEP_ALIVE, POOL_WAIT
 from uvicorn import Config, Server
 
 from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
 from .sampler import recording
 
-__all__ = ["Bare", "bench_gateway", "constant", "main"]
+__all__ = ["Bare", "bench_routes", "constant", "main"]
 
 _CONNECTIONS: Final = 1000
 """More than the 500 streams need: a limit of connections is not what is measured."""
@@ -117,17 +117,8 @@ class Bare:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _bare(upstream: int) -> ASGIApp:
-    return Bare(upstream)
-
-
-def _constant(upstream: int) -> ASGIApp:
-    del upstream
-    return constant
-
-
-def bench_gateway(upstream: int, *, transport: str | None = None) -> Gateway:
-    """Standby with a pool of two targets, both the upstream, over its own transport or a named one."""
+def bench_routes(upstream: int, *, transport: str | None = None) -> Routes:
+    """A pool of two targets, both the upstream, over Standby's own transport or a named one."""
     text = _ROUTES.format(
         upstream=upstream,
         key=_KEY,
@@ -135,13 +126,32 @@ def bench_gateway(upstream: int, *, transport: str | None = None) -> Gateway:
         connections=_CONNECTIONS,
         model=MODEL,
     )
-    return Gateway(Routes.parse(text, environ={_KEY: "sk-bench-0123456789abcdef0123456789abcdef"}))
+    os.environ[_KEY] = "sk-bench-0123456789abcdef0123456789abcdef"
+    return Routes.parse(text)
 
 
-def _plain(app: ASGIApp, port: int) -> Config:
-    """Plain uvicorn with the settings of Standby's server, but without what stands before its parser."""
+def _uvicorn(port: int, upstream: int) -> None:
+    del upstream
+    _plain(constant, port)
+
+
+def _server(port: int, upstream: int) -> None:
+    del upstream
+    Server(configuration(constant, "127.0.0.1", port, log_level="warning")).run()
+
+
+def _bare(port: int, upstream: int) -> None:
+    _plain(Bare(upstream), port)
+
+
+def _standby(port: int, upstream: int) -> None:
+    serve(bench_routes(upstream), host="127.0.0.1", port=port)
+
+
+def _plain(app: ASGIApp, port: int) -> None:
+    """Serve on uvicorn with the settings of Standby's server, but without what stands before its parser."""
     served: Any = app
-    return Config(
+    config = Config(
         served,
         "127.0.0.1",
         port,
@@ -156,20 +166,11 @@ def _plain(app: ASGIApp, port: int) -> Config:
         server_header=False,
         timeout_keep_alive=75,
     )
+    Server(config).run()
 
 
-def _ours(app: ASGIApp, port: int) -> Config:
-    """What `standby serve` runs."""
-    return configuration(app, "127.0.0.1", port, log_level="warning")
-
-
-_GATEWAYS: Final = MappingProxyType[str, tuple[Callable[[int], ASGIApp], Callable[[ASGIApp, int], Config]]](
-    {
-        "uvicorn": (_constant, _plain),
-        "server": (_constant, _ours),
-        "bare": (_bare, _plain),
-        "standby": (bench_gateway, _ours),
-    }
+_GATEWAYS: Final = MappingProxyType[str, Callable[[int, int], None]](
+    {"uvicorn": _uvicorn, "server": _server, "bare": _bare, "standby": _standby}
 )
 
 
@@ -181,10 +182,8 @@ def main() -> None:
     parser.add_argument("--upstream", type=int, required=True)
     parser.add_argument("--profile", type=Path, help="write a sampled profile here at the end")
     options = parser.parse_args()
-    app, config = _GATEWAYS[options.name]
-    server = Server(config(app(options.upstream), options.port))
     with nullcontext() if options.profile is None else recording(options.profile):
-        server.run()
+        _GATEWAYS[options.name](options.port, options.upstream)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from typing import Any, Final
 import httpx2
 import uvloop
 from standby.proxy.exchange import ASGIApp, Message, Scope
+from standby.proxy.stack import Gateway
 from typing_extensions import override
 
-from .gateways import Bare, bench_gateway
+from .gateways import Bare, bench_routes
 from .payloads import (
     ANSWER,
     DONE,
@@ -81,7 +82,7 @@ def memory() -> httpx2.AsyncBaseTransport:
 def lines() -> Iterator[str]:
     """What the gateway adds to a request and to a chunk, and which of its functions take it."""
     bare = Bare(1, Memory())
-    gateway = bench_gateway(1, transport=f"{__name__}:memory")
+    gateway = Gateway(bench_routes(1, transport=f"{__name__}:memory"))
     asked, streamed = chat_body(), stream_body(_CHUNKS, 0)
     request = uvloop.run(_added(bare, gateway, asked, 200))
     stream = uvloop.run(_added(bare, gateway, streamed, 20))

@@ -265,6 +265,14 @@ def test_targets_have_health_of_their_own(ward: Ward) -> None:
     assert ward.enter("other") is None
 
 
+@pytest.mark.parametrize("fault", [Fault("target_missing", 404), Fault("upstream_auth", 403)])
+def test_what_is_missing_for_one_operation(ward: Ward, fault: Fault) -> None:
+    """A model or a permission that is missing rests the target for that operation, and for no other."""
+    assert ward.attempt(fault)
+    assert ward.rejection() == Rejection("health.cooldown", LONG_COOLDOWN)
+    assert ward.enter("t", "embeddings") is None
+
+
 @pytest.mark.parametrize(
     ("fault", "rest"),
     [
@@ -273,7 +281,6 @@ def test_targets_have_health_of_their_own(ward: Ward) -> None:
         (Fault("ramp_limited", 429, None, 2.5), 2.5),
         (Fault("quota", 429, None, 1.0), LONG_COOLDOWN),
         (Fault("upstream_auth", 401), LONG_COOLDOWN),
-        (Fault("target_missing", 404), LONG_COOLDOWN),
         (Fault("overloaded", 503, None, 12.0), 12.0),
         (Fault("upstream_5xx", 500, None, 7.0), 7.0),
     ],
