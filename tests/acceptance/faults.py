@@ -19,7 +19,16 @@ from standby.proxy.rehearsal.simulator import (
     Status,
 )
 
-__all__ = ["BEFORE_CONTENT", "LLMOCK", "REFUSED", "SIMULATED", "VERDICTS", "Told", "before_content"]
+__all__ = [
+    "BEFORE_CONTENT",
+    "LLMOCK",
+    "REFUSED",
+    "SIMULATED",
+    "VERDICTS",
+    "Told",
+    "before_content",
+    "patience",
+]
 
 VERDICTS: Final = frozenset(
     {"no_backoff", "no_read_timeout", "retried_non_retryable", "retry_after_ignored", "retry_storm"}
@@ -124,3 +133,9 @@ SIMULATED: Final = tuple(
 def before_content(name: str) -> Fault | None:
     """The fault of this name; None for a refused connection, which is no answer's fault."""
     return None if name == REFUSED else _ALWAYS.get(name) or _IN_STREAMS[name]
+
+
+def patience(name: str) -> str:
+    """The limit for the first token under which a fault is found out soon, and a busy machine is given time."""
+    waits = name.startswith("stall") or name in {"comments only", "headers dripped for ever", "pings only"}
+    return "1500ms" if waits else "20s"

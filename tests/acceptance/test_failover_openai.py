@@ -18,9 +18,8 @@ __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-GENEROUS: Final = 4000.0
-"""Milliseconds: what a request may take on a busy machine, 1000 of them the pool's limit for the first token.
-`figures` tells what requests do take."""
+GENEROUS: Final = 10_000.0
+"""Milliseconds: what a request may take on a busy machine. `figures` tells what requests do take."""
 
 CASES: Final = tuple(
     pytest.param(

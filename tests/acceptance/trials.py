@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.acceptance.crowd import Crowd, crowd
-from tests.acceptance.faults import REFUSED, Told, before_content
+from tests.acceptance.faults import REFUSED, Told, before_content, patience
 from tests.acceptance.llmock_process import Llmock
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, bound
@@ -44,7 +44,12 @@ class Trial:
 
 @asynccontextmanager
 async def against_llmock(
-    front: Front, mocks: tuple[Llmock, ...], told: Told | None, *, stream: bool, first_token: str = "1s"
+    front: Front,
+    mocks: tuple[Llmock, ...],
+    told: Told | None,
+    *,
+    stream: bool,
+    first_token: str | None = None,
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """One llmock before the other; `told` None means that nobody listens where the first should be."""
     first, second = mocks
@@ -53,15 +58,16 @@ async def against_llmock(
         said = dict(told.behaviour)
         first.told({**said, "message": first.mark} if said["type"] == "fail" else said)
     trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=first.mark)
+    limit = patience(told.name if told is not None else REFUSED)
     with bound() as held:
         url = first.url if told is not None else f"http://127.0.0.1:{held.getsockname()[1]}/v1"
-        async with scene(front, urls=(url, second.url), first_token=first_token) as set_up:
+        async with scene(front, urls=(url, second.url), first_token=first_token or limit) as set_up:
             yield trial, set_up
 
 
 @asynccontextmanager
 async def simulator_before_llmock(
-    front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool, first_token: str = "1s"
+    front: Front, mocks: tuple[Llmock, ...], name: str, *, stream: bool, first_token: str | None = None
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before llmock, for what llmock cannot be told."""
     second = mocks[1]
@@ -69,16 +75,18 @@ async def simulator_before_llmock(
     async with Simulator("alpha") as alpha:
         alpha.fault = before_content(name)
         trial = Trial(CHAT, stream=stream, good=second.words, mark=second.mark, bad=alpha.canary)
-        async with scene(front, urls=(alpha.url, second.url), first_token=first_token) as set_up:
+        async with scene(
+            front, urls=(alpha.url, second.url), first_token=first_token or patience(name)
+        ) as set_up:
             yield trial, set_up
 
 
 @asynccontextmanager
 async def between_simulators(
-    front: Front, api: Api, name: str, *, stream: bool, first_token: str = "1s"
+    front: Front, api: Api, name: str, *, stream: bool, first_token: str | None = None
 ) -> AsyncGenerator[tuple[Trial, Scene]]:
     """A simulator before a simulator."""
-    async with scene(front, first_token=first_token) as set_up:
+    async with scene(front, first_token=first_token or patience(name)) as set_up:
         if name == REFUSED:
             await set_up.alpha.down()
         set_up.alpha.fault = before_content(name)
