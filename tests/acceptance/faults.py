@@ -60,7 +60,7 @@ LLMOCK: Final = (
         streams=True,
     ),
     # Longer than the limit, but not by much: llmock does not notice that its caller leaves.
-    Told("stall before the answer", MappingProxyType({"type": "delay", "seconds": 1.2}), streams=False),
+    Told("stall before the answer", MappingProxyType({"type": "delay", "seconds": 2.5}), streams=False),
     Told(
         "empty stream",
         MappingProxyType({"type": "stream_fault", "kind": "truncate", "after_chunks": 0}),
@@ -136,6 +136,6 @@ def before_content(name: str) -> Fault | None:
 
 
 def patience(name: str) -> str:
-    """The limit for the first token under which a fault is found out soon, and a busy machine is given time."""
+    """The limit for the first token: short where the fault is silence, long where only the machine may be."""
     waits = name.startswith("stall") or name in {"comments only", "headers dripped for ever", "pings only"}
     return "1500ms" if waits else "20s"

@@ -46,9 +46,13 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """What wrk saw, and what it cost. Latencies are in microseconds."""
+    """What wrk saw, and what it cost. Latencies are in microseconds.
+
+    `errors` and `asked`, the requests of slices that did not count included, are of all slices.
+    """
 
     requests: int
+    asked: int
     seconds: float
     errors: int
     p50: float
@@ -108,7 +112,8 @@ class Load:
             return None
         command = self._wrk_command(subject, connections, seconds)
         measured = self._slices(lambda: self._wrk_slice(subject, command), slices)
-        return replace(_quietest(measured), errors=sum(each.errors for each in measured))
+        errors, asked = sum(each.errors for each in measured), sum(each.asked for each in measured)
+        return replace(_quietest(measured), errors=errors, asked=asked)
 
     def streams(self, subject: Subject, orders: Orders, slices: int) -> Streams:
         """Paced streams, as ordered, over connections that were opened and warmed up before."""
@@ -150,6 +155,7 @@ class Load:
         result = orjson.loads(told)
         return Unary(
             requests=result["requests"],
+            asked=result["requests"],
             seconds=result["duration_us"] / 1e6,
             errors=result["errors"],
             p50=result["p50_us"],

@@ -232,7 +232,7 @@ def complaints(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
                 yield f"{name}, round {number}: {errors} requests failed"
             if turn.streams is not None and turn.streams.errors:
                 yield f"{name}, round {number}: {turn.streams.errors} streams failed"
-            if name != _DIRECT and turn.together is not None and turn.reopened > turn.together.requests / 100:
+            if name != _DIRECT and turn.together is not None and turn.reopened > turn.together.asked / 100:
                 yield f"{name}, round {number}: {turn.reopened} connections to the upstream were not reused"
     for name, crowd in crowds.items():
         if lost := crowd.outcome.failed:

@@ -43,7 +43,10 @@ class Turn:
     together: Unary | None
     streams: Streams | None
     reopened: int
-    """Connections opened to the upstream while 16 clients asked over connections long warm. 0 is right."""
+    """Connections opened to the upstream while 16 clients asked over connections long warm.
+
+    A few are right: at the end of a slice the clients hang up on 16 requests, and whoever hears it hangs up too.
+    """
 
     @property
     def windows(self) -> list[Window]:
