@@ -45,7 +45,7 @@ class Turn:
     reopened: int
     """Connections opened to the upstream while 16 clients asked over connections long warm.
 
-    A few are right: at the end of a slice the clients hang up on 16 requests, and whoever hears it hangs up too.
+    A few are right: a slice ends with 16 clients that hang up, and who hears it hangs up on the upstream.
     """
 
     @property
