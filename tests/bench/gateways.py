@@ -14,7 +14,7 @@ import httpx2
 from standby.proxy.config import Routes
 from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
 from standby.proxy.server import configuration, serve
-from standby.proxy.transport import KEEP_ALIVE, POOL_WAIT
+from standby.proxy.transport import POOL_WAIT, pooled
 from uvicorn import Config, Server
 
 from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
@@ -77,15 +77,7 @@ class Bare:
         self._url = httpx2.URL(f"http://127.0.0.1:{upstream}{PATH}")
         self._own = [(b"host", self._url.netloc), (b"accept-encoding", b"identity")]
         self._extensions = {"timeout": {"connect": None, "read": None, "write": None, "pool": POOL_WAIT}}
-        self._transport = transport or httpx2.AsyncHTTPTransport(
-            verify=httpx2.create_ssl_context(trust_env=False),
-            trust_env=False,
-            limits=httpx2.Limits(
-                max_connections=_CONNECTIONS,
-                max_keepalive_connections=_CONNECTIONS,
-                keepalive_expiry=KEEP_ALIVE,
-            ),
-        )
+        self._transport = transport or pooled(self._url, _CONNECTIONS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -76,6 +76,12 @@ def _seen(provider: Simulator, count: int) -> bool:
     return len(provider.requests) == count
 
 
+@pytest.fixture(params=["", 'transport = "httpx2:AsyncHTTPTransport"'], ids=["own", "httpx2"])
+def over(request: pytest.FixtureRequest) -> str:
+    """What a provider says of its transport: these rules are of any, the others only of our own."""
+    return str(request.param)
+
+
 def line_to(transports: Transports, url: str, **more: Any) -> Line:
     """A line to the provider at this URL."""
     return Line(transports.to(routes_to(url, **more).targets["a"]))
@@ -117,9 +123,9 @@ async def provider() -> AsyncIterator[Callable[[Callable[[int], bytes | None]], 
 WHOLE: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole"
 
 
-async def test_a_request(transports: Transports, alpha: Simulator) -> None:
+async def test_a_request(transports: Transports, over: str, alpha: Simulator) -> None:
     """What is sent arrives as it was sent: method, path, headers, body, and nothing else."""
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     alpha.fault = Status(200, body=b"answer")
     assert await line.ask() == (200, b"answer")
     [seen] = alpha.requests
@@ -154,9 +160,9 @@ async def test_addresses_are_the_operators(transports: Transports) -> None:
     assert upstream.url("/messages") is url
 
 
-async def test_connections_are_reused(transports: Transports, alpha: Simulator) -> None:
+async def test_connections_are_reused(transports: Transports, over: str, alpha: Simulator) -> None:
     """One after the other, requests share a connection; each target has its own."""
-    routes = routes_to(alpha.url, alpha.url)
+    routes = routes_to(alpha.url, alpha.url, provider=over)
     first, second = (Line(transports.to(routes.targets[name])) for name in "ab")
     for line in (first, first, second):
         await line.ask()
@@ -164,19 +170,20 @@ async def test_connections_are_reused(transports: Transports, alpha: Simulator) 
     assert transports.to(routes.targets["a"]) is first.upstream
 
 
-async def test_a_refused_connection(transports: Transports, alpha: Simulator) -> None:
+async def test_a_refused_connection(transports: Transports, over: str, alpha: Simulator) -> None:
     """Nobody listens: the target cannot be connected to."""
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     await alpha.down()
     with pytest.raises(Unreachable) as caught:
         await line.ask()
     assert caught.value.kind == "connect"
 
 
-async def test_a_name_that_does_not_resolve(transports: Transports) -> None:
+async def test_a_name_that_does_not_resolve(transports: Transports, over: str) -> None:
     """The same for a host that does not exist."""
+    unknown = "http://nowhere.localhost.invalid/v1"
     with pytest.raises(Unreachable) as caught:
-        await line_to(transports, "http://nowhere.localhost.invalid/v1", provider="insecure = true").ask()
+        await line_to(transports, unknown, provider=f"insecure = true\n{over}").ask()
     assert caught.value.kind == "connect"
 
 
@@ -195,9 +202,11 @@ async def test_more_requests_than_connections(transports: Transports, alpha: Sim
     await held[1].aclose()
 
 
-async def test_a_connection_is_freed_by_a_cancelled_request(transports: Transports, alpha: Simulator) -> None:
+async def test_a_connection_is_freed_by_a_cancelled_request(
+    transports: Transports, over: str, alpha: Simulator
+) -> None:
     """However many requests are given up, the connections stay usable, and none is left open."""
-    line = line_to(transports, alpha.url, target="connections = 1")
+    line = line_to(transports, alpha.url, provider=over, target="connections = 1")
     alpha.fault = Stall()
     for number in range(5):
         task = asyncio.create_task(line.ask())
@@ -219,9 +228,11 @@ async def test_a_stale_connection_is_replaced_once(transports: Transports, alpha
     assert [request.reused for request in alpha.requests] == [False, True, False] * 2
 
 
-async def test_a_new_connection_that_closes_is_not_replaced(transports: Transports, alpha: Simulator) -> None:
+async def test_a_new_connection_that_closes_is_not_replaced(
+    transports: Transports, over: str, alpha: Simulator
+) -> None:
     """A provider that hangs up on a new connection has failed, and is asked once."""
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     alpha.fault = Cut(reset=False)
     with pytest.raises(Unreachable) as caught:
         await line.ask()
@@ -242,7 +253,10 @@ async def test_the_second_try_is_the_last(
 
 @pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nx: ", b"H"], ids=["head", "byte"])
 async def test_an_answer_that_had_begun_is_not_asked_for_again(
-    transports: Transports, provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]], begun: bytes
+    transports: Transports,
+    over: str,
+    provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
+    begun: bytes,
 ) -> None:
     """Once a byte has come, the request may have been carried out: it is not repeated."""
     counts: list[int] = []
@@ -251,7 +265,7 @@ async def test_an_answer_that_had_begun_is_not_asked_for_again(
         counts.append(count)
         return begun if count == 2 else WHOLE
 
-    line = line_to(transports, await provider(said))
+    line = line_to(transports, await provider(said), provider=over)
     assert await line.ask() == (200, b"whole")
     with pytest.raises(Unreachable):
         await line.ask()
@@ -271,12 +285,13 @@ async def test_an_answer_that_had_begun_is_not_asked_for_again(
 )
 async def test_an_answer_that_is_none(
     transports: Transports,
+    over: str,
     provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
     garbage: bytes,
 ) -> None:
     """What is no HTTP is a bad response, not an unreachable target."""
     with pytest.raises(Unreachable) as caught:
-        await line_to(transports, await provider(lambda _: garbage)).ask()
+        await line_to(transports, await provider(lambda _: garbage), provider=over).ask()
     assert caught.value.kind == "bad_response"
 
 
@@ -290,32 +305,32 @@ async def test_bytes_after_an_answer(transports: Transports, alpha: Simulator) -
     assert [request.reused for request in alpha.requests] == [False, False]
 
 
-async def test_a_redirect_is_an_answer(transports: Transports, alpha: Simulator) -> None:
+async def test_a_redirect_is_an_answer(transports: Transports, over: str, alpha: Simulator) -> None:
     """Nobody is followed anywhere."""
     alpha.fault = Redirect()
-    assert (await line_to(transports, alpha.url).ask())[0] == 307
+    assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 307
     assert len(alpha.requests) == 1
 
 
-async def test_cookies_are_not_kept(transports: Transports, alpha: Simulator) -> None:
+async def test_cookies_are_not_kept(transports: Transports, over: str, alpha: Simulator) -> None:
     """What one caller's answer sets is not sent with the next one's request."""
     alpha.fault = Headers(("set-cookie", "session=1"))
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     await line.ask()
     await line.ask()
     assert alpha.requests[1].header("cookie") is None
 
 
 async def test_no_proxy_from_the_environment(
-    transports: Transports, alpha: Simulator, monkeypatch: pytest.MonkeyPatch
+    transports: Transports, over: str, alpha: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The operator's file decides where keys go, not the environment."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert (await line_to(transports, alpha.url).ask())[0] == 200
+    assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 200
 
 
-async def test_clocks_know_when_it_connects(transports: Transports, alpha: Simulator) -> None:
+async def test_clocks_know_when_it_connects(transports: Transports, over: str, alpha: Simulator) -> None:
     """The connect limit runs from the start until there is a connection, old or new."""
     told: list[str] = []
 
@@ -328,18 +343,18 @@ async def test_clocks_know_when_it_connects(transports: Transports, alpha: Simul
         def connected(self) -> None:
             told.append("connected")
 
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     await line.ask(Told(Timeouts(), 15.0))
     assert told == ["connecting", "connected"]
     await line.ask(Told(Timeouts(), 15.0))
     assert told == ["connecting", "connected"] * 2
 
 
-async def test_a_connection_that_is_never_made(transports: Transports, alpha: Simulator) -> None:
+async def test_a_connection_that_is_never_made(transports: Transports, over: str, alpha: Simulator) -> None:
     """A host that does not answer at all ends the attempt at the connect limit."""
-    line = line_to(transports, alpha.url)
+    line = line_to(transports, alpha.url, provider=over)
     await alpha.down(silent=True)
-    clocks = Clocks(Timeouts(connect=0.05), 15.0)
+    clocks = Clocks(Timeouts(connect=0.5), 15.0)
     with pytest.raises(Unreachable) as caught, clocks:
         await line.ask(clocks)
     assert caught.value.kind == "connect"
@@ -352,9 +367,9 @@ async def test_a_transport_of_the_operators(transports: Transports) -> None:
     assert (status, b"canned" in body) == (200, True)
 
 
-async def test_closed_and_used_again(transports: Transports, alpha: Simulator) -> None:
+async def test_closed_and_used_again(transports: Transports, over: str, alpha: Simulator) -> None:
     """Closing lets go of every connection; a request that comes later makes new ones."""
-    routes = routes_to(alpha.url)
+    routes = routes_to(alpha.url, provider=over)
     await Line(transports.to(routes.targets["a"])).ask()
     assert alpha.open == 1
     await transports.aclose()
@@ -363,6 +378,16 @@ async def test_closed_and_used_again(transports: Transports, alpha: Simulator) -
     await transports.aclose()
     await transports.aclose()
     await alpha.wait_for(lambda: alpha.open == 0)
+
+
+async def test_somebody_elses_transport_is_asked_once(transports: Transports, alpha: Simulator) -> None:
+    """Of its connections nothing is known, a stale one looks like a failure: no request is repeated."""
+    alpha.fault = stale_keep_alive
+    line = line_to(transports, alpha.url, provider='transport = "httpx2:AsyncHTTPTransport"')
+    assert (await line.ask())[0] == 200
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert (caught.value.kind, len(alpha.requests)) == ("connect", 2)
 
 
 async def test_the_fresh_connection_is_closed_too(transports: Transports, alpha: Simulator) -> None:

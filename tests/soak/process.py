@@ -27,6 +27,7 @@ from standby.proxy.exchange import ASGIApp, Fault, Receive, Scope, Send
 from standby.proxy.health import Entry, Health
 from standby.proxy.server import Parser, configuration
 from standby.proxy.stack import Gateway
+from standby.proxy.wire.pool import Pool
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from typing_extensions import override
@@ -110,9 +111,9 @@ class _Watched:
             descriptors=len(list(Path("/proc/self/fd").iterdir())),
             callers=len(callers),
             clogged=sum(caller.flow.write_paused for caller in callers),
-            pooled=sum(len(pool.connections) for pool in pools),
-            active=sum(not connection.is_idle() for pool in pools for connection in pool.connections),
-            asked=sum(len(pool._requests) for pool in pools),
+            pooled=sum(pool.slots.connections for pool in pools),
+            active=sum(pool.slots.connections - pool.slots.idle for pool in pools),
+            asked=sum(pool.slots.busy + pool.slots.waiting for pool in pools),
             faults=dict(health.told),
             marked=len(rests),
             resting=sum(rest.until is not None and rest.until > health.clock() for rest in rests),
@@ -135,12 +136,11 @@ class _Announced(uvicorn.Server):
             print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
 
-def _pools(gateway: Gateway) -> Iterator[Any]:
+def _pools(gateway: Gateway) -> Iterator[Pool]:
     """The transports' own pools of connections."""
     for upstream in gateway.transports:
-        for transport in (upstream.transport, upstream._unpooled):
-            if transport is not None:
-                yield transport._pool
+        if isinstance(upstream.transport, Pool):
+            yield upstream.transport
 
 
 def _forget_peak() -> None:
