@@ -1,0 +1,187 @@
+"""One thread that writes to one SQLite file: a queue drained in batches, one transaction for each.
+
+So however many requests wait, they share one commit, and the event loop never waits for a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeAlias
+
+from .guard import Call
+from .pages import Pages, lay_out
+from .store import StoreDown
+from .tables import Clocks
+
+__all__ = ["BATCH", "Batch", "Work", "connect"]
+
+BATCH: Final = 256
+"""Operations in one transaction at most: a few milliseconds, for which other processes wait."""
+_TURN: Final = 0.000_5
+"""Seconds between two tries to begin while another process writes. SQLite's own waiting goes up to 100 ms a
+try, and whoever has just written would always be the first again."""
+_LOCKED_OUT: Final = 5.0
+"""Seconds after which it is no use to wait for another process, even if somebody does."""
+
+Work: TypeAlias = Callable[[Pages], Any]
+_Outcome: TypeAlias = tuple[Call, object, Exception | None]
+
+_log = logging.getLogger("standby.store")
+
+
+def connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    """A connection whose transactions are begun by hand, and that never waits for a lock by itself."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=64)
+    try:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Batch:
+    """Carries out works on the file at `path` in the order in which they were put.
+
+    The thread begins with the first work; `stop` lets it finish what was put before.
+    """
+
+    def __init__(self, path: Path, clocks: Clocks, synchronous: str) -> None:
+        self._path = path
+        self._clocks = clocks
+        self._synchronous = synchronous
+        self._queue: SimpleQueue[tuple[Call, Work] | None] = SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._pages: Pages | None = None
+        self._thread = threading.Thread(target=self._run, name=f"standby store {path.name}", daemon=True)
+
+    def put(self, call: Call, work: Work) -> None:
+        """Have `work` done, and `call` ended with what it returns or raises. It may be done more than once,
+        the earlier times undone."""
+        if self._thread.ident is None:
+            self._thread.start()
+        self._queue.put((call, work))
+
+    def stop(self, patience: float) -> None:
+        """Finish and close. Blocks, at most for `patience` seconds: then the thread is left to itself."""
+        if self._thread.ident is None:
+            return
+        self._queue.put(None)
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            jobs: list[tuple[Call, Work]] = []
+            item = self._queue.get()
+            try:
+                while item is not None and len(jobs) < BATCH - 1:
+                    jobs.append(item)
+                    item = self._queue.get_nowait()
+            except Empty:
+                pass
+            else:
+                if item is None:
+                    more = False
+                else:
+                    jobs.append(item)
+            if jobs:
+                _deliver(self._carry_out(jobs))
+        self._close()
+
+    def _carry_out(self, jobs: Sequence[tuple[Call, Work]]) -> list[_Outcome]:
+        outcomes, failed = self._transaction(jobs)
+        if not failed or len(jobs) == 1:
+            return outcomes
+        # One work spoilt the transaction. Each gets one of its own, so that it spoils no other's.
+        return [outcome for job in jobs for outcome in self._transaction([job])[0]]
+
+    def _transaction(self, jobs: Sequence[tuple[Call, Work]]) -> tuple[list[_Outcome], bool]:
+        """What came of the works, and whether one of them failed and so all were undone."""
+        outcomes: list[_Outcome] = []
+        try:
+            pages, connection = self._begin(jobs)
+        except sqlite3.Error as error:
+            self._close()
+            return [(call, None, _down(error)) for call, _ in jobs], False
+        if pages is None or connection is None:
+            return [], False  # nobody waits any more
+        try:
+            outcomes = [(call, work(pages), None) for call, work in jobs if not call.dropped]
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._close()
+            reason = _down(error) if isinstance(error, sqlite3.Error) else error
+            return [(call, None, reason) for call, _ in jobs], True
+        return outcomes, False
+
+    def _begin(self, jobs: Sequence[tuple[Call, Work]]) -> tuple[Pages | None, sqlite3.Connection | None]:
+        """Wait for the file to be ours, for as long as anybody waits for us."""
+        until = time.monotonic() + _LOCKED_OUT
+        while not all(call.dropped for call, _ in jobs):
+            try:
+                connection, pages = self._open()
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or time.monotonic() > until:
+                    raise
+                time.sleep(_TURN)
+            else:
+                return pages, connection
+        return None, None
+
+    def _open(self) -> tuple[sqlite3.Connection, Pages]:
+        if self._connection is not None and self._pages is not None:
+            return self._connection, self._pages
+        connection = connect(self._path, self._synchronous)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            lay_out(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._pages = connection, Pages(connection, self._clocks)
+        return self._connection, self._pages
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._pages = None
+
+
+def _down(error: sqlite3.Error) -> StoreDown:
+    _log.error("SQLite: %s", error)
+    return StoreDown(f"SQLite: {error}")
+
+
+def _deliver(outcomes: Sequence[_Outcome]) -> None:
+    """Tell each loop once of all that was done for it."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        loops.setdefault(outcome[0].loop, []).append(outcome)
+    for loop, ended in loops.items():
+        try:
+            loop.call_soon_threadsafe(_end, ended)
+        except RuntimeError:
+            continue  # the loop is closed, and with it whoever waited
+
+
+def _end(outcomes: Sequence[_Outcome]) -> None:
+    for call, result, error in outcomes:
+        if error is None:
+            call.finish(result)
+        else:
+            call.fail(error)

@@ -1,0 +1,13 @@
+-- ARGV: name, the key as JSON ('' to remove it), then its hashes. Gives: time, 1 if there was one.
+local known = redis.call('HGET', P .. 'keys', ARGV[1])
+if known then
+  for digest, _ in pairs(cjson.decode(known).hashes) do
+    if redis.call('HGET', P .. 'digests', digest) == ARGV[1] then redis.call('HDEL', P .. 'digests', digest) end
+  end
+  redis.call('HDEL', P .. 'keys', ARGV[1])
+end
+if ARGV[2] ~= '' then
+  redis.call('HSET', P .. 'keys', ARGV[1], ARGV[2])
+  for at = 3, #ARGV do redis.call('HSET', P .. 'digests', ARGV[at], ARGV[1]) end
+end
+return { string.format('%.6f', time()), known and 1 or 0 }

@@ -1,0 +1,206 @@
+"""A store in this process: gone when it ends, and no other process sees it."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final
+
+from typing_extensions import override
+
+from . import books
+from .records import Denied, Entry, Held, KeyRecord, Line
+from .store import Store
+from .tables import ENDED, FULL, GRACE, Clocks, OpenHold, Tables
+
+__all__ = ["LEDGER", "Memory"]
+
+LEDGER: Final = 100_000
+"""Entries of the ledger that are kept, the newest."""
+_JUST_ENDED: Final = 300.0
+"""Seconds for which a settled id is remembered. No reply is ever lost here, so nobody repeats himself."""
+_FORGETS: Final = 60.0
+"""Seconds between two looks at what can be forgotten."""
+
+
+class _Shelves(Tables):
+    """Dictionaries."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self.clocks = clocks
+        self.sums: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        self.keeps: dict[str, int] = {}
+        self.rates: dict[str, tuple[float, float]] = {}
+        self.leases: defaultdict[str, int] = defaultdict(int)
+        self.holds: dict[str, OpenHold] = {}
+        self.gone: dict[str, float] = {}  # by when they can be forgotten, soonest first
+        self.expired: dict[str, float] = {}
+        self.ledger: deque[Entry] = deque(maxlen=LEDGER)
+        self._forgotten = clocks.monotonic()
+
+    @override
+    def monotonic(self) -> float:
+        return self.clocks.monotonic()
+
+    @override
+    def taken(self, account: str, bucket: int) -> int:
+        buckets = self.sums.get(account)
+        return buckets.get(bucket, 0) if buckets else 0
+
+    @override
+    def taken_since(self, account: str, since: int) -> int:
+        buckets = self.sums.get(account)
+        return sum([taken for bucket, taken in buckets.items() if bucket >= since]) if buckets else 0
+
+    @override
+    def take(self, account: str, bucket: int, amount: int, keep: int) -> None:
+        buckets = self.sums[account]
+        buckets[bucket] = min(max(0, buckets.get(bucket, 0) + amount), FULL)
+        if keep > self.keeps.get(account, 0):
+            self.keeps[account] = keep
+
+    @override
+    def rate(self, account: str) -> tuple[float, float]:
+        return self.rates.get(account, (0.0, 0.0))
+
+    @override
+    def set_rate(self, account: str, gone: float, at: float) -> None:
+        self.rates[account] = (gone, at)
+
+    @override
+    def leased(self, account: str) -> int:
+        return self.leases.get(account, 0)
+
+    @override
+    def lease(self, account: str, amount: int) -> None:
+        self.leases[account] = left = max(0, self.leases[account] + amount)
+        if not left:
+            del self.leases[account]
+
+    @override
+    def open_hold(self, hold_id: str) -> OpenHold | None:
+        return self.holds.get(hold_id)
+
+    @override
+    def ended(self, hold_id: str) -> bool:
+        return hold_id in self.gone or hold_id in self.expired
+
+    @override
+    def write(self, hold_id: str, hold: OpenHold) -> None:
+        self.holds[hold_id] = hold
+
+    @override
+    def end(self, hold_id: str) -> None:
+        now = self.monotonic()
+        known = self.holds.pop(hold_id, None)
+        if known is not None and known.expires <= now:
+            self.expired[hold_id] = now + ENDED  # its settlement may be as late as it likes
+            return
+        self.gone[hold_id] = now + _JUST_ENDED
+        while (oldest := next(iter(self.gone))) and self.gone[oldest] <= now:
+            del self.gone[oldest]
+
+    @override
+    def overdue(self) -> Sequence[tuple[str, OpenHold]]:
+        now = self.monotonic()
+        return [(hold_id, hold) for hold_id, hold in self.holds.items() if hold.expires <= now]
+
+    @override
+    def book(self, entries: Iterable[Entry]) -> None:
+        self.ledger.extend(entries)
+
+    @override
+    def forget(self) -> None:
+        now = self.monotonic()
+        if now - self._forgotten < _FORGETS:
+            return
+        self._forgotten = now
+        self.expired = {hold_id: until for hold_id, until in self.expired.items() if until > now}
+        wall = self.clocks.wall()
+        for account, keep in self.keeps.items():
+            buckets = self.sums[account]
+            for bucket in [bucket for bucket in buckets if bucket + keep + GRACE < wall]:
+                del buckets[bucket]
+        for account in [account for account, buckets in self.sums.items() if not buckets]:
+            del self.sums[account], self.keeps[account]
+
+
+class Memory(Store):
+    """Every operation is done when its call returns, and none can fail."""
+
+    def __init__(self, clocks: Clocks | None = None) -> None:
+        self._clocks = clocks or Clocks()
+        self._shelves = _Shelves(self._clocks)
+        self._keys: dict[str, KeyRecord] = {}
+        self._digests: dict[str, str] = {}
+
+    @override
+    def now(self) -> float:
+        return self._clocks.wall()
+
+    @override
+    async def hold(
+        self,
+        hold_id: str,
+        lines: Sequence[Line],
+        *,
+        lease: float,
+        entries: Sequence[Entry] = (),
+        enforce: bool = True,
+    ) -> Held | Denied:
+        books.check(lines)
+        return books.hold(self._shelves, hold_id, lines, lease, entries, enforce)
+
+    @override
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+        books.check(lines)
+        return books.settle(self._shelves, hold_id, lines, entries)
+
+    @override
+    async def sweep(self) -> int:
+        return books.sweep(self._shelves)
+
+    @override
+    async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
+        return books.used(self._shelves, lines)
+
+    @override
+    async def held(self) -> int:
+        return len(self._shelves.holds)
+
+    @override
+    async def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
+        for entry in tuple(self._shelves.ledger):
+            if entry.at >= since:
+                yield entry
+
+    @override
+    async def key_by_hash(self, digest: str) -> KeyRecord | None:
+        name = self._digests.get(digest)
+        return None if name is None else self._keys[name]
+
+    @override
+    async def key(self, name: str) -> KeyRecord | None:
+        return self._keys.get(name)
+
+    @override
+    async def keys(self) -> list[KeyRecord]:
+        return [self._keys[name] for name in sorted(self._keys)]
+
+    @override
+    async def put_key(self, record: KeyRecord) -> None:
+        await self.delete_key(record.name)
+        self._keys[record.name] = record
+        self._digests.update(dict.fromkeys(record.hashes, record.name))
+
+    @override
+    async def delete_key(self, name: str) -> bool:
+        known = self._keys.pop(name, None)
+        for digest in known.hashes if known is not None else ():
+            if self._digests.get(digest) == name:
+                del self._digests[digest]
+        return known is not None
+
+    @override
+    async def aclose(self) -> None:
+        """What is in memory stays until the store itself is gone."""

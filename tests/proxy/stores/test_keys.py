@@ -1,0 +1,63 @@
+"""What every store does with virtual keys."""
+
+from __future__ import annotations
+
+import pytest
+from standby.proxy.stores.records import KeyRecord
+from standby.proxy.stores.store import Store
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+
+def key(name: str = "checkout", **hashes: float | None) -> KeyRecord:
+    table = {"pools": ["support"], "budget": [{"limit": "50.00", "window": "month"}], "disabled": False}
+    return KeyRecord(name=name, hashes=hashes, table=table, created=1.5)
+
+
+async def test_a_key_is_found_by_name_and_by_each_hash(store: Store) -> None:
+    """A key that is being rotated has two hashes, and both lead to it."""
+    await store.put_key(key(old=1000.25, new=None))
+    assert await store.key("checkout") == key(old=1000.25, new=None)
+    assert await store.key_by_hash("old") == key(old=1000.25, new=None)
+    assert await store.key_by_hash("new") == key(old=1000.25, new=None)
+    assert await store.key_by_hash("checkout") is None
+    assert await store.key("new") is None
+
+
+async def test_writing_a_key_replaces_it(store: Store) -> None:
+    """Hashes that a key no longer has lead nowhere."""
+    await store.put_key(key(old=None))
+    await store.put_key(key(new=None))
+    assert await store.key_by_hash("old") is None
+    assert await store.key_by_hash("new") == key(new=None)
+    assert await store.keys() == [key(new=None)]
+
+
+async def test_keys_come_by_name(store: Store) -> None:
+    """The list of keys is in order."""
+    for name in ("c", "a", "b"):
+        await store.put_key(key(name, **{f"hash-{name}": None}))
+    assert [record.name for record in await store.keys()] == ["a", "b", "c"]
+
+
+async def test_a_deleted_key_is_gone(store: Store) -> None:
+    """Its hashes lead nowhere, and deleting it again finds none."""
+    await store.put_key(key(hash=None))
+    await store.put_key(key("other", other=None))
+    assert await store.delete_key("checkout")
+    assert not await store.delete_key("checkout")
+    assert await store.key("checkout") is None
+    assert await store.key_by_hash("hash") is None
+    assert await store.keys() == [key("other", other=None)]
+
+
+async def test_a_hash_moves_with_whoever_wrote_it_last(store: Store) -> None:
+    """Deleting its former key does not take it away."""
+    await store.put_key(key("first", shared=None))
+    await store.put_key(key("second", shared=None))
+    await store.delete_key("first")
+    found = await store.key_by_hash("shared")
+    assert found is not None
+    assert found.name == "second"
