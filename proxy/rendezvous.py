@@ -1,0 +1,45 @@
+"""Rendezvous hashing with weights: the same caller at the same target, without a table. No I/O.
+
+Each target draws a number from the caller's key and its own name, and the lowest goes first. So a provider's
+prompt cache sees the same conversations again, in every worker and replica and after a restart; and when a
+target leaves, only its own callers move, each to where it would have gone anyway (Thaler and Ravishankar;
+with weights, Schindelhauer and Schomaker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from math import inf, log1p
+from typing import Final
+
+__all__ = ["meet"]
+
+_UNIT: Final = 1 / 2**53
+
+
+def meet(key: str, weights: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Names with what they drew for `key`, lowest first. Of equals the one written first is first.
+
+    What is drawn is exponentially distributed with the weight as its rate. So the lowest is each one's in
+    proportion to its weight, and a change of weight moves callers to or from that one alone. Who has no
+    weight draws infinity.
+    """
+    told = key.encode("utf-8", "surrogatepass")
+    # The length keeps key and name apart. The hash is the same in every process, which `hash` is not.
+    begun = blake2b(b"%d:%b" % (len(told), told), digest_size=8)
+    drawn: list[tuple[str, float]] = []
+    for name, weight in weights:
+        if weight > 0:
+            hashed = begun.copy()
+            hashed.update(name.encode())
+            number = (int.from_bytes(hashed.digest(), "big") >> 11) * _UNIT  # at least 0, less than 1
+            drawn.append((name, -log1p(-number) / weight))
+        else:
+            drawn.append((name, inf))
+    drawn.sort(key=_number)
+    return drawn
+
+
+def _number(entry: tuple[str, float]) -> float:
+    return entry[1]
