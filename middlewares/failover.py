@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Annotated, Final
@@ -26,6 +27,8 @@ from ..proxy.workload import resolve
 __all__ = ["Failover"]
 
 log: Final = logging.getLogger("standby.failover")
+
+_COMMITTED: Final = State.COMMITTED  # reading an enum's member from its class costs a descriptor call
 
 
 @dataclass(eq=False)
@@ -81,7 +84,8 @@ class Failover:
             issuer = body.document.value.get("previous_response_id")
             if exchange.affinity is not None and isinstance(issuer, str):
                 provider = exchange.affinity.provider_of(issuer) or provider
-        return in_order(pool, health, operation.name, provider=provider)
+        share, estimates = exchange.share, exchange.estimates
+        return in_order(pool, health, operation.name, provider=provider, share=share, estimates=estimates)
 
 
 class _Walk:
@@ -96,6 +100,7 @@ class _Walk:
         "_health",
         "_itinerary",
         "_limit",
+        "_now",
         "_original",
     )
 
@@ -110,26 +115,35 @@ class _Walk:
         self._health = health
         self._itinerary = Itinerary(plan, failover.max_attempts)
         self._body = body
-        self._deadline = asyncio.get_running_loop().time() + limit
+        self._now = asyncio.get_running_loop().time
+        self._deadline = self._now() + limit
         self._entry: Entry | None = None
         self._limit: asyncio.Timeout | None = None
         self._original: tuple[Message, ...] = ()
 
     async def run(self, scope: Scope, send: Send) -> None:
         """Try candidates until one is committed, and answer for all of them if none is."""
-        exchange, itinerary = self._exchange, self._itinerary
-        now = asyncio.get_running_loop().time
+        exchange, itinerary, now = self._exchange, self._itinerary, self._now
         while now() < self._deadline and (candidate := self._enter()) is not None:
             attempt = exchange.begin(candidate, now())
             gate = Gate(
                 send, exchange, attempt, moves=partial(itinerary.opens, candidate), on_commit=self._lift
             )
             try:
-                await self._try(scope, attempt, gate)
+                try:
+                    await self._inside(scope, attempt, gate)
+                except Exception as error:
+                    if self._is_ours(error, attempt, gate):
+                        raise
+                self._explain(attempt, gate)
             finally:
                 self._record(attempt, gate)
-            if gate.state is State.COMMITTED or exchange.client_gone or (fault := attempt.fault) is None:
+            if gate.state is _COMMITTED or exchange.client_gone or (fault := attempt.fault) is None:
                 return
+            if candidate.rejected is not None:  # by a clearance: nothing was sent
+                log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
+                itinerary.not_tried(candidate)
+                continue
             log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
             itinerary.failed(candidate, fault)
             if is_callers(fault) and not self._original:
@@ -156,24 +170,34 @@ class _Walk:
             self._itinerary.not_tried(candidate)
         return None
 
-    async def _try(self, scope: Scope, attempt: Attempt, gate: Gate) -> None:
-        """Run one attempt. The gate's state judges: a layer inside may wrap or swallow exceptions."""
+    def _inside(self, scope: Scope, attempt: Attempt, gate: Gate) -> Awaitable[None]:
+        """One attempt. Around one that keeps clocks is no coroutine of ours to be entered for every token."""
         own = {**scope, "headers": list(scope["headers"]), "standby.attempt": attempt}
         receive = self._body.rewind()
-        try:
-            if self._exchange.relayed:
-                attempt.deadline = self._deadline  # Relay keeps it, with its other clocks
-                await self._failover.app(own, receive, gate.send)
-            else:
-                async with asyncio.timeout_at(self._due(attempt)) as self._limit:
-                    await self._failover.app(own, receive, gate.send)
-        except Exception as error:
-            unexplained = attempt.fault is None and not self._timed_out
-            if gate.state is State.COMMITTED or (unexplained and self._exchange.relayed):
-                raise  # ours, not a provider's: another target would not mend it
-            if attempt.fault is None:
-                log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
-        if gate.state is not State.COMMITTED and attempt.fault is None and not self._exchange.client_gone:
+        if self._exchange.relayed:
+            attempt.deadline = self._deadline  # Relay keeps it, with its other clocks
+            return self._failover.app(own, receive, gate.send)
+        return self._timed(own, receive, gate.send, self._due(attempt))
+
+    async def _timed(self, scope: Scope, receive: Receive, send: Send, due: float) -> None:
+        async with asyncio.timeout_at(due) as self._limit:
+            await self._failover.app(scope, receive, send)
+
+    def _is_ours(self, error: Exception, attempt: Attempt, gate: Gate) -> bool:
+        """Whether another target would not mend it.
+
+        The gate's state judges: a layer inside may wrap or swallow exceptions.
+        """
+        unexplained = attempt.fault is None and not self._timed_out
+        if gate.state is _COMMITTED or (unexplained and self._exchange.relayed):
+            return True
+        if attempt.fault is None:
+            log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
+        return False
+
+    def _explain(self, attempt: Attempt, gate: Gate) -> None:
+        """An attempt that ended without a word of why."""
+        if gate.state is not _COMMITTED and attempt.fault is None and not self._exchange.client_gone:
             attempt.fault = Fault("timeout_first_byte" if self._timed_out else "bad_response")
 
     @property
@@ -193,8 +217,7 @@ class _Walk:
         entry, self._entry = self._entry, None
         if entry is None:
             return
-        committed = gate.state is State.COMMITTED
-        cut_short = not committed and asyncio.get_running_loop().time() >= self._deadline
+        cut_short = gate.state is not _COMMITTED and self._now() >= self._deadline
         # A hang-up, or a deadline that we set, says nothing of the target.
         heard = attempt.answer is not None or attempt.fault is not None
         proved = heard and not (self._exchange.client_gone or cut_short)

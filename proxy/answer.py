@@ -7,6 +7,7 @@ commit it goes on reading, for usage, the terminal marker and an error that come
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -16,15 +17,19 @@ from .classify import in_band, refused
 from .dialects.base import Operation, Reading, Sign
 from .encoding import Decoder, Undecodable
 from .exchange import Fault, FaultKind, Headers, header
+from .outskirts import outskirts
 from .sse import EventTooLarge, Splitter
 
-__all__ = ["MAX_HELD", "MAX_READ", "Answer", "Verdict"]
+__all__ = ["MAX_HELD", "MAX_READ", "MAX_TAIL", "Answer", "Verdict"]
 
 MAX_HELD: Final = 64 * 1024
 """Bytes held back before an answer has proved itself (Linkerd's replay buffer has the same size)."""
 
 MAX_READ: Final = 1024 * 1024
-"""Bytes of an unstreamed answer kept for reading its usage. A larger one is relayed all the same."""
+"""Bytes of an unstreamed answer kept for reading it. A larger one is relayed all the same."""
+
+MAX_TAIL: Final = 4 * 1024
+"""Bytes kept of the end of a larger one, for reading its usage there."""
 
 
 class Verdict(Enum):
@@ -38,7 +43,9 @@ class Verdict(Enum):
 # Reading an enum's member from its class costs a descriptor call; these are read for every token.
 _NOTHING: Final = Sign.NOTHING
 _CONTENT: Final = Sign.CONTENT
+_HOLD: Final = Verdict.HOLD
 _COMMIT: Final = Verdict.COMMIT
+_FAULT: Final = Verdict.FAULT
 
 
 def _nothing(name: bytes, data: bytes) -> Sign:
@@ -53,8 +60,10 @@ class Answer:
     FAULT) or after it (the answer is truncated). `progress` tells whether the last chunk brought something a
     caller waits for. `cut` is how many bytes of it are ripe to be relayed, or None where all are: only whole
     events, since a client cannot use half of one, and the event that tells of a break must not end up inside
-    it. Once `ended` is set nothing after them belongs to the answer. `complete` is set by the terminal
-    marker, or by the end of an unstreamed body.
+    it. `skim`, where it is not None, is to be tried on the next chunk before `feed`: it tells whether that is
+    one whole event of content like one before; if so, it has been read, and is ripe. Once `ended` is set
+    nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
+    unstreamed body.
 
     `streamed` is what the request asked for, or None where nobody knows.
     """
@@ -68,11 +77,13 @@ class Answer:
         "_reading",
         "_splitter",
         "_streamed",
+        "_tail",
         "complete",
         "cut",
         "ended",
         "fault",
         "progress",
+        "skim",
         "status",
         "too_large",
         "verdict",
@@ -85,16 +96,18 @@ class Answer:
         self._splitter: Splitter | None = None
         self._decoder: Decoder | None = None
         self._body: bytearray | None = None
+        self._tail: bytes | None = None
         self._headers: Headers = ()
         self._fed = 0
         self.status = 0
-        self.verdict = Verdict.HOLD
+        self.verdict = _HOLD
         self.fault: Fault | None = None
         self.progress = False
         self.complete = False
         self.ended = False
         self.too_large = False  # an event that did not end
         self.cut: int | None = None
+        self.skim: Callable[[bytes], bool] | None = None
 
     @property
     def reading(self) -> Reading | None:
@@ -110,6 +123,14 @@ class Answer:
     def outgrown(self) -> bool:
         """Whether it is too long for us to tell, from what it says, if it is whole."""
         return self._splitter is None and self._body is None
+
+    @property
+    def written(self) -> int:
+        """Bytes of what was generated, as far as it was seen, or more of a body that was not read whole."""
+        reading = self._reading
+        if reading is None or not 200 <= self.status <= 299:
+            return 0
+        return reading.written if self.is_stream or reading.written else self._fed
 
     @property
     def takes_words(self) -> bool:
@@ -162,8 +183,11 @@ class Answer:
         except (EventTooLarge, Undecodable) as error:
             self.too_large = isinstance(error, EventTooLarge)
             return self._fail("bad_response")
+        self._fed += len(plain)
         if self._body is not None:
             self._collect(self._body, plain)
+        elif self._tail is not None:
+            self._tail = (self._tail + plain[-MAX_TAIL:])[-MAX_TAIL:]
         self.progress = True
         return self.verdict
 
@@ -172,14 +196,14 @@ class Answer:
         if self._splitter is not None:
             if not self.ended:
                 self._end_of_stream(self._splitter)
-        elif self.verdict is not Verdict.FAULT:
+        elif self.verdict is not _FAULT:
             self._end_of_body()
         self.ended = True
         return self.verdict
 
     def broke(self, kind: FaultKind) -> Verdict:
         """The connection failed, or a clock ran out, before the body had ended."""
-        if self.verdict is Verdict.HOLD:
+        if self.verdict is _HOLD:
             return self._refuse(kind)
         if not self.complete and self.fault is None:
             self.fault = Fault("stream_truncated", self.status)
@@ -192,6 +216,9 @@ class Answer:
     # -- streams ----------------------------------------------------------------------------
 
     def _feed_stream(self, splitter: Splitter, plain: bytes) -> None:
+        between = self.skim is not None
+        self.skim = None
+        sign = _NOTHING
         events = splitter.feed(plain)
         self.cut = splitter.boundary
         for name, data, end in events:
@@ -203,20 +230,24 @@ class Answer:
                 if self.ended:
                     self.cut = end
                     return
-        if self.verdict is Verdict.HOLD:
+        if self.verdict is _HOLD:
             self._fed += len(plain)
             if self._fed > MAX_HELD:
                 self._commit()
+        elif plain and self.cut == len(plain) and self._reading is not None and self._decoder is None:
+            if between and sign is _CONTENT and len(events) == 1:
+                self._reading.learn(plain, events[0][1])
+            self.skim = self._reading.skim
 
     def _take(self, sign: Sign) -> None:
         reading = self._reading
-        if sign is Sign.CONTENT or sign is Sign.FINISH:
+        if sign is _CONTENT or sign is Sign.FINISH:
             self.progress = True
-            if self.verdict is Verdict.HOLD:
+            if self.verdict is _HOLD:
                 self._commit()
         elif sign is Sign.END:
             self.ended = True
-            if self.verdict is Verdict.HOLD and (reading is None or reading.finish is None):
+            if self.verdict is _HOLD and (reading is None or reading.finish is None):
                 self._refuse("bad_response")  # a stream with an end and nothing before it
             else:
                 self._commit()
@@ -224,20 +255,20 @@ class Answer:
         else:
             self.ended = True
             fault = in_band(reading.error if reading is not None else None, self.status)
-            if self.verdict is Verdict.HOLD:
+            if self.verdict is _HOLD:
                 self.fault = fault
-                self.verdict = Verdict.FAULT
+                self.verdict = _FAULT
             else:
                 self.fault = Fault("stream_truncated", fault.status, fault.code)
 
     def _end_of_stream(self, splitter: Splitter) -> None:
         tail = splitter.tail
         for name, data, _ in splitter.finish():
-            if (sign := self._read(name, data)) is not Sign.NOTHING:
+            if (sign := self._read(name, data)) is not _NOTHING:
                 self._take(sign)
         if self.complete or self.fault is not None:
             return
-        if self.verdict is Verdict.HOLD:
+        if self.verdict is _HOLD:
             if tail.lstrip()[:1] in {b"{", b"["}:
                 # Some providers shed load with a bare JSON document where a stream should be.
                 self._judge_document(tail)
@@ -252,8 +283,9 @@ class Answer:
         if len(body) + len(plain) <= MAX_READ:
             body += plain
         else:
+            self._tail = bytes((body + plain)[-MAX_TAIL:])
             self._body = None
-        if self.verdict is Verdict.HOLD and (self._body is None or len(body) > MAX_HELD):
+        if self.verdict is _HOLD and (self._body is None or len(body) > MAX_HELD):
             if 200 <= self.status <= 299:
                 self._commit()
             else:
@@ -261,11 +293,13 @@ class Answer:
 
     def _end_of_body(self) -> None:
         if not 200 <= self.status <= 299:
-            if self.verdict is Verdict.HOLD:
+            if self.verdict is _HOLD:
                 self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
             self._judge_document(self._body)
-        self.complete = self.verdict is Verdict.COMMIT and self.fault is None
+        elif self._tail is not None and self._reading is not None:
+            self._reading.document(outskirts(self._tail))
+        self.complete = self.verdict is _COMMIT and self.fault is None
 
     def _judge_document(self, body: bytes | bytearray) -> None:
         try:
@@ -273,12 +307,12 @@ class Answer:
         except orjson.JSONDecodeError:
             value = None
         reading = self._reading
-        sign = Sign.NOTHING if reading is None else reading.document(value)
-        if self.verdict is not Verdict.HOLD:
+        sign = _NOTHING if reading is None else reading.document(value)
+        if self.verdict is not _HOLD:
             if value is None:  # it was too long to hold, and its framing could not tell that it broke off
                 self.fault = Fault("stream_truncated", self.status)
             return
-        if sign is Sign.CONTENT and not self._streamed:
+        if sign is _CONTENT and not self._streamed:
             self._commit()
         elif sign is Sign.ERROR:
             self._conclude(in_band(reading.error if reading is not None else None, self.status))
@@ -288,12 +322,12 @@ class Answer:
     # -- verdicts ---------------------------------------------------------------------------
 
     def _commit(self) -> Verdict:
-        self.verdict = Verdict.COMMIT
+        self.verdict = _COMMIT
         return self.verdict
 
     def _conclude(self, fault: Fault) -> None:
         self.fault = fault
-        self.verdict = Verdict.FAULT
+        self.verdict = _FAULT
         self.ended = True
 
     def _refuse(self, kind: FaultKind) -> Verdict:
@@ -303,7 +337,7 @@ class Answer:
     def _fail(self, kind: FaultKind) -> Verdict:
         self.ended = True
         self.cut = 0
-        if self.verdict is Verdict.HOLD:
+        if self.verdict is _HOLD:
             return self._refuse(kind)
         self.fault = Fault("stream_truncated", self.status)
         return self.verdict

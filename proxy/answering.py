@@ -90,6 +90,7 @@ def render(
 async def answer(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Send the refusal as the whole answer to this request, with what became of each of its targets."""
     exchange = Exchange.of(scope)
+    exchange.notes += [pair for pair in refusal.headers if pair[0].startswith(b"x-standby-")]
     status, headers, body = render(refusal, exchange.id, exchange.dialect, accounts(exchange))
     headers += [pair for pair in exchange.report() if pair not in headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .credentials import CREDENTIALS
 from .dialects.base import Operation
 from .errors import Refusal
 from .exchange import Headers
@@ -25,7 +26,6 @@ MAX_HEADERS: Final = 100
 """As Envoy has it; HAProxy stops at 101. The official SDKs send about 20."""
 
 _MAX_DIGITS: Final = 18  # of a length; more would not fit the parsers' 64 bits
-_MAX_KEY: Final = 512  # bytes; the longest vendor keys are under 200
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
 _Told: TypeAlias = Mapping[bytes, bytes]  # the first value of each header that a rule reads
@@ -74,11 +74,8 @@ _NAMES_NOTHING: Final = frozenset({b"close", b"keep-alive"})
 _NOTHING: Final[_Again] = MappingProxyType({})
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_BEARER: Final = re.compile(rb"(?i:bearer) ([\x21-\x7e]{1,%d})" % _MAX_KEY)
-_KEY: Final = re.compile(rb"([\x21-\x7e]{1,%d})" % _MAX_KEY)
-_CREDENTIALS: Final = MappingProxyType(
-    {b"authorization": _BEARER, b"x-api-key": _KEY, b"x-goog-api-key": _KEY}
-)
+_BEARER: Final = CREDENTIALS[b"authorization"]
+_KEY: Final = CREDENTIALS[b"x-api-key"]
 _JSON: Final = re.compile(rb'(?i:application/json)(?:[ \t]*;[ \t]*(?i:charset)=(?i:utf-8|"utf-8"))?')
 _MILLISECONDS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
@@ -233,7 +230,7 @@ def _sorted_out(pairs: _Pairs) -> tuple[Headers, dict[bytes, bytes], dict[bytes,
 def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
     """The headers but those that `Connection` names: they are for this hop only. A credential never is."""
     named = {token.strip(b" \t").lower() for value in connections for token in value.split(b",")}
-    if not named.isdisjoint(_CREDENTIALS):
+    if not named.isdisjoint(CREDENTIALS):
         raise Refusal("invalid_header", param="connection")
     return tuple(pair for pair in kept if pair[0] not in named)
 
@@ -251,7 +248,7 @@ def _check_credentials(told: _Told, again: _Again) -> None:
 
 def _compare_credentials(told: _Told, again: _Again) -> None:
     shown: set[bytes] = set()
-    for name, shape in _CREDENTIALS.items():
+    for name, shape in CREDENTIALS.items():
         for value in (*([told[name]] if name in told else ()), *again.get(name, ())):
             match = shape.fullmatch(value)
             if match is None:

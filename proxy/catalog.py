@@ -1,8 +1,8 @@
-"""What the gateway itself answers below its middlewares: the list of models, which are pools."""
+"""What the gateway itself answers below its middlewares: the list of models, which are the pools granted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from .config import Pool, Routes
 from .errors import Refusal
 from .exchange import ASGIApp, Exchange, Receive, Scope, Send
 from .paths import MODELS
+from .principal import Principal
 
 __all__ = ["Catalog"]
 
@@ -27,26 +28,37 @@ class Catalog:
 
     app: ASGIApp
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         exchange = Exchange.of(scope)
-        if exchange.operation is not None or exchange.routes is None:
-            await self.app(scope, receive, send)
-            return
-        name = exchange.path.removeprefix(MODELS).removeprefix("/")
-        pools = _by_name(exchange.routes)
-        if name and name not in pools:
-            await answer(scope, send, Refusal("unknown_model"))
-            return
-        show = _anthropic if exchange.dialect == "anthropic" else _openai
-        shown = [show(model, pool) for model, pool in pools.items() if not name or model == name]
-        body = orjson.dumps(shown[0] if name else _listed(shown, exchange.dialect))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        if exchange.operation is None and exchange.routes is not None:
+            return _list(scope, send, exchange, exchange.routes)
+        return self.app(scope, receive, send)
 
 
-def _by_name(routes: Routes) -> Mapping[str, Pool]:
-    return {name: pool for pool in routes.pools.values() for name in pool.serves}
+async def _list(scope: Scope, send: Send, exchange: Exchange, routes: Routes) -> None:
+    name = exchange.path.removeprefix(MODELS).removeprefix("/")
+    pools = _by_name(routes, exchange.principal)
+    if name and name not in pools:
+        # As for a request to it: whether there is such a model is not for those to know who may not use it.
+        restricted = exchange.principal is not None and exchange.principal.pools is not None
+        await answer(scope, send, Refusal("model_not_allowed" if restricted else "unknown_model"))
+        return
+    show = _anthropic if exchange.dialect == "anthropic" else _openai
+    shown = [show(model, pool) for model, pool in pools.items() if not name or model == name]
+    body = orjson.dumps(shown[0] if name else _listed(shown, exchange.dialect))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _by_name(routes: Routes, principal: Principal | None) -> Mapping[str, Pool]:
+    """The names that the caller may ask for; all where nobody asks who calls."""
+    return {
+        name: pool
+        for pool in routes.pools.values()
+        if principal is None or (principal.grants(pool.name) and principal.lacks(pool) is None)
+        for name in pool.serves
+    }
 
 
 def _openai(model: str, pool: Pool) -> dict[str, Any]:

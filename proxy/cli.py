@@ -1,16 +1,23 @@
-"""The command line: `standby serve`, `standby check`, `standby demo`."""
+"""The command line: `standby serve`, `standby check`, `standby demo`, `standby usage`."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .config import describe
-from .errors import ConfigError
+from .config import Routes, describe
+from .errors import StandbyError
+from .keys_command import add_commands
+from .ledger import BY, grouping
+from .prices import lookup
 from .rehearsal.demo import demo
 from .server import serve
 from .stack import Gateway
+from .stores.store import StoreDown
+from .usage import FORMATS, recorded, shown
 
 __all__ = ["main"]
 
@@ -23,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except ConfigError as error:
+    except StandbyError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,7 +62,32 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
     _takes_address(show)
     show.set_defaults(run=_demo)
+
+    add_commands(commands.add_parser("keys", help="make, list and change the keys that callers show"))
+    _usage_parser(commands.add_parser("usage", help="say who used what, and what it cost, from the ledger"))
     return parser
+
+
+def _usage_parser(parser: argparse.ArgumentParser) -> None:
+    _takes_routes(parser)
+    parser.add_argument(
+        "--by",
+        type=_grouping,
+        default=("key",),
+        metavar="NAME[,NAME]",
+        help=f"what to tell apart: {', '.join(BY)} (default: key)",
+    )
+    parser.add_argument(
+        "--since", default="24h", metavar="TIME", help='"24h", "7d", or a date (default: %(default)s)'
+    )
+    parser.add_argument("--until", metavar="TIME", help="the same (default: now)")
+    parser.add_argument(
+        "--timezone", type=_zone, default="UTC", metavar="ZONE", help="of dates and days (default: UTC)"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="table", dest="style", help="(default: %(default)s)"
+    )
+    parser.set_defaults(run=_usage)
 
 
 def _takes_routes(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +118,31 @@ def _serve(options: argparse.Namespace) -> int:
     # Before any worker starts: what is wrong is said once.
     routes = Gateway(options.routes).routes
     return serve(routes, host=options.host, port=options.port, workers=options.workers)
+
+
+def _usage(options: argparse.Namespace) -> int:
+    routes = Routes.load(options.routes, prices=lookup)
+    try:
+        found = asyncio.run(recorded(routes, options.by, options.timezone, options.since, options.until))
+    except (StoreDown, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(shown(found, options.style), end="")
+    return 0
+
+
+def _grouping(text: str) -> tuple[str, ...]:
+    try:
+        return grouping(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise argparse.ArgumentTypeError(f'{text!r} is no time zone; write "Europe/Paris"') from None
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -3,23 +3,21 @@
 Socket timeouts are measured per read, so a provider that drips one header byte a second, or a comment, beats
 them for ever. These clocks measure what a caller waits for: a connection, the first content, the next
 content, the whole answer. They share one timer that is moved lazily, since re-arming a timer for every chunk
-would cost more than relaying it.
+would cost more than relaying it; and at first they wait with the calls of others (`patience`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from .config import Timeouts
+from .patience import GRAIN, PATIENCE, Patience
 
-__all__ = ["DRAIN", "LATE", "PATIENCE", "Clocks", "Ended"]
-
-PATIENCE: Final = 0.02
-"""Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms
-in which the upstream must be closed."""
+__all__ = ["DRAIN", "LATE", "Clocks", "Ended"]
 
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
@@ -38,8 +36,8 @@ class Clocks:
 
     The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
     first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
-    take a chunk: that time runs out is then its doing. `on_wait` is called once, if the block takes longer
-    than PATIENCE.
+    take a chunk: that time runs out is then its doing. `on_wait` is called once, in the context of this call,
+    if the block takes longer than PATIENCE; `patience` is the event loop's.
 
     It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
     """
@@ -48,10 +46,12 @@ class Clocks:
         "_armed",
         "_cancelling",
         "_connect_due",
+        "_context",
         "_due",
         "_forgiven",
         "_loop",
         "_on_wait",
+        "_patience",
         "_task",
         "_timer",
         "_total_due",
@@ -59,6 +59,7 @@ class Clocks:
         "ended",
         "phase",
         "sending",
+        "sent",
         "timeouts",
     )
 
@@ -68,14 +69,19 @@ class Clocks:
         first: float,
         deadline: float | None = None,
         on_wait: Callable[[], None] | None = None,
+        patience: Patience | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        if patience is None:
+            patience = Patience(asyncio.get_running_loop())
+        self._patience = patience
+        self._loop = patience.loop
         now = self._loop.time()
         self.timeouts = timeouts
         self._due = now + first
         self._total_due = now + timeouts.total
         self._connect_due: float | None = None
         self._on_wait = on_wait
+        self._context: Context | None = copy_context()
         self._wait_due = now + PATIENCE
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
@@ -85,22 +91,28 @@ class Clocks:
         self.phase: Ended = "first_token"
         self.ended: Ended | None = None
         self.sending = False
+        self.sent = False
         if deadline is not None and deadline < self._due:
             self._due = deadline
             self.phase = "deadline"
 
     def __enter__(self) -> Self:
-        task = self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("Clocks end a task: use them inside one")
         self._cancelling = task.cancelling()
-        self._arm()
+        if self._on_wait is not None and self._due > self._wait_due + GRAIN < self._total_due:
+            self._armed = self._wait_due + GRAIN
+            self._patience.join(self._wait_due, self._wake)
+        else:
+            self._arm()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         task, self._task = self._task, None
+        self._context = None
         self._on_wait = None  # it may know whoever holds us, and a circle would be the collector's to find
         if self._timer is not None:
             self._timer.cancel()
@@ -116,8 +128,9 @@ class Clocks:
         self._hasten(self._connect_due)
 
     def connected(self) -> None:
-        """The connection stands."""
+        """The connection stands, and the request goes out over it."""
         self._connect_due = None
+        self.sent = True
 
     def progress(self) -> None:
         """Content arrived."""
@@ -154,11 +167,16 @@ class Clocks:
         due: tuple[float, Ended] = min((self._due, self.phase), (self._total_due, "total"))
         return due if self._connect_due is None else min(due, (self._connect_due, "connect"))
 
+    def _wake(self) -> None:
+        """It has lasted: from now on it needs a timer of its own."""
+        if self._task is not None:
+            self._tick()
+
     def _tick(self) -> None:
         now = self._loop.time()
-        if self._on_wait is not None and now >= self._wait_due:
+        if self._on_wait is not None and now >= self._wait_due and self._context is not None:
             on_wait, self._on_wait = self._on_wait, None
-            on_wait()
+            self._context.run(on_wait)
         due, why = self._next()
         if due > now:
             self._arm()

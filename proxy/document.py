@@ -22,7 +22,9 @@ import builtins
 import codecs
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -58,6 +60,9 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _INTEGER: Final = re.compile(r"-?[0-9]++(?![.eE])")
 
 
+_NO_AMENDMENTS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 @dataclass(slots=True, eq=False)
 class Document:
     """A request body that has one meaning.
@@ -70,9 +75,15 @@ class Document:
     value: dict[str, Any]
     notable: frozenset[str]
 
-    def bytes(self, model: str | None = None) -> builtins.bytes:
-        """The document written anew as UTF-8 without white space, with `model` in place of its own."""
-        return orjson.dumps(self.value if model is None else {**self.value, "model": model})
+    def bytes(
+        self, model: str | None = None, amendments: Mapping[str, Any] = _NO_AMENDMENTS
+    ) -> builtins.bytes:
+        """The document written anew as UTF-8 without white space, with `model` and the members of
+        `amendments` in place of its own.
+        """
+        if model is not None:
+            return orjson.dumps({**self.value, **amendments, "model": model})
+        return orjson.dumps({**self.value, **amendments} if amendments else self.value)
 
 
 def read(raw: bytes) -> Document:

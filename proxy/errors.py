@@ -97,8 +97,22 @@ CODES: Final = MappingProxyType(
         "invalid_header": Code(400, "A request header has a value this gateway does not take."),
         # who sends it
         "invalid_api_key": Code(401, "The API key is missing or not valid."),
+        "api_key_expired": Code(401, "The API key has expired."),
+        "api_key_revoked": Code(401, "The API key has been revoked."),
+        "ip_not_allowed": Code(403, "The API key may not be used from this address."),
+        "model_not_allowed": Code(403, "The API key does not grant a model of this name."),
+        "region_not_allowed": Code(403, "No target of this model is in a region that the API key allows."),
+        "provider_not_allowed": Code(
+            403, "No target of this model is at a provider that the API key allows."
+        ),
+        "auth_unavailable": Code(503, "The API key cannot be checked now."),
+        # what it may use
+        "budget_exceeded": Code(402, "The budget does not allow this request."),
+        "rate_limited": Code(429, "The rate limit does not allow this request now."),
+        "budget_unavailable": Code(503, "The budget cannot be checked now."),
         # what became of it
         "all_attempts_failed": Code(502, "No target gave an answer."),
+        "policy_no_eligible_target": Code(503, "No target that policy allows can take the request now."),
         "no_target_available": Code(503, "No target of this model can take the request now."),
         "deadline_exceeded": Code(504, "No target answered before the deadline."),
         "overloaded": Code(503, "The gateway has no room for this request now."),

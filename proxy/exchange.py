@@ -7,11 +7,11 @@ one writer, named in its class's docstring; everybody may read.
 
 from __future__ import annotations
 
-import os
+import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from .config import Cause
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .config import Pool, Routes, Target
     from .dialects.base import Operation
     from .health import Health
+    from .principal import Principal
+    from .stores.store import Store
 
 __all__ = [
     "DEFAULT_MAX_BODY",
@@ -35,6 +37,7 @@ __all__ = [
     "Headers",
     "Message",
     "Receive",
+    "Rejection",
     "Scope",
     "Send",
     "Usage",
@@ -47,6 +50,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
+
+# `list[Attempt]()` costs ten times as much as `list()`.
+_list: Final = cast("Callable[[], list[Any]]", list)
+_dict: Final = cast("Callable[[], dict[Any, Any]]", dict)
 
 DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes. Past 4 MiB of brackets even a fast parser blocks the loop for over 100 ms."""
@@ -92,7 +99,8 @@ class Fault:
 class Usage(NamedTuple):
     """Tokens as the provider counted them.
 
-    `input` includes `cached` and `cache_write`; `output` includes `reasoning`.
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cache_write_1h` is the part
+    of `cache_write` that is kept for an hour, which costs more.
     """
 
     input: int
@@ -100,16 +108,17 @@ class Usage(NamedTuple):
     cached: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    cache_write_1h: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
     """A target considered for this request. Written by whoever plans; Failover adds a rejection that came up
-    between the plan and the attempt.
+    between the plan and the attempt, Relay one that a clearance gave.
 
     `causes` is None for a preferred target; an alternate is entered only after one of its causes.
     `rejected` is the reason why the target is not tried at all, or None; `ready_in` is the seconds
-    until that reason passes, where it is known to pass.
+    until that reason passes, where it is known to pass, and `limit` the limit that refused, if one did.
     """
 
     name: str
@@ -117,6 +126,7 @@ class Candidate:
     causes: frozenset[Cause] | None = None
     rejected: str | None = None
     ready_in: float | None = None
+    limit: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -125,7 +135,8 @@ class Attempt:
 
     Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started` and `deadline` (on
     the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
-    Written by Relay: `answer`, `fault`, `upstream_wait` (seconds).
+    Written by Relay: `sent` (something of the request may have reached the provider), `answer`, `fault`,
+    `upstream_wait` (seconds).
     Written by Gate, around an app that keeps no such record: `answer`, `fault`.
     """
 
@@ -133,6 +144,7 @@ class Attempt:
     candidate: Candidate
     started: float
     deadline: float | None = None
+    sent: bool = False
     answer: Answer | None = None
     fault: Fault | None = None
     upstream_wait: float = 0.0
@@ -144,8 +156,17 @@ class Attempt:
         return attempt if isinstance(attempt, Attempt) else None
 
 
-Clearance = Callable[["Exchange", Attempt], Awaitable[str | None]]
-"""A check that every attempt must pass before a byte is sent to its target; a refusal is its reason code."""
+class Rejection(NamedTuple):
+    """Why a target is not tried: a stable reason code, and the seconds until it passes, where it will."""
+
+    reason: str
+    ready_in: float | None = None
+    limit: str | None = None
+    """The limit that refused, by scope and name."""
+
+
+Clearance = Callable[["Exchange", Attempt], Awaitable[Rejection | None]]
+"""A check that every attempt must pass before a byte is sent to its target; it may refuse."""
 
 
 @dataclass(slots=True, eq=False)
@@ -154,13 +175,19 @@ class Exchange:
 
     Written by `Exchange.of`: `id`, `began`, `path` (below where we are mounted), `headers` (a snapshot:
     nothing that arrives later counts).
-    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`,
+    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`, `store`,
     `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own stack's).
     Written by Hygiene: `operation`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds), and
     `headers` and `path` again, cleaned.
     Written by `workload.resolve`: `pool`, `model`, `streamed`, `bound`.
     Written by RouteSelect, or by Failover in its absence: `plan`.
     Written by Failover, or by Relay when it stands alone: `attempts`.
+    Written by Auth: `principal`.
+    Written by Budget: `amendments` (members that the forwarded document has besides the caller's own, because
+    the caller left them out), `hides_usage` (the event that answers an amendment is not the caller's to see),
+    `share` (how much of its fullest budget the caller has used, 1.0 being all of it), `estimates` (what the
+    request may cost at each target that has a price, in nano-dollars).
+    Appended to by Budget: `notes` (headers of every answer besides `x-standby-*` of the report).
     Appended to by Auth, Guardrails and Budget: `clearances`.
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
@@ -171,7 +198,14 @@ class Exchange:
     headers: Headers
     routes: Routes | None = None
     health: Health | None = None
+    store: Store | None = None
     affinity: Affinity | None = None
+    principal: Principal | None = None
+    amendments: dict[str, Any] = field(default_factory=_dict)
+    hides_usage: bool = False
+    share: float = 0.0
+    estimates: dict[str, int] = field(default_factory=_dict)
+    notes: list[tuple[bytes, bytes]] = field(default_factory=_list)
     relayed: bool = False
     operation: Operation | None = None
     path: str = ""
@@ -183,8 +217,8 @@ class Exchange:
     streamed: bool = False
     bound: bool = False
     plan: tuple[Candidate, ...] | None = None
-    attempts: list[Attempt] = field(default_factory=list[Attempt])
-    clearances: list[Clearance] = field(default_factory=list[Clearance])
+    attempts: list[Attempt] = field(default_factory=_list)
+    clearances: list[Clearance] = field(default_factory=_list)
     served: Attempt | None = None
     client_gone: bool = False
 
@@ -195,7 +229,7 @@ class Exchange:
         if known is not None:
             return known
         exchange = cls(
-            id=f"req_{os.urandom(12).hex()}",
+            id=_new_id(),
             began=time.perf_counter(),
             headers=tuple(scope.get("headers", ())),
             path=scope.get("path", "").removeprefix(scope.get("root_path", "")),
@@ -208,6 +242,14 @@ class Exchange:
         attempt = Attempt(number=len(self.attempts) + 1, candidate=candidate, started=now)
         self.attempts.append(attempt)
         return attempt
+
+    def withdraw(self, attempt: Attempt, rejection: Rejection) -> None:
+        """A clearance refused `attempt`: nothing was sent, so that it is none."""
+        candidate = attempt.candidate
+        candidate.rejected, candidate.ready_in, candidate.limit = rejection
+        self.attempts.remove(attempt)
+        if self.served is attempt:
+            self.served = None
 
     @property
     def degraded(self) -> str | None:
@@ -236,7 +278,13 @@ class Exchange:
             overhead -= attempt.upstream_wait
         headers.append((b"x-standby-attempts", b"%d" % len(self.attempts)))
         headers.append((b"x-standby-overhead-ms", b"%.2f" % max(0.0, overhead * 1000)))
+        headers += self.notes
         return headers
+
+
+def _new_id() -> str:
+    """Unlike any other of any process: Python seeds its generator from the OS in each. It is no secret."""
+    return f"req_{random.getrandbits(96):024x}"
 
 
 def header(headers: Headers, name: bytes) -> bytes | None:

@@ -13,6 +13,9 @@ __all__ = ["accounts", "exhausted"]
 _SOONEST: Final = 1.0
 """Seconds. `Retry-After: 0` invites the storm it should prevent."""
 
+_OTHERS: Final = ("capability.", "deadline.", "disabled", "health.")
+"""How reasons begin that are neither of policy nor of money."""
+
 
 def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     """The refusal that sums up every attempt and rejection of `exchange`.
@@ -29,7 +32,7 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     if deadline_passed:
         return Refusal("deadline_exceeded", retry_after=wait)
     if not kinds:
-        return Refusal("no_target_available", retry_after=wait)
+        return _not_cleared(exchange, wait) or Refusal("no_target_available", retry_after=wait)
     return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=wait)
 
 
@@ -48,6 +51,35 @@ def accounts(exchange: Exchange) -> list[dict[str, str]]:
         if candidate.rejected is not None
     ]
     return tried + passed_over
+
+
+def _not_cleared(exchange: Exchange, wait: float | None) -> Refusal | None:
+    """What to say where clearances refused every target; None if something else stood against one.
+
+    What policy forbids is left aside as long as it allows another target: that one decides.
+    """
+    reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
+    reasons.discard("state.bound")  # nothing that this request could use stood there
+    if not reasons or any(reason.startswith(_OTHERS) for reason in reasons):
+        return None
+    spent = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
+    if not spent:
+        return Refusal("policy_no_eligible_target")
+    if "budget.unavailable" in spent:
+        return Refusal("budget_unavailable", retry_after=_SOONEST)
+    limited = sorted(reason for reason in spent if reason.startswith("limit."))
+    limit = next(
+        (
+            candidate.limit
+            for candidate in exchange.plan or ()
+            if candidate.rejected in (limited or spent) and candidate.limit is not None
+        ),
+        None,
+    )
+    headers = () if limit is None else ((b"x-standby-limit", limit.encode()),)
+    if not limited:
+        return Refusal("budget_exceeded", param=limit, retry_after=wait, headers=headers)
+    return Refusal("rate_limited", param=limit, retry_after=wait, retryable=wait is not None, headers=headers)
 
 
 def _status(kinds: list[FaultKind], dialect: str) -> int:
@@ -70,7 +102,7 @@ def _soonest(exchange: Exchange) -> float | None:
             if target is not None and (
                 rejection := health.rejection(target.name, target.provider.name, operation.name)
             ):
-                waits.append(rejection.ready_in)
+                waits.append(rejection.ready_in or _SOONEST)
     waits += [
         attempt.fault.retry_after
         for attempt in exchange.attempts

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .classify import RULES, Says
-from .exchange import Fault
+from .exchange import Fault, Rejection
 
 __all__ = [
     "CLOSE_AFTER",
@@ -27,7 +27,6 @@ __all__ = [
     "TRIP",
     "Entry",
     "Health",
-    "Rejection",
 ]
 
 TRIP: Final = 5
@@ -47,14 +46,6 @@ PROBING: Final = 1.0
 
 
 _ANY: Final = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why a target may not be tried now, and in how many seconds it may."""
-
-    reason: str
-    ready_in: float
 
 
 @dataclass(slots=True, eq=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
+from typing import Final
 
 from .answering import answer, dialect_of
 from .arrival import Arrival, examine
@@ -13,6 +15,8 @@ from .errors import ClientGone, Refusal
 from .exchange import DEFAULT_MAX_BODY, ASGIApp, Exchange, Message, Receive, Scope, Send
 
 __all__ = ["Hygiene"]
+
+_OURS: Final = b"x-standby-"
 
 
 @dataclass(eq=False)
@@ -30,40 +34,33 @@ class Hygiene:
     _: KW_ONLY
     max_body: Size = DEFAULT_MAX_BODY
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._other(scope, receive, send)
-            return
+            return self._other(scope, receive, send)
         try:
             arrival = examine(scope, self.max_body)
         except Refusal as refusal:
             exchange = Exchange.of(scope)
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
-            await answer(scope, send, refusal)
-            return
-        await self._within(*self._entered(scope, arrival), receive, send)
+            return answer(scope, send, refusal)
+        return self._within(*self._entered(scope, arrival), receive, send)
 
     async def _within(self, inside: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let what stands inside answer, and answer in its place if it does not."""
         started = False
 
-        async def reporting(message: Message) -> None:
+        def reporting(message: Message) -> Awaitable[None]:
             nonlocal started
             if not started and message["type"] == "http.response.start":
                 started = True
-                headers = [
-                    pair for pair in message.get("headers", ()) if not pair[0].startswith(b"x-standby-")
-                ]
-                message = {**message, "headers": headers + exchange.report()}
-            await send(message)
+                message = {**message, "headers": _reported(message.get("headers", ()), exchange)}
+            return send(message)
 
-        refusal: Refusal | None = None
         try:
             await self.app(inside, receive, reporting)
-            if not exchange.client_gone:
-                refusal = Refusal(
-                    "internal_error", close=True
-                )  # silence would be a 500 in the server's words
+            if started or exchange.client_gone:
+                return
+            refusal = Refusal("internal_error", close=True)  # silence would be a 500 in the server's words
         except ClientGone:
             return
         except Refusal as error:
@@ -74,8 +71,7 @@ class Hygiene:
             if not started:
                 await _say(inside, reporting, _in_place_of(error))
             raise
-        if refusal is not None and not started:
-            await answer(inside, reporting, refusal)
+        await answer(inside, reporting, refusal)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""
@@ -102,6 +98,14 @@ class Hygiene:
         exchange.max_body = self.max_body
         inside["headers"] = list(arrival.headers)
         return inside, exchange
+
+
+def _reported(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with what the gateway, and nobody else, tells of it."""
+    told = list(headers)
+    if _OURS in b",".join([name for name, _ in told]):
+        told = [pair for pair in told if not pair[0].startswith(_OURS)]
+    return told + exchange.report()
 
 
 def _in_place_of(error: BaseException) -> Refusal:

@@ -13,9 +13,9 @@ __all__ = ["Itinerary"]
 class Itinerary:
     """Walks a plan once, front to back.
 
-    Alternates open with the causes they name; that a preferred candidate is resting is a cause too. Two
-    faults narrow what is left: after a context overflow only larger windows can do better, and a refusal of
-    the content may be taken elsewhere only by an alternate that says so.
+    Alternates open with the causes they name; that a preferred candidate is resting, or too dear, is a cause
+    too. Two faults narrow what is left: after a context overflow only larger windows can do better, and a
+    refusal of the content may be taken elsewhere only by an alternate that says so.
     """
 
     __slots__ = ("_causes", "_limit", "_plan", "_position", "_refused", "_tried", "_window")
@@ -45,9 +45,9 @@ class Itinerary:
         return None
 
     def not_tried(self, candidate: Candidate) -> None:
-        """`candidate`, which `next` gave, turned out to be rejected after all."""
+        """`candidate`, which `next` gave, turned out to be rejected after all: it counts as no attempt."""
         self._tried -= 1
-        self._causes |= _rests_for(candidate)
+        self._causes |= _rests_for(candidate) or {RULES["policy"].cause}
 
     def failed(self, candidate: Candidate, fault: Fault) -> None:
         """The attempt at `candidate` ended with `fault`."""
@@ -84,10 +84,15 @@ class Itinerary:
 
 
 def _rests_for(candidate: Candidate) -> set[Cause]:
-    """The causes that a rejected candidate counts as, where its rejection will pass by itself."""
+    """The causes that a rejected candidate counts as: lack of money, or a rejection that passes by itself."""
+    reason = candidate.rejected or ""
+    if reason.startswith("budget."):
+        return {"budget"}
+    if reason.startswith("limit."):
+        return {"rate_limited"}
     if candidate.ready_in is None:
         return set()
-    return {"outage", "rate_limited"} if candidate.rejected == "health.cooldown" else {"outage"}
+    return {"outage", "rate_limited"} if reason == "health.cooldown" else {"outage"}
 
 
 def _window(candidate: Candidate) -> int:

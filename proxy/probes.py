@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from .paths import HEALTH, READY
 
 __all__ = ["Probes"]
 
+_PROBES: Final = frozenset({HEALTH, READY})
 _BODY: Final = b'{"status":"ok"}'
 
 
@@ -23,10 +25,13 @@ class Probes:
 
     app: ASGIApp
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if Exchange.of(scope).path not in {HEALTH, READY}:
-            await self.app(scope, receive, send)
-            return
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else _BODY})
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if Exchange.of(scope).path in _PROBES:
+            return _answer(scope, send)
+        return self.app(scope, receive, send)
+
+
+async def _answer(scope: Scope, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else _BODY})

@@ -1,50 +1,23 @@
-"""The innermost app: one attempt, one upstream call, streamed back.
-
-This is the one place where a byte can leave for a provider, and none does before every clearance has passed.
-"""
+"""The innermost app: one attempt, one upstream call, streamed back."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from functools import partial
-from types import MappingProxyType
-from typing import Final, cast
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
 
-import httpx2
-
-from .answer import MAX_HELD, Answer, Verdict
 from .answering import answer as say
 from .body import Body
-from .classify import is_callers
-from .clocks import Clocks, Ended
-from .config import Target, Timeouts
-from .dialects.base import Operation
-from .dialects.registry import dialect_named
-from .errors import CODES, ClientGone, Interrupted, Refusal, Superseded
-from .exchange import Attempt, Exchange, Fault, FaultKind, Headers, Receive, Scope, Send, header
-from .exhausted import exhausted
-from .headers import downstream, upstream
+from .call import Call
+from .errors import ClientGone, Refusal
+from .exchange import Attempt, Exchange, Receive, Scope, Send
+from .patience import Patience
 from .policies import in_order
-from .transport import Transports, Unreachable
+from .transport import Transports
 from .workload import resolve
 
 __all__ = ["Relay"]
-
-_FAULTS: Final = MappingProxyType[Ended, FaultKind](
-    {
-        "connect": "connect",
-        "first_token": "timeout_first_byte",
-        "deadline": "timeout_first_byte",
-        "stall": "timeout",
-        "total": "timeout",
-    }
-)
-_SMALL: Final = 16 * 1024
-"""Bytes. A whole body of so many never waits: servers hold four times that before they make an app wait. But
-after other pieces of the body even an empty one does, until the client has read enough of those."""
-_CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
 
 
 @dataclass(eq=False)
@@ -56,8 +29,25 @@ class Relay:
     """
 
     transports: Transports
+    _patience: Patience | None = field(default=None, init=False, repr=False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        attempt, exchange = Attempt.of(scope), Exchange.of(scope)
+        pool, operation = exchange.pool, exchange.operation
+        target = None if attempt is None else attempt.candidate.target
+        if (
+            attempt is None
+            or target is None
+            or operation is None
+            or pool is None
+            or not isinstance(receive, Body)
+        ):
+            return self._prepared(scope, receive, send)
+        # As under Failover: every coroutine of ours would be entered again for every token.
+        call = Call(self.transports, scope, attempt, target, operation, send)
+        return call.run(receive, pool.timeouts, self._patience_here())
+
+    async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(scope)
         try:
             body = await Body.of(receive, exchange.max_body)
@@ -73,15 +63,15 @@ class Relay:
         if target is None or operation is None or exchange.pool is None:
             await say(scope, send, Refusal("unknown_route"))
             return
-        started = await _Call(self.transports, exchange, attempt, target, operation, send).run(
-            body, exchange.pool.timeouts
-        )
-        if not started and not exchange.client_gone:
-            await say(scope, send, exhausted(exchange))
+        call = Call(self.transports, scope, attempt, target, operation, send)
+        await call.run(body, exchange.pool.timeouts, self._patience_here())
 
-
-def _is_framed(headers: Headers) -> bool:
-    return header(headers, b"content-length") is not None or header(headers, b"transfer-encoding") is not None
+    def _patience_here(self) -> Patience:
+        """That of the running loop."""
+        loop, patience = asyncio.get_running_loop(), self._patience
+        if patience is None or patience.loop is not loop:
+            patience = self._patience = Patience(loop)
+        return patience
 
 
 def _only_attempt(exchange: Exchange) -> Attempt:
@@ -92,268 +82,3 @@ def _only_attempt(exchange: Exchange) -> Attempt:
     attempt = exchange.begin(exchange.plan[0], time.perf_counter())
     exchange.served = attempt
     return attempt
-
-
-class _Call:
-    """One upstream call, from the first byte out to the last byte back."""
-
-    __slots__ = (
-        "_answer",
-        "_attempt",
-        "_began",
-        "_clocks",
-        "_exchange",
-        "_listener",
-        "_operation",
-        "_poured",
-        "_rest",
-        "_send",
-        "_started",
-        "_target",
-        "_transports",
-    )
-
-    def __init__(
-        self,
-        transports: Transports,
-        exchange: Exchange,
-        attempt: Attempt,
-        target: Target,
-        operation: Operation,
-        send: Send,
-    ) -> None:
-        self._transports = transports
-        self._exchange = exchange
-        self._attempt = attempt
-        self._target = target
-        self._operation = operation
-        self._send = send
-        self._answer = Answer(operation, streamed=exchange.streamed)
-        self._began = time.perf_counter()
-        self._clocks: Clocks | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self._started = False
-        self._poured = False  # some of the body has gone out
-        self._rest = bytearray()  # the beginning of an event whose end has not come
-
-    async def run(self, body: Body, timeouts: Timeouts) -> bool:
-        """Make the call; False if nothing of its answer may be passed on.
-
-        Raises Interrupted when only a cut connection tells the client the truth.
-        """
-        exchange = self._exchange
-        first = timeouts.first_token if exchange.streamed else timeouts.answer
-        clocks = Clocks(timeouts, first, self._attempt.deadline, partial(self._listen, body))
-        self._clocks = clocks
-        try:
-            with clocks:
-                await self._converse(body, clocks)
-        except asyncio.CancelledError:
-            await self._stopped()
-            raise
-        except Superseded:
-            raise
-        except (Unreachable, httpx2.TransportError, OSError) as error:
-            self._explain(error, clocks)
-        finally:
-            self._leave()
-        self._attempt.fault = self._answer.fault
-        if self._answer.complete and self._operation.names_answers:
-            self._remember()
-        if self._started and not exchange.client_gone:
-            # The upstream is released by now: nothing that happens to this last message concerns it.
-            try:
-                code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
-                await self._close(_CODES.get(clocks.ended, code))
-            except Superseded:
-                raise
-            except OSError:
-                exchange.client_gone = True
-        return self._started
-
-    def _listen(self, body: Body) -> None:
-        """Hear it when the client hangs up."""
-        self._listener = asyncio.create_task(body.disconnected())
-        self._listener.add_done_callback(self._heard)
-
-    def _heard(self, listener: asyncio.Task[None]) -> None:
-        if not listener.cancelled() and listener.exception() is None and self._clocks is not None:
-            self._clocks.interrupt("client_gone")
-
-    def _leave(self) -> None:
-        """The provider is done with. So is listening: servers report a disconnect after a normal end too."""
-        self._waited()
-        if self._listener is not None:
-            self._listener.cancel()
-
-    # -- the conversation -------------------------------------------------------------------
-
-    async def _converse(self, body: Body, clocks: Clocks) -> None:
-        target, exchange = self._target, self._exchange
-        for clearance in exchange.clearances:
-            if (reason := await clearance(exchange, self._attempt)) is not None:
-                self._answer.refuse(Fault("policy", code=reason))
-                return
-        connections = self._transports.to(target)
-        content = body.document.bytes(target.model)
-        told = upstream(
-            connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
-        )
-        response = await connections.send(
-            connections.url(self._operation.upstream_path), told, content, clocks
-        )
-        stream = cast("httpx2.AsyncByteStream", response.stream)
-        headers: Headers = tuple([(name.lower(), value) for name, value in response.headers.raw])
-        self._attempt.answer = self._answer
-        try:
-            verdict = self._answer.start(response.status_code, headers)
-            if verdict is Verdict.FAULT:
-                return
-            if 200 <= response.status_code <= 299:
-                await self._receive(stream, headers, clocks)
-            else:
-                await self._receive_refusal(stream, headers)
-        finally:
-            await connections.release(response)
-
-    async def _receive(self, stream: httpx2.AsyncByteStream, headers: Headers, clocks: Clocks) -> None:
-        answer = self._answer
-        clocks.sending = True
-        await self._begin(answer.status, downstream(headers, streamed=answer.is_stream))
-        clocks.sending = False
-        send = self._send
-        feed = answer.feed
-        rest = self._rest
-        streamed = answer.is_stream
-        async for chunk in stream:
-            feed(chunk)
-            if answer.progress:
-                self._waited()
-                clocks.progress()
-            if streamed:
-                cut = answer.cut
-                ripe = chunk if cut is None or (cut == len(chunk) and not rest) else self._ripe(chunk, cut)
-            else:
-                # The last piece goes out with the end: most bodies are one message.
-                ripe = bytes(rest) if len(rest) > MAX_HELD else b""
-                if ripe:
-                    rest.clear()
-                rest += chunk
-            if ripe:
-                self._poured = clocks.sending = True
-                await send({"type": "http.response.body", "body": ripe, "more_body": True})
-                clocks.sending = False
-            if answer.ended:
-                rest.clear()
-                if answer.fault is not None or (clocks.phase == "drain" and answer.cut is not None):
-                    return
-                if clocks.phase != "drain":
-                    clocks.drain()
-        if answer.outgrown and not _is_framed(headers):
-            answer.broke("stream_failed")  # it ended with its connection, which a break does too
-        answer.end()
-
-    def _ripe(self, chunk: bytes, cut: int) -> bytes:
-        """What may go out now: nothing of an event before its end has come."""
-        rest = self._rest
-        rest += chunk[:cut]
-        ripe = bytes(rest) if cut else b""
-        if cut:
-            rest.clear()
-        rest += chunk[cut:]
-        return ripe
-
-    def _remember(self) -> None:
-        """A later request may name this answer: only the provider that gave it will know it."""
-        affinity, reading = self._exchange.affinity, self._answer.reading
-        if affinity is not None and reading is not None and reading.answer_id is not None:
-            affinity.remember(reading.answer_id, self._target.provider.name)
-
-    async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
-        """Read a refusal whole before a word of it is passed on: most are not the caller's to see."""
-        answer = self._answer
-        parts: list[bytes] = []
-        async for chunk in stream:
-            parts.append(chunk)
-            if answer.feed(chunk) is Verdict.FAULT:
-                break
-        else:
-            answer.end()
-        if answer.fault is not None and is_callers(answer.fault):
-            self._attempt.fault = answer.fault
-            body = b"".join(parts)
-            # Its own length: of one that is beyond all measure only the beginning was read.
-            told = [pair for pair in downstream(headers, streamed=False) if pair[0] != b"content-length"]
-            await self._begin(answer.status, [*told, (b"content-length", b"%d" % len(body))])
-            self._poured = True
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    # -- how it ends ------------------------------------------------------------------------
-
-    def _explain(self, error: Exception, clocks: Clocks) -> None:
-        """What it means that the conversation ended with `error`."""
-        if clocks.ended is not None and isinstance(error, TimeoutError):
-            self._out_of_time(clocks.ended)
-        elif isinstance(error, Unreachable):
-            self._broke(error.kind)
-        elif clocks.sending and isinstance(error, OSError):
-            self._exchange.client_gone = True  # some servers say so when we send
-        else:
-            self._broke("stream_failed")
-
-    def _out_of_time(self, ended: Ended) -> None:
-        if ended in {"client_gone", "client_stalled"}:
-            self._exchange.client_gone = True
-        elif ended == "drain":
-            self._answer.end()
-        else:
-            self._broke(_FAULTS[ended])
-
-    async def _stopped(self) -> None:
-        """The server gives up on what is under way; what it still sends for us reaches the client."""
-        if self._started and self._answer.takes_words and not self._answer.complete:
-            await self._finish(self._last_words("gateway_draining"))
-
-    async def _finish(self, body: bytes) -> None:
-        last = {"type": "http.response.body", "body": body, "more_body": False}
-        if (len(body) <= _SMALL and not self._poured) or self._clocks is None:
-            await self._send(last)
-            return
-        try:
-            # The clocks have stopped, and a client need not ever read the end of its answer.
-            async with asyncio.timeout(self._clocks.timeouts.stall):
-                await self._send(last)
-        except TimeoutError:
-            self._exchange.client_gone = True
-
-    def _broke(self, kind: FaultKind) -> None:
-        self._answer.broke(kind)
-
-    def _waited(self) -> None:
-        """Book the time until now as spent waiting for the provider, once."""
-        if not self._attempt.upstream_wait:
-            self._attempt.upstream_wait = time.perf_counter() - self._began
-
-    async def _close(self, code: str) -> None:
-        answer = self._answer
-        if answer.complete or answer.fault is None or is_callers(answer.fault):
-            # The last event may lack its blank line.
-            await self._finish(bytes(self._rest))
-        elif answer.takes_words:
-            await self._finish(self._last_words(code))
-        else:
-            raise Interrupted(CODES[code].message)
-
-    def _last_words(self, code: str) -> bytes:
-        """The one event that tells a client of a break, unless the provider said so itself."""
-        reading = self._answer.reading
-        if reading is None:
-            return b""
-        if reading.error is not None:
-            # At the very end its blank line may be missing, and without one no client takes it for an event.
-            return bytes(self._rest) + b"\n\n" if self._rest else b""
-        return reading.broken(code, CODES[code].message, self._exchange.id)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from .errors import StandbyError
 
-__all__ = ["MAX_EVENT", "Event", "EventTooLarge", "Splitter"]
+__all__ = ["BLANK_LINE", "MAX_EVENT", "Event", "EventTooLarge", "Splitter"]
 
 MAX_EVENT: Final = 1024 * 1024
 """Bytes one event may have. The largest real ones (a Responses API echo of all its input) are far below."""
@@ -22,7 +22,7 @@ MAX_EVENT: Final = 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _LONGEST_BLANK_LINE: Final = 4  # CRLF CRLF
 # Atomic groups: a CRLF is one line end, never a CR and an LF with an empty line between them.
-_BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 Event: TypeAlias = tuple[bytes, bytes, int]
@@ -71,7 +71,7 @@ class Splitter:
             known = len(pending)
             pending += chunk
             # Most pieces of a long event end nothing: copy it only when something is to be cut out of it.
-            if _BLANK_LINE.search(pending, max(0, known - _LONGEST_BLANK_LINE)) is None:
+            if BLANK_LINE.search(pending, max(0, known - _LONGEST_BLANK_LINE)) is None:
                 self.boundary = 0
                 if len(pending) > MAX_EVENT:
                     raise EventTooLarge
@@ -91,7 +91,7 @@ class Splitter:
                 self._dispatch(events, buffer[begin:end], end + 2 - known)
                 begin = search = end + 2
         else:
-            for match in _BLANK_LINE.finditer(buffer, search):
+            for match in BLANK_LINE.finditer(buffer, search):
                 self._dispatch(events, buffer[begin : match.start()], match.end() - known)
                 begin = match.end()
         self.boundary = max(0, begin - known)

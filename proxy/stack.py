@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any, Self, cast
@@ -15,8 +15,11 @@ from .config import BUILT_IN, Routes, settings
 from .exchange import ASGIApp, Exchange, Receive, Scope, Send
 from .health import Health
 from .hygiene import Hygiene
+from .prices import lookup
 from .probes import Probes
 from .relay import Relay
+from .stores.address import AddressError, open_store
+from .stores.store import Store
 from .transport import Transports
 
 __all__ = ["Gateway"]
@@ -30,10 +33,12 @@ class Gateway:
     """
 
     def __init__(self, routes: Routes | str | os.PathLike[str] = "routes.toml") -> None:
-        self.routes = routes if isinstance(routes, Routes) else Routes.load(routes)
+        self.routes = routes if isinstance(routes, Routes) else Routes.load(routes, prices=lookup)
         self.health = Health()
         self.affinity = Affinity()
         self.transports = Transports()
+        self.store = _store(self.routes)
+        self._closes: list[Callable[[], Awaitable[object]]] = []
         for name, provider in self.routes.providers.items():
             if provider.transport is not None:
                 _imported(self.routes, ("providers", name, "transport"), provider.transport)
@@ -45,6 +50,7 @@ class Gateway:
             exchange = Exchange.of(scope)
             exchange.routes = self.routes
             exchange.health = self.health
+            exchange.store = self.store
             exchange.affinity = self.affinity
             exchange.relayed = True
             await self._app(scope, receive, send)
@@ -54,8 +60,15 @@ class Gateway:
             await self._app(scope, receive, send)
 
     async def aclose(self) -> None:
-        """Close every connection to a provider. A request that comes later opens new ones."""
-        await self.transports.aclose()
+        """Settle what is left, and close the store and every connection. A later request opens them again.
+
+        To be called once no request is under way: middlewares that have an `aclose` end theirs first.
+        """
+        async with AsyncExitStack() as closing:  # the last one named is the first, and each is tried
+            closing.push_async_callback(self.store.aclose)
+            for close in reversed(self._closes):
+                closing.push_async_callback(close)
+            closing.push_async_callback(self.transports.aclose)
 
     @asynccontextmanager
     async def lifespan(self, host: object) -> AsyncGenerator[None]:
@@ -83,7 +96,18 @@ class Gateway:
         app: ASGIApp = Catalog(Relay(self.transports))
         for name in reversed(routes.stack):
             app = _middleware(routes, name)(app)
+            close = getattr(app, "aclose", None)
+            if callable(close):
+                self._closes.insert(0, cast("Callable[[], Awaitable[object]]", close))
         return Hygiene(Probes(app), **_settings(routes, "hygiene", Hygiene))
+
+
+def _store(routes: Routes) -> Store:
+    """The store that the file names. Nothing is opened before its first use."""
+    try:
+        return open_store(routes.store, routes.folder)
+    except AddressError as error:
+        raise routes.error(("store",), str(error)) from error
 
 
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from uuid import uuid4
+
 import pytest
 
-__all__ = ["anyio_backend", "pytest_collection_modifyitems"]
+from tests.redis_server import RedisServer
+
+__all__ = ["anyio_backend", "own_redis", "pytest_collection_modifyitems", "redis_server", "redis_url"]
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, the loop that uvicorn serves on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis server that all tests share. None to start is an error, and no reason to skip."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty store on the shared server."""
+    return f"{redis_server.url}?prefix={uuid4().hex}"
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis server of this test's own, to be frozen, stopped and started again."""
+    with RedisServer() as server:
+        yield server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-__all__ = ["NOTHING", "STANDBY", "Program", "running"]
+__all__ = ["NOTHING", "STANDBY", "Program", "own_environ", "running"]
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 STANDBY: Final = str(Path(sys.executable).with_name("standby"))
@@ -35,11 +35,10 @@ class Program:
     @classmethod
     async def start(cls, command: tuple[str, ...], folder: Path, environ: Mapping[str, str]) -> Self:
         """Start `command` in `folder`, in a process group of its own, as a shell does."""
-        own = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
-            env={**own, "PYTHONUNBUFFERED": "1", **environ},
+            env={**own_environ(), "PYTHONUNBUFFERED": "1", **environ},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -100,6 +99,11 @@ class Program:
         heard = await self._process.stdout.read(65536)
         self.output += heard.decode(errors="replace")
         return bool(heard)
+
+
+def own_environ() -> dict[str, str]:
+    """The environment of this process, without what is the developer's own."""
+    return {name: value for name, value in os.environ.items() if not _is_foreign(name)}
 
 
 def _is_foreign(name: str) -> bool:

@@ -7,32 +7,64 @@ from __future__ import annotations
 
 from .chain import BUILT_IN
 from .describe import describe
+from .limits import BudgetUnit, Limits, Window, WindowName
+from .money import NANO, Money, dollars
+from .price import Card, Price, PriceLookup, Rates, Tier
 from .report import nearest
 from .routes import Routes
+from .scopes import EVERY, Grants, Key, Organisation, ScopeKind, Team, User, kind_of, parent_of
 from .secret import Secret
 from .settings import settings
-from .tables import Alternate, Cause, Dialect, Pool, Provider, Table, Target, Timeouts
-from .values import Duration, ImportString, ModelName, Name, Size, spelled
+from .storage import shown
+from .table import Table
+from .tables import Alternate, Cause, Dialect, Pool, Provider, Target, Timeouts, targets_of
+from .values import Duration, ImportString, ModelName, Moment, Name, Size, imported, seconds, spelled
 
 __all__ = [
     "BUILT_IN",
+    "EVERY",
+    "NANO",
     "Alternate",
+    "BudgetUnit",
+    "Card",
     "Cause",
     "Dialect",
     "Duration",
+    "Grants",
     "ImportString",
+    "Key",
+    "Limits",
     "ModelName",
+    "Moment",
+    "Money",
     "Name",
+    "Organisation",
     "Pool",
+    "Price",
+    "PriceLookup",
     "Provider",
+    "Rates",
     "Routes",
+    "ScopeKind",
     "Secret",
     "Size",
     "Table",
     "Target",
+    "Team",
+    "Tier",
     "Timeouts",
+    "User",
+    "Window",
+    "WindowName",
     "describe",
+    "dollars",
+    "imported",
+    "kind_of",
     "nearest",
+    "parent_of",
+    "seconds",
     "settings",
+    "shown",
     "spelled",
+    "targets_of",
 ]

@@ -13,12 +13,24 @@ from .values import ImportString, KeyPath, Name, quoted
 
 __all__ = ["BUILT_IN", "read_stack"]
 
-BUILT_IN: Final = MappingProxyType({"failover": "standby.middlewares.failover:Failover"})
+BUILT_IN: Final = MappingProxyType(
+    {
+        "auth": "standby.middlewares.auth:Auth",
+        "budget": "standby.middlewares.budget:Budget",
+        "failover": "standby.middlewares.failover:Failover",
+    }
+)
 """Middlewares that need no `use`: name and import string."""
 
 _DEFAULT: Final = ("failover",)
-_SECTIONS: Final = ("stack", "providers", "targets", "pools", "hygiene")
+_SECTIONS: Final = (
+    *("stack", "store", "providers", "targets", "pools"),
+    *("organisations", "teams", "users", "keys", "hygiene"),
+)
 """Keys at the top of the file that are never middlewares."""
+
+_ORDER: Final = ("auth", "budget", "failover")
+"""Who calls decides what it may cost, and both are decided once for a request, not once for an attempt."""
 
 _USE: Final = 'use = "package.module:attribute"'
 
@@ -71,7 +83,16 @@ def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
         else:
             hint = suggestion(name, known) if nearest(name, known) else f"your own needs a table with {_USE}"
             report.add(at, f"there is no middleware {quoted(name)}", hint)
+    _check_order(report, names, cast("list[object]", value))
     return tuple(names)
+
+
+def _check_order(report: Report, names: list[str], written: list[object]) -> None:
+    for i, name in enumerate(names):
+        for outer in _ORDER[: _ORDER.index(name)] if name in _ORDER else ():
+            if outer in names[i + 1 :]:
+                message = f"{quoted(outer)} must stand before {quoted(name)}"
+                report.add(("stack", written.index(outer)), message, "the outermost comes first")
 
 
 def _check_use(report: Report, name: str, table: Mapping[str, Any]) -> None:

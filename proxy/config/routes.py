@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar, cast
@@ -14,17 +14,26 @@ from typing import Any, Final, Self, TypeVar, cast
 from pydantic import ValidationError
 
 from ..errors import ConfigError, Problem
+from .agreement import check_effect, check_hashes, check_prices, check_served
 from .chain import read_stack
+from .price import Card, PriceLookup
 from .report import Report
+from .scopes import Key, Organisation, Team, User
 from .settings import as_json
-from .tables import Pool, Provider, Table, Target
-from .values import KeyPath, Surroundings, quoted
+from .storage import MEMORY, read_store
+from .table import Table
+from .tables import Pool, Provider, Target
+from .values import KeyPath, Surroundings
 
 __all__ = ["Routes"]
 
 T = TypeVar("T", bound=Table)
 
 _SYNTAX: Final = re.compile(r"(.*) \(at (?:line (\d+), (column \d+)|end of document)\)", re.DOTALL)
+
+
+def _empty() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +50,57 @@ class Routes:
     pools: Mapping[str, Pool] = field(repr=False)
     tables: Mapping[str, Mapping[str, object]] = field(repr=False)
     """The table of each middleware of the stack, and of "hygiene", as written; empty when there is none."""
+    store: str = field(default=MEMORY, repr=False)
+    """URL of where keys, money and the ledger are kept; relative paths in it start at `folder`. It may hold a
+    password."""
+    organisations: Mapping[str, Organisation] = field(default_factory=_empty, repr=False)
+    teams: Mapping[str, Team] = field(default_factory=_empty, repr=False)
+    users: Mapping[str, User] = field(default_factory=_empty, repr=False)
+    keys: Mapping[str, Key] = field(default_factory=_empty, repr=False)
+    cards: Mapping[str, Card] = field(default_factory=_empty, repr=False)
+    """The price cards that were looked up, by target; the other targets say their own price, or have none."""
     _served: Mapping[str, Pool] = field(init=False, repr=False)
+    _hashes: Mapping[str, Key] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         served = {name: pool for pool in self.pools.values() for name in pool.serves}
+        hashes = {digest: key for key in self.keys.values() for digest in key.hash}
         object.__setattr__(self, "_served", MappingProxyType(served))
+        object.__setattr__(self, "_hashes", MappingProxyType(hashes))
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return Path(self.file).parent
 
     def pool_for(self, model: str) -> Pool | None:
         """The pool that serves exactly this name."""
         return self._served.get(model)
+
+    def key_by_hash(self, digest: str) -> Key | None:
+        """The key of this file that has the hash `digest`."""
+        return self._hashes.get(digest)
+
+    def key(self, name: str, table: Mapping[str, Any], *, strict: bool = False) -> Key:
+        """The key that a store keeps as `table`, which is what `[keys.NAME]` would hold.
+
+        Raises ConfigError for one that is not valid here, as it names a team that this file has not. Pools,
+        regions and providers that are gone from this file grant nothing; a new key is `strict`: they are
+        errors, and so is whatever would make this file not load if the key stood in it.
+        """
+        tables: dict[str, Mapping[str, object]]
+        tables = {"organisations": self.organisations, "teams": self.teams, "users": self.users}
+        if strict:
+            tables |= {"pools": self.pools, "providers": self.providers}
+        report = Report(self.file, "")
+        found = _section(report, {"keys": {name: table}}, Key, Surroundings({}, self.folder, tables))
+        if strict and not report.problems:
+            whole = replace(self, keys=_complete(found))
+            check_hashes(report, whole)
+            check_effect(report, whole)
+            check_prices(report, whole)
+        report.finish()
+        return _complete(found)[name]
 
     def error(self, path: KeyPath, message: str, hint: str | None = None) -> ConfigError:
         """The error for what turns out wrong later, when the stack is built, with the value at `path`."""
@@ -58,7 +109,12 @@ class Routes:
         return ConfigError(report.problems)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        environ: Mapping[str, str] = os.environ,
+        prices: PriceLookup | None = None,
+    ) -> Self:
         """Read a file. Raises `ConfigError` with everything that is wrong."""
         file = os.fspath(path)
         problem = None
@@ -72,7 +128,7 @@ class Routes:
             problem = Problem(file, line, "", "not UTF-8 text")
         if problem is not None:
             raise ConfigError([problem])
-        return cls.parse(source, file, environ)
+        return cls.parse(source, file, environ, prices=prices)
 
     @classmethod
     def parse(
@@ -81,23 +137,46 @@ class Routes:
         file: str = "routes.toml",
         environ: Mapping[str, str] = os.environ,
         folder: Path | None = None,
+        prices: PriceLookup | None = None,
     ) -> Self:
         """Read a text. Only secrets are looked up outside it: in `environ`, and in files under `folder`.
 
-        `folder` defaults to the one that holds `file`. Raises `ConfigError` with everything that is wrong.
+        `folder` defaults to the one that holds `file`. `prices` finds the cards of targets without a price.
+        Raises `ConfigError` with everything that is wrong.
         """
         document = _document(text, file)
         report = Report(file, text)
         folder = Path(file).parent if folder is None else folder
-        providers = _section(report, document, Provider, Surroundings(environ, folder))
-        targets = _section(report, document, Target, Surroundings(environ, folder, providers))
-        pools = _section(report, document, Pool, Surroundings(environ, folder, providers, targets))
+        tables: dict[str, Mapping[str, Table | None]] = {}
+        around = Surroundings(environ, folder, tables)
+        store = read_store(report, document, around)
+        tables["providers"] = providers = _section(report, document, Provider, around)
+        targets = _section(report, document, Target, around)
+        cards = _looked_up(targets, prices)
+        tables["targets"] = targets = {**targets, **_priced(targets, cards)}
+        tables["pools"] = pools = _section(report, document, Pool, around)
         if not document.get("pools"):
             report.add(("pools",), "there must be at least one pool", "write [pools.NAME]")
-        _check_served(report, document, _complete(pools))
-        stack, tables = read_stack(report, document)
+        check_served(report, document, _complete(pools))
+        tables["organisations"] = organisations = _section(report, document, Organisation, around)
+        tables["teams"] = teams = _section(report, document, Team, around)
+        tables["users"] = users = _section(report, document, User, around)
+        keys = _section(report, document, Key, around)
+        stack, settings = read_stack(report, document)
+        routes = cls(
+            *(file, text, stack, _complete(providers), _complete(targets), _complete(pools), settings),
+            store=store,
+            organisations=_complete(organisations),
+            teams=_complete(teams),
+            users=_complete(users),
+            keys=_complete(keys),
+            cards=MappingProxyType(cards),
+        )
+        check_hashes(report, routes)
+        check_effect(report, routes)
+        check_prices(report, routes)
         report.finish()
-        return cls(file, text, stack, _complete(providers), _complete(targets), _complete(pools), tables)
+        return routes
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
@@ -153,13 +232,16 @@ def _complete(section: Mapping[str, T | None]) -> Mapping[str, T]:
     return MappingProxyType({name: table for name, table in section.items() if table is not None})
 
 
-def _check_served(report: Report, document: Mapping[str, Any], pools: Mapping[str, Pool]) -> None:
-    owners: dict[str, str] = {}
-    for pool in pools.values():
-        for i, name in enumerate(pool.serves):
-            owner = owners.setdefault(name, pool.name)
-            if owner != pool.name:
-                own = "serves" in document["pools"][pool.name]
-                at = ("pools", pool.name, "serves", i) if own else ("pools", pool.name)
-                message = f"{quoted(name)} is served by pools {quoted(owner)} and {quoted(pool.name)}"
-                report.add(at, message, "a name leads to one pool")
+def _looked_up(targets: Mapping[str, Target | None], prices: PriceLookup | None) -> dict[str, Card]:
+    unpriced = (target for target in targets.values() if target is not None and target.price is None)
+    found = ((target.name, prices(target)) for target in unpriced) if prices is not None else ()
+    return {name: card for name, card in found if card is not None}
+
+
+def _priced(targets: Mapping[str, Target | None], cards: Mapping[str, Card]) -> dict[str, Target]:
+    found = ((card, targets[name]) for name, card in cards.items())
+    return {
+        target.name: target.model_copy(update={"price": card.price})
+        for card, target in found
+        if target is not None
+    }

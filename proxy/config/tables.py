@@ -7,40 +7,79 @@ Names are resolved while a table is validated, so nothing later looks one up.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, cast, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from .addresses import BaseURL, is_private, outgoing_headers
-from .report import suggestion
+from .limits import Limits, Window
+from .price import Price
+from .references import named
 from .secret import Secret
-from .values import Duration, ImportString, KeyPath, ModelName, Name, Remark, Surroundings, objection, quoted
+from .table import Table
+from .values import Duration, ImportString, KeyPath, ModelName, Name, Remark, objection, quoted
 
-__all__ = ["Alternate", "Cause", "Dialect", "Pool", "Provider", "Table", "Target", "Timeouts"]
+__all__ = [
+    "Alternate",
+    "Cause",
+    "Dialect",
+    "Order",
+    "Pool",
+    "Provider",
+    "Target",
+    "Timeouts",
+    "Unpriced",
+    "targets_of",
+]
+
+_SHARE: Final = re.compile(r"[01](?:\.[0-9]{1,6})?")
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]
 """The wire formats a provider may speak."""
 
-Cause: TypeAlias = Literal["outage", "slow", "rate_limited", "context", "refused"]
+Cause: TypeAlias = Literal["outage", "slow", "rate_limited", "context", "refused", "budget"]
 """Why a request may leave a pool's preferred targets."""
 
 
-class Table(BaseModel):
-    """A table that takes the keys it declares and no others, and never changes."""
+Order: TypeAlias = Literal["cheapest"]
+"""How the targets of a pool may be ordered once its budget runs low."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+Unpriced: TypeAlias = Literal["refuse", "allow"]
+"""What becomes of a target without a price where money is counted: the file does not load, or it counts 0."""
+
+
+def _shares(value: object) -> object:
+    """The table as it was meant: TOML reads a bare 0.8 as the key 8 in the table 0."""
+    if not isinstance(value, dict):
+        if isinstance(value, Mapping):  # given by code
+            return cast("Mapping[float, Order]", value)
+        raise objection(Remark("must be a table", 'write { "0.8" = "cheapest" }'))
+    flat: dict[str, object] = {}
+    for key, inside in cast("dict[object, object]", value).items():
+        if isinstance(inside, dict):
+            inner = cast("dict[object, object]", inside)
+            flat |= {f"{key}.{rest}": order for rest, order in inner.items()}
+        else:
+            flat[str(key)] = inside
+    found: dict[float, object] = {}
+    remarks: list[Remark] = []
+    for written, order in flat.items():
+        share = float(written) if _SHARE.fullmatch(written) else 0.0
+        if not 0 < share <= 1:
+            remarks.append(Remark(f"{quoted(written)} is not a share", 'write { "0.8" = "cheapest" }'))
+        elif order not in get_args(Order):
+            remarks.append(Remark(f"must be one of {', '.join(map(quoted, get_args(Order)))}"))
+        found[share] = order
+    if remarks:
+        raise objection(*remarks)
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+AtBudget: TypeAlias = Annotated[Mapping[float, Order], PlainValidator(_shares), PlainSerializer(dict)]
 
 
 class Timeouts(Table):
@@ -95,37 +134,25 @@ class Provider(Table):
         return self
 
 
-def _named(kind: Literal["providers", "targets"]) -> BeforeValidator:
-    """Turns the name of a provider or target into the object. Code that gives the object is left alone."""
-
-    def resolve(value: object, info: ValidationInfo) -> object:
-        around = info.context
-        if not isinstance(around, Surroundings):
-            return value
-        what, known = kind[:-1], around.providers if kind == "providers" else around.targets
-        if not isinstance(value, str):
-            raise objection(Remark(f"must be the name of a {what}"))
-        if value not in known:
-            raise objection(Remark(f"there is no {what} {quoted(value)}", suggestion(value, known)))
-        found = known[value]
-        if found is None:
-            raise objection()
-        return found
-
-    return BeforeValidator(resolve)
-
-
 class Target(Table):
     """A model at a provider."""
 
     name: Name
-    provider: Annotated[Provider, _named("providers")]
+    provider: Annotated[Provider, named("providers")]
     model: ModelName
     """As the provider spells it."""
     context: Annotated[int, Field(gt=0)] | None = None
     """The most tokens the model takes, if known."""
     connections: Annotated[int, Field(ge=1, le=10_000)] = 100
     """The most requests under way at once."""
+    max_output: Annotated[int, Field(gt=0)] | None = None
+    """The most tokens of output it ever gives to one request, if known."""
+    price: Price | None = None
+    unpriced: Unpriced = "refuse"
+    served_as: tuple[ModelName, ...] = ()
+    """Names the provider may give for it, besides `model` and its dated snapshots; `*` and `?` are wild."""
+    limits: Limits = Limits()
+    budget: tuple[Window, ...] = ()
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -134,7 +161,7 @@ class Target(Table):
 class Alternate(Table):
     """A target that a pool moves to for the named causes only."""
 
-    target: Annotated[Target, _named("targets")]
+    target: Annotated[Target, named("targets")]
     causes: Annotated[frozenset[Cause], Field(min_length=1, validation_alias="for")]
 
     def __hash__(self) -> int:
@@ -151,10 +178,17 @@ class Pool(Table):
     name: Name
     serves: Annotated[tuple[ModelName, ...], Field(min_length=1)] = Field(default_factory=_own_name)
     """The names applications send as `model`."""
-    prefer: Annotated[tuple[Annotated[Target, _named("targets")], ...], Field(min_length=1)]
+    prefer: Annotated[tuple[Annotated[Target, named("targets")], ...], Field(min_length=1)]
     """In this order."""
     alternates: tuple[Alternate, ...] = ()
     timeouts: Timeouts = Timeouts()
+    max_output: Annotated[int, Field(gt=0)] | None = None
+    """The most tokens of output for one request; said to the provider when the caller sets no limit."""
+    limits: Limits = Limits()
+    budget: tuple[Window, ...] = ()
+    at_budget: AtBudget = Field(default_factory=lambda: MappingProxyType[float, Order]({}))
+    """From which share of the fullest budget on, how targets are ordered."""
+    unpriced: Unpriced = "refuse"
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -190,3 +224,8 @@ class Pool(Table):
         if remarks:
             raise objection(*remarks)
         return self
+
+
+def targets_of(pool: Pool) -> tuple[Target, ...]:
+    """All targets of a pool, preferred ones first."""
+    return (*pool.prefer, *(alternate.target for alternate in pool.alternates))

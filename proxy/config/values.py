@@ -12,9 +12,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -24,12 +26,15 @@ __all__ = [
     "ImportString",
     "KeyPath",
     "ModelName",
+    "Moment",
     "Name",
     "Remark",
     "Size",
     "Surroundings",
+    "imported",
     "objection",
     "quoted",
+    "seconds",
     "spelled",
 ]
 
@@ -62,8 +67,10 @@ class Surroundings:
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
-    providers: Mapping[str, object | None] = field(default_factory=dict[str, object | None])
-    targets: Mapping[str, object | None] = field(default_factory=dict[str, object | None])
+    tables: Mapping[str, Mapping[str, object | None]] = field(
+        default_factory=dict[str, Mapping[str, object | None]]
+    )
+    """By section, then by name."""
 
 
 _MILLISECONDS: Final = MappingProxyType({"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000})
@@ -75,7 +82,8 @@ _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 
 
-def _seconds(value: object, info: ValidationInfo) -> float:
+def seconds(value: object, info: ValidationInfo) -> float:
+    """Seconds from the text of a duration; code that passes none of a file's passes seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if info.context is not None:
             raise objection(Remark("a duration is text with a unit", f'did you mean "{value}s"?'))
@@ -85,12 +93,12 @@ def _seconds(value: object, info: ValidationInfo) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise objection(Remark("not a duration", 'write "250ms", "8s", "2m" or "1h"'))
-    seconds = float(match[1]) * _MILLISECONDS[match[2]] / 1000
-    if seconds <= 0:
+    found = float(match[1]) * _MILLISECONDS[match[2]] / 1000
+    if found <= 0:
         raise objection(Remark("a duration must be more than zero"))
-    if seconds > _LONGEST:
+    if found > _LONGEST:
         raise objection(Remark("a duration must not be longer than a year"))
-    return seconds
+    return found
 
 
 def _bytes(value: object, info: ValidationInfo) -> int:
@@ -118,6 +126,21 @@ def spelled(seconds: float) -> str:
     return f"{seconds * 1000:.12g}ms"
 
 
+def _moment(value: object) -> datetime:
+    if isinstance(value, dict):  # how a date of TOML arrives, so that it passes for text nowhere else
+        value = cast("dict[str, object]", value).get("date")
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime):
+        raise objection(Remark("not a point in time", "write 2030-01-31T12:00:00Z"))
+    if value.utcoffset() is None:
+        raise objection(Remark("a point in time needs its offset", f"did you mean {value.isoformat()}Z?"))
+    return value
+
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL: Final = re.compile(r"[\x21-\x7e]{1,256}")
 _IDENTIFIER: Final = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -142,14 +165,25 @@ def _import(value: str) -> str:
     return value
 
 
-Duration: TypeAlias = Annotated[float, BeforeValidator(_seconds)]
+def imported(text: str) -> Any:
+    """What an import string names. Raises ValueError, ImportError or AttributeError."""
+    if _IMPORT.fullmatch(text) is None:
+        raise ValueError("not an import string")
+    module, _, attribute = text.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+Duration: TypeAlias = Annotated[float, BeforeValidator(seconds)]
 """Seconds, more than zero and at most a year; in the file `"250ms"`, `"8s"`, `"2m"` or `"1h"`."""
 
 Size: TypeAlias = Annotated[int, BeforeValidator(_bytes)]
 """Bytes, more than zero and at most a tebibyte; in the file `"512B"`, `"64KiB"`, `"4MiB"` or `"1GiB"`."""
 
+Moment: TypeAlias = Annotated[datetime, BeforeValidator(_moment)]
+"""A point in time with its offset from UTC; in the file a TOML date-time, as `2030-01-31T12:00:00Z`."""
+
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
-"""The name of a provider, target, pool, region or middleware."""
+"""The name of a provider, target, pool, region, middleware, organisation, team, user or key."""
 
 ModelName: TypeAlias = Annotated[str, AfterValidator(_model)]
 """The name of a model, as applications or providers spell it; may hold `/` and `:`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+from typing_extensions import override
 
 from ..exchange import Usage
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text, within
+from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
 from .shapes import check_chat
 from .state import names_state
 
@@ -23,6 +24,8 @@ _loads: Final = orjson.loads
 # An enum's member costs a descriptor call each time it is read from its class.
 _NOTHING: Final = Sign.NOTHING
 _CONTENT: Final = Sign.CONTENT
+_WORDS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
+_BYTES_PER_SOUND: Final = 100  # of audio for one token, as `tokens` has it
 
 
 class ChatReading(Reading):
@@ -55,8 +58,20 @@ class ChatReading(Reading):
         choices = value.get("choices")
         if not is_list(choices) or not choices:
             return Sign.NOTHING
+        for choice in choices:
+            if is_object(message := within(choice, "message")):
+                self.written += size(message.get("content")) + _says(message)
         failed = self._judge(value) is Sign.ERROR
         return Sign.ERROR if failed else Sign.CONTENT
+
+    @override
+    def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
+        chunk = _loads(data)
+        choices = chunk["choices"]
+        delta = within(choices[0], "delta") if len(choices) == 1 else None
+        if not is_object(delta) or _says(delta) or chunk.get("usage") is not None:
+            return None
+        return b"content", delta.get("content"), None
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         error = {
@@ -77,10 +92,18 @@ class ChatReading(Reading):
         for choice in choices:
             if choice.__class__ is not dict:
                 continue
+            if (delta := choice.get("delta")).__class__ is dict:
+                content = delta.get("content")
+                # This runs for every token; most chunks say nothing but a little text.
+                said = len(content) if content.__class__ is str and content.isascii() else size(content)
+                if len(delta) > 1 or not said:
+                    said += _says(delta)
+                if said:
+                    self.written += said
+                    if sign is _NOTHING:
+                        sign = _CONTENT
             if choice.get("finish_reason"):
                 sign = max(sign, self._finished(chunk, choice))
-            elif sign is _NOTHING and (delta := choice.get("delta")).__class__ is dict:
-                sign = _CONTENT if delta.get("content") or _says_something(delta) else _NOTHING
         return sign
 
     def _identify(self, chunk: dict[str, Any]) -> None:
@@ -106,15 +129,15 @@ class ChatReading(Reading):
         return Sign.ERROR
 
 
-def _says_something(delta: dict[str, Any]) -> bool:
-    return bool(
-        delta.get("tool_calls")
-        or delta.get("reasoning_content")
-        or delta.get("reasoning")
-        or delta.get("refusal")
-        or delta.get("function_call")
-        or delta.get("audio")
-    )
+def _says(said: dict[str, Any]) -> int:
+    """Bytes of what a message, or a piece of one, says besides its `content`."""
+    total = 0
+    for name in _WORDS:
+        if value := said.get(name):
+            total += size(value)
+    if audio := said.get("audio"):
+        total += 1 + size(within(audio, "transcript")) + size(audio) // _BYTES_PER_SOUND
+    return total
 
 
 def _usage(value: object) -> Usage | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeGuard
 
+import orjson
+
 from ..exchange import Usage
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "is_list",
     "is_object",
     "openai_usage",
+    "size",
     "text",
     "within",
 ]
@@ -39,6 +42,13 @@ def count(value: object) -> int:
 def text(value: object) -> str | None:
     """A string that says something, or None."""
     return value if isinstance(value, str) and value else None
+
+
+def size(value: object) -> int:
+    """Bytes of a text, or of a value's JSON; 0 for what says nothing."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
+    return len(orjson.dumps(value)) if value else 0
 
 
 def within(value: object, member: str) -> object:
@@ -74,19 +84,24 @@ def openai_usage(value: object, names: UsageNames) -> Usage | None:
     """Usage as OpenAI reports it, under the names that each of its APIs has for the two sides.
 
     Some compatible servers report reasoning beside the completion and not within it; their total shows it.
+    Some have names of their own for what came from their cache: DeepSeek, Moonshot.
     """
     if not is_object(value) or type(value.get(names.read)) is not int:
         return None
     read = count(value.get(names.read))
     written = count(value.get(names.written))
-    details = value.get(names.read_details)
+    details: dict[str, Any] = value.get(names.read_details) or {}
+    if not is_object(details):
+        details = {}
     reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
     if reasoning and value.get("total_tokens") == read + written + reasoning:
         written += reasoning
     return Usage(
         input=read,
         output=written,
-        cached=count(within(details, "cached_tokens")),
-        cache_write=count(within(details, "cache_write_tokens")),
+        cached=count(details.get("cached_tokens"))
+        or count(value.get("prompt_cache_hit_tokens"))
+        or count(value.get("cached_tokens")),
+        cache_write=count(details.get("cache_write_tokens")),
         reasoning=reasoning,
     )

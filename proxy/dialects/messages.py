@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+from typing_extensions import override
 
 from ..exchange import Usage
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import count, error_of, is_list, is_object, text, within
+from .members import count, error_of, is_list, is_object, size, text, within
 from .shapes import check_messages
 from .state import names_state
 
@@ -24,6 +25,7 @@ _NOTHING: Final = Sign.NOTHING
 _CONTENT: Final = Sign.CONTENT
 # tool_use, server_tool_use, mcp_tool_use, web_search_tool_result and others of their kind
 _CONTENT_BLOCKS: Final = ("_use", "_result")
+_DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")  # of a compaction
 _BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
 
 
@@ -45,13 +47,15 @@ class MessagesReading(Reading):
             return self._no_object(name)
         kind = event.get("type")
         if kind == "content_block_delta":
-            return _CONTENT if _says_something(event.get("delta")) else _NOTHING
+            said = _said(event.get("delta"))
+            self.written += said
+            return _CONTENT if said else _NOTHING
         if kind == "error" or name == b"error" or event.get("error"):
             return self._failed(event.get("error") or event)
         if kind == "message_stop":
             return Sign.END
         if kind == "content_block_start":
-            return Sign.CONTENT if _is_content(event.get("content_block")) else Sign.NOTHING
+            return self._begun(event.get("content_block"))
         if kind == "message_start":
             self._identify(event.get("message"))
         elif kind == "message_delta":
@@ -68,14 +72,32 @@ class MessagesReading(Reading):
             return self._failed(error)
         self._identify(value)
         self.finish = text(value.get("stop_reason"))
-        answered = value.get("type") == "message" and is_list(value.get("content"))
-        return Sign.CONTENT if answered else Sign.NOTHING
+        content = value.get("content")
+        if value.get("type") != "message" or not is_list(content):
+            return Sign.NOTHING
+        self.written += sum(map(_written, content))
+        return Sign.CONTENT
+
+    @override
+    def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
+        event = _loads(data)
+        delta = event.get("delta") if event.get("type") == "content_block_delta" else None
+        if not is_object(delta):
+            return None
+        said = next((name for name in _DELTAS if delta.get(name)), "text")
+        return said.encode(), delta.get(said), None
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         error = {"type": "api_error", "message": message, "code": code}
         event = {"type": "error", "error": error, "request_id": request_id}
         # The blank line ends whatever event the provider left half-sent, which would swallow this one.
         return b"\n\nevent: error\ndata: " + orjson.dumps(event) + b"\n\n"
+
+    def _begun(self, block: object) -> Sign:
+        if not _is_content(block):
+            return Sign.NOTHING
+        self.written += _written(block)
+        return Sign.CONTENT
 
     def _identify(self, message: object) -> None:
         if is_object(message):
@@ -98,6 +120,7 @@ class MessagesReading(Reading):
             cached=cached,
             cache_write=cache_write,
             reasoning=count(within(tokens.get("output_tokens_details"), "thinking_tokens")),
+            cache_write_1h=count(within(tokens.get("cache_creation"), "ephemeral_1h_input_tokens")),
         )
 
     def _no_object(self, name: bytes) -> Sign:
@@ -109,17 +132,20 @@ class MessagesReading(Reading):
         return Sign.ERROR
 
 
-def _says_something(delta: object) -> bool:
+def _said(delta: object) -> int:
+    """Bytes of what a piece of a block says."""
     if not is_object(delta):
-        return False
-    return bool(
-        delta.get("text")
-        or delta.get("partial_json")
-        or delta.get("thinking")
-        or delta.get("signature")
-        or delta.get("citation")
-        or delta.get("content")  # of a compaction
-    )
+        return 0
+    for name in _DELTAS:
+        if value := delta.get(name):
+            return size(value)
+    return 0
+
+
+def _written(block: object) -> int:
+    """Bytes of what the model wrote in a block. A result is a tool's word."""
+    kind = within(block, "type")
+    return 0 if isinstance(kind, str) and kind.endswith("_result") else size(block)
 
 
 def _is_content(block: object) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+from typing_extensions import override
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, text, within
+from .members import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
 from .shapes import check_responses
 from .state import names_state
 
@@ -51,7 +52,9 @@ class ResponsesReading(Reading):
         if error := event.get("error"):
             return self._failed(error)
         if kind.endswith(".delta"):
-            return _CONTENT if event.get("delta") else _NOTHING
+            said = size(event.get("delta"))
+            self.written += said
+            return _CONTENT if said else _NOTHING
         return self._rare(kind, event)
 
     def document(self, value: object) -> Sign:
@@ -60,8 +63,29 @@ class ResponsesReading(Reading):
         self._identify(value)
         if (error := value.get("error")) or value.get("status") == "failed":
             return self._failed(error)
-        answered = is_list(value.get("output")) or text(value.get("status")) is not None
+        output = value.get("output")
+        if is_list(output):
+            self.written += sum(map(_written, output))
+        answered = is_list(output) or text(value.get("status")) is not None
         return Sign.CONTENT if answered else Sign.NOTHING
+
+    @override
+    def skim(self, piece: bytes) -> bool:
+        if not super().skim(piece):
+            return False
+        if self._like is not None and self._like.number:
+            self._sequence = int(self._like.number)
+        return True
+
+    @override
+    def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
+        event = _loads(data)
+        kind, number = event.get("type"), event.get("sequence_number")
+        if not isinstance(kind, str) or not kind.endswith(".delta"):
+            return None
+        if "sequence_number" in event and type(number) is not int:
+            return None
+        return b"delta", event.get("delta"), number
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         known = self._sequence
@@ -110,14 +134,27 @@ class ResponsesReading(Reading):
         if kind == "error":
             return self._failed(event)
         if kind == "response.output_item.done":
-            return Sign.CONTENT if is_object(event.get("item")) else Sign.NOTHING
+            return self._item_done(event.get("item"))
         if kind == "response.output_item.added":
-            # A call is an answer by having begun: its name is in here. An empty message or reasoning is not.
-            called = text(within(event.get("item"), "type"))
-            return Sign.CONTENT if called is not None and called.endswith("_call") else Sign.NOTHING
+            return self._item_added(event.get("item"))
         if event.get("partial_image_b64"):
             return Sign.CONTENT
         return Sign.NOTHING
+
+    def _item_added(self, item: object) -> Sign:
+        # A call is an answer by having begun: its name is in here. An empty message or reasoning is not.
+        called = text(within(item, "type"))
+        if called is None or not called.endswith("_call"):
+            return Sign.NOTHING
+        self.written += size(within(item, "name"))
+        return Sign.CONTENT
+
+    def _item_done(self, item: object) -> Sign:
+        if not is_object(item):
+            return Sign.NOTHING
+        if not self.written:  # else it came piece by piece
+            self.written = _written(item)
+        return Sign.CONTENT
 
     def _identify(self, response: object) -> None:
         if not is_object(response):
@@ -138,6 +175,11 @@ class ResponsesReading(Reading):
     def _failed(self, error: object) -> Sign:
         self.error = error_of(error)
         return Sign.ERROR
+
+
+def _written(item: object) -> int:
+    """Bytes of what the model wrote in an item of its output; an image is none of its words."""
+    return 1 if within(item, "type") == "image_generation_call" else size(item)
 
 
 def _bound(document: RequestDocument) -> bool:

@@ -10,6 +10,9 @@ A good answer is an `Answer`: a head and a tuple of events, of which a unary ans
 the answer, or plays it differently, or both: `change` gives another answer, `play` yields the moves on the
 socket. Two faults join with `&`: `Status(503) & Gzip()`.
 
+It keeps a bill of its own: what it generated, by its own count, whether or not it told anybody (`bill`, or
+`GET /_simulator/bill`). Whoever claims to know what was used can be held against it.
+
 It writes HTTP/1.1 itself because a server library would refuse most of what is done here: half a header, half
 a chunk, two lengths, bytes after the end. It reads only what well-behaved clients send.
 
@@ -38,9 +41,11 @@ from enum import Enum
 from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 import orjson
+
+from .bill import Billed, Said, spoken
 
 __all__ = [
     "ALL_CONTENT",
@@ -76,6 +81,9 @@ __all__ = [
 
 Api: TypeAlias = Literal["chat", "responses", "embeddings", "messages", "count_tokens"]
 Framing: TypeAlias = Literal["chunked", "length", "eof", "both"]
+Reports: TypeAlias = Literal["asked", "running", "end", "never"]
+"""When it tells what was used: as the vendors do, which for a stream of Chat Completions is when asked to; in
+every event, the last being right; at the end of a stream only, asked or not; or at no time."""
 Document: TypeAlias = dict[str, Any]
 
 APIS: Final[Mapping[str, Api]] = MappingProxyType(
@@ -165,7 +173,9 @@ def torn(pieces: Sequence[bytes], index: int, offset: int) -> tuple[tuple[bytes,
     if not offset:
         return tuple(pieces[:index]), tuple(pieces[index:])
     piece = pieces[index]
-    return (*pieces[:index], piece[:offset]), (piece[offset:], *pieces[index + 1 :])
+    # What began to be sent had been generated; only whoever got all of it has been told what it says.
+    begun = Said.like(piece, piece[:offset], reports=False)
+    return (*pieces[:index], begun), (piece[offset:], *pieces[index + 1 :])
 
 
 @dataclass(frozen=True)
@@ -249,7 +259,10 @@ class Answer:
         chunked = self.framing in ("chunked", "both")
         framed: Sequence[bytes] = self.events
         if chunked:
-            framed = [b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b"" for piece in self.events]
+            framed = [
+                Said.like(piece, b"%x\r\n%b\r\n" % (len(piece), piece)) if piece else b""
+                for piece in self.events
+            ]
             offset += len(b"%x\r\n" % len(self.events[index])) if offset else 0
         before, after = torn(framed, index, offset)
         return self._paced(before), self._rest(after, b"0\r\n\r\n" if chunked else b"")
@@ -262,7 +275,8 @@ class Answer:
     def _rest(self, pieces: Sequence[bytes], end: bytes) -> Iterator[Move]:
         """No pause after the last event: an SDK may hang up once it has read that, and has missed nothing."""
         yield from self._paced(pieces[:-1])
-        yield b"".join(pieces[-1:]) + end
+        last = b"".join(pieces[-1:])
+        yield Said.like(pieces[-1] if pieces else b"", last + end)
         if self.framing == "eof":
             yield Last.CLOSE
 
@@ -279,15 +293,17 @@ class Voice:
     arguments: tuple[str, ...] | None  # fragments of a tool call's arguments; None: no tool is called
     pace: float
     seed: int
+    reports: Reports = "asked"
+    known_as: str | None = None
 
     @property
     def model(self) -> str:
-        return str(self.asked.get("model", "unnamed"))
+        return self.known_as or str(self.asked.get("model", "unnamed"))
 
     @property
     def inputs(self) -> int:
-        """Tokens in, at the usual four characters each."""
-        return max(1, len(encode(self.asked)) // 4)
+        """Tokens in: four characters each, four for each message, and three to begin an answer."""
+        return spoken(self.asked)
 
     @property
     def deltas(self) -> tuple[str, ...]:
@@ -326,7 +342,11 @@ class Voice:
                 "messages": lambda: self.message(over=True),
                 "count_tokens": lambda: {"input_tokens": self.inputs},
             }
-            return replace(good, events=(encode({**unary[self.api](), "canary": self.canary}),))
+            body = encode({**self.told(unary[self.api](), over=True), "canary": self.canary})
+            if self.api == "count_tokens":
+                return replace(good, events=(body,))  # that is free
+            tokens = 0 if self.api == "embeddings" else len(self.deltas)
+            return replace(good, events=(Said(body, tokens, reports=self.reports != "never"),))
         streams: Mapping[str, Callable[[], tuple[list[Document], list[Document], list[Document]]]] = {
             "chat": self.chat_events,
             "responses": self.response_events,
@@ -336,8 +356,18 @@ class Voice:
         documents = [*before, *content, *after]
         if self.api == "responses":
             documents = [{**document, "sequence_number": number} for number, document in enumerate(documents)]
+        documents = [
+            self.told(document, over=number > len(before) + len(content))
+            for number, document in enumerate(documents, 1)
+        ]
+        final = max((at for at, document in enumerate(documents) if self.tells(document)), default=-1)
         events = [
-            event({**document, "canary": self.canary}, named=self.api != "chat") for document in documents
+            Said(
+                event({**document, "canary": self.canary}, named=self.api != "chat"),
+                tokens=1 if len(before) <= at < len(before) + len(self.deltas) else 0,
+                reports=at == final >= len(before) + len(content),
+            )
+            for at, document in enumerate(documents)
         ]
         return replace(
             good,
@@ -348,10 +378,28 @@ class Voice:
             ending=len(before) + len(content),
         )
 
+    # What was used
+
+    def told(self, document: Document, *, over: bool) -> Document:
+        """A document with no more about what was used than this provider says; `over`: at the end."""
+        if self.reports == "never" or (self.reports == "end" and not over):
+            kept = {key: value for key, value in document.items() if key != "usage"}
+            for inner in ("response", "message"):
+                if inner in kept:
+                    kept[inner] = {key: value for key, value in kept[inner].items() if key != "usage"}
+            return kept
+        return document
+
+    @staticmethod
+    def tells(document: Document) -> bool:
+        """Whether a document says what was used."""
+        inner: Document = document.get("response") or document
+        return inner.get("usage") is not None
+
     # Chat Completions
 
-    def chat_usage(self) -> Document:
-        out = len(self.deltas)
+    def chat_usage(self, so_far: int | None = None) -> Document:
+        out = len(self.deltas) if so_far is None else so_far
         return {"prompt_tokens": self.inputs, "completion_tokens": out, "total_tokens": self.inputs + out}
 
     def chat_call(self, arguments: str) -> Document:
@@ -374,7 +422,7 @@ class Voice:
 
     def chat_events(self) -> tuple[list[Document], list[Document], list[Document]]:
         options: Document = self.asked.get("stream_options") or {}
-        asked_usage = options.get("include_usage") is True
+        asked_usage = options.get("include_usage") is True and self.reports != "never"
         base: Document = {
             "id": f"chatcmpl-{self.canary}",
             "object": "chat.completion.chunk",
@@ -396,6 +444,11 @@ class Voice:
             calls = [{"index": 0, "function": {"arguments": part}} for part in self.arguments]
             content = [chunk({"tool_calls": [call]}) for call in ({"index": 0} | self.chat_call(""), *calls)]
         after = [chunk({}, "stop" if self.arguments is None else "tool_calls")]
+        if self.reports == "running":
+            before = before | {"usage": self.chat_usage(0)}
+            content = [said | {"usage": self.chat_usage(at)} for at, said in enumerate(content, 1)]
+        if self.reports in ("running", "end"):
+            after[0] |= {"usage": self.chat_usage()}
         if asked_usage:
             after.append(base | {"choices": [], "usage": self.chat_usage()})
         return [before], content, after
@@ -536,7 +589,8 @@ class Voice:
             {
                 "type": "message_delta",
                 "delta": {"stop_reason": reason, "stop_sequence": None},
-                "usage": {"output_tokens": len(self.deltas)},
+                "usage": ({"input_tokens": self.inputs} if self.reports == "end" else {})
+                | {"output_tokens": len(self.deltas)},
             },
             {"type": "message_stop"},
         ]
@@ -667,6 +721,7 @@ class ErrorEvent(Fault):
         if not answer.streamed:
             return answer.whole(encode(document))
         kept, _ = torn(answer.events, *answer.locate(self.after))
+        answer = replace(answer, ending=min(answer.ending, len(kept)))
         if answer.api == "responses":
             inner = {key: document["error"][key] for key in ("code", "message", "param")}
             document = {"type": "error", **inner, "sequence_number": len(kept)}
@@ -707,7 +762,7 @@ class Malformed(Fault):
 
     def change(self, answer: Answer) -> Answer:
         if not answer.streamed:
-            return replace(answer, events=(answer.events[0][:-1],))
+            return replace(answer, events=(Said.like(answer.events[0], answer.events[0][:-1]),))
         return Insert(answer.events[answer.preamble].rstrip()[:-1] + b"\n\n", self.after).change(answer)
 
 
@@ -757,6 +812,7 @@ class Chunks(Fault):
         body = b"".join(answer.events)
         marks = range(0, len(body), self.size) if self.size else sorted({0, *self.offsets})
         pieces = [body[start:end] for start, end in zip(marks, [*marks[1:], len(body)], strict=True)]
+        pieces[:1] = [Said.all(answer.events, piece) for piece in pieces[:1]]
         return replace(answer, events=tuple(piece for piece in pieces if piece))
 
 
@@ -766,8 +822,12 @@ class Gzip(Fault):
 
     def change(self, answer: Answer) -> Answer:
         packer = zlib.compressobj(wbits=31)
-        pieces = [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for piece in answer.events]
-        events = (*pieces[:-1], b"".join(pieces[-1:]) + packer.flush())
+        pieces = [
+            Said.like(piece, packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))
+            for piece in answer.events
+        ]
+        last = b"".join(pieces[-1:]) + packer.flush()
+        events = (*pieces[:-1], Said.like(pieces[-1] if pieces else b"", last))
         return replace(answer, events=events, headers=(*answer.headers, ("content-encoding", "gzip")))
 
 
@@ -839,8 +899,9 @@ class Drip(Fault):
                 yield move
 
     def dripped(self, data: bytes) -> Iterator[Move]:
-        for byte in data:
-            yield bytes((byte,))
+        first, *rest = (bytes((byte,)) for byte in data)
+        for byte in (Said.like(data, first), *rest):
+            yield byte
             yield self.seconds
 
 
@@ -884,7 +945,8 @@ class Garbage(Fault):
     def play(self, answer: Answer) -> Iterator[Move]:
         *moves, last = (move for move in super().play(answer) if isinstance(move, bytes))
         yield from moves
-        yield last + self.data  # in one write, so that whoever reads the end has the garbage at hand
+        # In one write, so that whoever reads the end has the garbage at hand.
+        yield Said.like(last, last + self.data)
 
 
 def stale_keep_alive(received: Received) -> Fault | None:
@@ -933,6 +995,10 @@ class Received:
     sent: int = 0  # bytes handed to the socket in answer
     done: bool = False  # everything that was to be sent has been
     gone_at: float | None = None
+    input: int = 0  # tokens in, of a request that is generated for
+    output: int = 0  # tokens of what was sent so far
+    reported: bool = False  # the answer has said what was used, and to its end
+    generates: bool = False  # it is on the bill
 
     @property
     def is_object(self) -> bool:
@@ -943,6 +1009,25 @@ class Received:
     def gone(self) -> bool:
         """Whether the caller hung up before the answer was complete."""
         return self.gone_at is not None
+
+    @property
+    def billed(self) -> Billed | None:
+        """Its line on the bill; None where there is nothing to pay."""
+        if not self.generates:
+            return None
+        asked: Document = self.json if self.is_object else {}
+        metadata: Any = asked.get("metadata")
+        named: Document = cast("Document", metadata) if isinstance(metadata, dict) else {}
+        user: object = asked.get("user") or named.get("user_id")
+        return Billed(
+            number=self.number,
+            model=str(asked.get("model", "unnamed")),
+            user=None if user is None else str(user),
+            input=self.input,
+            output=self.output,
+            reported=self.reported,
+            aborted=self.gone,
+        )
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None."""
@@ -1045,6 +1130,9 @@ class Connection(asyncio.Protocol):
         if isinstance(move, bytes):
             if received is not None:
                 received.sent += len(move)
+                if isinstance(move, Said):
+                    received.output += move.tokens
+                    received.reported = received.reported or move.reports
             self.transport.write(move)
             self.owner.notice()
             await self.flowing.wait()
@@ -1096,6 +1184,8 @@ class Simulator:
     arguments: Sequence[str] = ('{"ci', 'ty": ', '"Paris"}')  # of a tool call, one fragment each
     calls_tools: bool = False  # call the first tool offered instead of answering with words
     pace: float = 0.0  # seconds between the events of a stream
+    reports: Reports = "asked"
+    known_as: str | None = None  # what it calls the model that answers, if not as it was asked for
     fault: Cue = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -1171,6 +1261,11 @@ class Simulator:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.wait_for(lambda: not self.connections)
 
+    @property
+    def bill(self) -> list[Billed]:
+        """What there is to pay for, request by request: everything that was generated for, whoever left."""
+        return [line for received in self.requests if (line := received.billed) is not None]
+
     def next(self, fault: Cue, times: int = 1) -> None:
         """Queues `fault` for the next `times` requests."""
         self.faults.extend([fault] * times)
@@ -1232,9 +1327,12 @@ class Simulator:
         cue = self.faults.popleft() if self.faults else self.fault
         fault = cue(received) if callable(cue) else cue
         received.fault = fault
-        answer = self._good(received)
         player = fault or Fault()
-        return player.play(player.change(answer)), received
+        answer = player.change(self._good(received))
+        if any(isinstance(piece, Said) for piece in answer.events):
+            received.generates = True
+            received.input = spoken(document)
+        return player.play(answer), received
 
     def _good(self, received: Received) -> Answer:
         api = APIS.get(received.path)
@@ -1249,6 +1347,8 @@ class Simulator:
             arguments=tuple(self.arguments) if tools else None,
             pace=self.pace,
             seed=self.seed,
+            reports=self.reports,
+            known_as=self.known_as,
         )
         if api is None or received.method != "POST":
             return Status(404, message="There is nothing here.").change(voice.answer())
@@ -1258,6 +1358,8 @@ class Simulator:
 
     def _control(self, method: str, path: str, document: object) -> Answer:
         answer = Answer("chat", self.canary, ())
+        if path == "/_simulator/bill":
+            return answer.whole(encode({"name": self.name, "lines": [line._asdict() for line in self.bill]}))
         if method == "POST" and path == "/_simulator/fault":
             given = dict(cast("Document", document)) if isinstance(document, dict) else {}
             try:
@@ -1270,10 +1372,10 @@ class Simulator:
         return answer.whole(encode(state) + b"\n")
 
 
-async def run(name: str, port: int, pace: float, words: int) -> None:
+async def run(name: str, port: int, pace: float, words: int, reports: Reports) -> None:
     """One provider until it is interrupted."""
     text = tuple(f"{name}-{number} " for number in range(words))
-    async with Simulator(name, port=port, pace=pace, words=text) as provider:
+    async with Simulator(name, port=port, pace=pace, words=text, reports=reports) as provider:
         curl = f"""curl {provider.origin}/_simulator/fault -d '{{"fault": "outage"}}'"""
         sys.stdout.write(f"{name} answers at {provider.url}\n  {curl}   # or: {', '.join(CUES)}\n")
         sys.stdout.flush()
@@ -1287,9 +1389,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--pace", type=float, default=0.0, help="seconds between the events of a stream")
     parser.add_argument("--words", type=int, default=0, help="deltas in an answer")
+    parser.add_argument(
+        "--reports", choices=get_args(Reports), default="asked", help="when it tells what was used"
+    )
     given = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(given.name, given.port, given.pace, given.words))
+        asyncio.run(run(given.name, given.port, given.pace, given.words, given.reports))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
 from ..config import Routes
+from ..prices import lookup
 from ..stack import Gateway
 from .settings import configuration
 
@@ -55,7 +56,7 @@ def _gateway(source: str, file: str) -> Gateway:
 
     It is there until the end, and going through it takes 20 to 50 ms each time, in which nobody is served.
     """
-    gateway = Gateway(Routes.parse(source, file))
+    gateway = Gateway(Routes.parse(source, file, prices=lookup))
     gc.collect()
     gc.freeze()
     return gateway

@@ -17,7 +17,7 @@ from typing import Final
 
 import orjson
 
-from . import inside, profile, report
+from . import inside, money, profile, report
 from .contenders import CONTENDERS, Contender, found
 from .load import Crowd
 from .processes import Failed, free_port, module, started
@@ -55,9 +55,12 @@ def main() -> int:
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--profile", action="store_true", help="show where Standby's time goes instead")
     instead.add_argument("--inside", action="store_true", help="measure Standby's own code alone instead")
+    instead.add_argument(
+        "--money", action="store_true", help="measure auth and budget instead, for each store"
+    )
     options = parser.parse_args()
-    if options.inside:
-        _print(inside.lines())
+    if options.inside or options.money:
+        _print(inside.lines() if options.inside else money.lines())
         return 0
     _allow_files()
     try:

@@ -32,7 +32,7 @@ from .payloads import (
 from .profile import functions
 from .sampler import Samples, sampling
 
-__all__ = ["Memory", "lines", "memory"]
+__all__ = ["Memory", "lines", "memory", "one"]
 
 _CHUNKS: Final = 100
 _BATCHES: Final = 100
@@ -116,11 +116,12 @@ async def _batch(app: ASGIApp, body: bytes, requests: int) -> float:
     """CPU µs a request."""
     began = process_time()
     for _ in range(requests):
-        await asyncio.create_task(_one(app, body))  # a task for each, as uvicorn has it
+        await asyncio.create_task(one(app, body))  # a task for each, as uvicorn has it
     return (process_time() - began) / requests * 1e6
 
 
-async def _one(app: ASGIApp, body: bytes) -> None:
+async def one(app: ASGIApp, body: bytes) -> None:
+    """One request."""
     arrived = False
 
     async def receive() -> Message:

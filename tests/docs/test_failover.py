@@ -36,7 +36,7 @@ def test_the_limits_are_the_codes_own() -> None:
     rows = table("docs/failover.md", "limit", "value", "name")
     assert len(rows) >= 12
     for _, value, name in rows:
-        module, _, constant = name.partition(".")
+        module, _, constant = name.rpartition(".")
         number, _, unit = value.partition(" ")
         held = getattr(import_module(f"standby.proxy.{module}"), constant)
         assert float(number) * _UNITS[unit] == held, name

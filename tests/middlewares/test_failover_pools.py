@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.exchange import Exchange, Fault, Message
-from standby.proxy.health import CLOSE_AFTER, OPEN, TRIP, Rejection
+from standby.proxy.exchange import Exchange, Fault, Message, Rejection
+from standby.proxy.health import CLOSE_AFTER, OPEN, TRIP
 from standby.proxy.stack import Gateway
 
 from tests.proxy.harness import (

@@ -9,8 +9,9 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.clocks import DRAIN, PATIENCE, Clocks, Ended
+from standby.proxy.clocks import DRAIN, Clocks, Ended
 from standby.proxy.config import Timeouts
+from standby.proxy.patience import PATIENCE
 
 from tests.proxy.harness import VirtualLoop
 

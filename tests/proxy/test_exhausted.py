@@ -137,3 +137,48 @@ def test_any_end_is_an_error(kinds: list[FaultKind], dialect: str) -> None:
     assert dict(headers).get(b"x-should-retry") == (None if ours else b"false")
     assert dict(headers)[b"retry-after"] == (b"1" if ours else b"7")
     assert b"upstream-word" not in body
+
+
+def passed_over(*reasons: str, ready_in: float | None = None) -> tuple[Candidate, ...]:
+    """Candidates that were rejected for these reasons."""
+    names = zip("uvwxyz", reasons, strict=False)
+    return tuple(
+        Candidate(name, target_of(name), None, reason, ready_in, f"key/k {reason}") for name, reason in names
+    )
+
+
+@pytest.mark.parametrize(
+    ("reasons", "code"),
+    [
+        (("budget.exhausted", "budget.exhausted"), "budget_exceeded"),
+        (("limit.rate",), "rate_limited"),
+        (("budget.exhausted", "limit.concurrency"), "rate_limited"),
+        (("budget.unavailable", "budget.exhausted"), "budget_unavailable"),
+        (("policy.residency", "policy.provider_denied"), "policy_no_eligible_target"),
+        (("policy.residency", "budget.exhausted"), "budget_exceeded"),
+        (("state.bound", "budget.exhausted"), "budget_exceeded"),
+        (("state.bound",), "no_target_available"),
+        (("health.cooldown", "budget.exhausted"), "no_target_available"),
+        (("health.breaker_open", "policy.residency"), "no_target_available"),
+        (("capability.tools",), "no_target_available"),
+    ],
+)
+def test_nobody_was_cleared(reasons: tuple[str, ...], code: str) -> None:
+    """Money is 402, a limit 429, policy 503; what policy allows decides, and health is what it always was."""
+    assert exhausted(exchange_of(passed_over=passed_over(*reasons))).code == code
+
+
+def test_a_limit_says_which_and_how_long() -> None:
+    """The limit that refused is named, and the soonest time told; only then is a repetition worth it."""
+    refusal = exhausted(exchange_of(passed_over=passed_over("budget.exhausted", "limit.rate", ready_in=7.0)))
+    assert (refusal.param, refusal.retry_after, refusal.retryable) == ("key/k limit.rate", 7.0, True)
+    assert refusal.headers == ((b"x-standby-limit", b"key/k limit.rate"),)
+    never = exhausted(exchange_of(passed_over=passed_over("limit.rate")))
+    assert (never.retry_after, never.retryable) == (None, False)
+
+
+def test_faults_say_more_than_money() -> None:
+    """Where somebody was asked, what became of that is told."""
+    exchange = exchange_of(Fault("upstream_5xx", 500), passed_over=passed_over("budget.exhausted"))
+    assert exhausted(exchange).code == "all_attempts_failed"
+    assert accounts(exchange)[1] == {"target": "u", "fault": "budget.exhausted"}

@@ -37,14 +37,14 @@ class Bench:
         self.events: list[str] = []
         self.sent: list[Message] = []
         self.gate = Gate(
-            self._send,
+            self.take,
             self.exchange,
             self.attempt,
             moves=self._moves,
             on_commit=lambda: self.events.append("commit"),
         )
 
-    async def _send(self, message: Message) -> None:
+    async def take(self, message: Message) -> None:
         self.events.append(message["type"].removeprefix("http.response."))
         self.sent.append({**message, "body": bytes(message["body"])} if "body" in message else message)
 
@@ -228,6 +228,29 @@ async def test_headers_may_be_reused() -> None:
     head["headers"].clear()
     await bench.play(body(chunk("one")))
     assert bench.sent[0]["headers"] == list(SSE)
+
+
+@pytest.mark.parametrize("pair", [[b"x-a", b"1"], (bytearray(b"x-a"), b"1"), (b"x-a", bytearray(b"1"))])
+async def test_a_header_may_be_reused(pair: Any) -> None:
+    """An app may overwrite a header once it is sent, be it the pair or the bytes that can change."""
+    bench = Bench()
+    await bench.play(start(headers=[*SSE, pair]))
+    for place, part in enumerate(pair):
+        if isinstance(part, bytearray):
+            part[:] = b"changed"
+        elif isinstance(pair, list):
+            pair[place] = b"changed"
+    await bench.play(body(chunk("one")))
+    assert bench.sent[0]["headers"] == [*SSE, (b"x-a", b"1")]
+
+
+async def test_after_the_commit_nothing_of_ours_is_awaited() -> None:
+    """A committed gate hands on what the outer `send` returned: a token passes no coroutine of ours."""
+    bench = Bench()
+    await bench.play(start(), body(chunk("one")))
+    awaited = bench.gate.send(body(chunk("two")))
+    assert getattr(awaited, "cr_code", None) is Bench.take.__code__
+    await awaited
 
 
 async def test_messages_are_not_edited() -> None:

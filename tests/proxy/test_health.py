@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 import pytest
 from standby.proxy.classify import RULES
-from standby.proxy.exchange import Fault, FaultKind
+from standby.proxy.exchange import Fault, FaultKind, Rejection
 from standby.proxy.health import (
     CLOSE_AFTER,
     COOLDOWN,
@@ -17,7 +17,6 @@ from standby.proxy.health import (
     TRIP,
     Entry,
     Health,
-    Rejection,
 )
 
 __all__: list[str] = []
@@ -181,7 +180,10 @@ def test_a_failed_probe_opens_it_for_twice_as_long(ward: Ward) -> None:
     ward.trip()
     rests: list[float] = []
     for _ in range(9):
-        rests.append(ward.health.rejection("t", "c", "chat").ready_in)  # type: ignore[union-attr]
+        rejection = ward.health.rejection("t", "c", "chat")
+        assert rejection is not None
+        assert rejection.ready_in is not None
+        rests.append(rejection.ready_in)
         ward.now += rests[-1]
         assert ward.attempt(FAILED)
     assert rests == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, MAX_OPEN, MAX_OPEN, MAX_OPEN]

@@ -66,7 +66,7 @@ class Traffic:
             assert self.health.rejection("t", "c", probe.operation) is not None
         for operation in ("chat", "embeddings"):
             rejection = self.health.rejection("t", "c", operation)
-            assert rejection is None or 0 < rejection.ready_in <= LONGEST
+            assert rejection is None or 0 < (rejection.ready_in or 0) <= LONGEST + 1e-6  # of float sums
 
     def recover(self) -> None:
         """Whatever has been, a target that answers is let in again, and soon by as many as like."""

@@ -207,3 +207,27 @@ def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
     assert len(tried) <= limit
     assert list(tried) == sorted(set(tried))
     assert all(candidate.rejected is None for candidate in plan if candidate.name in tried)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready_in", "opened"),
+    [
+        ("budget.exhausted", None, "budget"),
+        ("budget.exhausted", 5.0, "budget"),
+        ("limit.rate", 5.0, "rate_limited"),
+        ("limit.concurrency", 1.0, "rate_limited"),
+        ("policy.residency", None, "outage"),
+    ],
+)
+def test_what_a_clearance_refused_opens(reason: str, ready_in: float | None, opened: Cause) -> None:
+    """Lack of money opens alternates for it, a limit those for rate limits, policy those for an outage."""
+    first = preferred("a")
+    others = [alternate(cause, cause) for cause in get_args(Cause)]
+    itinerary = Itinerary([first, *others], 1)
+    assert itinerary.next() is first
+    first.rejected, first.ready_in = reason, ready_in
+    itinerary.not_tried(first)
+    candidate = itinerary.next()
+    assert candidate is not None
+    assert candidate.name == opened
+    assert itinerary.next() is None

@@ -58,3 +58,25 @@ def test_a_bound_request_stays_with_its_provider() -> None:
         ("c", "state.bound"),
     ]
     assert all(candidate.ready_in is None for candidate in plan)
+
+
+def test_at_budget() -> None:
+    """From its share on the cheapest go first, alternates for "budget" among them; unpriced ones last."""
+    pool = pool_of(A, B, alternates={C: {"budget", "slow"}, D: {"outage"}}).model_copy(
+        update={"at_budget": {0.8: "cheapest"}}
+    )
+    estimates = {"a": 5, "c": 3, "d": 1}
+
+    def order(share: float) -> list[tuple[str, bool]]:
+        plan = in_order(pool, Health(), "chat", share=share, estimates=estimates)
+        return [(candidate.name, candidate.causes is None) for candidate in plan]
+
+    assert order(0.79) == [("a", True), ("b", True), ("c", False), ("d", False)]
+    assert order(0.8) == [("c", True), ("a", True), ("b", True), ("d", False)]
+
+
+def test_equal_estimates_keep_the_order() -> None:
+    """Where targets cost the same they are asked as written."""
+    pool = pool_of(B, A).model_copy(update={"at_budget": {0.5: "cheapest"}})
+    plan = in_order(pool, Health(), "chat", share=1.0, estimates={"a": 1, "b": 1})
+    assert [candidate.name for candidate in plan] == ["b", "a"]

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.clocks import DRAIN, PATIENCE
-from standby.proxy.exchange import Attempt, Exchange
+from standby.proxy.clocks import DRAIN
+from standby.proxy.exchange import Attempt, Exchange, Rejection
+from standby.proxy.patience import PATIENCE
 from standby.proxy.relay import Relay
 
 from tests.proxy.harness import (
@@ -225,17 +226,17 @@ async def test_no_head_in_time() -> None:
 
 
 async def test_a_clearance_is_asked_first() -> None:
-    """Not a byte leaves before every clearance has passed, and a refusal is a fault of its own."""
+    """Not a byte leaves before every clearance has passed, and what is refused is no attempt."""
     gateway, script = alone()
     script.say(ANSWER, headers=JSON)
     order: list[str] = []
 
-    async def passes(exchange: Exchange, attempt: Attempt) -> str | None:
+    async def passes(exchange: Exchange, attempt: Attempt) -> Rejection | None:
         order.append(attempt.candidate.name)
         return None
 
-    async def refuses(exchange: Exchange, attempt: Attempt) -> str | None:
-        return "residency"
+    async def refuses(exchange: Exchange, attempt: Attempt) -> Rejection | None:
+        return Rejection("policy.residency")
 
     scope = scope_of()
     Exchange.of(scope).clearances.append(passes)
@@ -244,7 +245,9 @@ async def test_a_clearance_is_asked_first() -> None:
     Exchange.of(scope).clearances.extend((passes, refuses, passes))
     caller = await ask(gateway, UNARY, scope)
     assert (caller.status, order, len(script.requests)) == (503, ["a", "a"], 1)
-    assert caller.json["error"]["attempts"] == [{"target": "a", "fault": "policy"}]
+    assert caller.json["error"]["attempts"] == [{"target": "a", "fault": "policy.residency"}]
+    assert caller.json["error"]["code"] == "policy_no_eligible_target"
+    assert Exchange.of(scope).attempts == []
 
 
 FINISHED: Final = SPOKEN["responses"].whole

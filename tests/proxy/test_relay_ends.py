@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.clocks import PATIENCE
 from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Exchange, Message
+from standby.proxy.patience import PATIENCE
 from standby.proxy.sse import MAX_EVENT
 
 from tests.proxy.harness import (

@@ -59,11 +59,15 @@ def test_what_is_built_in_can_be_imported_by_name() -> None:
             '1: stack[0]: there is no middleware "fail_over"; did you mean "failover"?',
         ),
         (
-            'stack = ["auth"]',
+            'stack = ["guards"]',
             "",
-            f'1: stack[0]: there is no middleware "auth"; your own needs a table with {USE}',
+            f'1: stack[0]: there is no middleware "guards"; your own needs a table with {USE}',
         ),
-        ('stack = ["hygiene"]', "", '1: stack[0]: "hygiene" is not a middleware; known: failover'),
+        (
+            'stack = ["hygiene"]',
+            "",
+            '1: stack[0]: "hygiene" is not a middleware; known: auth, budget, failover',
+        ),
         (
             'stack = ["acme.llm:HouseRules"]',
             "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from standby.proxy.config import Routes, describe
+from standby.proxy.config import NANO, Card, Price, Routes, Tier, describe
 
 from .documents import ENVIRON, ROUTES
 
@@ -35,6 +35,55 @@ pool writing (anthropic)
   prefer      1  claude  anthropic/claude  -
   timeouts    connect 3s  first_token 15s  answer 1m  stall 30s  total 4m"""
     )
+
+
+def test_prices_and_what_they_are_measured_against_are_told() -> None:
+    """Each card with its source and date; every budget and limit that a request to the pool may meet."""
+    text = f"""stack = ["auth", "budget", "failover"]
+store = "env:STORE"
+{ROUTES}budget = [{{ limit = "50.00", window = "month", rolling = true }}]
+at_budget = {{ 0.8 = "cheapest" }}
+[organisations.acme]
+budget = [{{ limit = 5, unit = "requests", window = "day", timezone = "Europe/Paris" }}]
+[teams.other]
+pools = ["writing"]
+limits = {{ concurrent = 5 }}
+[keys.checkout]
+hash = "sha256:{"a" * 64}"
+pools = ["*"]
+limits = {{ requests_per_minute = 6, concurrent = 5 }}
+[pools.writing]
+prefer = ["claude"]
+"""
+    text = text.replace(
+        '"gpt-4.1"\n\n', '"gpt-4.1"\nprice = { input = "2.00", output = "8.00", per_image = "0.01" }\n'
+    )
+    environ = {**dict(ENVIRON), "STORE": "redis://:canary@cache.example/0"}
+    tier = Tier(tokens=200_000, input=9 * NANO)
+    card = Card(Price(input=400_000_000, output=0, above=(tier,)), "list", "2026-01-01")
+    routes = Routes.parse(
+        text, environ=environ, prices=lambda target: card if target.name == "small" else None
+    )
+    head, pool, writing = describe(routes).split("\n\n")
+    assert (
+        head
+        == """\
+routes.toml: 2 providers, 3 targets, 2 pools, 1 organisation, 1 team, 1 key
+stack: hygiene -> auth -> budget -> failover -> relay
+store: redis://cache.example/0"""
+    )
+    assert (
+        "\n".join(pool.splitlines()[5:])
+        == """\
+  prices      main   input 2.00  output 8.00  per_image 0.01      (this file)
+              small  input 0.40  above 200000 tokens: input 9.00  (list, 2026-01-01)
+  budgets     pool               50.00 per month (rolling)
+              organisation acme  5 requests per day (Europe/Paris)
+  limits      key checkout  requests_per_minute 6  concurrent 5
+  at budget   from 0.8 on: cheapest"""
+    )
+    assert "prices" not in writing
+    assert "limits      team other    concurrent 5\n              key checkout" in writing
 
 
 def test_no_secret_is_told() -> None:

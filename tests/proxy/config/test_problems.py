@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.config import nearest
+from standby.proxy.config import Target, nearest
 from standby.proxy.config.report import dotted
 
 from .documents import ROUTES, said
@@ -20,7 +20,8 @@ SUPPORT: Final = "[pools.support]"
 PREFER: Final = 'prefer = ["main"]'
 SERVES: Final = 'serves = ["support", "gpt-4.1"]'
 
-CAUSES: Final = '"outage", "slow", "rate_limited", "context", "refused"'
+TOP: Final = "stack, store, providers, targets, pools, organisations, teams, users, keys, hygiene, failover"
+CAUSES: Final = '"outage", "slow", "rate_limited", "context", "refused", "budget"'
 NAME: Final = "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
 ODD: Final = "speaks anthropic, the rest of the pool openai; a pool speaks one dialect: make another pool"
 ONE: Final = "a name leads to one pool"
@@ -39,8 +40,8 @@ TWICE: Final = "is in this pool already; name each target once"
         (MAIN, f"{MAIN}\nModel = 1", '12: targets.main.Model: unknown key; did you mean "model"?'),
         (
             MAIN,
-            f"{MAIN}\nprice = {{}}",
-            "12: targets.main.price: unknown key; known: provider, model, context, connections",
+            f"{MAIN}\ncost = {{}}",
+            f"12: targets.main.cost: unknown key; known: {', '.join(list(Target.model_fields)[1:])}",
         ),
         (
             PREFER,
@@ -62,7 +63,7 @@ TWICE: Final = "is in this pool already; name each target once"
         (
             OPENAI,
             f"[alerts]\n{OPENAI}",
-            "1: alerts: unknown key; known: stack, providers, targets, pools, hygiene, failover",
+            f"1: alerts: unknown key; known: {TOP}",
         ),
         # unknown names
         (

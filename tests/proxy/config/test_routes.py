@@ -9,8 +9,22 @@ from typing import Final
 
 import pytest
 from pydantic import BaseModel, ValidationError
+from standby.middlewares.auth import Auth
+from standby.middlewares.budget import Budget
 from standby.middlewares.failover import Failover
-from standby.proxy.config import Alternate, Pool, Provider, Routes, Target, Timeouts, settings
+from standby.proxy.config import (
+    Alternate,
+    Key,
+    Organisation,
+    Pool,
+    Provider,
+    Routes,
+    Target,
+    Team,
+    Timeouts,
+    User,
+    settings,
+)
 from standby.proxy.errors import ConfigError
 from standby.proxy.hygiene import Hygiene
 
@@ -18,6 +32,8 @@ from .documents import ENVIRON, ROUTES
 
 __all__: list[str] = []
 
+OPTIONAL: Final = ("headers", "pepper", "providers", "regions", "transport")
+"""Keys of the example that need something from outside, or change what it means."""
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"
 
 
@@ -159,20 +175,20 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     lines = [
         line.removeprefix("# ")
-        if " = " in line and "headers" not in line and "transport" not in line
+        if " = " in line and not any(f"# {name} =" in line for name in OPTIONAL)
         else line
         for line in text.splitlines()
     ]
     switched_on = Routes.parse("\n".join(lines), environ=environ)
     assert switched_on.pools["writing"].timeouts == Timeouts()
-    for name, kind in (("failover", Failover), ("hygiene", Hygiene)):
+    for name, kind in (("auth", Auth), ("budget", Budget), ("failover", Failover), ("hygiene", Hygiene)):
         given = settings(
             kind, switched_on.tables[name], file=switched_on.file, source=switched_on.source, name=name
         )
         assert given
         assert given == {field.name: field.default for field in fields(kind) if field.name in given}
     shown = {word for line in text.splitlines() for word in line.replace("#", " ").split()}
-    for table in (Provider, Target, Pool, Timeouts):
+    for table in (Provider, Target, Pool, Timeouts, Organisation, Team, User, Key):
         assert set(table.model_fields) - {"name"} <= shown
 
 

@@ -1,0 +1,227 @@
+"""Who calls, and what they may use."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, PlainValidator, ValidationInfo
+
+from ..proxy.answering import answer
+from ..proxy.body import Body
+from ..proxy.config import Routes, Secret, imported, seconds
+from ..proxy.config.values import Remark, objection
+from ..proxy.credentials import credential, digests
+from ..proxy.errors import ClientGone, Refusal
+from ..proxy.exchange import ASGIApp, Attempt, Exchange, Message, Receive, Rejection, Scope, Send
+from ..proxy.keyring import Keyring, Unreadable
+from ..proxy.principal import Principal
+from ..proxy.stores.address import open_store
+from ..proxy.stores.store import Store, StoreDown
+from ..proxy.workload import resolve
+
+__all__ = ["Auth", "PrincipalOf"]
+
+log: Final = logging.getLogger("standby.auth")
+
+PrincipalOf: TypeAlias = Callable[[Scope], "Awaitable[Principal | str | None] | Principal | str | None"]
+"""The host's word on who calls: a Principal, or the name of a key, user, team or organisation of routes.toml
+("user/ann" where several kinds have one of that name), or None for nobody it knows."""
+
+_CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
+"""RFC 9110, 11.6.1: a 401 says how to do better."""
+_SECTIONS: Final = ("key", "user", "team", "organisation")
+
+
+def _patience(value: object, info: ValidationInfo) -> object:
+    return value if value == "refuse" else seconds(value, info)
+
+
+def _found(value: object) -> object:
+    """What a file names by its import string; code gives the callable itself."""
+    if isinstance(value, str):
+        try:
+            value = imported(value)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise objection(
+                Remark(f"cannot be imported: {error}", 'write "package.module:attribute"')
+            ) from None
+    if value is not None and not callable(value):
+        raise objection(Remark("cannot be called"))
+    return value
+
+
+@dataclass(eq=False)
+class Auth:
+    """Who calls, and what they may use.
+
+    The caller's key leads to a chain of scopes whose rules hold together. What no target could satisfy is
+    refused here; the rest is a clearance that every attempt must pass, so that no fallback leads where the
+    key may not go. What is asked is read only once it is known who asks.
+    """
+
+    app: ASGIApp
+    _: KW_ONLY
+    pepper: Secret | None = None
+    """Kept apart from the hashes of keys, which are made with it."""
+    on_store_error: Annotated[Literal["refuse"] | float, BeforeValidator(_patience)] = "refuse"
+    """While the store is down: refuse what it alone could tell, or trust for so long what it last said."""
+    principal: Annotated[PrincipalOf | None, PlainValidator(_found)] = None
+    """For hosts that have an authentication of their own; the gateway then looks for no key."""
+    store: Store | str | None = field(default=None, metadata={"toml": False})
+    """Where keys are looked up in a foreign app: a store or its URL. In a gateway it is the gateway's."""
+    routes: Routes | None = field(default=None, metadata={"toml": False})
+    """Teams, keys and the rest in a foreign app. In a gateway they are the gateway's."""
+    clock: Callable[[], float] = field(default=time.monotonic, metadata={"toml": False})
+    now: Callable[[], float] = field(default=time.time, metadata={"toml": False})
+    """Seconds since 1970, for expiry where there is no store to tell."""
+    _keyring: Keyring | None = field(default=None, init=False, repr=False)
+    _opened: Store | None = field(default=None, init=False, repr=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, partial(self._closing, send))
+            return
+        if scope["type"] == "websocket":
+            await self._turn_away(receive, send)
+            return
+        exchange = Exchange.of(scope)
+        try:
+            principal = exchange.principal = await self._admitted(exchange, scope)
+            if exchange.operation is not None:
+                receive = await Body.of(receive, exchange.max_body)
+                self._allow(exchange, principal, receive)
+        except ClientGone:
+            exchange.client_gone = True
+            return
+        except Refusal as refusal:
+            await answer(scope, send, refusal)
+            return
+        exchange.clearances.append(partial(self.clear, principal))
+        await self.app(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Close the store, if it was opened here."""
+        if self._opened is not None:
+            await self._opened.aclose()
+            self._opened = None
+
+    async def _admitted(self, exchange: Exchange, scope: Scope) -> Principal:
+        """The caller, whose key works now, from here. Raises Refusal; there is no other way not to know."""
+        routes = exchange.routes or self.routes
+        store = self._store(exchange)
+        if self.principal is not None:
+            principal = await self._of_host(self.principal, scope, routes)
+        else:
+            principal = await self._of_key(exchange, routes, store)
+        if principal is None:
+            raise Refusal("invalid_api_key", headers=_CHALLENGE)
+        ended = principal.ended(self._now(store))
+        if ended is not None:
+            raise Refusal(ended, headers=_CHALLENGE)
+        client = scope.get("client")
+        if not principal.comes_from(client[0] if client else None):
+            raise Refusal("ip_not_allowed")
+        return principal
+
+    async def _of_key(
+        self, exchange: Exchange, routes: Routes | None, store: Store | None
+    ) -> Principal | None:
+        keyring = self._keyring
+        if keyring is None or keyring.routes is not routes:
+            grace = 0.0 if self.on_store_error == "refuse" else self.on_store_error
+            keyring = self._keyring = Keyring(routes, grace, self.clock)
+        secret = credential(exchange.headers)
+        if secret is None:
+            return None
+        pepper = self.pepper.reveal() if self.pepper is not None else None
+        try:
+            return await keyring.find(digests(secret, pepper), store)
+        except StoreDown:
+            raise Refusal("auth_unavailable", retry_after=1.0, retryable=True) from None
+        except Unreadable as error:
+            log.error("%s: %s", exchange.id, error)  # noqa: TRY400  what is wrong is data, not code
+            raise Refusal("auth_unavailable") from None
+
+    async def _of_host(
+        self, principal_of: PrincipalOf, scope: Scope, routes: Routes | None
+    ) -> Principal | None:
+        try:
+            said = principal_of(scope)
+            named = await said if inspect.isawaitable(said) else said
+        except Refusal:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not let anybody in
+            # Its text may hold what the caller sent as a credential.
+            told = type(error).__name__
+            log.error("%s: the host's principal raised %s", Exchange.of(scope).id, told)  # noqa: TRY400
+            raise Refusal("auth_unavailable", retry_after=1.0) from None
+        if not isinstance(named, str):
+            return named
+        kind, _, name = named.rpartition("/")
+        for each in (kind,) if kind in _SECTIONS else () if kind else _SECTIONS:
+            found = getattr(routes, f"{each}s", {}).get(name)
+            if found is not None:
+                return Principal.of(found)
+        log.warning("%s: there is no %s %r in routes.toml", Exchange.of(scope).id, kind or "scope", name)
+        return None
+
+    def _allow(self, exchange: Exchange, principal: Principal, body: Body) -> None:
+        """Raise Refusal for what no target could satisfy."""
+        try:
+            resolve(exchange, body)
+        except Refusal as refusal:
+            if refusal.code not in {"unknown_model", "operation_not_supported"} or principal.pools is None:
+                raise
+            routes, model = exchange.routes, exchange.model
+            pool = routes.pool_for(model) if routes is not None and model is not None else None
+            if pool is not None and principal.grants(pool.name):
+                raise
+            # Whether such a model exists is not for those to know who may not use it.
+            raise Refusal("model_not_allowed", param="model") from None
+        pool = exchange.pool
+        if pool is None:
+            return
+        if not principal.grants(pool.name):
+            raise Refusal("model_not_allowed", param="model")
+        lacking = principal.lacks(pool)
+        if lacking is not None:
+            raise Refusal(lacking, param="model")
+
+    async def clear(self, principal: Principal, exchange: Exchange, attempt: Attempt) -> Rejection | None:
+        """The clearance: whether this attempt of `principal` may go to its target, now."""
+        target = attempt.candidate.target
+        if exchange.pool is not None and not principal.grants(exchange.pool.name):
+            return Rejection("policy.model_not_allowed")
+        if principal.ended(self._now(self._store(exchange))) is not None:
+            return Rejection("policy.expired")
+        objection = principal.objection(target) if target is not None else None
+        return Rejection(objection) if objection is not None else None
+
+    def _store(self, exchange: Exchange) -> Store | None:
+        if self.store is None:
+            return exchange.store
+        if isinstance(self.store, Store):
+            return self.store
+        if self._opened is None:
+            self._opened = open_store(self.store)
+        return self._opened
+
+    def _now(self, store: Store | None) -> float:
+        return store.now() if store is not None else self.now()
+
+    async def _closing(self, send: Send, message: Message) -> None:
+        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            await self.aclose()  # before the reply: the server may exit right after it
+        await send(message)
+
+    @staticmethod
+    async def _turn_away(receive: Receive, send: Send) -> None:
+        """Nothing here judges what is said over a WebSocket."""
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})

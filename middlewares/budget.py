@@ -1,0 +1,152 @@
+"""Hold before, settle after: what a request may cost is taken before it is sent, what it did cost booked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from ..proxy.accounts import Accounts
+from ..proxy.answering import answer
+from ..proxy.body import Body
+from ..proxy.config.money import nano
+from ..proxy.errors import ClientGone, Refusal
+from ..proxy.exchange import ASGIApp, Exchange, Message, Receive, Scope, Send
+from ..proxy.library import Library
+from ..proxy.metering import amend
+from ..proxy.reckoning import Charge, Reckoning
+from ..proxy.stores.address import open_store
+from ..proxy.stores.store import Store
+from ..proxy.thresholds import Thresholds
+from ..proxy.till import Till
+from ..proxy.visit import Desk, Visit
+from ..proxy.workload import resolve
+
+__all__ = ["Budget"]
+
+
+def _allowance(value: object, info: ValidationInfo) -> object:
+    return value if value == "refuse" else nano(value, info)
+
+
+OnStoreError = Annotated[Literal["refuse"] | int, BeforeValidator(_allowance)]
+
+
+@dataclass(eq=False)
+class Budget:
+    """Hold what a request may cost before it is sent, and settle what it did cost after.
+
+    Measured are the budgets and limits of the caller's scopes (from Auth), of the pool and of each target
+    that is tried. Around an app that has no pools the caller's rates, concurrent requests and numbers of
+    requests are kept, and nothing that depends on what is asked.
+    """
+
+    app: ASGIApp
+    _: KW_ONLY
+    mode: Literal["enforce", "observe"] = "enforce"
+    """`observe` refuses nothing; the log and `x-standby-would-refuse` tell what `enforce` would have."""
+    charge: Charge = "all"
+    """What counts against budgets: `all` attempts, or only the one `served`."""
+    assume_output: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
+    """Tokens of output held for a request that sets no limit, where neither pool nor target does."""
+    on_store_error: OnStoreError = "refuse"
+    """While the store is down: `refuse`, or dollars (as text) that each process may let through."""
+    escrow: bool = False
+    """Take slices of budgets in advance, and hold from them without asking the store."""
+    store: Store | str | None = field(default=None, metadata={"toml": False})
+    """Or its URL. Else the gateway's; else this process's memory."""
+    _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False)
+    _thresholds: Thresholds = field(default_factory=Thresholds, init=False, repr=False)
+    _library: Library = field(default_factory=Library, init=False, repr=False)
+    _till: Till | None = field(default=None, init=False, repr=False)
+    _own: Store | None = field(default=None, init=False, repr=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, partial(self._closing, send))
+            return
+        exchange = Exchange.of(scope) if scope["type"] == "http" else None
+        if exchange is None or (exchange.relayed and exchange.operation is None):
+            await self.app(scope, receive, send)  # nothing that a provider is asked
+            return
+        reckoning: Reckoning | None = None
+        if exchange.operation is not None:
+            try:
+                receive = body = await Body.of(receive, exchange.max_body)
+                resolve(exchange, body)
+                reckoning = self._reckoning(exchange, body)
+            except ClientGone:
+                exchange.client_gone = True
+                return
+            except Refusal as refusal:
+                await answer(scope, send, refusal)
+                return
+        desk = Desk(self._till_of(exchange), self._accounts, self._thresholds, self.mode == "enforce")
+        visit = Visit(desk, exchange, reckoning)
+        try:
+            if (refused := await visit.enter()) is not None:
+                await answer(scope, send, refused)
+                return
+            if reckoning is not None:
+                exchange.clearances.append(visit.clear)
+            elif exchange.notes:
+                send = _noting(exchange, send)
+            await self.app(scope, receive, send)
+        finally:
+            await visit.leave()
+
+    async def settled(self) -> None:
+        """Return once everything that was held is settled, and the store has confirmed it."""
+        if self._till is not None:
+            await self._till.outbox.settled()
+
+    async def aclose(self) -> None:
+        """Settle what is left, and close the store if it is ours. A later request opens it again."""
+        till, self._till = self._till, None
+        if till is not None:
+            await till.aclose()
+        own, self._own = self._own, None
+        if own is not None:
+            await own.aclose()
+
+    async def _closing(self, send: Send, message: Message) -> None:
+        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            await self.aclose()  # before the reply: the server may exit right after it
+        await send(message)
+
+    def _reckoning(self, exchange: Exchange, body: Body) -> Reckoning | None:
+        if exchange.pool is None:
+            return None
+        value = body.document.value
+        amend(exchange, value)
+        return Reckoning(
+            exchange,
+            value,
+            exchange.pool,
+            charge=self.charge,
+            assume_output=self.assume_output,
+            vocabularies=self._library.of(exchange.routes),
+        )
+
+    def _till_of(self, exchange: Exchange) -> Till:
+        if self._till is None:
+            store = self.store or exchange.store or "memory:"
+            if isinstance(store, str):
+                store = self._own = open_store(store)
+            allowance = self.on_store_error if isinstance(self.on_store_error, int) else None
+            self._till = Till(store, allowance=allowance, escrow=self.escrow)
+        return self._till
+
+
+def _noting(exchange: Exchange, send: Send) -> Send:
+    """A `send` that adds what there is to tell: nobody else does around an app of somebody's own."""
+
+    def noting(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *exchange.notes]}
+        return send(message)
+
+    return noting

@@ -1,0 +1,173 @@
+"""Who may call, as `routes.toml` says it: organisations, teams, users, and the keys they call with.
+
+    Key --user, team or organisation--> User --team or organisation--> Team --organisation--> Organisation
+
+A scope names its nearest parent and no other, so there is one way up. What every scope of a chain says holds
+at once: a team cannot grant what its organisation does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self, TypeAlias, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
+
+from .limits import Limits, Window
+from .references import among, named
+from .table import Table
+from .values import Moment, Name, Remark, objection
+
+__all__ = [
+    "EVERY",
+    "Grants",
+    "Key",
+    "KeyHash",
+    "Network",
+    "Organisation",
+    "ScopeKind",
+    "Team",
+    "User",
+    "kind_of",
+    "parent_of",
+]
+
+EVERY: Final = "*"
+"""In `pools`: all of them, also those that are added later."""
+
+_HASH: Final = re.compile(r"(?:hmac-)?sha256:[0-9a-f]{64}")
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise objection(Remark("not an address or network", 'write "10.0.0.0/8" or "192.0.2.7"')) from None
+
+
+def _hash(value: str) -> str:
+    if _HASH.fullmatch(value) is None:
+        hint = 'make one with "standby keys create"; a key itself is never written down'
+        raise objection(Remark("not the hash of a key", hint))
+    return value
+
+
+def _listed(value: object) -> object:
+    """One hash is a list of one. A tuple, as what a validator gives on is judged by Python's types."""
+    if isinstance(value, list):
+        return tuple(cast("list[object]", value))
+    return (value,) if isinstance(value, str) else value
+
+
+Network: TypeAlias = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), PlainSerializer(str)]
+KeyHash: TypeAlias = Annotated[str, AfterValidator(_hash)]
+"""`"sha256:"`, or `"hmac-sha256:"` where Auth has a pepper, and 64 hex digits."""
+
+_Pools: TypeAlias = Annotated[tuple[Annotated[str, among("pools", EVERY)], ...], Field(min_length=1)]
+
+
+ScopeKind: TypeAlias = Literal["organisation", "team", "user", "key"]
+"""Widest first."""
+
+
+class Grants(Table):
+    """What a scope may use, and how much. What is not given is not restricted here."""
+
+    name: Name
+    pools: _Pools | None = None
+    """The pools granted; `"*"` for all."""
+    regions: Annotated[tuple[Annotated[Name, among("regions")], ...], Field(min_length=1)] | None = None
+    """Where data may go: the regions of providers. A provider without one is outside all of them."""
+    providers: Annotated[tuple[Annotated[Name, among("providers")], ...], Field(min_length=1)] | None = None
+    """To whom data may go."""
+    ips: Annotated[tuple[Network, ...], Field(min_length=1)] | None = None
+    """Where callers may come from."""
+    disabled: bool = False
+    metadata: Annotated[Mapping[str, str], PlainSerializer(dict)] = Field(
+        default_factory=lambda: MappingProxyType[str, str]({})
+    )
+    """For you; the gateway never reads it."""
+    limits: Limits = Limits()
+    budget: tuple[Window, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+
+class Organisation(Grants):
+    """The widest scope."""
+
+
+class Team(Grants):
+    """A part of an organisation."""
+
+    organisation: Annotated[Organisation, named("organisations")] | None = None
+
+
+class User(Grants):
+    """A person, or a service."""
+
+    team: Annotated[Team, named("teams")] | None = None
+    organisation: Annotated[Organisation, named("organisations")] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_parent(self) -> Self:
+        _check_parent(self, ("team", "organisation"))
+        return self
+
+
+class Key(Grants):
+    """A virtual key: what a caller shows. It grants nothing that it does not name."""
+
+    hash: Annotated[tuple[KeyHash, ...], BeforeValidator(_listed), Field(min_length=1)]
+    """Of the key; of several while it is being rotated."""
+    expires: Moment | None = None
+    user: Annotated[User, named("users")] | None = None
+    team: Annotated[Team, named("teams")] | None = None
+    organisation: Annotated[Organisation, named("organisations")] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_parent(self) -> Self:
+        _check_parent(self, ("user", "team", "organisation"))
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_pools(self) -> Self:
+        if self.pools is None:
+            raise objection(Remark("required, but not given", 'write ["*"] for all', at=("pools",)))
+        return self
+
+
+def kind_of(scope: Grants) -> ScopeKind:
+    """What `scope` is, in one word."""
+    return _KINDS[type(scope)]
+
+
+def parent_of(scope: Grants) -> Grants | None:
+    """The scope that `scope` belongs to, or None for the widest."""
+    for kind in ("user", "team", "organisation"):
+        found: Grants | None = getattr(scope, kind, None)
+        if found is not None:
+            return found
+    return None
+
+
+_KINDS: Final = MappingProxyType[type[Grants], ScopeKind](
+    {Organisation: "organisation", Team: "team", User: "user", Key: "key"}
+)
+
+
+def _check_parent(scope: Grants, kinds: tuple[str, ...]) -> None:
+    """A second way up could contradict the first."""
+    given = [kind for kind in kinds if getattr(scope, kind) is not None]
+    remarks = [
+        Remark(f"a scope names its nearest parent alone, and {given[0]} is given", "leave it out", at=(kind,))
+        for kind in given[1:]
+    ]
+    if remarks:
+        raise objection(*remarks)

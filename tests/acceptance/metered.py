@@ -1,0 +1,40 @@
+"""A middleware that meters, and does nothing else: what Budget does, without any budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from standby.proxy.body import Body
+from standby.proxy.exchange import ASGIApp, Exchange, Receive, Scope, Send
+from standby.proxy.metering import Taken, amend, expect, taken
+from standby.proxy.tokens import measure
+from standby.proxy.workload import resolve
+
+__all__ = ["Metered", "took"]
+
+
+@dataclass(eq=False)
+class Metered:
+    """Asks for usage where its caller did not."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope)
+        body = await Body.of(receive, exchange.max_body)
+        resolve(exchange, body)
+        amend(exchange, body.document.value)
+        await self.app(scope, body, send)
+
+
+def took(exchange: Exchange, document: dict[str, object]) -> list[Taken]:
+    """What each attempt of a request took."""
+    assert exchange.operation is not None
+    name = exchange.operation.name
+    prompt = measure(document, name)
+    targets = [(attempt, attempt.candidate.target) for attempt in exchange.attempts]
+    return [
+        taken(attempt, expect(prompt, document, name, target, pool=exchange.pool))
+        for attempt, target in targets
+        if target is not None
+    ]

@@ -1,0 +1,97 @@
+"""Fifty at once with room for five: exactly five are let in, however many processes there are (case 9)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+from standby.proxy.rehearsal.simulator import Simulator, Slow
+
+from tests.acceptance.money import SECRETS, written
+from tests.bench.processes import free_port
+from tests.chaos.books import STORES, Kind, kept
+from tests.chaos.caller import Asked, Told, ask
+from tests.chaos.process import GatewayProcess, serving
+from tests.chaos.setting import Card
+
+__all__: list[str] = []
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+ROOM: Final = 5
+CALLERS: Final = 50
+DOLLAR: Final = 10**9
+CARDS: Final = {"alpha": Card(0, 0, DOLLAR), "beta": Card(0, 0, 3 * DOLLAR)}
+
+
+async def rush(gateways: Sequence[GatewayProcess], alpha: Simulator, key: str) -> list[Told]:
+    """Ask so often at once. Nobody is answered before everybody was let in or refused."""
+    decided = asyncio.Event()
+    refused = 0
+
+    async def wait(seconds: float) -> None:
+        await decided.wait()
+
+    async def one(number: int) -> Told:
+        nonlocal refused
+        gateway = gateways[number % len(gateways)]
+        told = await ask(gateway.port, Asked(f"{key}{number}", SECRETS[key], "gpt"))
+        refused += told.status != 200
+        if refused >= CALLERS - ROOM:
+            decided.set()
+        return told
+
+    alpha.fault = Slow(1, after=None)
+    alpha.sleep = wait
+    return await asyncio.gather(*(one(number) for number in range(CALLERS)))
+
+
+@pytest.mark.parametrize("escrow", ["false", "true"], ids=["each", "escrow"])
+@pytest.mark.parametrize("kind", STORES)
+async def test_exactly_so_many_are_let_in_as_there_is_room_for(
+    kind: Kind, escrow: str, tmp_path: Path
+) -> None:
+    """Through one process, two workers or two gateways, five get an answer; 45 learn which limit refused."""
+    async with AsyncExitStack() as stack:
+        books = stack.enter_context(kept(kind, tmp_path))
+        alpha = await stack.enter_async_context(Simulator("alpha"))
+        beta = await stack.enter_async_context(Simulator("beta"))
+        path = tmp_path / "routes.toml"
+        path.write_text(
+            written(
+                *(alpha.url, beta.url),
+                store=books.url,
+                cards=CARDS,
+                timeouts='{ first_token = "20s" }',
+                key=f'budget = [{{ limit = "{ROOM}.99", window = "month" }}]',
+                other=f"limits = {{ concurrent = {ROOM} }}",
+                budget=f"escrow = {escrow}",
+            )
+        )
+        gateways = [
+            await stack.enter_async_context(
+                serving(name, path, free_port(), workers=2 if kind == "sqlite" else 1)
+            )
+            for name in (("one", "two") if kind == "redis" else ("one",))
+        ]
+        for key, status, limit in (
+            ("checkout", 402, "key/checkout cost per month"),
+            ("search", 429, "key/search concurrent"),
+        ):
+            told = await rush(gateways, alpha, key)
+            assert Counter(each.status for each in told) == {200: ROOM, status: CALLERS - ROOM}
+            assert {each.headers.get("x-standby-limit") for each in told} == {None, limit}
+            assert all("retry-after" in each.headers for each in told if each.status == 429)
+        assert len(alpha.bill) == 2 * ROOM
+        books.port = gateways[0].port
+        if kind != "memory":  # nobody else can look into that
+            for gateway in gateways:
+                await gateway.terminate()
+            entries = await books.entries()
+            assert sum(entry.charged or 0 for entry in entries if entry.key == "checkout") == ROOM * DOLLAR
+            assert await books.held() == 0

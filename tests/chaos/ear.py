@@ -1,0 +1,67 @@
+"""A middleware that says what its gateway's store holds: nobody else can open the memory of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import httpx2
+import orjson
+from standby.proxy.exchange import ASGIApp, Exchange, Receive, Scope, Send, header
+from standby.proxy.stores.records import Entry, Line
+
+__all__ = ["Ear", "Heard", "heard"]
+
+_NAME: Final = "the-ear-of-the-chaos"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How many holds there are, what is used of the accounts that were asked for, and the ledger."""
+
+    held: int
+    used: tuple[int, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(eq=False)
+class Ear:
+    """Answers whoever knows its name, and lets everybody else through."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or header(tuple(scope["headers"]), b"user-agent") != _NAME.encode():
+            await self.app(scope, receive, send)
+            return
+        store = Exchange.of(scope).store
+        assert store is not None
+        asked: dict[str, Any] = orjson.loads((await receive())["body"])
+        entries = [entry async for entry in store.entries()] if asked["ledger"] else []
+        said = {
+            "held": await store.held(),
+            "used": await store.used([Line(*line) for line in asked["lines"]]),
+            "entries": [asdict(entry) for entry in entries],
+        }
+        body = orjson.dumps(said)
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def heard(port: int, lines: Sequence[Line] = (), *, ledger: bool = False) -> Heard:
+    """Ask the gateway at `port`."""
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        reply = await client.post(
+            "/v1/chat/completions",
+            json={
+                "model": "cheap",
+                "messages": [],
+                "lines": [list(line) for line in lines],
+                "ledger": ledger,
+            },
+            headers={"user-agent": _NAME},
+        )
+    said = reply.raise_for_status().json()
+    return Heard(said["held"], tuple(said["used"]), tuple([Entry(**entry) for entry in said["entries"]]))

@@ -1,0 +1,32 @@
+"""Money under chaos: failovers, hang-ups, killed processes and clocks that jump, held against the bills.
+
+`python -m tests.chaos --requests 10000` is the same at full size, and prints the figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.books import STORES, Kind
+from tests.chaos.run import Scale, chaos
+
+__all__: list[str] = []
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+SCALE = Scale(requests=600, kill_every=150, jump_every=60)
+
+
+@pytest.mark.parametrize("escrow", [False, True], ids=["each", "escrow"])
+@pytest.mark.parametrize("kind", STORES)
+async def test_nothing_is_lost_and_nothing_is_spent_twice(kind: Kind, escrow: bool, tmp_path: Path) -> None:
+    """No limit is passed, every hold ends once, and the ledger covers the bills: exactly, where told."""
+    figures = await chaos(kind, SCALE, 7, tmp_path, escrow=escrow)
+    print("\n".join(figures.lines()))
+    assert figures.wrong == []
+    assert figures.answered > SCALE.requests // 4
+    assert figures.failovers > 0
+    assert figures.jumps > 0
+    assert kind == "memory" or figures.kills > 0

@@ -1,0 +1,126 @@
+"""A gateway with a budget around providers made of code, for the tests of Budget."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from standby.proxy.config import Grants, Key, Limits, Team, Window
+from standby.proxy.exchange import Exchange, Scope
+from standby.proxy.principal import Principal, ScopeOf
+from standby.proxy.stack import Gateway
+from standby.proxy.stores.records import Entry, Line
+
+from tests.proxy.harness import ASK, SCRIPTED, Caller, Script, ask, routes_to, scope_of, scripted
+from tests.proxy.shaky import Shaky
+
+__all__ = ["COST", "ESTIMATE", "PRICE", "Counter", "answer", "budget", "key", "piece", "usage"]
+
+URL: Final = "http://127.0.0.1:9/v1"
+PRICE: Final = 'price = { input = "0", output = "1000" }'
+"""A dollar for a thousand tokens of output, so that an estimate is what `max_tokens` says."""
+ESTIMATE: Final = 10_000_000
+"""Nano-dollars that a request with ten tokens of output may cost."""
+COST: Final = 4_000_000
+"""Nano-dollars of an answer of four tokens."""
+
+
+def usage(output: int = 4, model: str = "model-a") -> bytes:
+    """The event that tells the usage of a stream."""
+    tokens = {"prompt_tokens": 7, "completion_tokens": output}
+    return b"data: " + json.dumps({"model": model, "choices": [], "usage": tokens}).encode() + b"\n\n"
+
+
+def piece(name: str, **choice: Any) -> bytes:
+    """A piece of what this target's model says."""
+    choice = {"index": 0, "delta": {}, **choice}
+    return b"data: " + json.dumps({"model": f"model-{name}", "choices": [choice]}).encode() + b"\n\n"
+
+
+def answer(name: str, output: int = 4) -> tuple[bytes, ...]:
+    """A whole answer, as four events."""
+    text = piece(name, delta={"content": f"from {name}"})
+    return text, piece(name, finish_reason="stop"), usage(output, f"model-{name}"), b"data: [DONE]\n\n"
+
+
+def budget(dollars: str = "0.05", window: str = "month", unit: str = "cost", **fields: Any) -> Window:
+    """A budget; five requests at their estimate fit into this one."""
+    limit = int(float(dollars) * 1e9) if unit == "cost" else int(dollars)
+    return Window.model_validate({"limit": limit, "window": window, "unit": unit, **fields})
+
+
+def key(
+    *windows: Window, team: Iterable[Window] = (), limits: Limits | None = None, **fields: Any
+) -> Principal:
+    """The caller: a key called "checkout" of the team "search"."""
+    digest = "sha256:" + "0" * 64
+    own = Key(
+        name="checkout", hash=(digest,), pools=("*",), budget=windows, limits=limits or Limits(), **fields
+    )
+    whole: Grants = Team(name="search", budget=tuple(team))
+    return Principal((ScopeOf("team", whole), ScopeOf("key", own)))
+
+
+class Counter:
+    """A gateway at whose store nothing is missed, over providers "a", "b" and so on that answer well."""
+
+    def __init__(self, principal: Principal | None = None, count: int = 1, **settings: str) -> None:
+        given = {"provider": SCRIPTED, "target": PRICE, **settings}
+        given["top"] = 'stack = ["budget", "failover"]\n' + settings.get("top", "")
+        self.gateway = Gateway(routes_to(*[URL] * count, **given))
+        self.store = self.gateway.store = Shaky()
+        self.principal = principal
+        self.scripts: dict[str, Script] = scripted(self.gateway)
+        for name in self.scripts:
+            self.say(name)
+
+    def say(self, name: str, output: int = 4) -> None:
+        """Have a provider answer well."""
+        self.scripts[name].say(*answer(name, output))
+
+    def __getitem__(self, name: str) -> Script:
+        return self.scripts[name]
+
+    def scope(self) -> Scope:
+        """The scope of a request by this caller."""
+        scope = scope_of()
+        Exchange.of(scope).principal = self.principal
+        return scope
+
+    async def ask(self, **fields: Any) -> Caller:
+        """One request, which may give ten tokens of output."""
+        scope = self.scope()
+        return await ask(self.gateway, {**ASK, "max_tokens": 10, **fields}, scope)
+
+    async def ask_raw(self, scope: Scope) -> Caller:
+        """One request of this scope, without a body."""
+        caller = Caller()
+        await self.gateway(scope, caller.receive, caller.send)
+        return caller
+
+    async def ask_anthropic(self) -> Caller:
+        """One request in the other dialect."""
+        scope = {**self.scope(), "path": "/v1/messages", "raw_path": b"/v1/messages"}
+        return await ask(self.gateway, {**ASK, "max_tokens": 10}, scope)
+
+    async def settled(self) -> None:
+        """Let what is to be settled reach the store."""
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def spent(self, window: str = "month", scope: str = "key/checkout", unit: str = "cost") -> int:
+        """What is booked and held of an account in this window, whatever its beginning."""
+        line = Line(f"{scope}/{unit}/{window}", "sum", 0, None, rolling=True)
+        (used,) = await self.store.used((line,))
+        return used
+
+    async def ledger(self) -> list[Entry]:
+        """All that is in the ledger."""
+        return [entry async for entry in self.store.entries()]
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """How often each provider was asked."""
+        return {name: len(script.requests) for name, script in self.scripts.items()}
