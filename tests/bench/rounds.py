@@ -77,8 +77,8 @@ class Bench:
     def turn(self, contender: Contender, scale: Scale) -> Turn:
         """Measure one contender.
 
-        Unary load comes first: for each request the transport looks at every idle connection, so the 64 that
-        streams leave behind would be measured as well.
+        Unary load comes first: a transport may look at every idle connection for each request, and so the 64
+        that streams leave behind would be measured as well.
         """
         with self._alive(contender) as subject:
             load = self._load
