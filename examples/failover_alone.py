@@ -16,7 +16,7 @@ import os
 
 import httpx2
 import uvicorn
-from standby.middlewares.failover import Failover
+from standby.middlewares import Failover
 from standby.proxy.exchange import Attempt
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask

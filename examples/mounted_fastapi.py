@@ -12,7 +12,7 @@ import os
 
 import uvicorn
 from fastapi import FastAPI
-from standby.proxy.stack import Gateway
+from standby.proxy import Gateway
 
 gateway = Gateway("routes.toml")
 app = FastAPI(lifespan=gateway.lifespan)  # closes the connections to providers when the host stops

@@ -12,18 +12,20 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 
-from ..proxy.answering import answer
-from ..proxy.body import Body
+from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.classify.faults import Rejection
 from ..proxy.config import Routes, Secret, imported, seconds
 from ..proxy.config.values import Remark, objection
-from ..proxy.credentials import credential, digests
 from ..proxy.errors import ClientGone, Refusal
-from ..proxy.exchange import ASGIApp, Attempt, Exchange, Message, Receive, Rejection, Scope, Send
-from ..proxy.keyring import Keyring, Unreadable
-from ..proxy.principal import Principal
+from ..proxy.exchange import Attempt, Exchange
+from ..proxy.http.body import Body
+from ..proxy.http.refusal import answer
+from ..proxy.http.workload import resolve
+from ..proxy.keys.credentials import credential, digests
+from ..proxy.keys.keyring import Keyring, Unreadable
+from ..proxy.keys.principal import Principal
 from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store, StoreDown
-from ..proxy.workload import resolve
 
 __all__ = ["Auth", "PrincipalOf"]
 

@@ -9,21 +9,22 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from ..proxy.accounts import Accounts
-from ..proxy.answering import answer
-from ..proxy.body import Body
+from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.budget.accounts import Accounts
+from ..proxy.budget.budget_store import BudgetStore
+from ..proxy.budget.estimate import Charge, Estimate
+from ..proxy.budget.metering.usage_meter import amend
+from ..proxy.budget.metering.vocabulary_cache import VocabularyCache
+from ..proxy.budget.request_budget import BudgetSettings, RequestBudget
+from ..proxy.budget.thresholds import Thresholds
 from ..proxy.config.money import nano
 from ..proxy.errors import ClientGone, Refusal
-from ..proxy.exchange import ASGIApp, Exchange, Message, Receive, Scope, Send
-from ..proxy.library import Library
-from ..proxy.metering import amend
-from ..proxy.reckoning import Charge, Reckoning
+from ..proxy.exchange import Exchange
+from ..proxy.http.body import Body
+from ..proxy.http.refusal import answer
+from ..proxy.http.workload import resolve
 from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store
-from ..proxy.thresholds import Thresholds
-from ..proxy.till import Till
-from ..proxy.visit import Desk, Visit
-from ..proxy.workload import resolve
 
 __all__ = ["Budget"]
 
@@ -60,8 +61,8 @@ class Budget:
     """Or its URL. Else the gateway's; else this process's memory."""
     _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False)
     _thresholds: Thresholds = field(default_factory=Thresholds, init=False, repr=False)
-    _library: Library = field(default_factory=Library, init=False, repr=False)
-    _till: Till | None = field(default=None, init=False, repr=False)
+    _vocabularies: VocabularyCache = field(default_factory=VocabularyCache, init=False, repr=False)
+    _budget_store: BudgetStore | None = field(default=None, init=False, repr=False)
     _own: Store | None = field(default=None, init=False, repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +73,7 @@ class Budget:
         if exchange is None or (exchange.relayed and exchange.operation is None):
             await self.app(scope, receive, send)  # nothing that a provider is asked
             return
-        reckoning: Reckoning | None = None
+        reckoning: Estimate | None = None
         if exchange.operation is not None:
             try:
                 receive = body = await Body.of(receive, exchange.max_body)
@@ -84,30 +85,32 @@ class Budget:
             except Refusal as refusal:
                 await answer(scope, send, refusal)
                 return
-        desk = Desk(self._till_of(exchange), self._accounts, self._thresholds, self.mode == "enforce")
-        visit = Visit(desk, exchange, reckoning)
+        desk = BudgetSettings(
+            self._budget_store_of(exchange), self._accounts, self._thresholds, self.mode == "enforce"
+        )
+        request_budget = RequestBudget(desk, exchange, reckoning)
         try:
-            if (refused := await visit.enter()) is not None:
+            if (refused := await request_budget.enter()) is not None:
                 await answer(scope, send, refused)
                 return
             if reckoning is not None:
-                exchange.clearances.append(visit.clear)
+                exchange.clearances.append(request_budget.clear)
             elif exchange.notes:
                 send = _noting(exchange, send)
             await self.app(scope, receive, send)
         finally:
-            await visit.leave()
+            await request_budget.leave()
 
     async def settled(self) -> None:
         """Return once everything that was held is settled, and the store has confirmed it."""
-        if self._till is not None:
-            await self._till.outbox.settled()
+        if self._budget_store is not None:
+            await self._budget_store.outbox.settled()
 
     async def aclose(self) -> None:
         """Settle what is left, and close the store if it is ours. A later request opens it again."""
-        till, self._till = self._till, None
-        if till is not None:
-            await till.aclose()
+        budget_store, self._budget_store = self._budget_store, None
+        if budget_store is not None:
+            await budget_store.aclose()
         own, self._own = self._own, None
         if own is not None:
             await own.aclose()
@@ -117,28 +120,28 @@ class Budget:
             await self.aclose()  # before the reply: the server may exit right after it
         await send(message)
 
-    def _reckoning(self, exchange: Exchange, body: Body) -> Reckoning | None:
+    def _reckoning(self, exchange: Exchange, body: Body) -> Estimate | None:
         if exchange.pool is None:
             return None
         value = body.document.value
         amend(exchange, value)
-        return Reckoning(
+        return Estimate(
             exchange,
             value,
             exchange.pool,
             charge=self.charge,
             assume_output=self.assume_output,
-            vocabularies=self._library.of(exchange.routes),
+            vocabularies=self._vocabularies.of(exchange.routes),
         )
 
-    def _till_of(self, exchange: Exchange) -> Till:
-        if self._till is None:
+    def _budget_store_of(self, exchange: Exchange) -> BudgetStore:
+        if self._budget_store is None:
             store = self.store or exchange.store or "memory:"
             if isinstance(store, str):
                 store = self._own = open_store(store)
             allowance = self.on_store_error if isinstance(self.on_store_error, int) else None
-            self._till = Till(store, allowance=allowance, escrow=self.escrow)
-        return self._till
+            self._budget_store = BudgetStore(store, allowance=allowance, escrow=self.escrow)
+        return self._budget_store
 
 
 def _noting(exchange: Exchange, send: Send) -> Send:

@@ -11,18 +11,19 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from ..proxy.answering import answer
-from ..proxy.body import Body
-from ..proxy.classify import is_callers
+from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.classify.faults import Fault, is_callers
 from ..proxy.config import Duration
 from ..proxy.errors import ClientGone, Refusal
-from ..proxy.exchange import ASGIApp, Attempt, Candidate, Exchange, Fault, Message, Receive, Scope, Send
-from ..proxy.exhausted import exhausted
-from ..proxy.gate import Gate, State
-from ..proxy.health import Entry, Health
-from ..proxy.itinerary import Itinerary
-from ..proxy.policies import in_order
-from ..proxy.workload import resolve
+from ..proxy.exchange import Attempt, Candidate, Exchange
+from ..proxy.health.target_health import Entry, Health
+from ..proxy.http.body import Body
+from ..proxy.http.exhausted import exhausted
+from ..proxy.http.gate import Gate, State
+from ..proxy.http.refusal import answer
+from ..proxy.http.workload import resolve
+from ..proxy.routing.ordering import in_order
+from ..proxy.routing.plan_walk import PlanWalk
 
 __all__ = ["Failover"]
 
@@ -98,10 +99,10 @@ class _Walk:
         "_exchange",
         "_failover",
         "_health",
-        "_itinerary",
         "_limit",
         "_now",
         "_original",
+        "_walk",
     )
 
     def __init__(
@@ -113,7 +114,7 @@ class _Walk:
         self._failover = failover
         self._exchange = exchange
         self._health = health
-        self._itinerary = Itinerary(plan, failover.max_attempts)
+        self._walk = PlanWalk(plan, failover.max_attempts)
         self._body = body
         self._now = asyncio.get_running_loop().time
         self._deadline = self._now() + limit
@@ -123,12 +124,10 @@ class _Walk:
 
     async def run(self, scope: Scope, send: Send) -> None:
         """Try candidates until one is committed, and answer for all of them if none is."""
-        exchange, itinerary, now = self._exchange, self._itinerary, self._now
+        exchange, walk, now = self._exchange, self._walk, self._now
         while now() < self._deadline and (candidate := self._enter()) is not None:
             attempt = exchange.begin(candidate, now())
-            gate = Gate(
-                send, exchange, attempt, moves=partial(itinerary.opens, candidate), on_commit=self._lift
-            )
+            gate = Gate(send, exchange, attempt, moves=partial(walk.opens, candidate), on_commit=self._lift)
             try:
                 try:
                     await self._inside(scope, attempt, gate)
@@ -142,10 +141,10 @@ class _Walk:
                 return
             if candidate.rejected is not None:  # by a clearance: nothing was sent
                 log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
-                itinerary.not_tried(candidate)
+                walk.not_tried(candidate)
                 continue
             log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
-            itinerary.failed(candidate, fault)
+            walk.failed(candidate, fault)
             if is_callers(fault) and not self._original:
                 self._original = gate.held
         if self._original:
@@ -158,7 +157,7 @@ class _Walk:
     def _enter(self) -> Candidate | None:
         """The next candidate whose health, now, lets it be tried."""
         operation = self._exchange.operation
-        while (candidate := self._itinerary.next()) is not None:
+        while (candidate := self._walk.next()) is not None:
             target = candidate.target
             if target is None or operation is None:
                 return candidate
@@ -167,7 +166,7 @@ class _Walk:
                 self._entry = entered
                 return candidate
             candidate.rejected, candidate.ready_in = entered.reason, entered.ready_in
-            self._itinerary.not_tried(candidate)
+            self._walk.not_tried(candidate)
         return None
 
     def _inside(self, scope: Scope, attempt: Attempt, gate: Gate) -> Awaitable[None]:

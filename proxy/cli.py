@@ -8,16 +8,17 @@ import sys
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .config import Routes, describe
+from .budget.metering.price_card import lookup
+from .config import load_routes
 from .errors import StandbyError
-from .keys_command import add_commands
-from .ledger import BY, grouping
-from .prices import lookup
+from .gateway import Gateway
+from .ops.describe import describe
+from .ops.keys_command import add_commands
+from .ops.ledger_report import BY, grouping
+from .ops.usage_report import FORMATS, recorded, shown
 from .rehearsal.demo import demo
 from .server import serve
-from .stack import Gateway
 from .stores.store import StoreDown
-from .usage import FORMATS, recorded, shown
 
 __all__ = ["main"]
 
@@ -121,7 +122,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _usage(options: argparse.Namespace) -> int:
-    routes = Routes.load(options.routes, prices=lookup)
+    routes = load_routes(options.routes, prices=lookup)
     try:
         found = asyncio.run(recorded(routes, options.by, options.timezone, options.since, options.until))
     except (StoreDown, ValueError) as error:

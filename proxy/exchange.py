@@ -9,47 +9,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, cast
 
-from .config import Cause
+from .asgi import Headers, Scope
+from .classify.answer import Answer
+from .classify.faults import Fault, Rejection
+from .config import Cause, Pool, Routes, Target
+from .dialects.base import Operation
+from .health.state_affinity import StateAffinity
+from .health.target_health import Health
+from .keys.principal import Principal
+from .stores.store import Store
 
-if TYPE_CHECKING:
-    from .affinity import Affinity
-    from .answer import Answer
-    from .config import Pool, Routes, Target
-    from .dialects.base import Operation
-    from .health import Health
-    from .principal import Principal
-    from .stores.store import Store
+__all__ = ["DEFAULT_MAX_BODY", "Attempt", "Candidate", "Clearance", "Exchange"]
 
-__all__ = [
-    "DEFAULT_MAX_BODY",
-    "ASGIApp",
-    "Attempt",
-    "Candidate",
-    "Cause",
-    "Clearance",
-    "Exchange",
-    "Fault",
-    "FaultKind",
-    "Headers",
-    "Message",
-    "Receive",
-    "Rejection",
-    "Scope",
-    "Send",
-    "Usage",
-    "header",
-]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = tuple[tuple[bytes, bytes], ...]
 
 # `list[Attempt]()` costs ten times as much as `list()`.
 _list: Final = cast("Callable[[], list[Any]]", list)
@@ -57,58 +32,6 @@ _dict: Final = cast("Callable[[], dict[Any, Any]]", dict)
 
 DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes. Past 4 MiB of brackets even a fast parser blocks the loop for over 100 ms."""
-
-FaultKind = Literal[
-    "connect",
-    "local_overload",
-    "timeout_first_byte",
-    "timeout",
-    "conflict",
-    "context_overflow",
-    "content_refused",
-    "bad_request",
-    "incompatible",
-    "quota",
-    "upstream_auth",
-    "target_missing",
-    "rate_limited",
-    "ramp_limited",
-    "upstream_5xx",
-    "overloaded",
-    "bad_response",
-    "stream_failed",
-    "stream_truncated",
-    "policy",
-]
-"""What can go wrong with an attempt. `classify` says what follows from each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why one attempt gave no answer.
-
-    `status` and `code` are the provider's own; `retry_after` is in seconds.
-    """
-
-    kind: FaultKind
-    status: int | None = None
-    code: str | None = None
-    retry_after: float | None = None
-
-
-class Usage(NamedTuple):
-    """Tokens as the provider counted them.
-
-    `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cache_write_1h` is the part
-    of `cache_write` that is kept for an hour, which costs more.
-    """
-
-    input: int
-    output: int
-    cached: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    cache_write_1h: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -156,15 +79,6 @@ class Attempt:
         return attempt if isinstance(attempt, Attempt) else None
 
 
-class Rejection(NamedTuple):
-    """Why a target is not tried: a stable reason code, and the seconds until it passes, where it will."""
-
-    reason: str
-    ready_in: float | None = None
-    limit: str | None = None
-    """The limit that refused, by scope and name."""
-
-
 Clearance = Callable[["Exchange", Attempt], Awaitable[Rejection | None]]
 """A check that every attempt must pass before a byte is sent to its target; it may refuse."""
 
@@ -199,7 +113,7 @@ class Exchange:
     routes: Routes | None = None
     health: Health | None = None
     store: Store | None = None
-    affinity: Affinity | None = None
+    affinity: StateAffinity | None = None
     principal: Principal | None = None
     amendments: dict[str, Any] = field(default_factory=_dict)
     hides_usage: bool = False
@@ -251,6 +165,22 @@ class Exchange:
         if self.served is attempt:
             self.served = None
 
+    def tried(self) -> list[dict[str, str]]:
+        """Each target that was tried or passed over, with the class of its fault; no word of a provider."""
+        tried = [
+            {
+                "target": attempt.candidate.name,
+                "fault": attempt.fault.kind if attempt.fault is not None else "unknown",
+            }
+            for attempt in self.attempts
+        ]
+        passed_over = [
+            {"target": candidate.name, "fault": candidate.rejected}
+            for candidate in self.plan or ()
+            if candidate.rejected is not None
+        ]
+        return tried + passed_over
+
     @property
     def degraded(self) -> str | None:
         """Why the answer does not come from the first preferred target; None when it does."""
@@ -285,11 +215,3 @@ class Exchange:
 def _new_id() -> str:
     """Unlike any other of any process: Python seeds its generator from the OS in each. It is no secret."""
     return f"req_{random.getrandbits(96):024x}"
-
-
-def header(headers: Headers, name: bytes) -> bytes | None:
-    """The first value of `name` (lower case), or None."""
-    for known, value in headers:
-        if known == name:
-            return value
-    return None

@@ -6,10 +6,10 @@ Every error names the file, the line, the key and the nearest valid one, and all
 from __future__ import annotations
 
 from .chain import BUILT_IN
-from .describe import describe
 from .limits import BudgetUnit, Limits, Window, WindowName
+from .load import PriceLookup, load_routes, parse_routes, stored_key
 from .money import NANO, Money, dollars
-from .price import Card, Price, PriceLookup, Rates, Tier
+from .price import Card, Price, Rates, Tier
 from .report import nearest
 from .routes import Routes
 from .scopes import EVERY, Grants, Key, Organisation, ScopeKind, Team, User, kind_of, parent_of
@@ -56,15 +56,17 @@ __all__ = [
     "User",
     "Window",
     "WindowName",
-    "describe",
     "dollars",
     "imported",
     "kind_of",
+    "load_routes",
     "nearest",
     "parent_of",
+    "parse_routes",
     "seconds",
     "settings",
     "shown",
     "spelled",
+    "stored_key",
     "targets_of",
 ]

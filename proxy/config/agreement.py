@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .chain import BUILT_IN
 from .limits import Limits
 from .report import Report
+from .routes import Routes
 from .scopes import EVERY, Grants, kind_of, parent_of
 from .tables import Pool, Target, targets_of
 from .values import KeyPath, quoted
-
-if TYPE_CHECKING:
-    from .routes import Routes
 
 __all__ = ["check_effect", "check_hashes", "check_prices", "check_served", "scopes_of"]
 

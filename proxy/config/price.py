@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
 from .money import Money, UnitPrice
 from .table import Table
 
-if TYPE_CHECKING:
-    from .tables import Target
-
-__all__ = ["Card", "Price", "PriceLookup", "Rates", "Tier"]
+__all__ = ["Card", "Price", "Rates", "Tier"]
 
 
 class Rates(Table):
@@ -53,7 +49,3 @@ class Card(NamedTuple):
     price: Price
     source: str
     date: str
-
-
-PriceLookup: TypeAlias = "Callable[[Target], Card | None]"
-"""Finds the card of a target that has none, without any I/O but the reading of what is installed."""

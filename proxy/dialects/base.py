@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from ..exchange import Usage
-from ..likeness import Likeness
+from .requested_usage import RequestedUsage
+from .similar_events import SimilarEvents
+from .usage import Usage
 
 __all__ = ["Operation", "Reading", "RequestDocument", "Sign"]
 
@@ -35,7 +36,7 @@ class Sign(IntEnum):
 
 
 class RequestDocument(Protocol):
-    """A parsed request body, as `document.read` returns it."""
+    """A parsed request body, as `json_document.read` returns it."""
 
     @property
     def value(self) -> dict[str, Any]: ...
@@ -55,7 +56,7 @@ class Reading(ABC):
     __slots__ = ("_left", "_like", "answer_id", "error", "finish", "model", "usage", "written")
 
     def __init__(self) -> None:
-        self._like: Likeness | None = None
+        self._like: SimilarEvents | None = None
         self._left = _LIKENESSES
         self.usage: Usage | None = None
         self.model: str | None = None
@@ -79,7 +80,7 @@ class Reading(ABC):
             return
         self._left -= 1
         if (text := self._text(data)) is not None:
-            self._like = Likeness.of(piece, *text) or like
+            self._like = SimilarEvents.of(piece, *text) or like
 
     def skim(self, piece: bytes) -> bool:
         """Whether `piece` is one whole event of CONTENT, like one that was learnt. If so, it has been read.
@@ -111,6 +112,11 @@ class Reading(ABC):
         return b""
 
 
+def _asks_nothing(value: dict[str, Any]) -> dict[str, Any]:
+    del value
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One thing that can be asked of a provider.
@@ -118,7 +124,9 @@ class Operation:
     `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `check` raises
     Refusal for a request of the wrong shape. `bound` tells whether the request names state that lives at one
     provider, so that it must not move to another; `names_answers`, that a later request may name the answer
-    to this one.
+    to this one. `limits` are the members by which a request limits its output, the dialect's own name first;
+    an operation without any writes nothing. `asks_usage` gives the members by which a stream is asked for its
+    usage where the caller does not ask, and `takes_out` makes what takes the answer to that out again.
     """
 
     name: str
@@ -129,3 +137,16 @@ class Operation:
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[RequestDocument], bool]
     names_answers: bool = False
+    limits: tuple[str, ...] = ()
+    asks_usage: Callable[[dict[str, Any]], dict[str, Any]] = _asks_nothing
+    takes_out: Callable[[], RequestedUsage] | None = None
+
+    @property
+    def limit_field(self) -> str | None:
+        """The member that limits the output of a request; None for an operation that writes nothing."""
+        return self.limits[0] if self.limits else None
+
+    def asked_output(self, value: dict[str, Any]) -> int | None:
+        """The most tokens of output that the request allows for one choice; None where it sets no limit."""
+        asked = [given for name in self.limits if type(given := value.get(name)) is int]
+        return max(asked, default=None)

@@ -12,11 +12,12 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from ..exchange import Usage
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
-from .shapes import check_chat
-from .state import names_state
+from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
+from .provider_state import names_state
+from .request_shapes import check_chat
+from .requested_usage import RequestedUsage
+from .usage import Usage
 
 __all__ = ["OPERATION", "ChatReading"]
 
@@ -25,7 +26,7 @@ _loads: Final = orjson.loads
 _NOTHING: Final = Sign.NOTHING
 _CONTENT: Final = Sign.CONTENT
 _WORDS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
-_BYTES_PER_SOUND: Final = 100  # of audio for one token, as `tokens` has it
+_BYTES_PER_SOUND: Final = 100  # of audio for one token, as `token_estimate` has it
 
 
 class ChatReading(Reading):
@@ -161,6 +162,14 @@ def _bound(document: RequestDocument) -> bool:
     return names_state(document, "messages")
 
 
+def _asks_usage(value: dict[str, Any]) -> dict[str, Any]:
+    """What a stream has to be asked besides for its usage; nothing where the caller has said either way."""
+    options: dict[str, Any] = value.get("stream_options") or {}
+    if options.get("include_usage") is not None:
+        return {}
+    return {"stream_options": {**options, "include_usage": True}}
+
+
 OPERATION: Final = Operation(
     name="chat",
     dialect="openai",
@@ -169,4 +178,7 @@ OPERATION: Final = Operation(
     reading=ChatReading,
     check=check_chat,
     bound=_bound,
+    limits=("max_completion_tokens", "max_tokens"),
+    asks_usage=_asks_usage,
+    takes_out=RequestedUsage,
 )

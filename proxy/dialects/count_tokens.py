@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Operation, Reading, Sign
-from .members import error_of, is_object
+from .json_values import error_of, is_object
 from .messages import names_provider_state
-from .shapes import check_count_tokens
+from .request_shapes import check_count_tokens
 
 __all__ = ["OPERATION", "CountTokensReading"]
 

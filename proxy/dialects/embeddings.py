@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text
-from .shapes import check_embeddings
+from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text
+from .request_shapes import check_embeddings
 
 __all__ = ["OPERATION", "EmbeddingsReading"]
 

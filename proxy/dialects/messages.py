@@ -11,11 +11,11 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from ..exchange import Usage
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import count, error_of, is_list, is_object, size, text, within
-from .shapes import check_messages
-from .state import names_state
+from .json_values import count, error_of, is_list, is_object, size, text, within
+from .provider_state import names_state
+from .request_shapes import check_messages
+from .usage import Usage
 
 __all__ = ["OPERATION", "MessagesReading", "names_provider_state"]
 
@@ -179,4 +179,5 @@ OPERATION: Final = Operation(
     reading=MessagesReading,
     check=check_messages,
     bound=names_provider_state,
+    limits=("max_tokens",),
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from . import chat, count_tokens, embeddings, messages, responses
 from .base import Operation
-from .dialect import ANTHROPIC, OPENAI, Dialect
+from .vendor import ANTHROPIC, OPENAI, Dialect
 
 __all__ = ["DIALECTS", "OPERATIONS", "dialect_named", "operation_at", "operation_named"]
 

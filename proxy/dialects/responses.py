@@ -12,9 +12,9 @@ import orjson
 from typing_extensions import override
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .members import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
-from .shapes import check_responses
-from .state import names_state
+from .json_values import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
+from .provider_state import names_state
+from .request_shapes import check_responses
 
 __all__ = ["OPERATION", "ResponsesReading"]
 
@@ -221,4 +221,5 @@ OPERATION: Final = Operation(
     check=check_responses,
     bound=_bound,
     names_answers=True,
+    limits=("max_output_tokens",),
 )

@@ -13,10 +13,10 @@ from typing import Final, TextIO
 
 import uvicorn
 
-from ..config import Routes
-from ..health import TRIP
+from ..config import parse_routes
+from ..gateway import Gateway
+from ..health.target_health import TRIP
 from ..server import configuration
-from ..stack import Gateway
 from .simulator import CUES, Simulator
 
 __all__ = ["ROUTES", "demo", "run"]
@@ -110,7 +110,7 @@ async def run(listener: socket.socket, out: TextIO) -> None:
         Simulator("gamma", pace=_PACE) as gamma,
     ):
         text = ROUTES.format(alpha=alpha.url, beta=beta.url, gamma=gamma.url)
-        gateway = Gateway(Routes.parse(text, "the demo's routes.toml"))
+        gateway = Gateway(parse_routes(text, "the demo's routes.toml"))
         # What is asked before the server runs waits in the listener's queue.
         print(_screen(listener, alpha), file=out, flush=True)
         config = configuration(gateway, graceful_seconds=_GRACE, log_level="warning")

@@ -21,12 +21,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as HttpToolsCycle
 from uvicorn.server import ServerState
 
-from ..answering import dialect_of, render
 from ..errors import Refusal
 from ..exchange import Exchange
-from .farewell import Farewell
+from ..http.refusal import dialect_of, render
 from .framing import Framing
 from .limits import Limits
+from .lingering_close import LingeringClose
 
 __all__ = ["Entrance", "H11Entrance", "HttpToolsEntrance"]
 
@@ -85,7 +85,7 @@ class Entrance(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # a stream both ways, as a server's always is
-        self._inner.connection_made(Farewell(self._transport, self._close))
+        self._inner.connection_made(LingeringClose(self._transport, self._close))
         self._allow(self._limits.head_seconds)
 
     @override

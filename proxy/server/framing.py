@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..arrival import CHUNKED
+from ..http.request_checks import CHUNKED
 from .chunks import Chunks
 from .head import Head, check_part, read_head
 from .limits import Limits

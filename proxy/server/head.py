@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..arrival import MAX_HEADERS, body_length
 from ..errors import Refusal
-from ..paths import route
+from ..http.paths import route
+from ..http.request_checks import MAX_HEADERS, body_length
 from .limits import Limits
 
 __all__ = ["Head", "check_part", "read_head"]

@@ -13,9 +13,9 @@ from uvicorn import Server
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
-from ..config import Routes
-from ..prices import lookup
-from ..stack import Gateway
+from ..budget.metering.price_card import lookup
+from ..config import Routes, parse_routes
+from ..gateway import Gateway
 from .settings import configuration
 
 __all__ = ["serve"]
@@ -56,7 +56,7 @@ def _gateway(source: str, file: str) -> Gateway:
 
     It is there until the end, and going through it takes 20 to 50 ms each time, in which nobody is served.
     """
-    gateway = Gateway(Routes.parse(source, file, prices=lookup))
+    gateway = Gateway(parse_routes(source, file, prices=lookup))
     gc.collect()
     gc.freeze()
     return gateway

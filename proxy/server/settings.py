@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 from uvicorn import Config
 from uvicorn.config import LOGGING_CONFIG
 
-from ..exchange import ASGIApp
+from ..asgi import ASGIApp
 from .entrance import H11Entrance, HttpToolsEntrance
 from .limits import Limits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Broken"]
 

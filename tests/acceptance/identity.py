@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from standby.proxy.config import Routes
-from standby.proxy.credentials import digests
+from standby.proxy.config import parse_routes
+from standby.proxy.gateway import Gateway
+from standby.proxy.keys.credentials import digests
 from standby.proxy.rehearsal.simulator import Simulator
-from standby.proxy.stack import Gateway
 
 from tests.acceptance.scene import Forgetful
 from tests.acceptance.serving import Front
@@ -94,7 +94,7 @@ async def guarded(
                 text += _PROVIDER.format(
                     name=provider.name, suffix=suffix, dialect=dialect, url=url, region=region
                 )
-        known = Routes.parse(text + _REST.replace("LIMIT", first_token), environ={})
+        known = parse_routes(text + _REST.replace("LIMIT", first_token), environ={})
         async with Gateway(known) as gateway, raw_client(front.origin) as raw:
             front.app = gateway
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from standby.proxy.body import Body
-from standby.proxy.exchange import ASGIApp, Exchange, Receive, Scope, Send
-from standby.proxy.metering import Taken, amend, expect, taken
-from standby.proxy.tokens import measure
-from standby.proxy.workload import resolve
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
+from standby.proxy.budget.metering.token_estimate import measure
+from standby.proxy.budget.metering.usage_meter import Taken, amend, expect, taken
+from standby.proxy.exchange import Exchange
+from standby.proxy.http.body import Body
+from standby.proxy.http.workload import resolve
 
 __all__ = ["Metered", "took"]
 

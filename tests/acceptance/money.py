@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from standby.proxy.accounts import Accounts
-from standby.proxy.config import Routes
-from standby.proxy.health import Health
+from standby.proxy.budget.accounts import Accounts
+from standby.proxy.config import parse_routes
+from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.bill import Billed
 from standby.proxy.rehearsal.simulator import Simulator
-from standby.proxy.stack import Gateway
 from standby.proxy.stores.records import Entry
 from standby.proxy.stores.store import Store, StoreDown
 
@@ -187,7 +187,7 @@ class Shop:
 async def shop(front: Front, **parts: Any) -> AsyncGenerator[Shop]:
     """Two providers and a gateway that counts money; all of it ends with the block."""
     async with Simulator("alpha") as alpha, Simulator("beta") as beta:
-        known = Routes.parse(written(alpha.url, beta.url, **parts))
+        known = parse_routes(written(alpha.url, beta.url, **parts))
         async with Gateway(known) as gateway:
             front.app = gateway
             try:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from standby.proxy.config import Routes
-from standby.proxy.health import Health
+from standby.proxy.config import Routes, parse_routes
+from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import Simulator
-from standby.proxy.stack import Gateway
 from typing_extensions import override
 
 from tests.acceptance.serving import Front
@@ -57,7 +57,7 @@ def routes(*urls: str, connections: int = 100, **timeouts: str) -> Routes:
                 provider=name, target=name, dialect=dialect, url=url, connections=connections
             )
         text += _POOL.format(model=model, targets=str(names).replace("'", '"'), timeouts=table)
-    return Routes.parse(text, environ=environ)
+    return parse_routes(text, environ=environ)
 
 
 class Forgetful(Health):

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import h11
-from standby.proxy.exchange import ASGIApp, Exchange, Message, Receive, Scope, Send
+from standby.proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from standby.proxy.exchange import Exchange
 from standby.proxy.server import Parser, configuration
 from uvicorn import Server
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 from standby.proxy.config import dollars
-from standby.proxy.ledger import Usage
+from standby.proxy.ops.ledger_report import Usage
 from standby.proxy.rehearsal.simulator import Content, Cut, Fault, Status
 
 from tests.acceptance.money import CARDS, Shop, shop

@@ -8,7 +8,7 @@ from typing import Any, Final
 import anthropic
 import openai
 import pytest
-from standby.proxy.health import Health
+from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import (
     DONE,
     Content,

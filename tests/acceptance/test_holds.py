@@ -7,17 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
-from standby.proxy.rehearsal.simulator import (
-    Content,
-    Cut,
-    ErrorEvent,
-    Fault,
-    Html,
-    Just,
-    Slow,
-    Stall,
-    Status,
-)
+from standby.proxy.rehearsal.simulator import Content, Cut, ErrorEvent, Fault, Html, Just, Slow, Stall, Status
 
 from tests.acceptance.money import CARDS, Shop, shop
 from tests.acceptance.serving import Front

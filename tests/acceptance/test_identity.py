@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from standby.proxy.credentials import digests
+from standby.proxy.keys.credentials import digests
 from standby.proxy.stores.records import KeyRecord
 
 from tests.acceptance.identity import FREE, NARROW, Guarded, guarded

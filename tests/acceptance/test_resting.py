@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
-from standby.proxy.health import Health
+from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import Fault, Slow, Stall, Status
 
 from tests.acceptance.scene import Scene, scene

@@ -11,7 +11,7 @@ from typing import Final
 import httpx2
 import openai
 import pytest
-from standby.proxy.keyring import TTL
+from standby.proxy.keys.keyring import TTL
 from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.programs import STANDBY, Program, running

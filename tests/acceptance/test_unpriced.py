@@ -6,7 +6,7 @@ import logging
 from types import MappingProxyType
 
 import pytest
-from standby.proxy.config import Routes
+from standby.proxy.config import parse_routes
 from standby.proxy.errors import ConfigError
 
 from tests.acceptance.money import CARDS, priced, shop, written
@@ -23,7 +23,7 @@ def test_a_budgeted_target_without_a_price_does_not_load() -> None:
     """The file is refused, and the error names the target's line."""
     text = written(URL, URL, targets=MappingProxyType({"beta": ""}))
     with pytest.raises(ConfigError) as refused:
-        Routes.parse(text)
+        parse_routes(text)
     line = text.splitlines().index("[targets.beta]") + 1
     assert f"routes.toml:{line}" in str(refused.value)
 
@@ -38,7 +38,7 @@ def test_it_loads_when_that_is_what_is_wanted(where: str) -> None:
         targets=MappingProxyType({"beta": allowed if where == "target" else ""}),
         pool=allowed if where == "pool" else "",
     )
-    assert Routes.parse(text).targets["beta"].price is None
+    assert parse_routes(text).targets["beta"].price is None
 
 
 async def test_an_unknown_served_model_is_never_free(front: Front, caplog: pytest.LogCaptureFixture) -> None:

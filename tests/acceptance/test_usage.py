@@ -12,10 +12,10 @@ import anthropic
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
-from standby.proxy.config import Routes
-from standby.proxy.metering import Taken
+from standby.proxy.budget.metering.usage_meter import Taken
+from standby.proxy.config import parse_routes
+from standby.proxy.gateway import Gateway
 from standby.proxy.rehearsal.simulator import Content, Cut, Simulator, Stall, Status
-from standby.proxy.stack import Gateway
 
 from tests.acceptance.metered import took
 from tests.acceptance.serving import Front, until
@@ -82,7 +82,7 @@ class Metering:
 async def metering(front: Front) -> AsyncGenerator[Metering]:
     """Everything there is, for one test."""
     async with Simulator("alpha") as provider:
-        known = Routes.parse(ROUTES.format(url=provider.url), environ={})
+        known = parse_routes(ROUTES.format(url=provider.url), environ={})
         async with Gateway(known) as gateway, Sdks(front.origin) as sdks:
             front.app = gateway
             front.exchanges.clear()

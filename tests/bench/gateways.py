@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import httpx2
-from standby.proxy.config import Routes
-from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
+from standby.proxy.config import Routes, parse_routes
 from standby.proxy.server import configuration, serve
-from standby.proxy.transport import POOL_WAIT, pooled
+from standby.proxy.upstream.transports import POOL_WAIT, pooled
 from uvicorn import Config, Server
 
 from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
@@ -119,7 +119,7 @@ def bench_routes(upstream: int, *, transport: str | None = None) -> Routes:
         model=MODEL,
     )
     os.environ[_KEY] = "sk-bench-0123456789abcdef0123456789abcdef"
-    return Routes.parse(text)
+    return parse_routes(text)
 
 
 def _uvicorn(port: int, upstream: int) -> None:

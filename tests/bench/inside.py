@@ -14,21 +14,12 @@ from typing import Any, Final
 
 import httpx2
 import uvloop
-from standby.proxy.exchange import ASGIApp, Message, Scope
-from standby.proxy.stack import Gateway
+from standby.proxy.asgi import ASGIApp, Message, Scope
+from standby.proxy.gateway import Gateway
 from typing_extensions import override
 
 from .gateways import Bare, bench_routes
-from .payloads import (
-    ANSWER,
-    DONE,
-    PATH,
-    REQUEST_HEADERS,
-    RESPONSE_HEADERS,
-    chat_body,
-    chunk,
-    stream_body,
-)
+from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, RESPONSE_HEADERS, chat_body, chunk, stream_body
 from .profile import functions
 from .sampler import Samples, sampling
 

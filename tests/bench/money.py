@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import uvloop
-from standby.proxy.config import Routes
-from standby.proxy.stack import Gateway
+from standby.proxy.config import Routes, parse_routes
+from standby.proxy.gateway import Gateway
 
 from tests.redis_server import RedisServer
 
@@ -96,7 +96,7 @@ def _routes(url: str, *, escrow: bool) -> Routes:
     assert "auth" in priced
     assert "price" in priced
     digest = hashlib.sha256(_SECRET.encode()).hexdigest()
-    return Routes.parse(priced + _MONEY.format(digest=digest, escrow=str(escrow).lower()))
+    return parse_routes(priced + _MONEY.format(digest=digest, escrow=str(escrow).lower()))
 
 
 async def _measured(name: str, url: str, pid: int | None, *, escrow: bool) -> _Row:

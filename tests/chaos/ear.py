@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import httpx2
 import orjson
-from standby.proxy.exchange import ASGIApp, Exchange, Receive, Scope, Send, header
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send, header
+from standby.proxy.exchange import Exchange
 from standby.proxy.stores.records import Entry, Line
 
 __all__ = ["Ear", "Heard", "heard"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from standby.proxy.accounts import Account, Accounts
-from standby.proxy.config import Routes
+from standby.proxy.budget.accounts import Account, Accounts
+from standby.proxy.config import Routes, parse_routes
 from standby.proxy.stores.records import Entry
 from standby.proxy.stores.store import StoreDown
 
@@ -192,7 +192,7 @@ async def chaos(kind: Kind, scale: Scale, seed: int, folder: Path, *, escrow: bo
         text = routes(books.url, urls, scale.requests, escrow=escrow)
         path = folder / "routes.toml"
         path.write_text(text)
-        accounts = _accounts(Routes.parse(text))
+        accounts = _accounts(parse_routes(text))
         run = _Run(books, kind, scale, seed, escrow=escrow)
         workers, count = (2, 1) if kind == "sqlite" else (1, 2) if kind == "redis" else (1, 1)
         run.gateways = [

@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
-from standby.proxy.answering import render
-from standby.proxy.arrival import MAX_HEADERS
 from standby.proxy.errors import CODES, Refusal
 from standby.proxy.exchange import DEFAULT_MAX_BODY
+from standby.proxy.http.refusal import render
+from standby.proxy.http.request_checks import MAX_HEADERS
 from standby.proxy.server import Limits
 
 from tests.docs.documents import blocks, named, table

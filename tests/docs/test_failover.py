@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-from standby.proxy.classify import RULES
+from standby.proxy.classify.faults import RULES
 from standby.proxy.config import Timeouts
 
 from tests.docs.documents import table

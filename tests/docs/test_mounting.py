@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from standby.middlewares.failover import Failover
-from standby.proxy.exchange import Attempt, Receive, Scope, Send
-from standby.proxy.hygiene import Hygiene
+from standby.proxy.asgi import Receive, Scope, Send
+from standby.proxy.exchange import Attempt
+from standby.proxy.gateway import Gateway
+from standby.proxy.http.hygiene import Hygiene
 from standby.proxy.rehearsal.simulator import Byte, Cut, Framed, Simulator, Status
-from standby.proxy.stack import Gateway
 from starlette.applications import Starlette
 
 from tests.docs.conftest import ENVIRON
@@ -34,7 +35,7 @@ CHAT: Final = "/v1/chat/completions"
 HOST: Final = """\
 import uvicorn
 from fastapi import FastAPI
-from standby.proxy.stack import Gateway
+from standby.proxy.gateway import Gateway
 
 app = FastAPI()
 {middleware}

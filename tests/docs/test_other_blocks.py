@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 from standby.proxy.cli import main
-from standby.proxy.config import Routes
-from standby.proxy.stack import Gateway
+from standby.proxy.config import parse_routes
+from standby.proxy.gateway import Gateway
 
 from tests.docs.conftest import ENVIRON
 from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, links, named
@@ -44,13 +44,13 @@ def _label(value: object) -> str:
 def test_a_configuration_is_accepted(block: Block) -> None:
     """It loads as it stands, or, where it shows only a part, with a pool beside it."""
     text = block.text if "[pools." in block.text else block.text + COMPLETION
-    assert Routes.parse(text, environ=ENVIRON).pools
+    assert parse_routes(text, environ=ENVIRON).pools
 
 
 def test_the_annotated_example_is_accepted() -> None:
     """The repository's own `routes.toml` makes a gateway once its two keys are there."""
     keys = {"OPENAI_API_KEY": "one", "ANTHROPIC_API_KEY": "two"}
-    assert Gateway(Routes.parse(named("routes.toml"), environ=keys)).routes.pools
+    assert Gateway(parse_routes(named("routes.toml"), environ=keys)).routes.pools
 
 
 @pytest.mark.parametrize(("block", "line"), SHELL, ids=_label)

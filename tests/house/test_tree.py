@@ -60,12 +60,12 @@ def test_there_is_something_to_hold() -> None:
 
 
 def test_imports_run_one_way() -> None:
-    """Each room imports its own layer and those below; middlewares are imported by name only."""
+    """Each room imports itself and the layers below its own; middlewares are imported by name only."""
     assert _breaks(rules.layer_breaks, SOURCES) == ""
 
 
 def test_imports_run_in_no_circle() -> None:
-    """No two modules need each other, not even inside one layer."""
+    """No two modules need each other, not even inside one room or for types."""
     files = {_module(path): path for path in SOURCES}
     graph: dict[str, set[str]] = {}
     for module, path in files.items():

@@ -6,11 +6,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from standby.proxy.config import Routes
-from standby.proxy.credentials import digests
+from standby.proxy.asgi import Receive, Scope, Send
+from standby.proxy.config import Routes, parse_routes
 from standby.proxy.errors import CODES
-from standby.proxy.exchange import Receive, Scope, Send
-from standby.proxy.stack import Gateway
+from standby.proxy.gateway import Gateway
+from standby.proxy.keys.credentials import digests
 from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.records import KeyRecord
 from standby.proxy.stores.store import StoreDown
@@ -111,7 +111,7 @@ def routes(auth: str = "") -> Routes:
     """A pool "support" with a in the EU and b in the US, and a pool each in other hands."""
     pool = '[pools.support]\nserves = ["support", "gpt"]\nprefer = ["a", "b"]\n'
     text = f'stack = ["auth", "failover"]\n{PROVIDERS}{pool}{KEYS}\n[auth]\n{auth}'
-    return Routes.parse(text, environ={"PEPPER": "salt"})
+    return parse_routes(text, environ={"PEPPER": "salt"})
 
 
 def answering(gateway: Gateway) -> Gateway:

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
+from standby.proxy.asgi import Scope
 from standby.proxy.config import Grants, Key, Limits, Team, Window
-from standby.proxy.exchange import Exchange, Scope
-from standby.proxy.principal import Principal, ScopeOf
-from standby.proxy.stack import Gateway
+from standby.proxy.exchange import Exchange
+from standby.proxy.gateway import Gateway
+from standby.proxy.keys.principal import Principal, ScopeOf
 from standby.proxy.stores.records import Entry, Line
 
 from tests.proxy.harness import ASK, SCRIPTED, Caller, Script, ask, routes_to, scope_of, scripted

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from standby.middlewares.auth import Auth
-from standby.proxy.config import Key, Routes, Secret, settings
-from standby.proxy.credentials import digests
+from standby.proxy.config import Key, Secret, parse_routes, settings
 from standby.proxy.errors import CODES, ConfigError
 from standby.proxy.exchange import Attempt, Candidate, Exchange
-from standby.proxy.principal import Principal
-from standby.proxy.stack import Gateway
+from standby.proxy.gateway import Gateway
+from standby.proxy.keys.credentials import digests
+from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.records import KeyRecord
 
 from tests.middlewares.guarded import (
@@ -164,7 +164,7 @@ async def test_what_no_target_could_satisfy_is_refused_at_once(gateway: Gateway)
     text = gateway.routes.source.replace('regions = ["us"]', 'regions = ["mars"]').replace(
         "[providers.at-c]", '[providers.at-c]\nregion = "mars"'
     )
-    martian = answering(Gateway(Routes.parse(text, environ={})))
+    martian = answering(Gateway(parse_routes(text, environ={})))
     assert code(await call(martian, bearer(NARROW))) == "region_not_allowed"
     assert sent(martian) == {}
 

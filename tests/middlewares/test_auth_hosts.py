@@ -6,12 +6,13 @@ import json
 
 import pytest
 from standby.middlewares.auth import Auth
+from standby.proxy.asgi import Message, Receive, Scope, Send
 from standby.proxy.config import Team
-from standby.proxy.credentials import digests
 from standby.proxy.errors import ConfigError, Refusal
-from standby.proxy.exchange import Exchange, Message, Receive, Scope, Send
-from standby.proxy.principal import Principal
-from standby.proxy.stack import Gateway
+from standby.proxy.exchange import Exchange
+from standby.proxy.gateway import Gateway
+from standby.proxy.keys.credentials import digests
+from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.records import KeyRecord
 from typing_extensions import override

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from standby.middlewares.budget import Budget
+from standby.proxy.asgi import Receive, Scope, Send
 from standby.proxy.config import Limits
-from standby.proxy.exchange import Exchange, Receive, Scope, Send
-from standby.proxy.principal import Principal
+from standby.proxy.exchange import Exchange
+from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.memory import Memory
 
 from tests.middlewares.purses import budget, key

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import httpx2
 import pytest
+from standby.proxy.classify.faults import Rejection
 from standby.proxy.errors import Interrupted
-from standby.proxy.exchange import Attempt, Exchange, Rejection
+from standby.proxy.exchange import Attempt, Exchange
 
 from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key, piece, usage
 from tests.proxy.harness import ASK, Caller, VirtualLoop, ask

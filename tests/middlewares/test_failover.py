@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pytest
 from standby.middlewares.failover import Failover
+from standby.proxy.asgi import Message, Receive, Scope, Send
 from standby.proxy.errors import Superseded
-from standby.proxy.exchange import Attempt, Exchange, Message, Receive, Scope, Send
+from standby.proxy.exchange import Attempt, Exchange
 
 from tests.proxy.harness import CHAT, SSE, Caller, VirtualLoop, ask, chunk, scope_of
 from tests.proxy.streams import SPOKEN

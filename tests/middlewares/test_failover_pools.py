@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from standby.proxy.exchange import Exchange, Fault, Message, Rejection
-from standby.proxy.health import CLOSE_AFTER, OPEN, TRIP
-from standby.proxy.stack import Gateway
+from standby.proxy.asgi import Message
+from standby.proxy.classify.faults import Fault, Rejection
+from standby.proxy.exchange import Exchange
+from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import CLOSE_AFTER, OPEN, TRIP
 
 from tests.proxy.harness import (
     ASK,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 import httpx2
+from standby.proxy.asgi import ASGIApp, Message, Receive, Scope, Send
 from standby.proxy.config import Duration
-from standby.proxy.exchange import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 __all__ = ["NOT_CALLABLE", "Canned", "Crashes", "Marks", "Named", "Refuses", "shouting"]

@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import httpx2
-from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Target, Timeouts
-from standby.proxy.exchange import ASGIApp, Fault, Message, Scope
-from standby.proxy.health import Entry, Health
-from standby.proxy.stack import Gateway
+from standby.proxy.asgi import ASGIApp, Message, Scope
+from standby.proxy.classify.faults import Fault
+from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Target, Timeouts, parse_routes
+from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import Entry, Health
 from typing_extensions import override
 
 __all__ = [
@@ -323,7 +324,7 @@ def routes_to(
         lines += [f'[providers.at-{name}]\ndialect = "{dialect}"\nbase_url = "{url}"\n{provider}']
         lines += [f'[targets.{name}]\nprovider = "at-{name}"\nmodel = "model-{name}"\n{target}']
     lines += [f"[pools.support]\nprefer = {json.dumps(names)}\n{pool}", tables]
-    return Routes.parse("\n".join(lines), environ={})
+    return parse_routes("\n".join(lines), environ={})
 
 
 def rest(health: Health, name: str, fault: Fault) -> None:

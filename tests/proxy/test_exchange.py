@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from standby.proxy.exchange import Attempt, Candidate, Exchange, Fault, header
+from standby.proxy.asgi import header
+from standby.proxy.classify.faults import Fault
+from standby.proxy.exchange import Attempt, Candidate, Exchange
 
 from tests.proxy.harness import scope_of, target_of
 

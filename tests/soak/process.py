@@ -22,12 +22,13 @@ from typing import Any, Final
 import orjson
 import uvicorn
 import uvloop
-from standby.proxy.config import Routes
-from standby.proxy.exchange import ASGIApp, Fault, Receive, Scope, Send
-from standby.proxy.health import Entry, Health
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
+from standby.proxy.classify.faults import Fault
+from standby.proxy.config import parse_routes
+from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import Entry, Health
 from standby.proxy.server import Parser, configuration
-from standby.proxy.stack import Gateway
-from standby.proxy.wire.pool import Pool
+from standby.proxy.upstream.http1.pool import Pool
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from typing_extensions import override
@@ -161,7 +162,7 @@ def allow_descriptors() -> None:
 
 
 async def _serve(settings: Settings, routes: str) -> None:
-    gateway = Gateway(Routes.parse(routes))
+    gateway = Gateway(parse_routes(routes))
     gateway.health = health = _Recalling(settings.haste)
     app: ASGIApp = gateway
     if settings.mount:

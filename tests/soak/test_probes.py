@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from standby.proxy.health import CLOSE_AFTER, TRIP
+from standby.proxy.health.target_health import CLOSE_AFTER, TRIP
 
 from .errand import Errand, Moment
 from .gateway import Served, routes, served

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from standby.proxy.config import Routes
+from standby.proxy.config import parse_routes
 from standby.proxy.errors import ConfigError
 
 __all__ = ["ENVIRON", "ROUTES", "said"]
@@ -45,9 +45,9 @@ alternates = [{ target = "small", for = ["outage", "slow"] }]
 
 
 def said(text: str) -> list[str]:
-    """What `Routes.parse` has against a text, one line for each problem."""
+    """What `parse_routes` has against a text, one line for each problem."""
     try:
-        Routes.parse(text, environ=dict(ENVIRON))
+        parse_routes(text, environ=dict(ENVIRON))
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from standby.proxy.config import Provider, Routes
+from standby.proxy.config import Provider, parse_routes
 
 from .documents import ENVIRON, ROUTES, said
 
@@ -36,7 +36,7 @@ def provider(base_url: str, extra: str = "") -> str:
 )
 def test_a_base_url_leads_to_a_provider(written: str, kept: str) -> None:
     """TLS to any host, or plain http to this machine, with or without port and path."""
-    routes = Routes.parse(provider(written), environ=dict(ENVIRON))
+    routes = parse_routes(provider(written), environ=dict(ENVIRON))
     assert routes.providers["openai"].base_url == kept
 
 
@@ -93,7 +93,7 @@ def test_plain_http_to_a_network_is_a_decision() -> None:
 def test_static_headers_are_kept_in_lower_case() -> None:
     """HTTP compares names of headers without case, and so can whoever sends them."""
     text = provider("https://a.example", 'headers = { OpenAI-Project = "p 1", x-team = "" }')
-    headers = Routes.parse(text, environ=dict(ENVIRON)).providers["openai"].headers
+    headers = parse_routes(text, environ=dict(ENVIRON)).providers["openai"].headers
     assert dict(headers) == {"openai-project": "p 1", "x-team": ""}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from standby.proxy.config import Card, Price, Routes, Target
+from standby.proxy.config import Card, Price, Target, parse_routes
 from standby.proxy.errors import ConfigError
 
 from .documents import ENVIRON, ROUTES
@@ -22,7 +22,7 @@ KEY: Final = f'[keys.checkout]\nhash = "sha256:{"a" * 64}"\npools = ["support"]\
 def problems(text: str) -> list[str]:
     """The keys of what is wrong, the stack being complete."""
     try:
-        Routes.parse(f'stack = ["auth", "budget", "failover"]\n{text}', environ=dict(ENVIRON))
+        parse_routes(f'stack = ["auth", "budget", "failover"]\n{text}', environ=dict(ENVIRON))
     except ConfigError as error:
         return [f"{problem.key}: {problem.message}" for problem in error.problems]
     return []
@@ -88,7 +88,7 @@ def test_cards_that_are_missing_are_looked_up() -> None:
         return Card(Price(input=7), "list", "2026-01-01") if target.name == "small" else None
 
     text = f'stack = ["budget", "failover"]\n{small("")}{BUDGET}\n'
-    routes = Routes.parse(text, environ=dict(ENVIRON), prices=prices)
+    routes = parse_routes(text, environ=dict(ENVIRON), prices=prices)
     assert asked == ["small", "claude"]
     assert routes.targets["small"].price == Price(input=7)
     assert routes.pools["support"].alternates[0].target is routes.targets["small"]

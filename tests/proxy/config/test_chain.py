@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
-from standby.proxy.config import BUILT_IN, Routes
+from standby.proxy.config import BUILT_IN, Routes, parse_routes
 
 from .documents import ENVIRON, ROUTES, said
 
@@ -16,7 +16,7 @@ USE: Final = 'use = "package.module:attribute"'
 
 def parse(head: str, tail: str = "") -> Routes:
     """The routes of a configuration with more at its top and end."""
-    return Routes.parse(f"{head}\n{ROUTES}{tail}", environ=dict(ENVIRON))
+    return parse_routes(f"{head}\n{ROUTES}{tail}", environ=dict(ENVIRON))
 
 
 def test_the_stack_is_failover_unless_it_is_said() -> None:

@@ -23,10 +23,12 @@ from standby.proxy.config import (
     Team,
     Timeouts,
     User,
+    load_routes,
+    parse_routes,
     settings,
 )
 from standby.proxy.errors import ConfigError
-from standby.proxy.hygiene import Hygiene
+from standby.proxy.http.hygiene import Hygiene
 
 from .documents import ENVIRON, ROUTES
 
@@ -40,7 +42,7 @@ EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"
 @pytest.fixture
 def routes() -> Routes:
     """The small complete configuration."""
-    return Routes.parse(ROUTES, environ=dict(ENVIRON))
+    return parse_routes(ROUTES, environ=dict(ENVIRON))
 
 
 def test_names_are_resolved(routes: Routes) -> None:
@@ -58,7 +60,7 @@ def test_a_pool_is_found_by_the_names_it_serves(routes: Routes) -> None:
     support = routes.pools["support"]
     assert routes.pool_for("support") is routes.pool_for("gpt-4.1") is support
     assert [routes.pool_for(name) for name in ("Support", "support ", "gpt-4", "", "main")] == [None] * 5
-    own = Routes.parse(ROUTES.replace('serves = ["support", "gpt-4.1"]', ""), environ=dict(ENVIRON))
+    own = parse_routes(ROUTES.replace('serves = ["support", "gpt-4.1"]', ""), environ=dict(ENVIRON))
     assert own.pools["support"].serves == ("support",)
 
 
@@ -91,7 +93,7 @@ def test_defaults_are_the_documented_ones(routes: Routes) -> None:
 )
 def test_answer_follows_first_token(written: str, answer: float) -> None:
     """An operator who says only how long a first token may take means other answers as well."""
-    routes = Routes.parse(f"{ROUTES}timeouts = {written}", environ=dict(ENVIRON))
+    routes = parse_routes(f"{ROUTES}timeouts = {written}", environ=dict(ENVIRON))
     assert routes.pools["support"].timeouts.answer == answer
 
 
@@ -138,7 +140,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     """The routes keep the file's name and text, so that later errors can name their line."""
     path = tmp_path / "routes.toml"
     path.write_bytes(b"\xef\xbb\xbf" + ROUTES.encode())
-    routes = Routes.load(path, dict(ENVIRON))
+    routes = load_routes(path, dict(ENVIRON))
     assert (routes.file, routes.source) == (str(path), ROUTES)
 
 
@@ -152,17 +154,17 @@ def test_a_file_that_cannot_be_read_is_a_plain_error(tmp_path: Path) -> None:
         (latin, ":2: not UTF-8 text"),
     ):
         with pytest.raises(ConfigError) as caught:
-            Routes.load(path)
+            load_routes(path)
         assert str(caught.value) == f"{path}{reason}"
 
 
 def test_the_example_loads() -> None:
     """The annotated file at the top of the repository is valid and needs two keys only."""
     environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
-    routes = Routes.load(EXAMPLE, environ)
+    routes = load_routes(EXAMPLE, environ)
     assert (len(routes.providers), len(routes.targets), len(routes.pools)) == (2, 4, 2)
     with pytest.raises(ConfigError) as caught:
-        Routes.load(EXAMPLE, {})
+        load_routes(EXAMPLE, {})
     assert [problem.key for problem in caught.value.problems] == [
         "providers.openai.key",
         "providers.anthropic.key",
@@ -179,7 +181,7 @@ def test_the_example_shows_every_key_with_its_default() -> None:
         else line
         for line in text.splitlines()
     ]
-    switched_on = Routes.parse("\n".join(lines), environ=environ)
+    switched_on = parse_routes("\n".join(lines), environ=environ)
     assert switched_on.pools["writing"].timeouts == Timeouts()
     for name, kind in (("auth", Auth), ("budget", Budget), ("failover", Failover), ("hygiene", Hygiene)):
         given = settings(
@@ -202,4 +204,4 @@ def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None
     """Without another mapping, secrets come from the variables of the process."""
     for name, value in ENVIRON:
         monkeypatch.setitem(os.environ, name, value)
-    assert Routes.parse(ROUTES).providers["openai"].key is not None
+    assert parse_routes(ROUTES).providers["openai"].key is not None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from standby.proxy.config import Key, Organisation, Routes, Team, kind_of, parent_of
+from standby.proxy.config import Key, Organisation, Team, kind_of, parent_of, parse_routes, stored_key
 from standby.proxy.errors import ConfigError
 
 from .documents import ENVIRON, ROUTES
@@ -40,7 +40,7 @@ def text(more: str = PEOPLE, stack: str = '"auth", "budget", "failover"') -> str
 def said(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
     """What is wrong with these people, without the file and the line."""
     try:
-        Routes.parse(text(more, stack), environ=dict(ENVIRON))
+        parse_routes(text(more, stack), environ=dict(ENVIRON))
     except ConfigError as error:
         return [
             str(problem).split(": ", 1)[1] if problem.line else "a problem without its line"
@@ -51,7 +51,7 @@ def said(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
 
 def test_the_chain_is_resolved() -> None:
     """A key leads to its user, team and organisation: the very objects of the other sections."""
-    routes = Routes.parse(text(), environ=dict(ENVIRON))
+    routes = parse_routes(text(), environ=dict(ENVIRON))
     chain: list[str] = []
     scope = parent_of(routes.keys["checkout"])
     while scope is not None:
@@ -63,17 +63,17 @@ def test_the_chain_is_resolved() -> None:
 
 def test_a_key_is_found_by_each_of_its_hashes() -> None:
     """While a key is rotated it has two; text is a list of one."""
-    routes = Routes.parse(text(PEOPLE.replace(f'"{HASH}"', f'["{HASH}", "{OTHER}"]')), environ=dict(ENVIRON))
+    routes = parse_routes(text(PEOPLE.replace(f'"{HASH}"', f'["{HASH}", "{OTHER}"]')), environ=dict(ENVIRON))
     key = routes.keys["checkout"]
     assert routes.key_by_hash(HASH) is routes.key_by_hash(OTHER) is key
     assert routes.key_by_hash(f"sha256:{'c' * 64}") is None
-    assert Routes.parse(text(), environ=dict(ENVIRON)).keys["checkout"].hash == (HASH,)
+    assert parse_routes(text(), environ=dict(ENVIRON)).keys["checkout"].hash == (HASH,)
 
 
 def test_times_are_those_of_toml() -> None:
     """`expires` is a date-time with its offset."""
     more = f"{PEOPLE}expires = 2030-01-31T12:00:00+02:00\n"
-    assert Routes.parse(text(more), environ=dict(ENVIRON)).keys["checkout"].expires == datetime(
+    assert parse_routes(text(more), environ=dict(ENVIRON)).keys["checkout"].expires == datetime(
         2030, 1, 31, 10, tzinfo=UTC
     )
 
@@ -199,17 +199,17 @@ def test_scopes_are_frozen_and_hashable() -> None:
 
 def test_a_key_of_a_store_is_read_by_the_same_rules() -> None:
     """What was granted by a name that is gone grants nothing; a scope that is gone is an error."""
-    routes = Routes.parse(text(), environ=dict(ENVIRON))
+    routes = parse_routes(text(), environ=dict(ENVIRON))
     table = {"hash": [OTHER], "pools": ["gone"], "regions": ["gone"], "team": "search"}
-    assert routes.key("k", table).team is routes.teams["search"]
+    assert stored_key(routes, "k", table).team is routes.teams["search"]
     for wrong, problem in (
         ({**table, "team": "gone"}, 'keys.k.team: there is no team "gone"; known: search'),
         ({**table, "hash": []}, "keys.k.hash: must not be empty"),
         ({**table, "color": "red"}, "keys.k.color: unknown key"),
     ):
         with pytest.raises(ConfigError, match=r"routes\.toml") as caught:
-            routes.key("k", wrong)
+            stored_key(routes, "k", wrong)
         assert problem in str(caught.value)
     with pytest.raises(ConfigError) as caught:
-        routes.key("k", table, strict=True)
+        stored_key(routes, "k", table, strict=True)
     assert [problem.key for problem in caught.value.problems] == ["keys.k.pools[0]", "keys.k.regions[0]"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from standby.proxy.config import Provider, Routes, Secret
+from standby.proxy.config import Provider, Secret, load_routes, parse_routes
 from standby.proxy.errors import ConfigError
 
 from .documents import ENVIRON, ROUTES, said
@@ -26,7 +26,7 @@ def with_key(key: str) -> str:
 
 def test_a_variable_is_read() -> None:
     """`env:NAME` gives the variable's value, without the line end that tools leave there."""
-    routes = Routes.parse(ROUTES, environ={**dict(ENVIRON), "OPENAI_KEY": "sk-1\n"})
+    routes = parse_routes(ROUTES, environ={**dict(ENVIRON), "OPENAI_KEY": "sk-1\n"})
     key = routes.providers["openai"].key
     assert key is not None
     assert key.reveal() == "sk-1"
@@ -37,7 +37,7 @@ def test_a_file_is_read_from_the_folder_of_the_configuration(tmp_path: Path) -> 
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "openai").write_text("sk-2\r\n")
     (tmp_path / "routes.toml").write_text(with_key("file:keys/openai"))
-    key = Routes.load(tmp_path / "routes.toml", dict(ENVIRON)).providers["openai"].key
+    key = load_routes(tmp_path / "routes.toml", dict(ENVIRON)).providers["openai"].key
     assert key is not None
     assert key.reveal() == "sk-2"
 
@@ -81,7 +81,7 @@ def test_what_follows_env_is_a_variables_name(name: str) -> None:
 def test_an_unusable_variable_stops_the_load(environ: dict[str, str], reason: str) -> None:
     """A missing, empty or unsendable value is an error that names the variable."""
     with pytest.raises(ConfigError) as caught:
-        Routes.parse(ROUTES, environ={"ANTHROPIC_KEY": "sk-2", **environ})
+        parse_routes(ROUTES, environ={"ANTHROPIC_KEY": "sk-2", **environ})
     assert str(caught.value) == f"routes.toml:4: providers.openai.key: {reason}"
 
 
@@ -99,7 +99,7 @@ def test_an_unusable_file_stops_the_load(tmp_path: Path, content: bytes | None, 
     if content is not None:
         (tmp_path / "key").write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        Routes.parse(with_key("file:key"), environ=dict(ENVIRON), folder=tmp_path)
+        parse_routes(with_key("file:key"), environ=dict(ENVIRON), folder=tmp_path)
     assert caught.value.problems[0].message == reason
 
 
@@ -112,7 +112,7 @@ def test_what_follows_file_is_a_path(path: str) -> None:
 
 def test_nothing_prints_a_secret() -> None:
     """Neither repr, str, format, dumps, JSON, vars nor the configuration as a whole shows a value."""
-    routes = Routes.parse(ROUTES, environ=dict(ENVIRON))
+    routes = parse_routes(ROUTES, environ=dict(ENVIRON))
     provider = routes.providers["openai"]
     shown = [
         *(f"{each!r} {each}" for each in (routes, provider, provider.key, routes.targets, routes.pools)),
@@ -146,7 +146,7 @@ def test_secrets_are_equal_if_source_and_value_are() -> None:
 def test_an_error_keeps_no_trace_of_the_input() -> None:
     """The error raised carries neither the values nor the library's error that does."""
     with pytest.raises(ConfigError) as caught:
-        Routes.parse(with_key(CANARY), environ={})
+        parse_routes(with_key(CANARY), environ={})
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert CANARY not in repr(caught.value)

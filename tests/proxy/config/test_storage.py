@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from standby.proxy.config import Routes, shown
+from standby.proxy.config import parse_routes, shown
 from standby.proxy.errors import ConfigError
 
 from .documents import ENVIRON, ROUTES, said
@@ -27,24 +27,24 @@ __all__: list[str] = []
 )
 def test_an_address_is_kept_as_written(url: str) -> None:
     """Whoever opens the store reads it."""
-    assert Routes.parse(f'store = "{url}"\n{ROUTES}', environ=dict(ENVIRON)).store == url
+    assert parse_routes(f'store = "{url}"\n{ROUTES}', environ=dict(ENVIRON)).store == url
 
 
 def test_nothing_said_is_memory() -> None:
     """A gateway needs no store."""
-    assert Routes.parse(ROUTES, environ=dict(ENVIRON)).store == "memory:"
+    assert parse_routes(ROUTES, environ=dict(ENVIRON)).store == "memory:"
 
 
 def test_an_address_with_a_password_is_a_secret(tmp_path: Path) -> None:
     """It comes from a variable or a file, and no repr shows it."""
     url = "redis://:canary@cache.example/0"
     environ = {**dict(ENVIRON), "STORE": url}
-    routes = Routes.parse(f'store = "env:STORE"\n{ROUTES}', environ=environ)
+    routes = parse_routes(f'store = "env:STORE"\n{ROUTES}', environ=environ)
     assert routes.store == url
     assert "canary" not in repr(routes)
     assert shown(url) == "redis://cache.example/0"
     (tmp_path / "url").write_text(f"{url}\n")
-    kept = Routes.parse(f'store = "file:url"\n{ROUTES}', environ=dict(ENVIRON), folder=tmp_path)
+    kept = parse_routes(f'store = "file:url"\n{ROUTES}', environ=dict(ENVIRON), folder=tmp_path)
     assert kept.store == url
 
 
@@ -70,5 +70,5 @@ def test_a_password_of_a_variable_stays_out_of_errors() -> None:
     """Also when the address is no good."""
     environ = {**dict(ENVIRON), "STORE": "mysql://:canary@host"}
     with pytest.raises(ConfigError) as caught:
-        Routes.parse(f'store = "env:STORE"\n{ROUTES}', environ=environ)
+        parse_routes(f'store = "env:STORE"\n{ROUTES}', environ=environ)
     assert "canary" not in str(caught.value)

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
-from standby.proxy import document
 from standby.proxy.dialects.base import RequestDocument
+from standby.proxy.http import json_document
 
 __all__ = ["anthropic_of", "http", "openai_of", "parse", "provider"]
 
@@ -21,7 +21,7 @@ __all__ = ["anthropic_of", "http", "openai_of", "parse", "provider"]
 @pytest.fixture
 def parse() -> Callable[[dict[str, Any]], RequestDocument]:
     """Make a parsed request body of a JSON object."""
-    return lambda value: document.read(orjson.dumps(value))
+    return lambda value: json_document.read(orjson.dumps(value))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from standby.proxy.dialects.base import RequestDocument, Sign
 from standby.proxy.dialects.chat import OPERATION, ChatReading
-from standby.proxy.exchange import Usage
+from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
 

@@ -9,7 +9,7 @@ import pytest
 from openai.types import CreateEmbeddingResponse
 from standby.proxy.dialects.base import RequestDocument, Sign
 from standby.proxy.dialects.embeddings import OPERATION, EmbeddingsReading
-from standby.proxy.exchange import Usage
+from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
 

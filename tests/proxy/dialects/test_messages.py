@@ -16,7 +16,7 @@ from anthropic.types import (
 )
 from standby.proxy.dialects.base import RequestDocument, Sign
 from standby.proxy.dialects.messages import OPERATION, MessagesReading
-from standby.proxy.exchange import Usage
+from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from standby.proxy.dialects.registry import (
-    DIALECTS,
-    OPERATIONS,
-    dialect_named,
-    operation_at,
-    operation_named,
-)
+from standby.proxy.dialects.registry import DIALECTS, OPERATIONS, dialect_named, operation_at, operation_named
 
 __all__: list[str] = []
 

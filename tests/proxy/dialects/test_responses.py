@@ -22,7 +22,7 @@ from openai.types.responses import (
 )
 from standby.proxy.dialects.base import RequestDocument, Sign
 from standby.proxy.dialects.responses import OPERATION, ResponsesReading
-from standby.proxy.exchange import Usage
+from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 import pytest
 from standby.proxy.dialects.registry import operation_named
-from standby.proxy.exchange import Usage
+from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
 

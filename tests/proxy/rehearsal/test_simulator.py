@@ -9,15 +9,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from standby.proxy.rehearsal.simulator import (
-    DONE,
-    Fault,
-    Received,
-    Simulator,
-    Slow,
-    Stall,
-    Status,
-)
+from standby.proxy.rehearsal.simulator import DONE, Fault, Received, Simulator, Slow, Stall, Status
 
 from tests.proxy.rehearsal.caller import CHAT, STREAMS, Caller, ask, good
 

@@ -18,15 +18,7 @@ from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseErrorEvent, ResponseFailedEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
-from standby.proxy.rehearsal.simulator import (
-    DONE,
-    Content,
-    Cut,
-    ErrorEvent,
-    Fault,
-    Simulator,
-    Status,
-)
+from standby.proxy.rehearsal.simulator import DONE, Content, Cut, ErrorEvent, Fault, Simulator, Status
 
 from tests.proxy.rehearsal.caller import CHAT, MESSAGES, RESPONSES, ask
 

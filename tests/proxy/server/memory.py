@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from standby.proxy.hygiene import Hygiene
+from standby.proxy.http.hygiene import Hygiene
 from standby.proxy.server import Limits, Parser, configuration
 from standby.proxy.server.entrance import Entrance
 from typing_extensions import override

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
+from standby.proxy.asgi import Receive, Scope, Send
 from standby.proxy.errors import Refusal
-from standby.proxy.exchange import Receive, Scope, Send
 
 from tests.proxy.server.wire import CHAT, JSON, Answer, Served, post, until_closed
 

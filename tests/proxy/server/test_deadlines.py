@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from standby.proxy.exchange import Receive, Scope, Send
+from standby.proxy.asgi import Receive, Scope, Send
 from standby.proxy.server import Limits, Parser
 
 from tests.proxy.harness import VirtualLoop

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from standby.proxy.arrival import CHUNKED
 from standby.proxy.errors import Refusal
+from standby.proxy.http.request_checks import CHUNKED
 from standby.proxy.server import Limits
 from standby.proxy.server.head import read_head
 

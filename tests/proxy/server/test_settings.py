@@ -6,8 +6,8 @@ import pickle
 from functools import partial
 
 import pytest
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.errors import Refusal
-from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
 from standby.proxy.server import Limits, Parser, configuration
 from standby.proxy.server.entrance import Entrance
 from uvicorn.lifespan.on import LifespanOn

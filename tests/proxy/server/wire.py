@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import uvicorn
-from standby.proxy.exchange import ASGIApp, Receive, Scope, Send
-from standby.proxy.hygiene import Hygiene
+from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
+from standby.proxy.http.hygiene import Hygiene
 from standby.proxy.server import Limits, Parser, configuration
 from typing_extensions import override
 

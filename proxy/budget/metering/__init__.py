@@ -1,0 +1,1 @@
+"""What a request may take and did take, in tokens and in money."""

@@ -1,0 +1,115 @@
+"""What tokens cost: integer nano-dollars under a price card, and which card is the right one. No I/O.
+
+A request is priced by the model that answered, which need not be the one that was asked for: whoever prices
+by the latter books too little without ever noticing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from ...config import Card, Price, Rates, Target
+from ...dialects.usage import Usage
+from .known_prices import card_of
+
+__all__ = ["Quote", "cost", "estimate", "lookup", "quote", "served"]
+
+_MILLION: Final = 1_000_000
+
+_NO_CARDS: Final[Mapping[str, Card]] = MappingProxyType({})
+
+_DATED: Final = re.compile(
+    r"(?:-(?:latest"
+    r"|\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"  # gpt-4.1-2025-04-14
+    r"|20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # claude-sonnet-4-5-20250929
+    r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # gpt-4-0613
+    r"|\d{3})"  # gemini-2.0-flash-001
+    r"|@(?:latest|20\d{6}))"  # claude-sonnet-4-5@20250929
+)
+"""What makes a snapshot's name of a model's name."""
+
+
+class Quote(NamedTuple):
+    """A price card and where it comes from, in words for people."""
+
+    price: Price
+    source: str
+
+
+def quote(target: Target, cards: Mapping[str, Card] = _NO_CARDS) -> Quote | None:
+    """The card of a target; `cards` are those that were looked up, `Routes.cards`. None without a price."""
+    card = cards.get(target.name)
+    if card is not None:
+        return Quote(card.price, f"{card.source} ({card.date})")
+    return None if target.price is None else Quote(target.price, "routes.toml")
+
+
+def lookup(target: Target) -> Card | None:
+    """The card of a target that has none of its own, where genai-prices is installed and knows it."""
+    return card_of(target.provider.base_url, target.model)
+
+
+def served(target: Target, model: str | None) -> Price | None:
+    """The card of the model that answered for `target`, as it named itself; None for one without a card.
+
+    The target's own card is right if the answer named no model, the target's, a dated snapshot of it or one
+    of `served_as`. Else genai-prices is asked for what the provider's model of that name costs.
+    """
+    if model is None or is_same(target, model):
+        return target.price
+    card = card_of(target.provider.base_url, model)
+    return None if card is None else card.price
+
+
+def is_same(target: Target, model: str) -> bool:
+    """Whether `model` names the target's model, or a snapshot of it."""
+    asked = target.model
+    if model == asked or any(fnmatchcase(model, pattern) for pattern in target.served_as):
+        return True
+    asked, said = asked.lower(), model.lower()
+    if ("/" in asked) != ("/" in said):  # one of them names the vendor too, as "openai/gpt-4.1"
+        asked, said = asked.rpartition("/")[2], said.rpartition("/")[2]
+    asked = asked.removesuffix("-latest").removesuffix("@latest")
+    return said == asked or (said.startswith(asked) and _DATED.fullmatch(said, len(asked)) is not None)
+
+
+def cost(usage: Usage, price: Price, images: int = 0) -> int:
+    """What an attempt costs, in nano-dollars, rounded up once. `images` are those that were sent."""
+    rates = _rates(price, usage.input)
+    write = _or(rates.cache_write, rates.input)
+    hour = min(usage.cache_write_1h, usage.cache_write)
+    total = (
+        max(0, usage.input - usage.cached - usage.cache_write) * rates.input
+        + usage.cached * _or(rates.cached_input, rates.input)
+        + (usage.cache_write - hour) * write
+        + hour * _or(rates.cache_write_1h, write)
+        + max(0, usage.output - usage.reasoning) * rates.output
+        + usage.reasoning * _or(rates.reasoning, rates.output)
+    )
+    return -(-total // _MILLION) + price.per_request + price.per_image * images
+
+
+def estimate(price: Price, input: int, output: int, images: int = 0) -> int:
+    """The most that so many tokens can cost, in nano-dollars: whatever kinds of input and output they are."""
+    total = 0
+    for rates in (price, *(tier for tier in price.above if input > tier.tokens)):
+        dearest_input = max(
+            rates.input, rates.cached_input or 0, rates.cache_write or 0, rates.cache_write_1h or 0
+        )
+        dearest_output = max(rates.output, rates.reasoning or 0)
+        total = max(total, input * dearest_input + output * dearest_output)
+    return -(-total // _MILLION) + price.per_request + price.per_image * images
+
+
+def _rates(price: Price, input: int) -> Rates:
+    """The rates for a prompt of so many tokens."""
+    reached = [tier for tier in price.above if input > tier.tokens]
+    return max(reached, key=lambda tier: tier.tokens) if reached else price
+
+
+def _or(rate: int | None, other: int) -> int:
+    return other if rate is None else rate

@@ -1,0 +1,239 @@
+"""Whether a request has the shape that its path takes: one table for each operation, one small interpreter.
+
+Only what is certain for every vendor is checked, because a gateway that refuses what a provider would take is
+broken from the day the provider adds it. So unknown members and unknown values pass. Checked are the members
+that the gateway itself reads or that multiply the cost of an answer, by type and by a generous bound. Null
+stands for absence, as SDKs write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from ..errors import Refusal
+from .json_values import is_list, is_object
+
+__all__ = ["check_chat", "check_count_tokens", "check_embeddings", "check_messages", "check_responses"]
+
+Rule: TypeAlias = Callable[[Any], str | None]
+"""Takes a member's value, which is not null. Returns None if it is right; otherwise where in it the fault is,
+to be appended to the member's name, or "" if it is the value itself."""
+
+_LONGEST_MODEL: Final = 256
+_MOST_TOKENS: Final = 10_000_000  # ten times the largest context window there is
+_MOST_CHOICES: Final = 128  # OpenAI's limit for `n`
+_MOST_TOOLS: Final = 1_024  # OpenAI takes 128, others more
+
+
+class _Shape(NamedTuple):
+    # Of each group at least one member is given, and not as an empty list. A fault is reported of the first.
+    needs: tuple[tuple[str, ...], ...]
+    rules: Mapping[str, Rule]
+
+
+def check_chat(value: dict[str, Any]) -> None:
+    """Check the body of `/v1/chat/completions`. Raises Refusal with `param`; see `_check` for the codes."""
+    _check(value, _CHAT)
+
+
+def check_responses(value: dict[str, Any]) -> None:
+    """Check the body of `/v1/responses`, as `check_chat` does."""
+    _check(value, _RESPONSES)
+
+
+def check_embeddings(value: dict[str, Any]) -> None:
+    """Check the body of `/v1/embeddings`, as `check_chat` does."""
+    _check(value, _EMBEDDINGS)
+
+
+def check_messages(value: dict[str, Any]) -> None:
+    """Check the body of `/v1/messages`, as `check_chat` does."""
+    _check(value, _MESSAGES)
+
+
+def check_count_tokens(value: dict[str, Any]) -> None:
+    """Check the body of `/v1/messages/count_tokens`, as `check_chat` does."""
+    _check(value, _COUNT_TOKENS)
+
+
+def _check(value: dict[str, Any], shape: _Shape) -> None:
+    """Raise Refusal: `invalid_request` for what is missing, `invalid_value` for what is wrong, and
+    `unknown_model` with status 400 for a model that cannot be a name.
+    """
+    for names in shape.needs:
+        for name in names:
+            given = value.get(name)
+            if given is not None and given != []:
+                break
+        else:
+            raise Refusal("invalid_request", param=names[0])
+    rules = shape.rules
+    for name, given in value.items():
+        if given is None or (rule := rules.get(name)) is None:
+            continue
+        fault = rule(given)
+        if fault is not None:
+            raise Refusal("invalid_value", param=name + fault)
+
+
+def _model(given: Any) -> None:
+    # No list, no empty string and no megabyte names a model. Whether a string does is for the routes to say.
+    if given.__class__ is not str or not 0 < len(given) <= _LONGEST_MODEL:
+        raise Refusal("unknown_model", status=400, param="model")
+
+
+def _boolean(given: Any) -> str | None:
+    return None if given.__class__ is bool else ""
+
+
+def _number(given: Any) -> str | None:
+    return None if given.__class__ in {float, int} else ""  # always finite: JSON has no other
+
+
+def _string(given: Any) -> str | None:
+    return None if given.__class__ is str else ""
+
+
+def _object(given: Any) -> str | None:
+    return None if given.__class__ is dict else ""
+
+
+def _text_or_list(given: Any) -> str | None:
+    return None if given.__class__ in {str, list} else ""
+
+
+def _stops(given: Any) -> str | None:
+    return None if given.__class__ is str else _strings(given)
+
+
+def _strings(given: Any) -> str | None:
+    if not is_list(given):
+        return ""
+    return next((f"[{index}]" for index, item in enumerate(given) if item.__class__ is not str), None)
+
+
+def _tools(given: Any) -> str | None:
+    if not is_list(given) or len(given) > _MOST_TOOLS:
+        return ""
+    return next((f"[{index}]" for index, item in enumerate(given) if item.__class__ is not dict), None)
+
+
+def _messages(given: Any) -> str | None:
+    if not is_list(given):
+        return ""
+    for index, item in enumerate(given):
+        if item.__class__ is not dict:
+            return f"[{index}]"
+        if item.get("role").__class__ is not str:
+            return f"[{index}].role"
+    return None
+
+
+def _stream_options(given: Any) -> str | None:
+    if not is_object(given):
+        return ""
+    usage = given.get("include_usage")
+    return None if usage is None or usage.__class__ is bool else ".include_usage"
+
+
+def _integer(least: int, most: int) -> Rule:
+    def rule(given: Any) -> str | None:
+        # A bool is an int to Python alone.
+        return None if given.__class__ is int and least <= given <= most else ""
+
+    return rule
+
+
+def _logprobs(given: Any) -> str | None:
+    # A switch at OpenAI; some of those who follow it take the number of alternatives here.
+    return None if given.__class__ is bool else _choices(given)
+
+
+_choices: Final = _integer(1, _MOST_CHOICES)
+_alternatives: Final = _integer(0, _MOST_CHOICES)
+_tokens: Final = _integer(1, _MOST_TOKENS)
+
+_COMMON: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "model": _model,
+        "metadata": _object,
+        "stream": _boolean,
+        "stream_options": _stream_options,
+        "temperature": _number,
+        "tools": _tools,
+        "top_p": _number,
+    }
+)
+
+_CHAT: Final = _Shape(
+    needs=(("model",), ("messages",)),
+    rules=MappingProxyType(
+        {
+            **_COMMON,
+            "best_of": _choices,
+            "frequency_penalty": _number,
+            "functions": _tools,
+            "logprobs": _logprobs,
+            "max_completion_tokens": _tokens,
+            "max_tokens": _tokens,
+            "messages": _messages,
+            "n": _choices,
+            "presence_penalty": _number,
+            "stop": _stops,
+            "store": _boolean,
+            "top_logprobs": _alternatives,
+        }
+    ),
+)
+
+_RESPONSES: Final = _Shape(
+    # A stored prompt or an earlier turn may say all there is to say.
+    needs=(("model",), ("input", "prompt", "previous_response_id", "conversation")),
+    rules=MappingProxyType(
+        {
+            **_COMMON,
+            "background": _boolean,
+            "input": _text_or_list,
+            "max_output_tokens": _tokens,
+            "previous_response_id": _string,
+            "store": _boolean,
+            "top_logprobs": _alternatives,
+        }
+    ),
+)
+
+_EMBEDDINGS: Final = _Shape(
+    # vLLM embeds conversations too.
+    needs=(("model",), ("input", "messages")),
+    rules=MappingProxyType(
+        {
+            "model": _model,
+            "dimensions": _integer(1, _MOST_TOKENS),
+            "input": _text_or_list,
+            "messages": _messages,
+        }
+    ),
+)
+
+_COUNT_TOKENS: Final = _Shape(
+    needs=(("model",), ("messages",)),
+    rules=MappingProxyType(
+        {"model": _model, "messages": _messages, "system": _text_or_list, "tools": _tools},
+    ),
+)
+
+_MESSAGES: Final = _Shape(
+    needs=(("model",), ("messages",), ("max_tokens",)),
+    rules=MappingProxyType(
+        {
+            **_COMMON,
+            "messages": _messages,
+            "max_tokens": _integer(0, _MOST_TOKENS),  # 0 fills the prompt cache and generates nothing
+            "stop_sequences": _strings,
+            "system": _text_or_list,
+            "top_k": _number,
+        }
+    ),
+)

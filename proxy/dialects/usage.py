@@ -1,0 +1,22 @@
+"""What an answer took, as its provider counted it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Usage"]
+
+
+class Usage(NamedTuple):
+    """Tokens as the provider counted them.
+
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cache_write_1h` is the part
+    of `cache_write` that is kept for an hour, which costs more.
+    """
+
+    input: int
+    output: int
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    cache_write_1h: int = 0

@@ -1,0 +1,1 @@
+"""What may enter, the body that can be rewound, and how the gateway answers by itself."""

@@ -1,0 +1,122 @@
+"""From a key's hash to its caller: first `routes.toml`, then the store, whose answers count for seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache
+
+from ..config import Routes, stored_key
+from ..errors import ConfigError, StandbyError
+from ..stores.records import KeyRecord
+from ..stores.store import Store, StoreDown
+from .credentials import same
+from .principal import Principal
+
+__all__ = ["CAPACITY", "TTL", "Keyring", "Unreadable"]
+
+TTL: Final = 5.0
+"""Seconds for which an answer of the store counts. No revoked key works longer, in any process."""
+
+CAPACITY: Final = 10_000
+"""Keys that are remembered, and as many hashes that are no key's: guessing does not push keys out."""
+
+
+class Unreadable(StandbyError):
+    """The store has the key, but what it grants cannot be made out, as its team is gone from routes.toml."""
+
+
+class _Answer(NamedTuple):
+    """What the store said to a question that was asked at `asked`."""
+
+    asked: float
+    principal: Principal | None
+
+
+class Keyring:
+    """Finds callers. One for each snapshot of the configuration.
+
+    `grace` is for how many seconds, while the store is down, what it last said of a key still counts.
+    """
+
+    def __init__(
+        self, routes: Routes | None, grace: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.routes = routes
+        self._grace = grace
+        self._clock = clock
+        self._own: dict[str, Principal] = {}
+        self._known = LRUCache[str, _Answer](CAPACITY)
+        self._unknown = LRUCache[str, _Answer](CAPACITY)
+        self._asking: dict[str, asyncio.Task[Principal | None]] = {}
+
+    async def find(self, digests: Sequence[str], store: Store | None) -> Principal | None:
+        """The caller whose key has one of these hashes, or None.
+
+        Raises StoreDown when only the store could tell, and Unreadable.
+        """
+        for digest in digests:
+            if (principal := self._in_routes(digest)) is not None:
+                return principal
+        if store is not None:
+            for digest in digests:
+                if (principal := await self._in_store(digest, store)) is not None:
+                    return principal
+        return None
+
+    def _in_routes(self, digest: str) -> Principal | None:
+        key = self.routes.key_by_hash(digest) if self.routes is not None else None
+        if key is None or not any(same(digest, each) for each in key.hash):
+            return None
+        principal = self._own.get(key.name)
+        if principal is None:
+            principal = self._own[key.name] = Principal.of(key)
+        return principal
+
+    async def _in_store(self, digest: str, store: Store) -> Principal | None:
+        said = self._known.get(digest) or self._unknown.get(digest)
+        if said is not None and self._clock() - said.asked < TTL:
+            return said.principal
+        asking = self._asking.get(digest)
+        if asking is None:
+            # One question for all who ask at once, and no one's hang-up ends it for the others.
+            asking = self._asking[digest] = asyncio.create_task(self._ask(digest, store))
+            asking.add_done_callback(lambda task: self._answered(digest, task))
+        try:
+            return await asyncio.shield(asking)
+        except StoreDown:
+            if said is None or said.principal is None or self._clock() - said.asked >= self._grace:
+                raise
+            return said.principal
+
+    def _answered(self, digest: str, asked: asyncio.Task[Principal | None]) -> None:
+        self._asking.pop(digest, None)
+        if not asked.cancelled():
+            asked.exception()  # heard, also when everybody who asked has gone
+
+    async def _ask(self, digest: str, store: Store) -> Principal | None:
+        began = self._clock()  # before the store looks: an answer is never older than it seems
+        record = await store.key_by_hash(digest)
+        self._known.pop(digest, None)
+        self._unknown.pop(digest, None)
+        principal = None if record is None else self._principal(record, digest)
+        (self._unknown if principal is None else self._known)[digest] = _Answer(began, principal)
+        return principal
+
+    def _principal(self, record: KeyRecord, digest: str) -> Principal | None:
+        known = [each for each in record.hashes if same(each, digest)]
+        if not known:
+            return None
+        table = {**record.table, "hash": known}
+        routes = self.routes or _NOWHERE
+        try:
+            return Principal.of(stored_key(routes, record.name, table), record.hashes[known[0]])
+        except ConfigError as error:
+            raise Unreadable(f"key {record.name} in the store: {error}") from error
+
+
+_NOWHERE: Final = Routes("", "", (), {}, {}, {}, {})
+"""For a host without a routes.toml: there are no teams to belong to."""

@@ -1,0 +1,118 @@
+"""What a configuration amounts to, for `standby check`: the effective chain of every pool, and its price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..config.agreement import scopes_of
+from ..config.limits import Limits
+from ..config.money import dollars
+from ..config.price import Price, Rates
+from ..config.routes import Routes
+from ..config.scopes import Grants, kind_of
+from ..config.storage import MEMORY, shown
+from ..config.tables import Pool, Target, Timeouts, targets_of
+from ..config.values import spelled
+
+__all__ = ["describe"]
+
+
+def describe(routes: Routes) -> str:
+    """The stack, then each pool: its names, its targets in order, its alternates, limits, prices, budgets."""
+    sections = (
+        *(("provider", routes.providers), ("target", routes.targets), ("pool", routes.pools)),
+        *(("organisation", routes.organisations), ("team", routes.teams), ("user", routes.users)),
+        ("key", routes.keys),
+    )
+    counts = ", ".join(
+        f"{len(each)} {kind}{'s' * (len(each) != 1)}"
+        for kind, each in sections
+        if each or kind in {"provider", "target", "pool"}
+    )
+    lines = [f"{routes.file}: {counts}", f"stack: {' -> '.join(('hygiene', *routes.stack, 'relay'))}"]
+    if routes.store != MEMORY or not {"auth", "budget"}.isdisjoint(routes.stack):
+        lines.append(f"store: {shown(routes.store)}")
+    return "\n".join((*lines, *(_pool(routes, pool) for pool in routes.pools.values())))
+
+
+def _pool(routes: Routes, pool: Pool) -> str:
+    rows: list[tuple[str, ...]]
+    rows = [("prefer", str(i), *_target(target), "") for i, target in enumerate(pool.prefer, 1)]
+    rows += [
+        ("alternates", str(i), *_target(other.target), f"for {', '.join(sorted(other.causes))}")
+        for i, other in enumerate(pool.alternates, len(pool.prefer) + 1)
+    ]
+    timeouts = "  ".join(f"{name} {spelled(getattr(pool.timeouts, name))}" for name in Timeouts.model_fields)
+    # All that a request to this pool may be measured against.
+    places: dict[str, Pool | Target | Grants] = {"pool": pool}
+    places |= {f"target {target.name}": target for target in targets_of(pool)}
+    places |= {f"{kind_of(scope)} {scope.name}": scope for scope in scopes_of(routes, pool.name)}
+    lines = [
+        f"\npool {pool.name} ({pool.dialect})",
+        f"  {'serves':10}  {', '.join(pool.serves)}",
+        *_aligned(rows),
+        f"  {'timeouts':10}  {timeouts}",
+        *_aligned(list(_prices(routes, pool))),
+        *_aligned(list(_budgets(places))),
+        *_aligned(list(_limits(places))),
+    ]
+    lines += [f"  {'at budget':10}  from {share:g} on: {order}" for share, order in pool.at_budget.items()]
+    return "\n".join(lines)
+
+
+def _target(target: Target) -> tuple[str, str, str]:
+    return target.name, f"{target.provider.name}/{target.model}", target.provider.region or "-"
+
+
+def _prices(routes: Routes, pool: Pool) -> Iterator[tuple[str, ...]]:
+    """The card of each target with its source; nothing where no target has one."""
+    targets = targets_of(pool)
+    if all(target.price is None for target in targets):
+        return
+    for target in targets:
+        card = routes.cards.get(target.name)
+        source = "" if target.price is None else f"({card.source}, {card.date})" if card else "(this file)"
+        yield "prices", target.name, _price(target.price), source
+
+
+def _price(price: Price | None) -> str:
+    if price is None:
+        return "none"
+    tiers = sorted(price.above, key=lambda tier: tier.tokens)
+    return "  ".join((_rates(price), *(f"above {tier.tokens} tokens: {_rates(tier)}" for tier in tiers)))
+
+
+def _rates(rates: Rates) -> str:
+    given = ((name, getattr(rates, name)) for name in type(rates).model_fields)
+    amounts = ((name, value) for name, value in given if isinstance(value, int) and name != "tokens")
+    return "  ".join(f"{name} {dollars(amount)}" for name, amount in amounts if amount or name == "input")
+
+
+def _budgets(places: Mapping[str, Pool | Target | Grants]) -> Iterator[tuple[str, ...]]:
+    for place, each in places.items():
+        for window in each.budget:
+            amount = dollars(window.limit) if window.unit == "cost" else f"{window.limit} {window.unit}"
+            when = "rolling" if window.rolling else window.timezone
+            yield "budgets", place, f"{amount} per {window.window} ({when})"
+
+
+def _limits(places: Mapping[str, Pool | Target | Grants]) -> Iterator[tuple[str, ...]]:
+    for place, each in places.items():
+        if each.limits != Limits():
+            given = ((name, getattr(each.limits, name)) for name in Limits.model_fields)
+            yield "limits", place, "  ".join(f"{name} {value}" for name, value in given if value is not None)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[0] = 10
+    lines: list[str] = []
+    last = ""
+    for row in rows:
+        label, *cells = row
+        cells = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append(f"  {'' if label == last else label:10}  {'  '.join(cells)}".rstrip())
+        last = label
+    return lines

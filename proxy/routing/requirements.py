@@ -1,0 +1,259 @@
+"""What a request needs of a target, read from its operation and its parsed document. No I/O.
+
+A need has the name that `[targets] can = [...]` has for it, and a reason code for the target that lacks it. A
+target that does not say what it can do is taken to be able to do everything.
+
+Lengths are estimates, as no two models count alike. There are two: what a prompt probably takes, to compare
+prices by, and what it takes at the very least. Only the latter keeps a request from a target: one that would
+have had room after all is lost to it, while one that has not says so before it costs anything. (The bound
+from above, by which money is held, is in `token_estimate`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from ..dialects.base import RequestDocument
+from ..dialects.json_values import is_list, is_object, within
+from ..dialects.registry import operation_named
+from .message_contents import PER_MESSAGE, MessageContents
+
+__all__ = ["CAPABILITIES", "Requirements", "fingerprint", "needs_of"]
+
+CAPABILITIES: Final = MappingProxyType(
+    {
+        "chat": "capability.endpoint",
+        "responses": "capability.endpoint",
+        "embeddings": "capability.endpoint",
+        "messages": "capability.endpoint",
+        "count_tokens": "capability.endpoint",
+        "stream": "capability.streaming",
+        "tools": "capability.tools",
+        "parallel_tools": "capability.parallel_tools",
+        "vision": "capability.vision",
+        "audio": "capability.audio",
+        "documents": "capability.documents",
+        "json_schema": "capability.structured_output",
+        "reasoning": "capability.reasoning",
+    }
+)
+"""What a target may be able to do, and why one that cannot is not asked. Of several the first is reported."""
+
+_FINGERPRINT: Final = 12  # bytes
+_GUIDED: Final = ("guided_json", "structured_outputs")  # vLLM's
+# OpenRouter's and LiteLLM's names for reasoning that the provider behind them has signed or encrypted.
+_REASONING: Final = ("reasoning_details", "thinking_blocks")
+_SIGNED: Final = ("signature", "data")
+
+
+class Requirements(NamedTuple):
+    """What one request needs.
+
+    `wants` are names of CAPABILITIES, the operation among them. `input_tokens` is what the prompt probably
+    takes; `room` what it takes at the least, with the output it asks for; `output_tokens` what one answer may
+    take, None if the request does not say. `signature` stands for the last reasoning in the prompt that some
+    provider has signed or encrypted, which no other could read.
+    """
+
+    operation: str
+    wants: frozenset[str]
+    input_tokens: int = 0
+    room: int = 0
+    output_tokens: int | None = None
+    signature: str | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether the prompt holds what only its signer can read."""
+        return self.signature is not None
+
+    def rejection(
+        self,
+        can: Collection[str] | None,
+        *,
+        context: int | None = None,
+        max_output: int | None = None,
+        domain: str | None = None,
+        home: str | None = None,
+    ) -> str | None:
+        """Why a target cannot take the request, as a reason code, or None.
+
+        `can`, `context` and `max_output` are what its table says, None where it does not. `domain` is where
+        the target's signatures are understood, `home` where those of this request were given.
+        """
+        if self.signature is not None and domain != home:
+            return "state.signed"
+        if can is not None and not self.wants.issubset(can):
+            return next(code for name, code in CAPABILITIES.items() if name in self.wants and name not in can)
+        if context is not None and self.room > context:
+            return "capability.context_window"
+        if max_output is not None and self.output_tokens is not None and self.output_tokens > max_output:
+            return "capability.output_length"
+        return None
+
+
+def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | None = None) -> Requirements:
+    """What the request in `document` needs. `operation` is a name of `dialects.registry`; else KeyError.
+
+    `input_tokens` is what the prompt takes where somebody has counted; it stands for both estimates then.
+    """
+    value = document.value
+    contents = MessageContents()
+    wants = contents.wants
+    wants.add(operation)
+    _READERS[operation](value, contents)
+    contents.rest()
+    if value.get("stream") is True:
+        wants.add("stream")
+    if "parallel_tools" in wants and "tools" not in wants:
+        wants.remove("parallel_tools")  # allowed, with nothing to call
+    probably, least = contents.tokens() if input_tokens is None else (input_tokens, input_tokens)
+    output = operation_named(operation).asked_output(value)
+    signature = contents.signature
+    return Requirements(
+        operation,
+        frozenset(wants),
+        probably,
+        least + (output or 0),
+        output,
+        None if signature is None else fingerprint(signature),
+    )
+
+
+def fingerprint(signature: str) -> str:
+    """A short name for a signature, or for encrypted reasoning, by which its signer can be remembered."""
+    return "sig_" + blake2b(signature.encode("utf-8", "replace"), digest_size=_FINGERPRINT).hexdigest()
+
+
+def _chat(value: dict[str, Any], contents: MessageContents) -> None:
+    messages = value.get("messages")
+    if is_list(messages):
+        contents.extra += PER_MESSAGE * len(messages)
+        for said in messages:
+            if said.__class__ is dict:
+                contents.content(said.get("content"))
+                if len(said) > 2:  # more than a role and what it says
+                    _said_again(said, contents)
+    contents.tools(value.get("tools"))
+    contents.tools(value.get("functions"))
+    if value.get("parallel_tool_calls") is True:
+        contents.wants.add("parallel_tools")
+    modalities = value.get("modalities")
+    if is_list(modalities) and "audio" in modalities:
+        contents.wants.add("audio")
+    if within(value.get("response_format"), "type") == "json_schema" or any(map(value.get, _GUIDED)):
+        contents.wants.add("json_schema")
+    if _thinks(value.get("reasoning_effort")) or _reasons(value.get("reasoning")):
+        contents.wants.add("reasoning")
+
+
+def _said_again(said: dict[str, Any], contents: MessageContents) -> None:
+    """An earlier answer with all that came with it, or what a tool gave."""
+    if "tool_call_id" in said or said.get("role") == "function" or is_object(said.get("function_call")):
+        contents.wants.add("tools")
+    calls = said.get("tool_calls")
+    if is_list(calls) and calls:
+        contents.wants.add("tools")
+        if len(calls) > 1:
+            contents.wants.add("parallel_tools")
+        for call in calls:
+            contents.text(within(within(call, "function"), "arguments"))
+            _thought(within(call, "extra_content"), contents)
+    if said.get("audio") is not None:
+        contents.wants.add("audio")
+    _thought(said.get("extra_content"), contents)
+    for name in _REASONING:
+        blocks = said.get(name)
+        for block in blocks if is_list(blocks) else ():
+            for member in _SIGNED:
+                contents.sign(within(block, member))
+
+
+def _thought(extra: object, contents: MessageContents) -> None:
+    """Gemini signs its thoughts here, on its OpenAI-compatible endpoint."""
+    contents.sign(within(within(extra, "google"), "thought_signature"))
+
+
+def _responses(value: dict[str, Any], contents: MessageContents) -> None:
+    contents.text(value.get("instructions"))
+    items = value.get("input")
+    if is_list(items):
+        contents.extra += PER_MESSAGE * len(items)
+        before = 0
+        for item in items:
+            called = 0
+            if item.__class__ is dict:
+                kind = item.get("type")
+                if kind.__class__ is str and kind != "message":
+                    called = contents.part(kind, item)
+                    if called and before:  # two calls in a row were made at once
+                        contents.wants.add("parallel_tools")
+                else:
+                    contents.content(item.get("content"))
+            before = called
+    else:
+        contents.text(items)
+    contents.tools(value.get("tools"))
+    if value.get("parallel_tool_calls") is True:
+        contents.wants.add("parallel_tools")
+    if within(within(value.get("text"), "format"), "type") == "json_schema":
+        contents.wants.add("json_schema")
+    if _reasons(value.get("reasoning")):
+        contents.wants.add("reasoning")
+
+
+def _messages(value: dict[str, Any], contents: MessageContents) -> None:
+    contents.content(value.get("system"))
+    messages = value.get("messages")
+    if is_list(messages):
+        contents.extra += PER_MESSAGE * len(messages)
+        for said in messages:
+            if said.__class__ is dict and contents.content(said.get("content")) > 1:
+                contents.wants.add("parallel_tools")
+    contents.tools(value.get("tools"))
+    if within(value.get("tool_choice"), "disable_parallel_tool_use") is False:
+        contents.wants.add("parallel_tools")
+    config = value.get("output_config")
+    for asked in (value.get("output_format"), within(config, "format")):
+        if within(asked, "type") == "json_schema":
+            contents.wants.add("json_schema")
+    # A tuple, since what is asked may be of a type that no set can hold.
+    if within(value.get("thinking"), "type") in ("adaptive", "enabled") or _thinks(within(config, "effort")):
+        contents.wants.add("reasoning")
+
+
+def _embeddings(value: dict[str, Any], contents: MessageContents) -> None:
+    given = value.get("input")
+    if is_list(given):
+        contents.batch(given)
+    else:
+        contents.text(given)
+    messages = value.get("messages")
+    if is_list(messages):  # vLLM embeds conversations too
+        for said in messages:
+            contents.content(within(said, "content"))
+
+
+def _thinks(effort: object) -> bool:
+    return isinstance(effort, str) and effort != "none"
+
+
+def _reasons(reasoning: object) -> bool:
+    """Whether reasoning is asked for; `{"effort": "none"}` and `{"enabled": false}` ask for none."""
+    if not is_object(reasoning) or reasoning.get("enabled") is False:
+        return False
+    return any(given is not None and given != "none" for given in reasoning.values())
+
+
+_READERS: Final[Mapping[str, Callable[[dict[str, Any], MessageContents], None]]] = MappingProxyType(
+    {
+        "chat": _chat,
+        "responses": _responses,
+        "embeddings": _embeddings,
+        "messages": _messages,
+        "count_tokens": _messages,
+    }
+)

@@ -1,0 +1,85 @@
+"""The innermost app: one attempt, one upstream call, streamed back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+from ..asgi import Receive, Scope, Send
+from ..errors import ClientGone, Refusal
+from ..exchange import Attempt, Exchange
+from ..http.body import Body
+from ..http.refusal import answer as say
+from ..http.workload import resolve
+from ..routing.ordering import in_order
+from .activity_watch import ActivityWatch
+from .attempt import UpstreamCall
+from .transports import Transports
+
+__all__ = ["Relay"]
+
+
+@dataclass(eq=False)
+class Relay:
+    """Sends the request of one attempt to its target and the answer back, byte for byte.
+
+    Under Failover it works on the attempt in its scope. Alone it makes the one attempt itself, at the first
+    target of the pool, and passes on what comes.
+    """
+
+    transports: Transports
+    _watch: ActivityWatch | None = field(default=None, init=False, repr=False)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        attempt, exchange = Attempt.of(scope), Exchange.of(scope)
+        pool, operation = exchange.pool, exchange.operation
+        target = None if attempt is None else attempt.candidate.target
+        if (
+            attempt is None
+            or target is None
+            or operation is None
+            or pool is None
+            or not isinstance(receive, Body)
+        ):
+            return self._prepared(scope, receive, send)
+        # As under Failover: every coroutine of ours would be entered again for every token.
+        call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
+        return call.run(receive, pool.timeouts, self._watch_here())
+
+    async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope)
+        try:
+            body = await Body.of(receive, exchange.max_body)
+            resolve(exchange, body)
+            attempt = Attempt.of(scope) or _only_attempt(exchange)
+        except ClientGone:
+            exchange.client_gone = True
+            return
+        except Refusal as refusal:
+            await say(scope, send, refusal)
+            return
+        target, operation = attempt.candidate.target, exchange.operation
+        if target is None or operation is None or exchange.pool is None:
+            await say(scope, send, Refusal("unknown_route"))
+            return
+        call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
+        await call.run(body, exchange.pool.timeouts, self._watch_here())
+
+    def _watch_here(self) -> ActivityWatch:
+        """That of the running loop."""
+        loop, watch = asyncio.get_running_loop(), self._watch
+        if watch is None or watch.loop is not loop:
+            watch = self._watch = ActivityWatch(loop)
+        return watch
+
+
+def _only_attempt(exchange: Exchange) -> Attempt:
+    """The attempt of a Relay with no Failover around it."""
+    if exchange.pool is None or exchange.operation is None or exchange.health is None:
+        raise Refusal("unknown_route")
+    exchange.plan = in_order(exchange.pool, exchange.health, exchange.operation.name)[:1]
+    attempt = exchange.begin(exchange.plan[0], time.perf_counter())
+    exchange.served = attempt
+    return attempt

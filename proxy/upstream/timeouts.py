@@ -1,0 +1,191 @@
+"""The wall clocks of one attempt.
+
+Socket timeouts are measured per read, so a provider that drips one header byte a second, or a comment, beats
+them for ever. These clocks measure what a caller waits for: a connection, the first content, the next
+content, the whole answer. They share one timer that is moved lazily, since re-arming a timer for every chunk
+would cost more than relaying it; and at first they wait with the calls of others (`activity_watch`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from types import TracebackType
+from typing import Final, Literal, Self
+
+from ..config import Timeouts
+from .activity_watch import GRAIN, PATIENCE, ActivityWatch
+
+__all__ = ["DRAIN", "LATE", "AttemptTimeouts", "Ended"]
+
+DRAIN: Final = 0.25
+"""Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
+
+LATE: Final = 0.05
+"""Seconds. A timer that goes off later than this tells that the loop itself was held up."""
+
+Ended = Literal[
+    "connect", "first_token", "deadline", "stall", "total", "drain", "client_gone", "client_stalled"
+]
+"""Which clock ran out, or who left."""
+
+
+class AttemptTimeouts:
+    """Ends what is awaited inside `with` when one of its clocks runs out, or on `interrupt`.
+
+    The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
+    first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
+    take a chunk: that time runs out is then its doing. `on_wait` is called once, in the context of this call,
+    if the block takes longer than PATIENCE; `watch` is the event loop's.
+
+    It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
+    """
+
+    __slots__ = (
+        "_armed",
+        "_cancelling",
+        "_connect_due",
+        "_context",
+        "_due",
+        "_forgiven",
+        "_loop",
+        "_on_wait",
+        "_task",
+        "_timer",
+        "_total_due",
+        "_wait_due",
+        "_watch",
+        "ended",
+        "phase",
+        "sending",
+        "sent",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        first: float,
+        deadline: float | None = None,
+        on_wait: Callable[[], None] | None = None,
+        watch: ActivityWatch | None = None,
+    ) -> None:
+        if watch is None:
+            watch = ActivityWatch(asyncio.get_running_loop())
+        self._watch = watch
+        self._loop = watch.loop
+        now = self._loop.time()
+        self.timeouts = timeouts
+        self._due = now + first
+        self._total_due = now + timeouts.total
+        self._connect_due: float | None = None
+        self._on_wait = on_wait
+        self._context: Context | None = copy_context()
+        self._wait_due = now + PATIENCE
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._forgiven = False
+        self._armed = 0.0  # when the timer goes off, which may be before anything is due
+        self.phase: Ended = "first_token"
+        self.ended: Ended | None = None
+        self.sending = False
+        self.sent = False
+        if deadline is not None and deadline < self._due:
+            self._due = deadline
+            self.phase = "deadline"
+
+    def __enter__(self) -> Self:
+        task = self._task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("Clocks end a task: use them inside one")
+        self._cancelling = task.cancelling()
+        if self._on_wait is not None and self._due > self._wait_due + GRAIN < self._total_due:
+            self._armed = self._wait_due + GRAIN
+            self._watch.join(self._wait_due, self._wake)
+        else:
+            self._arm()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        self._context = None
+        self._on_wait = None  # it may know whoever holds us, and a circle would be the collector's to find
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.ended is None or task is None:
+            return
+        # Somebody else may have cancelled the task too: then it is theirs to end.
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def connecting(self) -> None:
+        """A new connection is being made."""
+        self._connect_due = self._loop.time() + self.timeouts.connect
+        self._hasten(self._connect_due)
+
+    def connected(self) -> None:
+        """The connection stands, and the request goes out over it."""
+        self._connect_due = None
+        self.sent = True
+
+    def progress(self) -> None:
+        """Content arrived."""
+        self._due = self._loop.time() + self.timeouts.stall
+        if self.phase != "stall":
+            self.phase = "stall"
+            self._hasten(self._due)
+
+    def drain(self) -> None:
+        """The terminal marker arrived; only the end of the body is still to come."""
+        self.phase = "drain"
+        self._due = self._loop.time() + DRAIN
+        self._hasten(self._due)
+
+    def interrupt(self, why: Ended) -> None:
+        """End the block now."""
+        if self._task is not None and self.ended is None:
+            self.ended = why
+            self._task.cancel()
+
+    def _hasten(self, due: float) -> None:
+        """See to it that the timer goes off by `due`. That it may go off before costs less than moving it."""
+        if due < self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._next()[0]
+        self._armed = max(self._loop.time(), due if self._on_wait is None else min(due, self._wait_due))
+        self._timer = self._loop.call_at(self._armed, self._tick)
+
+    def _next(self) -> tuple[float, Ended]:
+        due: tuple[float, Ended] = min((self._due, self.phase), (self._total_due, "total"))
+        return due if self._connect_due is None else min(due, (self._connect_due, "connect"))
+
+    def _wake(self) -> None:
+        """It has lasted: from now on it needs a timer of its own."""
+        if self._task is not None:
+            self._tick()
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        if self._on_wait is not None and now >= self._wait_due and self._context is not None:
+            on_wait, self._on_wait = self._on_wait, None
+            self._context.run(on_wait)
+        due, why = self._next()
+        if due > now:
+            self._arm()
+        elif now - self._armed > LATE and not self._forgiven:
+            # We were held up, and what has arrived is not read yet: the provider need not have been slow.
+            self._forgiven = True
+            self._armed = now + LATE
+            self._timer = self._loop.call_at(self._armed, self._tick)
+        elif why in {"stall", "total"} and self.sending:
+            self.interrupt("client_stalled")
+        else:
+            self.interrupt(why)

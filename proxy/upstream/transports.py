@@ -1,0 +1,180 @@
+"""Connections to providers, behind httpx2's `AsyncBaseTransport`.
+
+Transports are called directly, never through a client: no cookie jar that two tenants would share, no
+redirects, no proxies from the environment, no decompression. Every target has connections of its own, so that
+one that hangs cannot use up another's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from importlib import import_module
+from typing import Any, Final, Self, cast
+
+import httpx2
+from typing_extensions import override
+
+from ..asgi import Headers
+from ..classify.faults import FaultKind
+from ..config import Target
+from ..dialects.registry import dialect_named
+from ..errors import StandbyError
+from .http1.pool import Pool
+from .timeouts import AttemptTimeouts
+
+__all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream", "pooled"]
+
+POOL_WAIT: Final = 0.5
+"""Seconds to wait for one of a target's connections, or half the limit for connecting where that is less: it
+must end first, since a wait is our own overload and not the target's fault."""
+KEEP_ALIVE: Final = 30.0
+"""Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
+_RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Unreachable(StandbyError):
+    """No answer came over the connection. `kind` is the fault that follows."""
+
+    def __init__(self, kind: FaultKind) -> None:
+        super().__init__(kind)
+        self.kind: FaultKind = kind
+
+
+class Upstream:
+    """The connections to one target, over `transport`."""
+
+    def __init__(self, target: Target, transport: httpx2.AsyncBaseTransport) -> None:
+        self.target = target
+        self.transport = transport
+        self._base = target.provider.base_url.rstrip("/")
+        self._urls: dict[str, httpx2.URL] = {}
+        self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
+
+    def url(self, path: str) -> httpx2.URL:
+        """Where `path`, a fixed upstream path, is at this target. Nothing of a request enters it."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx2.URL(self._base + path)
+        return url
+
+    async def send(
+        self, url: httpx2.URL, headers: _RawHeaders, content: bytes, clocks: AttemptTimeouts
+    ) -> httpx2.Response:
+        """POST `content` and return the answer's head; its stream is still to be read. Raises Unreachable."""
+        clocks.connecting()
+        connect = clocks.timeouts.connect
+        # Clocks measures all else, since a socket timeout is beaten by one byte per read. These two end a
+        # little before it does, so that they can say what it was.
+        limits = {
+            "connect": 0.95 * connect,
+            "read": None,
+            "write": None,
+            "pool": min(POOL_WAIT, connect / 2),
+        }
+        body = _Content(content, clocks)
+        request = httpx2.Request("POST", url, headers=headers, stream=body, extensions={"timeout": limits})
+        try:
+            return await self.transport.handle_async_request(request)
+        except httpx2.PoolTimeout as error:
+            raise Unreachable("local_overload") from error
+        except OSError as error:
+            raise Unreachable("connect") from error  # only somebody else's transport lets one through
+        except httpx2.TransportError as error:
+            raise Unreachable(_kind(error)) from error
+
+    @staticmethod
+    async def release(response: httpx2.Response) -> None:
+        """Be done with an answer. Its connection is kept if it came to its end and nothing followed."""
+        await cast("httpx2.AsyncByteStream", response.stream).aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection, also those in use."""
+        await self.transport.aclose()
+
+
+def _own_headers(target: Target, host: bytes) -> Headers:
+    """What every request to `target` says, whoever asks. Identity: a stream must be readable as it passes."""
+    provider = target.provider
+    headers = [(b"host", host), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
+    if provider.key is not None:
+        headers += dialect_named(provider.dialect).credential(provider.key.reveal())
+    headers += [(name.lower().encode(), value.encode()) for name, value in provider.headers.items()]
+    return tuple(headers)
+
+
+def pooled(url: httpx2.URL, connections: int, context: ssl.SSLContext | None = None) -> Pool:
+    """Connections to the origin of `url` as every target has them, unless its provider names others."""
+    if context is None and url.scheme == "https":
+        context = _trusting()
+    return Pool(url, context=context, connections=connections, keep_alive=KEEP_ALIVE)
+
+
+def _trusting() -> ssl.SSLContext:
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+class Transports:
+    """The connections to every target, made when first used."""
+
+    def __init__(self) -> None:
+        self._upstreams: dict[str, Upstream] = {}
+        self._ssl: ssl.SSLContext | None = None
+
+    def to(self, target: Target) -> Upstream:
+        """The connections to `target`."""
+        upstream = self._upstreams.get(target.name)
+        if upstream is None:
+            upstream = self._upstreams[target.name] = Upstream(target, self._transport(target))
+        return upstream
+
+    def __iter__(self) -> Any:
+        return iter(self._upstreams.values())
+
+    async def aclose(self) -> None:
+        """Close every connection. What is asked for afterwards is connected anew."""
+        upstreams, self._upstreams = self._upstreams, {}
+        for upstream in upstreams.values():
+            await upstream.aclose()
+
+    def _transport(self, target: Target) -> httpx2.AsyncBaseTransport:
+        named = target.provider.transport
+        if named is not None:
+            module, _, attribute = named.partition(":")
+            made: httpx2.AsyncBaseTransport = getattr(import_module(module), attribute)()
+            return made
+        url = httpx2.URL(target.provider.base_url)
+        if self._ssl is None and url.scheme == "https":
+            # One for all targets: loading the trust store takes 20 ms and 1 MB.
+            self._ssl = _trusting()
+        return pooled(url, target.connections, self._ssl)
+
+
+class _Content(httpx2.AsyncByteStream):
+    """The body of one request, in one piece. That it is asked for means that a connection stands."""
+
+    __slots__ = ("_clocks", "_content", "_left")
+
+    def __init__(self, content: bytes, clocks: AttemptTimeouts) -> None:
+        self._content = content
+        self._clocks = clocks
+        self._left = False
+
+    @override
+    def __aiter__(self) -> Self:
+        self._clocks.connected()
+        self._left = True
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        self._left = False
+        return self._content
+
+
+def _kind(error: httpx2.TransportError) -> FaultKind:
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "policy"  # what we were about to send is no HTTP: nothing left, and no provider is to blame
+    # httpx2's own transport calls it a protocol's error too when a connection ends without an answer.
+    answered = isinstance(error, httpx2.RemoteProtocolError) and "without sending" not in str(error)
+    return "bad_response" if answered else "connect"

@@ -1,0 +1,172 @@
+"""What tokens cost under a card, and which card is the right one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standby.proxy.budget.metering.price_card import Quote, cost, estimate, lookup, quote, served
+from standby.proxy.config import Card, Price, Provider, Target, Tier
+from standby.proxy.dialects.usage import Usage
+
+__all__: list[str] = []
+
+CARD: Final = Price(
+    input=3_000_000_000,
+    output=15_000_000_000,
+    cached_input=300_000_000,
+    cache_write=3_750_000_000,
+    cache_write_1h=6_000_000_000,
+    reasoning=20_000_000_000,
+    per_request=1_000,
+    per_image=2_000_000,
+    above=(Tier(tokens=200_000, input=6_000_000_000, output=22_500_000_000),),
+)
+"""A card on which everything has a price of its own."""
+
+AMOUNTS: Final = st.integers(0, 10**11)
+PRICES: Final = st.builds(
+    Price,
+    input=AMOUNTS,
+    output=AMOUNTS,
+    cached_input=st.none() | AMOUNTS,
+    cache_write=st.none() | AMOUNTS,
+    cache_write_1h=st.none() | AMOUNTS,
+    reasoning=st.none() | AMOUNTS,
+    per_request=st.integers(0, 10**9),
+    per_image=st.integers(0, 10**9),
+)
+TIERS: Final = st.lists(
+    st.builds(Tier, tokens=st.integers(1, 10**6), input=AMOUNTS, output=AMOUNTS), max_size=3
+)
+TOKENS: Final = st.integers(0, 10**6)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Usage whose parts add up."""
+    uncached, cached, write, hour, plain, reasoning = (draw(TOKENS) for _ in range(6))
+    return Usage(uncached + cached + write + hour, plain + reasoning, cached, write + hour, reasoning, hour)
+
+
+def target(**fields: object) -> Target:
+    """A target of OpenAI's."""
+    provider = Provider(name="p", dialect="openai", base_url="https://api.openai.com/v1")
+    return Target.model_validate({"name": "t", "provider": provider, "model": "gpt-4.1", **fields})
+
+
+@pytest.mark.parametrize(
+    ("usage", "images", "expected"),
+    [
+        (Usage(0, 0), 0, 1_000),
+        (Usage(100_000, 0, cached=100_000), 0, 30_001_000),
+        (Usage(100_000, 0), 0, 300_001_000),
+        (Usage(100_000, 10_000), 0, 450_001_000),
+        (Usage(100_000, 10_000, cached=50_000), 0, 315_001_000),
+        (Usage(100_000, 10_000, cached=50_000, cache_write=50_000), 0, 352_501_000),
+        (Usage(100_000, 0, cache_write=100_000, cache_write_1h=100_000), 0, 600_001_000),
+        (Usage(100_000, 10_000, reasoning=4_000), 0, 470_001_000),
+        (Usage(200_000, 0), 0, 600_001_000),
+        (Usage(200_001, 0), 0, 1_200_007_000),
+        (Usage(0, 0), 2, 4_001_000),
+        (Usage(1, 0), 0, 4_000),
+    ],
+)
+def test_each_kind_of_token_has_its_price(usage: Usage, images: int, expected: int) -> None:
+    """Cached input, input written to the cache, images, long prompts: all have their price."""
+    assert cost(usage, CARD, images) == expected
+
+
+def test_what_is_not_given_costs_what_its_kind_costs() -> None:
+    """A card with two prices prices all tokens by them."""
+    price = Price(input=1_000_000_000, output=2_000_000_000)
+    assert cost(Usage(10, 5, cached=3, cache_write=2, reasoning=4, cache_write_1h=1), price) == 20_000
+
+
+def test_a_part_of_a_nano_dollar_counts_as_one() -> None:
+    """A cost is rounded up, once: three tokens at a third of a nano-dollar are one."""
+    price = Price(input=333_333, output=333_333)
+    assert [cost(Usage(n, 0), price) for n in (1, 2, 3, 4)] == [1, 1, 1, 2]
+    assert cost(Usage(1, 1), price) == 1
+
+
+@given(price=PRICES, usage=usages(), more=usages())
+def test_cost_is_additive_and_monotone(price: Price, usage: Usage, more: Usage) -> None:
+    """Two attempts together cost what they cost one by one, but for rounding, and no less than one."""
+    both = Usage(*map(sum, zip(usage, more, strict=True)))
+    apart = cost(usage, price) + cost(more, price) - price.per_request
+    assert 0 <= apart - cost(both, price) <= 1
+    assert cost(both, price) >= cost(usage, price)
+
+
+@given(price=PRICES, tiers=TIERS, usage=usages(), images=st.integers(0, 9), spare=st.tuples(TOKENS, TOKENS))
+def test_an_estimate_is_an_upper_bound(
+    price: Price, tiers: list[Tier], usage: Usage, images: int, spare: tuple[int, int]
+) -> None:
+    """No usage within an estimate's tokens costs more than the estimate, whatever the tokens are."""
+    price = price.model_copy(update={"above": tuple(tiers)})
+    assert cost(usage, price, images) <= estimate(
+        price, usage.input + spare[0], usage.output + spare[1], images
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("gpt-4.1", "gpt-4.1"),
+        ("gpt-4.1", "gpt-4.1-2025-04-14"),
+        ("gpt-4.1", "GPT-4.1-2025-04-14"),
+        ("gpt-4", "gpt-4-0613"),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5", "claude-sonnet-4-5@20250929"),
+        ("claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022"),
+        ("gemini-2.0-flash", "gemini-2.0-flash-001"),
+        ("openai/gpt-4.1", "gpt-4.1-2025-04-14"),
+        ("gpt-4.1", "openai/gpt-4.1"),
+        ("my-deployment", "gpt-4.1-2025-04-14"),
+        ("gpt-4.1", None),
+    ],
+)
+def test_the_targets_own_card(asked: str, answered: str | None) -> None:
+    """A dated snapshot, a name that `served_as` matches and an answer without a name cost what it says."""
+    own = target(model=asked, price=CARD, served_as=["gpt-4.1-2025-*"] if asked == "my-deployment" else [])
+    assert served(own, answered) is CARD
+
+
+@pytest.mark.parametrize(
+    "answered",
+    ["gpt-4.1-mega", "gpt-4.10", "gpt-4.1-2025-14-44", "gpt-4.", "", "m" * 300, "evil/gpt-4.1-x"],
+)
+def test_a_model_that_nobody_knows(answered: str) -> None:
+    """A name that is neither the target's model nor known at its provider has no price."""
+    assert served(target(price=CARD), answered) is None
+
+
+def test_another_model_of_the_provider() -> None:
+    """A model that the target did not ask for costs what it costs at this provider."""
+    price = served(target(price=CARD), "gpt-4.1-mini-2025-04-14")
+    assert price is not None
+    assert (price.input, price.output) == (400_000_000, 1_600_000_000)
+
+
+def test_a_vendor_is_not_another() -> None:
+    """Of two names that both have a vendor, the vendor counts."""
+    assert served(target(model="openai/gpt-4.1", price=CARD), "other/gpt-4.1") is None
+
+
+def test_a_quote_tells_its_source() -> None:
+    """A card is the file's, or was looked up, with the source's name, version and date."""
+    assert quote(target(price=CARD)) == Quote(CARD, "routes.toml")
+    assert quote(target()) is None
+    card = Card(CARD, "genai-prices 0.2.3", "2026-11-23")
+    assert quote(target(price=CARD), {"t": card}) == Quote(CARD, "genai-prices 0.2.3 (2026-11-23)")
+
+
+def test_a_missing_card_is_looked_up() -> None:
+    """The card of a target without one is that of its model at its provider."""
+    card = lookup(target())
+    assert card is not None
+    assert card.price.input == 2_000_000_000
+    assert card.source.startswith("genai-prices ")

@@ -1,0 +1,39 @@
+"""Vocabularies are read beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+
+import pytest
+from standby.proxy.budget.metering.vocabularies import NONE
+from standby.proxy.budget.metering.vocabulary_cache import VocabularyCache
+from standby.proxy.config import parse_routes
+
+from tests.proxy.harness import routes_to
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_models_without_a_vocabulary() -> None:
+    """Nothing is read for them."""
+    cache, before = VocabularyCache(), asyncio.all_tasks()
+    assert cache.of(None) is NONE
+    assert cache.of(routes_to("http://127.0.0.1:9/v1")) is NONE
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.skipif(find_spec("quicktok") is None, reason="needs the extra: tokens")
+async def test_models_that_have_one() -> None:
+    """The first request finds none, and does not wait; later ones find it."""
+    text = routes_to("http://127.0.0.1:9/v1").source.replace('"model-a"', '"gpt-4.1"')
+    routes = parse_routes(text, environ={})
+    cache, before = VocabularyCache(), asyncio.all_tasks()
+    assert cache.of(routes) is NONE
+    (reading,) = asyncio.all_tasks() - before
+    await reading
+    count = cache.of(routes).count("gpt-4.1")
+    assert count is not None
+    assert count("Hello world") == 2

@@ -1,0 +1,360 @@
+"""Escrow: holds from slices of a budget, and never more than the budget."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standby.proxy.budget.escrow import HOLDS, IDLE, LIFE, SHARE, Escrow
+from standby.proxy.stores.memory import Memory
+from standby.proxy.stores.records import Denied, Entry, Held, KeyRecord, Line
+from standby.proxy.stores.store import StoreDown
+from standby.proxy.stores.tables import Clocks
+from typing_extensions import override
+
+from tests.proxy.harness import VirtualLoop
+from tests.proxy.shaky import Shaky
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+LEASE: Final = 600.0
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Waiting takes no time here."""
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+def money(amount: int, limit: int = 1_000_000, name: str = "key/k/cost/month") -> Line:
+    """A line of a budget."""
+    return Line(name, "sum", amount, limit, keep=10**10)
+
+
+async def hold(store: Escrow, name: str, *lines: Line, entries: Sequence[Entry] = ()) -> Held | Denied:
+    """Hold these lines."""
+    return await store.hold(name, lines, lease=LEASE, entries=entries)
+
+
+def asked(store: Shaky, what: str = "hold") -> int:
+    """How often the store was asked for this."""
+    return [call for call, _ in store.calls].count(what)
+
+
+async def used(store: Memory, *lines: Line) -> tuple[int, ...]:
+    """What is spent and held."""
+    return await store.used(lines or (money(0),))
+
+
+async def test_most_holds_do_not_ask_the_store() -> None:
+    """The first tells what is left; the second takes a slice; those after it are served from the slice."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for number in range(2 + HOLDS - 1):
+        assert isinstance(await hold(escrow, f"h{number}", money(10)), Held)
+    assert asked(store) == 2
+    assert isinstance(await hold(escrow, "next", money(10)), Held)
+    assert asked(store) == 3
+    assert await used(store) == (10 + 2 * HOLDS * 10,)
+
+
+async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
+    """Ledger entries are written at once; what was not spent is free again in the end."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "abc":
+        await hold(escrow, name, money(10))
+        entry = Entry(at=1.0, request_id=name, attempt=1, charged=4)
+        assert await escrow.settle(name, (money(4, 0),), (entry,))
+    assert [entry.request_id async for entry in escrow.entries()] == ["a", "b", "c"]
+    assert await escrow.held() == 1
+    await escrow.release()
+    assert (await used(store), await escrow.held()) == ((12,), 0)
+
+
+async def test_a_slice_that_is_not_used_is_returned() -> None:
+    """A second without a request is enough; nothing needs to come."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "ab":
+        await hold(escrow, name, money(10))
+        await escrow.settle(name, (money(10),), ())
+    await asyncio.sleep(2.5 * IDLE)
+    assert (await used(store), await store.held()) == ((20,), 0)
+    await escrow.aclose()
+
+
+async def test_a_slice_does_not_live_long() -> None:
+    """What was spent of it is seen by other processes in time, also while requests keep coming."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for number in range(int(4 * LIFE)):
+        await hold(escrow, f"h{number}", money(1))
+        await escrow.settle(f"h{number}", (money(1),), ())
+        await asyncio.sleep(0.5)
+    assert 2 <= asked(store) - 1 <= 4
+    await escrow.release()
+    assert await used(store) == (40,)
+
+
+async def test_a_slice_waits_for_those_it_serves() -> None:
+    """It is returned once the last request that holds of it is settled."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "ab":
+        await hold(escrow, name, money(10))
+    await asyncio.sleep(2 * LIFE)
+    assert await store.held() == 2
+    for name in "ab":
+        await escrow.settle(name, (money(10),), ())
+    await escrow.release()
+    assert (await used(store), await store.held()) == ((20,), 0)
+
+
+async def test_a_low_budget_is_held_exactly() -> None:
+    """Where a slice would be less than one request, each asks the store: the last of a budget can be had."""
+    store = Shaky()
+    escrow = Escrow(store)
+    limit = 10 * SHARE - 1
+    results = [await hold(escrow, f"h{number}", money(10, limit)) for number in range(16)]
+    assert [type(result) for result in results] == [Held] * 15 + [Denied]
+    assert asked(store) == 16
+
+
+async def test_slices_of_ours_are_returned_before_we_refuse() -> None:
+    """What lies unused in a slice of this process is no reason to refuse."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "ab":
+        await hold(escrow, name, money(10, 1000))
+        await escrow.settle(name, (money(0, 1000),), ())
+    assert isinstance(await hold(escrow, "all", money(1000, 1000)), Held)
+    assert isinstance(await hold(escrow, "more", money(1, 1000)), Denied)
+
+
+async def test_a_hold_that_is_extended() -> None:
+    """From the slice if it has room, else from the store; both are settled as one."""
+    store = Shaky()
+    escrow = Escrow(store)
+    await hold(escrow, "first", money(10))
+    await hold(escrow, "a", money(10))
+    await hold(escrow, "a", money(100))
+    assert asked(store) == 2
+    await hold(escrow, "a", money(1000))
+    assert asked(store) == 3
+    await escrow.settle("a", (money(700),), ())
+    await escrow.settle("first", (), ())
+    await escrow.release()
+    assert (await used(store), await store.held()) == ((700,), 0)
+
+
+async def test_a_request_that_took_more_than_it_held() -> None:
+    """All of it is booked: what the slice lacks at once."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "ab":
+        await hold(escrow, name, money(10))
+    await escrow.settle("a", (money(10),), ())
+    await escrow.settle("b", (money(25),), ())
+    await escrow.release()
+    assert await used(store) == (35,)
+
+
+async def test_a_store_that_fails_while_it_settles() -> None:
+    """Asked again, it books the same, once."""
+    store = Shaky()
+    escrow = Escrow(store)
+    for name in "ab":
+        await hold(escrow, name, money(10))
+    await escrow.settle("a", (), ())
+    store.down = True
+    for _ in range(2):
+        with pytest.raises(StoreDown):
+            await escrow.settle("b", (money(25),), ())
+    store.down = False
+    assert await escrow.settle("b", (money(25),), ())
+    await escrow.release()
+    assert await used(store) == (25,)
+
+
+async def test_a_store_that_is_down() -> None:
+    """A new slice cannot be had, and what may have been taken of one is returned."""
+    store = Shaky()
+    escrow = Escrow(store)
+    await hold(escrow, "a", money(10))
+    store.mute = True
+    with pytest.raises(StoreDown):
+        await hold(escrow, "b", money(10))
+    assert await store.held() == 2
+    store.mute = False
+    await escrow.settle("a", (), ())
+    await escrow.release()
+    assert (await used(store), await store.held()) == ((0,), 0)
+
+
+async def test_what_is_counted_exactly() -> None:
+    """Requests under way are not counted in slices, nor is anything where nothing is enforced."""
+    store = Shaky()
+    escrow = Escrow(store)
+    lease = Line("key/k/concurrent", "lease", 1, 100)
+    for number in range(4):
+        await hold(escrow, f"h{number}", money(10), lease)
+        await escrow.hold(f"o{number}", (money(10),), lease=LEASE, enforce=False)
+    assert asked(store) == 8
+
+
+async def test_what_expires_of_a_slice() -> None:
+    """A process that was killed leaves a line in the ledger for what its slice held."""
+    clock = 0.0
+    store = Memory(Clocks(wall=lambda: 1000.0 + clock, monotonic=lambda: clock))
+    escrow = Escrow(store)
+    entry = Entry(at=1.0, request_id="a", attempt=0, key="k", charged=10)
+    for name in "ab":
+        await hold(escrow, name, money(10), entries=(entry,))
+    await escrow.settle("a", (), ())
+    clock = LEASE + 3 * LIFE
+    assert await store.sweep() == 1
+    (expired,) = [entry async for entry in store.entries()]
+    assert (expired.key, expired.charged, expired.source) == ("k", HOLDS * 10, "expired")
+    assert await used(store) == (HOLDS * 10,)
+
+
+async def test_the_rest_is_the_stores() -> None:
+    """Keys, times and sweeps are passed on."""
+    store = Shaky()
+    escrow = Escrow(store)
+    record = KeyRecord(name="k", hashes={"sha256:1": None})
+    await escrow.put_key(record)
+    assert await escrow.key("k") == await escrow.key_by_hash("sha256:1") == record
+    assert await escrow.keys() == [record]
+    assert await escrow.delete_key("k")
+    assert (await escrow.sweep(), await escrow.used((money(0),))) == (0, (0,))
+    assert abs(escrow.now() - store.now()) < 60
+    await escrow.aclose()
+    assert store.closed == 0
+
+
+class _Wire(Memory):
+    """What one process has of a store that it shares; nothing at all once it is `cut`."""
+
+    def __init__(self, store: Memory) -> None:
+        super().__init__()
+        self._far = store
+        self.cut = False
+
+    @override
+    async def hold(
+        self,
+        hold_id: str,
+        lines: Sequence[Line],
+        *,
+        lease: float,
+        entries: Sequence[Entry] = (),
+        enforce: bool = True,
+    ) -> Held | Denied:
+        return await self._far.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
+
+    @override
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+        if self.cut:
+            raise RuntimeError("its process was killed")
+        return await self._far.settle(hold_id, lines, entries)
+
+
+STEP: Final = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from(("hold", "extend", "settle", "settle", "crash", "wait", "down", "up")),
+    st.integers(0, 60),
+    st.integers(0, 30),
+)
+
+
+@settings(max_examples=200)
+@given(limit=st.integers(100, 4000), steps=st.lists(STEP, max_size=120))
+def test_no_budget_is_overspent(limit: int, steps: list[tuple[int, str, int, int]]) -> None:
+    """Several processes, each with slices of one budget; some are killed, the store fails: what is spent and
+    held stays within the limit all the time, and what was spent is never less than what requests cost.
+    """
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(_play(limit, steps))
+    finally:
+        loop.close()
+
+
+class _World:
+    """Three processes over one store, what each holds, and what their requests have cost."""
+
+    def __init__(self, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.store = Shaky(Clocks(wall=loop.time, monotonic=loop.time))
+        self.line = money(0, limit)
+        self.wires = [_Wire(self.store) for _ in range(3)]
+        self.escrows = [Escrow(wire) for wire in self.wires]
+        self.holds: list[dict[str, int]] = [{} for _ in self.wires]
+        self.cost = 0
+
+    async def hold(self, who: int, name: str, amount: int) -> None:
+        """A process takes a hold, or more for one."""
+        took = await self.escrows[who].hold(name, (self.line._replace(amount=amount),), lease=LEASE)
+        if isinstance(took, Held):
+            self.holds[who][name] = self.holds[who].get(name, 0) + amount
+
+    async def settle(self, who: int, name: str, cost: int) -> None:
+        """A request ends, that cost as much as this or as it held."""
+        cost = min(cost, self.holds[who][name])
+        await self.escrows[who].settle(name, (self.line._replace(amount=cost),), ())
+        del self.holds[who][name]
+        self.cost += cost
+
+    def crash(self, who: int) -> None:
+        """A process is killed, and another one begins. What was under way the provider may bill."""
+        self.wires[who].cut = True
+        self.wires[who] = _Wire(self.store)
+        self.escrows[who] = Escrow(self.wires[who])
+        self.cost += sum(self.holds[who].values())
+        self.holds[who] = {}
+
+    async def used(self) -> int:
+        """What is spent and held."""
+        (used,) = await self.store.used((self.line,))
+        return used
+
+    async def end(self) -> None:
+        """Everybody stops, and what was left behind expires."""
+        self.store.down = False
+        for escrow, holds in zip(self.escrows, self.holds, strict=True):
+            for name in holds:
+                await escrow.settle(name, (), ())
+            await escrow.release()
+        await asyncio.sleep(2 * LEASE)
+        await self.store.sweep()
+
+
+async def _play(limit: int, steps: list[tuple[int, str, int, int]]) -> None:
+    world = _World(limit)
+    for number, (who, what, amount, take) in enumerate(steps):
+        name = f"h{number}" if what == "hold" else next(iter(world.holds[who]), None)
+        try:
+            if what == "crash":
+                world.crash(who)
+            elif what == "wait":
+                await asyncio.sleep(amount / 10)
+            elif what in {"down", "up"}:
+                world.store.down = what == "down"
+            elif name is not None and what == "settle":
+                await world.settle(who, name, take)
+            elif name is not None:
+                await world.hold(who, name, amount)
+        except StoreDown:
+            pass
+        assert await world.used() <= limit
+    await world.end()
+    assert await world.store.held() == 0
+    assert world.cost <= await world.used() <= limit

@@ -1,0 +1,374 @@
+"""Health: when a target rests, for how long, and how it comes back."""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+import pytest
+from standby.proxy.classify.faults import RULES, Fault, FaultKind, Rejection
+from standby.proxy.health.target_health import (
+    CLOSE_AFTER,
+    COOLDOWN,
+    LONG_COOLDOWN,
+    MAX_OPEN,
+    OPEN,
+    PROBING,
+    TRIP,
+    Entry,
+    Health,
+)
+
+__all__: list[str] = []
+
+FAILED: Final = Fault("upstream_5xx", 500)
+
+
+class Ward:
+    """Health whose clock is moved by hand, and one target in it."""
+
+    def __init__(self, jitter: float = 1.0) -> None:
+        self.now = 1000.0
+        self.health = Health(lambda: self.now, lambda: jitter)
+        self.under_way: list[Entry] = []
+
+    def enter(self, target: str = "t", operation: str = "chat", credential: str = "c") -> Rejection | None:
+        """Ask to begin an attempt."""
+        entered = self.health.enter(target, credential, operation)
+        if isinstance(entered, Rejection):
+            return entered
+        self.under_way.append(entered)
+        return None
+
+    def record(
+        self,
+        fault: Fault | None = None,
+        *,
+        proved: bool = True,
+        target: str = "t",
+        operation: str = "chat",
+        which: int = -1,
+    ) -> None:
+        """End the attempt that began last (or `which`), or one that nothing was known of when it began."""
+        entry = self.under_way.pop(which) if self.under_way else Entry(target, "c", operation)
+        self.health.record(entry, fault, proved=proved)
+
+    def attempt(self, fault: Fault | None = None, *, proved: bool = True) -> bool:
+        """One attempt from beginning to end; False if it was not let in."""
+        if self.enter() is not None:
+            return False
+        self.record(fault, proved=proved)
+        return True
+
+    def trip(self) -> None:
+        """Open the breaker."""
+        for _ in range(TRIP):
+            assert self.attempt(FAILED)
+
+    def rejection(self) -> Rejection | None:
+        """What stands against an attempt now."""
+        return self.health.rejection("t", "c", "chat")
+
+
+@pytest.fixture
+def ward() -> Ward:
+    """A healthy target, and no jitter: a rest is as long as it can be."""
+    return Ward()
+
+
+FAILURES: Final = [kind for kind in get_args(FaultKind) if RULES[kind].health == "failure"]
+SILENT: Final = ("local_overload", "policy")
+"""Faults of ours: nothing was heard of the target."""
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_five_failures_in_a_row_open_a_breaker(ward: Ward, kind: FaultKind) -> None:
+    """The fifth failure rests the target, the fourth does not."""
+    for _ in range(TRIP - 1):
+        assert ward.attempt(Fault(kind))
+    assert ward.rejection() is None
+    assert ward.attempt(Fault(kind))
+    assert ward.rejection() == Rejection("health.breaker_open", OPEN)
+
+
+def test_an_answer_between_failures_starts_the_count_again(ward: Ward) -> None:
+    """Only consecutive failures count."""
+    for _ in range(5):
+        for _ in range(TRIP - 1):
+            ward.attempt(FAILED)
+        ward.attempt()
+    assert ward.rejection() is None
+
+
+@pytest.mark.parametrize(
+    "kind", ["bad_request", "context_overflow", "content_refused", "incompatible", "conflict"]
+)
+def test_a_refusal_is_an_answer(ward: Ward, kind: FaultKind) -> None:
+    """A target that refuses a request well is alive: it never trips, and the count starts again."""
+    for _ in range(3 * TRIP):
+        ward.attempt(Fault(kind, 400))
+    assert ward.rejection() is None
+    for _ in range(TRIP - 1):
+        ward.attempt(FAILED)
+    ward.attempt(Fault(kind, 400))
+    ward.attempt(FAILED)
+    assert ward.rejection() is None
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_our_own_faults_say_nothing_of_the_target(ward: Ward, kind: FaultKind) -> None:
+    """Neither does a fault of ours count as a failure, nor does it hide those before and after it."""
+    for _ in range(3 * TRIP):
+        ward.attempt(Fault(kind))
+    assert ward.rejection() is None
+    for _ in range(TRIP):
+        ward.attempt(FAILED)
+        ward.attempt(Fault(kind))
+    assert ward.rejection() is not None
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_our_own_faults_close_no_breaker(ward: Ward, kind: FaultKind) -> None:
+    """A probe that never reached its target has probed nothing."""
+    ward.trip()
+    ward.now += OPEN
+    for _ in range(3 * CLOSE_AFTER):
+        assert ward.attempt(Fault(kind))
+    assert ward.attempt(FAILED)
+    assert ward.rejection() is not None
+
+
+def test_a_hang_up_says_nothing_of_the_target(ward: Ward) -> None:
+    """Attempts that a client left count neither way."""
+    for _ in range(TRIP):
+        ward.attempt(FAILED)
+        ward.attempt(proved=False)
+    assert ward.rejection() is not None
+
+
+def test_while_it_is_open_nobody_is_let_in(ward: Ward) -> None:
+    """A caller is told for how long."""
+    ward.trip()
+    ward.now += OPEN - 1
+    assert ward.enter() == Rejection("health.breaker_open", 1.0)
+
+
+def test_after_the_rest_one_probe_goes_through(ward: Ward) -> None:
+    """While the probe is under way the others are still turned away."""
+    ward.trip()
+    ward.now += OPEN
+    assert ward.rejection() is None
+    assert ward.enter() is None
+    assert ward.enter() == Rejection("health.breaker_open", PROBING)
+
+
+def test_two_good_probes_close_it(ward: Ward) -> None:
+    """After the second, targets are as good as new: five failures are needed again."""
+    ward.trip()
+    ward.now += OPEN
+    for _ in range(CLOSE_AFTER):
+        assert ward.attempt()
+    assert ward.enter() is None
+    assert ward.enter() is None
+    for _ in range(TRIP - 1):
+        ward.record(FAILED)
+    assert ward.rejection() is None
+
+
+def test_a_failed_probe_opens_it_for_twice_as_long(ward: Ward) -> None:
+    """5 s, 10 s, 20 s, and never more than 300."""
+    ward.trip()
+    rests: list[float] = []
+    for _ in range(9):
+        rejection = ward.health.rejection("t", "c", "chat")
+        assert rejection is not None
+        assert rejection.ready_in is not None
+        rests.append(rejection.ready_in)
+        ward.now += rests[-1]
+        assert ward.attempt(FAILED)
+    assert rests == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, MAX_OPEN, MAX_OPEN, MAX_OPEN]
+
+
+def test_a_failure_after_one_good_probe_opens_it_again(ward: Ward) -> None:
+    """One success is no recovery, and the successes must follow each other."""
+    ward.trip()
+    ward.now += OPEN
+    assert ward.attempt()
+    assert ward.attempt(FAILED)
+    assert ward.rejection() == Rejection("health.breaker_open", 2 * OPEN)
+    ward.now += 2 * OPEN
+    assert ward.attempt()
+    assert ward.attempt()
+    assert ward.rejection() is None
+
+
+def test_an_outage_of_weeks(ward: Ward) -> None:
+    """However often it has failed, it is still probed, and may come back."""
+    ward.trip()
+    for _ in range(5000):
+        ward.now += MAX_OPEN
+        assert ward.attempt(FAILED)
+    ward.now += MAX_OPEN
+    assert all(ward.attempt() for _ in range(CLOSE_AFTER))
+    assert ward.rejection() is None
+
+
+@pytest.mark.parametrize(("jitter", "rest"), [(0.0, OPEN / 2), (0.5, 0.75 * OPEN), (1.0, OPEN)])
+def test_jitter(jitter: float, rest: float) -> None:
+    """Half of a rest is left to chance, so that replicas do not probe together."""
+    ward = Ward(jitter)
+    ward.trip()
+    assert ward.rejection() == Rejection("health.breaker_open", rest)
+
+
+def test_a_probe_whose_client_left_is_repeated(ward: Ward) -> None:
+    """The breaker is armed again at once, and no worse than before."""
+    ward.trip()
+    ward.now += OPEN
+    assert ward.attempt(proved=False)
+    assert ward.rejection() is None
+    assert ward.attempt()
+    assert ward.attempt()
+    assert ward.rejection() is None
+
+
+@pytest.mark.parametrize("late", [None, FAILED])
+def test_an_older_attempt_is_no_probe(ward: Ward, late: Fault | None) -> None:
+    """What began before the breaker opened neither ends the probe under way, nor is a probe itself."""
+    assert ward.enter() is None
+    ward.trip()
+    ward.now += OPEN
+    assert ward.enter() is None
+    ward.record(late, proved=late is not None, which=0)
+    assert ward.enter() is not None
+
+
+def test_failures_that_come_late_do_not_prolong_the_rest(ward: Ward) -> None:
+    """Attempts under way when the breaker opened fail for the same reason: it is counted once."""
+    for _ in range(3 * TRIP):
+        assert ward.enter() is None
+    for _ in range(3 * TRIP):
+        ward.record(FAILED)
+    assert ward.rejection() == Rejection("health.breaker_open", OPEN)
+
+
+def test_operations_have_breakers_of_their_own(ward: Ward) -> None:
+    """A provider can be healthy for embeddings and failing for chat."""
+    ward.trip()
+    assert ward.enter("t", "embeddings") is None
+    ward.record(operation="embeddings")
+    assert ward.enter("t", "chat") is not None
+
+
+def test_targets_have_health_of_their_own(ward: Ward) -> None:
+    """Another target is not touched, not even at the same provider."""
+    ward.trip()
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    assert ward.enter("other") is None
+
+
+@pytest.mark.parametrize("fault", [Fault("target_missing", 404), Fault("upstream_auth", 403)])
+def test_what_is_missing_for_one_operation(ward: Ward, fault: Fault) -> None:
+    """A model or a permission that is missing rests the target for that operation, and for no other."""
+    assert ward.attempt(fault)
+    assert ward.rejection() == Rejection("health.cooldown", LONG_COOLDOWN)
+    assert ward.enter("t", "embeddings") is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "rest"),
+    [
+        (Fault("rate_limited", 429, None, 30.0), 30.0),
+        (Fault("rate_limited", 429), COOLDOWN),
+        (Fault("ramp_limited", 429, None, 2.5), 2.5),
+        (Fault("quota", 429, None, 1.0), LONG_COOLDOWN),
+        (Fault("upstream_auth", 401), LONG_COOLDOWN),
+        (Fault("overloaded", 503, None, 12.0), 12.0),
+        (Fault("upstream_5xx", 500, None, 7.0), 7.0),
+    ],
+)
+def test_a_cooldown_is_as_long_as_it_was_asked_for(ward: Ward, fault: Fault, rest: float) -> None:
+    """One word of the provider's rests a target, for every operation."""
+    assert ward.attempt(fault)
+    assert ward.rejection() == Rejection("health.cooldown", rest)
+    assert ward.enter("t", "embeddings") == Rejection("health.cooldown", rest)
+    ward.now += rest
+    assert ward.enter() is None
+
+
+def test_a_longer_word_extends_the_rest_and_a_shorter_one_does_not_cut_it(ward: Ward) -> None:
+    """The latest moment that a provider has named counts."""
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    ward.now += 10
+    ward.record(Fault("rate_limited", 429, None, 5.0))
+    assert ward.rejection() == Rejection("health.cooldown", 20.0)
+    ward.record(Fault("rate_limited", 429, None, 60.0))
+    assert ward.rejection() == Rejection("health.cooldown", 60.0)
+
+
+def test_an_answer_does_not_cut_a_cooldown(ward: Ward) -> None:
+    """What was already under way says nothing about the limit."""
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    ward.record()
+    assert ward.rejection() == Rejection("health.cooldown", 30.0)
+
+
+def test_after_a_cooldown_one_probe_goes_through(ward: Ward) -> None:
+    """The first to come is let in, the others wait for its outcome; then all are."""
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    ward.now += 30
+    assert ward.enter() is None
+    assert ward.enter() == Rejection("health.cooldown", PROBING)
+    assert ward.enter("t", "embeddings") == Rejection("health.cooldown", PROBING)
+    ward.record()
+    assert ward.enter() is None
+    assert ward.enter() is None
+
+
+def test_a_probe_of_a_cooldown_whose_client_left_is_repeated(ward: Ward) -> None:
+    """It is armed again at once."""
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    ward.now += 30
+    assert ward.attempt(proved=False)
+    assert ward.enter() is None
+    assert ward.enter() is not None
+
+
+def test_a_probe_that_is_limited_again(ward: Ward) -> None:
+    """The new word counts."""
+    ward.record(Fault("rate_limited", 429, None, 30.0))
+    ward.now += 30
+    assert ward.attempt(Fault("rate_limited", 429, None, 10.0))
+    assert ward.rejection() == Rejection("health.cooldown", 10.0)
+
+
+def test_a_limit_is_no_failure(ward: Ward) -> None:
+    """However often it is limited, no breaker opens."""
+    for _ in range(3 * TRIP):
+        assert ward.attempt(Fault("rate_limited", 429, None, 1.0))
+        ward.now += 1
+    assert ward.rejection() is None
+
+
+def test_a_breaker_and_a_cooldown_at_once(ward: Ward) -> None:
+    """Both must be over before a probe goes through, and one probe is for both."""
+    for _ in range(TRIP):
+        ward.record(Fault("overloaded", 503, None, 12.0))
+    ward.now += OPEN
+    assert ward.rejection() == Rejection("health.cooldown", 12.0 - OPEN)
+    ward.now += 12.0 - OPEN
+    assert ward.enter() is None
+    assert ward.enter() is not None
+    ward.record()
+    assert ward.attempt()
+    assert ward.rejection() is None
+
+
+def test_health_forgets_the_healthy(ward: Ward) -> None:
+    """What is well takes no memory."""
+    ward.trip()
+    ward.now += OPEN
+    ward.attempt(Fault("rate_limited", 429))
+    ward.now += COOLDOWN
+    for _ in range(CLOSE_AFTER):
+        assert ward.attempt()
+    assert [repr(kept) for kept in vars(ward.health).values()].count("{}") == 2

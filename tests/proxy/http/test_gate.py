@@ -1,0 +1,333 @@
+"""The gate: nothing before commit, everything after, and no way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standby.proxy.asgi import Message
+from standby.proxy.classify.answer import Answer
+from standby.proxy.classify.faults import Fault
+from standby.proxy.dialects import chat
+from standby.proxy.errors import Superseded
+from standby.proxy.exchange import Attempt, Candidate, Exchange
+from standby.proxy.http.gate import Gate, State
+
+from tests.proxy.harness import CHAT, SSE, chunk
+from tests.proxy.streams import EMPTY, SPOKEN
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+DONE = b"data: [DONE]\n\n"
+ROLE = SPOKEN["chat"].preamble[-1]
+REFUSED = SPOKEN["chat"].refused
+
+
+class Bench:
+    """A gate with all that stands around it."""
+
+    def __init__(self, *, relayed: bool = False, moves: bool = True, path: str = CHAT) -> None:
+        self.exchange = Exchange(id="req_1", began=0.0, headers=(), path=path, relayed=relayed)
+        self.attempt = self.exchange.begin(Candidate("a"), 0.0)
+        self.moves = moves
+        self.asked: list[Fault] = []
+        self.events: list[str] = []
+        self.sent: list[Message] = []
+        self.gate = Gate(
+            self.take,
+            self.exchange,
+            self.attempt,
+            moves=self._moves,
+            on_commit=lambda: self.events.append("commit"),
+        )
+
+    async def take(self, message: Message) -> None:
+        self.events.append(message["type"].removeprefix("http.response."))
+        self.sent.append({**message, "body": bytes(message["body"])} if "body" in message else message)
+
+    def _moves(self, fault: Fault) -> bool:
+        self.asked.append(fault)
+        return self.moves
+
+    @property
+    def body(self) -> bytes:
+        """The body that has come out."""
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+    async def play(self, *messages: Message) -> None:
+        """Send these until the gate refuses."""
+        for message in messages:
+            await self.gate.send(message)
+
+
+def start(status: int = 200, headers: Iterable[tuple[bytes, bytes]] = SSE) -> Message:
+    """The head of an answer."""
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: Any, *, more: bool = True) -> Message:
+    """A part of its body."""
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def test_nothing_passes_before_the_commit() -> None:
+    """Head and preamble are held; with the first content all of it goes out, as it was, in its order."""
+    bench = Bench()
+    messages = [start(), body(ROLE), body(EMPTY), body(chunk("Hi"))]
+    await bench.play(*messages[:3])
+    assert (bench.gate.state, bench.events, bench.exchange.served) == (State.HOLD, [], None)
+    await bench.play(messages[3])
+    assert bench.gate.state is State.COMMITTED
+    assert bench.events == ["commit", "start", "body", "body", "body"]
+    assert bench.sent == messages
+    assert bench.exchange.served is bench.attempt
+    assert bench.gate.held == ()
+
+
+async def test_after_the_commit_everything_passes() -> None:
+    """From the commit on messages go through as they are, whatever they say."""
+    bench = Bench()
+    await bench.play(start(), body(chunk("Hi")))
+    later = [body(REFUSED), body(b"anything"), body(DONE, more=False), {"type": "http.response.trailers"}]
+    await bench.play(*later)
+    assert bench.sent[2:] == later
+    assert bench.gate.state is State.COMMITTED
+    assert bench.attempt.fault is None
+    assert bench.events.count("commit") == 1
+
+
+async def test_a_fault_discards() -> None:
+    """Nothing of an attempt that failed comes out, and its app is told as if its client had left."""
+    bench = Bench()
+    await bench.play(start(), body(ROLE))
+    with pytest.raises(Superseded):
+        await bench.play(body(REFUSED))
+    assert isinstance(Superseded(), OSError)
+    assert (bench.gate.state, bench.events, bench.exchange.served) == (State.DISCARDED, [], None)
+    assert bench.attempt.fault is not None
+    assert bench.attempt.fault.kind == "overloaded"
+
+
+async def test_a_discarded_gate_stays_shut() -> None:
+    """An app that swallows the signal and goes on sending is told so each time."""
+    bench = Bench()
+    await bench.play(start())
+    for message in (body(REFUSED), body(chunk("Hi")), start(), body(b"", more=False)):
+        with pytest.raises(Superseded):
+            await bench.play(message)
+    assert bench.sent == []
+
+
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_failure_is_discarded_also_when_nobody_is_left(status: int, moves: bool) -> None:
+    """What is not the caller's to see never comes out: the walk's own end tells more than one attempt."""
+    bench = Bench(moves=moves)
+    await bench.play(start(status, ()))
+    with pytest.raises(Superseded):
+        await bench.play(body(b"upstream text", more=False))
+    assert bench.sent == []
+
+
+@pytest.mark.parametrize(("moves", "state"), [(True, State.DISCARDED), (False, State.COMMITTED)])
+async def test_a_callers_refusal(moves: bool, state: State) -> None:
+    """A refusal meant for the caller goes out if nobody may do better, else it is kept in case."""
+    bench = Bench(moves=moves)
+    messages = (start(400, ()), body(b'{"error": {"code": "unsupported_value"}}', more=False))
+    try:
+        await bench.play(*messages)
+    except Superseded:
+        assert bench.gate.held == messages
+    else:
+        assert tuple(bench.sent) == messages
+    assert bench.gate.state is state
+    assert [fault.kind for fault in bench.asked] == ["incompatible"]
+
+
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
+async def test_our_own_answers_commit(status: int) -> None:
+    """Above a relay, what comes before the relay's answer is our own stack's: no reason to fail over."""
+    bench = Bench(relayed=True)
+    await bench.play(start(status, ()), body(b"ours", more=False))
+    assert (bench.gate.state, bench.body, bench.asked) == (State.COMMITTED, b"ours", [])
+    assert bench.attempt.fault is None
+
+
+async def test_a_relays_fault_discards() -> None:
+    """A fault that the relay has written into the attempt discards whatever is sent about it."""
+    bench = Bench(relayed=True)
+    bench.attempt.fault = Fault("connect")
+    with pytest.raises(Superseded):
+        await bench.play(start(503, ()))
+    assert bench.sent == []
+
+
+async def test_a_relays_answer_is_not_read_twice() -> None:
+    """Above a relay the gate looks at its verdict and feeds nothing itself."""
+    bench = Bench(relayed=True)
+    answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
+    answer.start(200, SSE)
+    await bench.play(start(), body(chunk("not fed")))
+    assert bench.gate.state is State.HOLD
+    answer.feed(chunk("fed"))
+    await bench.play(body(chunk("fed")))
+    assert bench.events[0] == "commit"
+    assert bench.body == chunk("not fed") + chunk("fed")
+
+
+async def test_a_relays_refusal_is_kept_whole() -> None:
+    """A caller's refusal that the walk moves on from is held to its end: it may be the best there is."""
+    bench = Bench(relayed=True)
+    answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
+    answer.start(400, ())
+    answer.feed(b'{"error": {"code": "unsupported_value"}}')
+    answer.end()
+    bench.attempt.fault = answer.fault
+    messages = (start(400, ()), body(b'{"error": {}}'), body(b"", more=False))
+    with pytest.raises(Superseded):
+        await bench.play(*messages)
+    assert bench.gate.state is State.DISCARDED
+    assert b"".join(bytes(message.get("body", b"")) for message in bench.gate.held) == b'{"error": {}}'
+
+
+async def test_messages_may_be_reused() -> None:
+    """An app may send one dict again and again, each time with other bytes: what is held is what was sent."""
+    bench = Bench()
+    message = body(b"")
+    await bench.play(start())
+    for piece in (ROLE, EMPTY, chunk("one"), chunk("two")):
+        message["body"] = piece
+        await bench.play(message)
+    assert bench.body == ROLE + EMPTY + chunk("one") + chunk("two")
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+async def test_bytes_may_be_reused(relayed: bool) -> None:
+    """A body may be a view of a buffer that is overwritten once `send` has returned."""
+    bench = Bench(relayed=relayed)
+    if relayed:
+        answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
+        answer.start(200, SSE)
+    buffer = bytearray(ROLE)
+    await bench.play(start(), body(memoryview(buffer)))
+    buffer[:] = b"x" * len(buffer)
+    if relayed and bench.attempt.answer is not None:
+        bench.attempt.answer.feed(chunk("one"))
+    await bench.play(body(memoryview(chunk("one"))))
+    assert bench.body == ROLE + chunk("one")
+
+
+async def test_headers_may_be_reused() -> None:
+    """An app may clear its list of headers once they are sent."""
+    bench = Bench()
+    head = start()
+    await bench.play(head)
+    head["headers"].clear()
+    await bench.play(body(chunk("one")))
+    assert bench.sent[0]["headers"] == list(SSE)
+
+
+@pytest.mark.parametrize("pair", [[b"x-a", b"1"], (bytearray(b"x-a"), b"1"), (b"x-a", bytearray(b"1"))])
+async def test_a_header_may_be_reused(pair: Any) -> None:
+    """An app may overwrite a header once it is sent, be it the pair or the bytes that can change."""
+    bench = Bench()
+    await bench.play(start(headers=[*SSE, pair]))
+    for place, part in enumerate(pair):
+        if isinstance(part, bytearray):
+            part[:] = b"changed"
+        elif isinstance(pair, list):
+            pair[place] = b"changed"
+    await bench.play(body(chunk("one")))
+    assert bench.sent[0]["headers"] == [*SSE, (b"x-a", b"1")]
+
+
+async def test_after_the_commit_nothing_of_ours_is_awaited() -> None:
+    """A committed gate hands on what the outer `send` returned: a token passes no coroutine of ours."""
+    bench = Bench()
+    await bench.play(start(), body(chunk("one")))
+    awaited = bench.gate.send(body(chunk("two")))
+    assert getattr(awaited, "cr_code", None) is Bench.take.__code__
+    await awaited
+
+
+async def test_messages_are_not_edited() -> None:
+    """What an app sends is its own: the gate changes nothing in it."""
+    bench = Bench()
+    view = memoryview(bytearray(ROLE))
+    message = body(view)
+    await bench.play(start(), message)
+    assert message["body"] is view
+
+
+async def test_a_body_may_be_left_out() -> None:
+    """A message without a body, or without `more_body`, ends an answer with nothing."""
+    bench = Bench()
+    await bench.play(start())
+    with pytest.raises(Superseded):
+        await bench.play({"type": "http.response.body"})
+    assert bench.attempt.fault == Fault("stream_failed", 200)
+
+
+async def test_header_names_in_any_case() -> None:
+    """Foreign apps spell headers as they like."""
+    bench = Bench()
+    await bench.play(start(429, [(b"Retry-After", b"7")]))
+    with pytest.raises(Superseded):
+        await bench.play(body(b"", more=False))
+    assert bench.attempt.fault == Fault("rate_limited", 429, None, 7.0)
+
+
+@pytest.mark.parametrize("path", ["", "/v1/files", "/chat"])
+async def test_an_unknown_path_is_judged_by_status(path: str) -> None:
+    """Where nobody knows what an answer looks like, a good status is one."""
+    good = Bench(path=path)
+    await good.play(start(200, ()))
+    assert good.gate.state is State.COMMITTED
+    bad = Bench(path=path)
+    with pytest.raises(Superseded):
+        await bad.play(start(502, ()), body(b"", more=False))
+
+
+async def test_too_much_is_not_held() -> None:
+    """A preamble of more than 64 KiB goes out."""
+    bench = Bench()
+    await bench.play(start(), *[body(b": " + b"x" * 8190 + b"\n\n")] * 8)
+    assert bench.gate.state is State.COMMITTED
+
+
+async def test_a_client_that_left_before_the_flush() -> None:
+    """When the flush fails the attempt is committed all the same: nobody else may answer."""
+
+    async def gone(message: Message) -> None:
+        raise OSError("gone")
+
+    exchange = Exchange(id="req_1", began=0.0, headers=(), path=CHAT)
+    attempt = Attempt(1, Candidate("a"), 0.0)
+    gate = Gate(gone, exchange, attempt, moves=lambda _: True, on_commit=lambda: None)
+    await gate.send(start())
+    with pytest.raises(OSError, match="gone"):
+        await gate.send(body(chunk("Hi")))
+    assert gate.state is State.COMMITTED
+
+
+@given(
+    st.lists(st.sampled_from([ROLE, EMPTY, chunk("x"), DONE, REFUSED, b"data: {"]), max_size=6), st.booleans()
+)
+async def test_all_or_nothing(pieces: list[bytes], moves: bool) -> None:
+    """Whatever an app sends, its client gets all of it up to where the app was stopped, or nothing."""
+    bench = Bench(moves=moves)
+    messages = [start(), *map(body, pieces), body(b"", more=False)]
+    try:
+        await bench.play(*messages)
+    except Superseded:
+        assert bench.gate.state is State.DISCARDED
+        assert bench.sent == []
+        assert bench.attempt.fault is not None
+    else:
+        assert bench.gate.state is State.COMMITTED
+        assert bench.body == b"".join(pieces)

@@ -1,0 +1,105 @@
+"""The list of models, which are pools."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from anthropic.types import ModelInfo
+from openai.types import Model
+from standby.proxy.config import Routes
+from standby.proxy.gateway import Gateway
+
+from tests.proxy.harness import Caller, routes_to, scope_of
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+SERVES: Final = 'serves = ["support", "gpt-4.1", "org/model:1"]'
+MORE: Final = '[pools.writing]\nprefer = ["a"]'
+ANTHROPIC: Final = ((b"anthropic-version", b"2023-06-01"),)
+
+
+@pytest.fixture(scope="module")
+def routes() -> Routes:
+    """Two pools, one of which serves three names."""
+    return routes_to("http://127.0.0.1:9/v1", pool=SERVES, tables=MORE)
+
+
+async def get(
+    routes: Routes,
+    path: str = "/v1/models",
+    *,
+    method: str = "GET",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Caller:
+    """What is at this path."""
+    caller = Caller()
+    scope = scope_of(path, method=method, headers=headers)
+    await Gateway(routes)(scope, caller.receive, caller.send)
+    return caller
+
+
+async def test_every_name_is_listed(routes: Routes) -> None:
+    """Each name that a pool serves is a model, in the order of the file, owned by its pool."""
+    caller = await get(routes)
+    assert (caller.status, caller.headers[b"content-type"]) == (200, b"application/json")
+    assert caller.json["object"] == "list"
+    shown = [Model.model_validate(each, strict=True) for each in caller.json["data"]]
+    assert [(model.id, model.owned_by) for model in shown] == [
+        ("support", "support"),
+        ("gpt-4.1", "support"),
+        ("org/model:1", "support"),
+        ("writing", "writing"),
+    ]
+
+
+async def test_anthropics_callers_get_their_own_form(routes: Routes) -> None:
+    """The same list as Anthropic's SDK reads it, page ends included."""
+    told = (await get(routes, headers=ANTHROPIC)).json
+    assert [ModelInfo.model_validate(each).id for each in told["data"]] == [
+        "support",
+        "gpt-4.1",
+        "org/model:1",
+        "writing",
+    ]
+    assert (told["first_id"], told["last_id"], told["has_more"]) == ("support", "writing", False)
+
+
+@pytest.mark.parametrize("name", ["support", "gpt-4.1", "org/model:1", "writing"])
+async def test_one_model(routes: Routes, name: str) -> None:
+    """A model is found by its name, in either form."""
+    assert (await get(routes, f"/v1/models/{name}")).json["id"] == name
+    told = (await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)).json
+    assert (told["id"], told["type"]) == (name, "model")
+
+
+@pytest.mark.parametrize("name", ["Support", "suppor", "supportx", "a", "model-a", "org"])
+async def test_an_unknown_model(routes: Routes, name: str) -> None:
+    """Only names that are served exist, byte for byte: neither targets nor what providers call them."""
+    caller = await get(routes, f"/v1/models/{name}")
+    assert (caller.status, caller.json["error"]["code"]) == (404, "unknown_model")
+    told = await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)
+    assert (told.status, told.json["error"]["type"]) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/support", "/healthz", "/readyz"])
+async def test_head(routes: Routes, path: str) -> None:
+    """HEAD tells the head of what GET tells, and no body."""
+    whole, head = await get(routes, path), await get(routes, path, method="HEAD")
+    assert (head.status, head.body, head.complete) == (200, b"", True)
+    assert head.headers[b"content-length"] == str(len(whole.body)).encode()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_the_platforms_questions_are_answered(routes: Routes, path: str) -> None:
+    """Whether the process is alive and may get traffic, it says itself."""
+    assert (await get(routes, path)).json == {"status": "ok"}
+
+
+async def test_no_attempt_is_made(routes: Routes) -> None:
+    """Nobody is asked for it."""
+    caller = await get(routes)
+    assert caller.headers[b"x-standby-attempts"] == b"0"
+    assert b"x-standby-target" not in caller.headers

@@ -1,0 +1,184 @@
+"""What may enter, judged over the scope that any server may make of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from standby.proxy.asgi import Scope
+from standby.proxy.errors import Refusal
+from standby.proxy.exchange import DEFAULT_MAX_BODY
+from standby.proxy.http.request_checks import RequestChecks, examine
+
+from tests.proxy.harness import scope_of
+
+__all__: list[str] = []
+
+
+def _entered(scope: Scope) -> RequestChecks:
+    return examine(scope, DEFAULT_MAX_BODY)
+
+
+def _refused(scope: Scope, max_body: int = DEFAULT_MAX_BODY) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        examine(scope, max_body)
+    return refused.value
+
+
+def test_pairs_may_be_lists_and_names_in_capitals() -> None:
+    """Servers differ in how they hand over headers; the rules are the same."""
+    headers: list[Any] = [[b"Host", b"a"], [b"content-type", b"application/json "], [b"X-Api-Key", b"k"]]
+
+    arrival = _entered({**scope_of(), "headers": headers})
+    assert arrival.headers == (
+        (b"host", b"a"),
+        (b"content-type", b"application/json"),
+        (b"x-api-key", b"k"),
+    )
+
+    headers.append([b"Authorization", b"Bearer other"])
+    assert _refused({**scope_of(), "headers": headers}).code == "ambiguous_credentials"
+
+
+@pytest.mark.parametrize(
+    "header", [(b"host", b"a "), (b"content-type", b"application/json\t"), (b"authorization", b" Bearer k")]
+)
+def test_blanks_around_a_usual_value_are_forgiven(header: tuple[bytes, bytes]) -> None:
+    """One parser leaves them, the other takes them away; what stands inside never sees them."""
+    usual = {b"host": b"a", b"content-type": b"application/json", b"connection": b"close"}
+
+    arrival = _entered({**scope_of(), "headers": list((usual | dict([header])).items())})
+
+    assert dict(arrival.headers)[header[0]] == header[1].strip()
+    assert b"connection" not in dict(arrival.headers)
+
+
+def test_usual_pairs_may_be_lists() -> None:
+    """What is kept of them cannot be changed afterwards."""
+    headers = [[b"host", b"a"], [b"connection", b"close"], [b"content-type", b"application/json"]]
+
+    arrival = _entered({**scope_of(), "headers": headers})
+
+    assert arrival.headers == ((b"host", b"a"), (b"content-type", b"application/json"))
+
+
+def test_judging_changes_nothing() -> None:
+    """The headers that a server or a host holds on to stay as they are."""
+    headers = [(b"host", b"a"), (b"connection", b"close"), (b"content-type", b"application/json")]
+    scope = {**scope_of(), "headers": headers}
+    before = list(headers)
+
+    _entered(scope)
+
+    assert scope["headers"] is headers
+    assert headers == before
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        pytest.param("/v1/chat/completions", {"raw_path": None}, id="no-raw-path"),
+        pytest.param("/llm/v1/chat/completions", {"root_path": "/llm"}, id="mounted"),
+        pytest.param(
+            "/\xe9/v1/chat/completions",
+            {"root_path": "/\xe9", "raw_path": b"/%c3%a9/v1/chat/completions"},
+            id="mounted-beyond-ascii",
+        ),
+        pytest.param("/v1/chat/completions", {"root_path": "/llm"}, id="stripped-by-a-proxy"),
+    ],
+)
+def test_the_path_is_read_from_where_we_are_mounted(path: str, more: dict[str, Any]) -> None:
+    """A mount's own part of the path does not count, however it is spelled."""
+    arrival = _entered({**scope_of(), "path": path, "raw_path": path.encode("utf-8"), **more})
+
+    assert arrival.path == "/v1/chat/completions"
+    assert arrival.operation is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        pytest.param("/v1/chat/completions", {"raw_path": b"/v1/%63hat/completions"}, id="B20-encoded"),
+        pytest.param("/v1/chat/completions", {"raw_path": b"/llm%2fv1/chat/completions"}, id="B20-slash"),
+        pytest.param("/llm", {"root_path": "/llm"}, id="B20-the-mount-itself"),
+        pytest.param("/llmv1/chat/completions", {"root_path": "/llm"}, id="B20-no-boundary"),
+        pytest.param("/llm//v1/chat/completions", {"root_path": "/llm"}, id="B20-two-slashes"),
+        pytest.param("/v1/models/\u2028", {}, id="B20-beyond-ascii"),
+        pytest.param("/v1/models/\ud800", {"raw_path": b"/v1/models/\x80"}, id="B20-no-text"),
+    ],
+)
+def test_what_only_looks_like_a_path_of_ours_is_none(path: str, more: dict[str, Any]) -> None:
+    """A path that becomes ours by decoding, or by chance, is not there."""
+    scope = {**scope_of(), "path": path, "raw_path": path.encode("utf-8", "surrogatepass"), **more}
+
+    assert _refused(scope).code == "unknown_route"
+
+
+@pytest.mark.parametrize("path", ["http://evil.example/v1/models", "evil.example:443", "*", ""])
+def test_a_target_that_is_no_path_is_malformed(path: str) -> None:
+    """B6: h11 hands on the absolute form and that of CONNECT as if they were paths."""
+    scope = {**scope_of(method="GET"), "path": path, "raw_path": path.encode()}
+
+    assert _refused(scope).code == "malformed_request"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/chat/completions", b"POST"),
+        ("OPTIONS", "/v1/messages", b"POST"),
+        ("POST", "/v1/models", b"GET, HEAD"),
+        ("DELETE", "/v1/models/a", b"GET, HEAD"),
+        ("POST", "/healthz", b"GET, HEAD"),
+        ("CONNECT", "/readyz", b"GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: bytes) -> None:
+    """B6, B49: 405 says what is allowed, and nothing of CORS."""
+    refusal = _refused(scope_of(path, method=method))
+
+    assert (refusal.code, refusal.headers) == ("method_not_allowed", ((b"allow", allowed),))
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "code"),
+    [
+        pytest.param(
+            [(b"transfer-encoding", b"chunked"), (b"content-length", b"2")],
+            "1.1",
+            "ambiguous_framing",
+            id="B1",
+        ),
+        pytest.param([(b"content-length", b"2")] * 2, "1.1", "ambiguous_framing", id="B2"),
+        pytest.param([(b"content-length", b"\xb2")], "1.1", "ambiguous_framing", id="B2-superscript"),
+        pytest.param([(b"transfer-encoding", b"chunked")], "1.0", "ambiguous_framing", id="B3"),
+        pytest.param([(b"x-a", b"a\x01b")], "1.1", "malformed_request", id="B4-control"),
+        pytest.param([(b"user-agent", b"a\r\nb")], "1.1", "malformed_request", id="B4-line"),
+        pytest.param([(b"connection", b"\x7f")], "1.1", "malformed_request", id="B4-in-a-dropped-one"),
+        pytest.param([(b"host", b"standby.test")], "1.1", "bad_host", id="B5"),
+        pytest.param([(b"x-a", b"b")] * 99, "1.1", "headers_too_large", id="B9"),
+    ],
+)
+def test_what_a_parser_let_through_is_refused_and_the_connection_closed(
+    headers: list[tuple[bytes, bytes]], version: str, code: str
+) -> None:
+    """Where it is in doubt what a client said, nothing more is heard from it."""
+    refusal = _refused(scope_of(headers=headers, http_version=version))
+
+    assert refusal.code == code
+    assert refusal.close
+
+
+@pytest.mark.parametrize("key", [b"a\x00b", b"a\r\nb: c", b"a\x7f"])
+def test_a_key_of_control_characters_is_no_key(key: bytes) -> None:
+    """B16: it gets the one answer that every bad key gets."""
+    assert _refused(scope_of(headers=[(b"x-api-key", key)])).code == "invalid_api_key"
+
+
+def test_a_body_announced_too_large_is_refused() -> None:
+    """B10: the limit itself is allowed, one byte more is not, and the client may be sending already."""
+    assert examine(scope_of(headers=[(b"content-length", b"100")]), 100)
+
+    refusal = _refused(scope_of(headers=[(b"content-length", b"101")]), 100)
+
+    assert (refusal.code, refusal.close) == ("body_too_large", True)

@@ -1,0 +1,233 @@
+"""The way along a plan: who is next, what a fault opens, and what it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any, Final, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standby.proxy.classify.faults import RULES, Fault, FaultKind
+from standby.proxy.config import Cause
+from standby.proxy.exchange import Candidate
+from standby.proxy.routing.plan_walk import PlanWalk
+
+from tests.proxy.harness import target_of
+
+__all__: list[str] = []
+
+
+def preferred(name: str, context: int | None = None, **fields: Any) -> Candidate:
+    """A preferred candidate."""
+    return Candidate(name, target_of(name, context=context), **fields)
+
+
+def alternate(name: str, *causes: Cause, context: int | None = None, **fields: Any) -> Candidate:
+    """A candidate that its causes open."""
+    return Candidate(name, target_of(name, context=context), frozenset(causes), **fields)
+
+
+def walk(plan: list[Candidate], *faults: FaultKind, limit: int = 9) -> str:
+    """The names of those who are tried when the first ones fail like this. `opens` must foresee each step."""
+    plan_walk, names = PlanWalk(plan, limit), ""
+    candidate = plan_walk.next()
+    for kind in faults:
+        if candidate is None:
+            break
+        names += candidate.name
+        fault = Fault(kind, 400)
+        foreseen = plan_walk.opens(candidate, fault)
+        plan_walk.failed(candidate, fault)
+        candidate = plan_walk.next() if RULES[kind].moves != "no" else None
+        assert foreseen == (candidate is not None)
+    return names if candidate is None else names + candidate.name
+
+
+OUTAGE: Final[FaultKind] = "upstream_5xx"
+
+
+def test_front_to_back() -> None:
+    """Candidates come in the order of the plan, each once."""
+    assert walk([preferred(name) for name in "abc"], OUTAGE, OUTAGE, OUTAGE) == "abc"
+    assert PlanWalk([], 3).next() is None
+
+
+@pytest.mark.parametrize(("limit", "tried"), [(1, "a"), (2, "ab"), (3, "abc"), (4, "abcd")])
+def test_the_limit_of_attempts(limit: int, tried: str) -> None:
+    """No more are tried than allowed, however many are left."""
+    assert walk([preferred(name) for name in "abcd"], OUTAGE, OUTAGE, OUTAGE, OUTAGE, limit=limit) == tried
+
+
+@pytest.mark.parametrize("kind", get_args(FaultKind))
+@pytest.mark.parametrize("cause", get_args(Cause))
+def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause) -> None:
+    """An alternate is entered after a fault of one of its causes, and after no other."""
+    rule = RULES[kind]
+    opened = rule.moves != "no" and rule.cause == cause
+    plan = [preferred("a", 100), alternate("b", cause, context=200)]
+    assert walk(plan, kind) == ("ab" if opened else "a")
+
+
+def test_causes_add_up() -> None:
+    """What one candidate's fault has opened stays open after another's."""
+    plan = [preferred("a"), preferred("b"), alternate("c", "slow"), alternate("d", "rate_limited")]
+    assert walk(plan, "timeout", "rate_limited", OUTAGE) == "abcd"
+
+
+def test_an_alternate_is_not_entered_first() -> None:
+    """Without a cause nobody leaves the preferred targets."""
+    assert walk([alternate("a", "outage"), preferred("b")]) == "b"
+
+
+@pytest.mark.parametrize("kind", ["bad_request", "stream_truncated"])
+def test_what_never_moves(kind: FaultKind) -> None:
+    """A fault that another target would not mend opens nothing."""
+    assert not PlanWalk([preferred("a")], 3).opens(preferred("x"), Fault(kind))
+    assert walk([preferred("a"), preferred("b")], kind) == "a"
+
+
+def test_a_context_overflow_goes_to_larger_windows_only() -> None:
+    """Preferred or not, who takes no more than the one that overflowed is passed over."""
+    plan = [
+        preferred("a", 100),
+        preferred("b", 100),
+        preferred("c"),
+        preferred("d", 150),
+        alternate("e", "context", context=150),
+        alternate("f", "context", context=300),
+    ]
+    assert walk(plan, "context_overflow") == "ad"
+    assert walk(plan, "context_overflow", "context_overflow") == "adf"
+    assert walk(plan, "context_overflow", "context_overflow", "context_overflow") == "adf"
+
+
+def test_an_overflow_still_counts_after_another_fault() -> None:
+    """A prompt does not become shorter because somebody failed meanwhile."""
+    plan = [preferred("a", 100), preferred("b", 200), preferred("c", 50), preferred("d", 300)]
+    assert walk(plan, "context_overflow", OUTAGE) == "abd"
+
+
+def test_a_window_that_nobody_has_declared() -> None:
+    """Nothing moves for its size to a target of unknown size; than that, any declared size is larger."""
+    assert walk([preferred("a", 100), preferred("b")], "context_overflow") == "a"
+    assert walk([preferred("a"), preferred("b")], "context_overflow") == "a"
+    assert walk([preferred("a"), preferred("b", 1)], "context_overflow") == "ab"
+
+
+def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
+    """Refused content goes to nobody but the alternates that name that cause, and stays refused."""
+    plan = [
+        preferred("a"),
+        preferred("b"),
+        alternate("c", "outage", "slow", "rate_limited", "context"),
+        alternate("d", "refused"),
+        alternate("e", "outage"),
+        alternate("f", "refused", "outage"),
+    ]
+    assert walk(plan, "content_refused", OUTAGE) == "adf"
+    assert walk(plan, OUTAGE, "content_refused") == "abd"
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready_in", "causes"),
+    [
+        ("health.cooldown", 5.0, {"rate_limited", "outage"}),
+        ("health.breaker_open", 5.0, {"outage"}),
+        ("state.bound", None, ()),
+        ("policy.residency", None, ()),
+    ],
+)
+def test_a_resting_preferred_candidate_opens_alternates(
+    reason: str, ready_in: float | None, causes: Container[str]
+) -> None:
+    """That a target rests is a cause as good as its fault was; that it is not allowed is none."""
+    resting = preferred("a", rejected=reason, ready_in=ready_in)
+    for cause in get_args(Cause):
+        assert walk([resting, alternate("b", cause)]) == ("b" if cause in causes else "")
+
+
+def test_rejected_candidates_are_never_tried() -> None:
+    """They are passed over, and do not count as attempts."""
+    plan = [preferred("a", rejected="x"), preferred("b"), preferred("c", rejected="y"), preferred("d")]
+    assert walk(plan, OUTAGE, OUTAGE, limit=2) == "bd"
+
+
+def test_a_resting_candidate_further_on_opens_alternates_too() -> None:
+    """Who fails before it may count on what it will open."""
+    plan = [
+        preferred("a"),
+        preferred("b", rejected="health.cooldown", ready_in=5.0),
+        alternate("c", "rate_limited"),
+    ]
+    assert walk(plan, "timeout") == "ac"
+
+
+def test_an_alternate_that_was_not_open_opens_nothing() -> None:
+    """That one rests who would not have been tried anyway is no cause."""
+    plan = [
+        preferred("a"),
+        alternate("b", "refused", rejected="health.breaker_open", ready_in=5.0),
+        alternate("c", "outage"),
+    ]
+    assert walk(plan, "timeout") == "a"
+
+
+def test_not_tried_after_all() -> None:
+    """A candidate that turns out to be resting counts as passed over, not as an attempt."""
+    plan = [preferred("a"), alternate("b", "outage"), alternate("c", "outage")]
+    plan_walk = PlanWalk(plan, 2)
+    first = plan_walk.next()
+    assert first is not None
+    first.rejected, first.ready_in = "health.breaker_open", 5.0
+    plan_walk.not_tried(first)
+    assert plan_walk.next() is plan[1]
+    assert plan_walk.next() is plan[2]
+    assert plan_walk.next() is None
+
+
+CAUSES = st.none() | st.frozensets(st.sampled_from(get_args(Cause)), min_size=1)
+RESTS = st.sampled_from(
+    [(None, None), ("health.cooldown", 5.0), ("health.breaker_open", 5.0), ("state.bound", None)]
+)
+
+
+@given(
+    st.lists(st.tuples(CAUSES, st.sampled_from([None, 100, 200, 300]), RESTS), max_size=6),
+    st.lists(st.sampled_from(get_args(FaultKind)), max_size=6),
+    st.integers(1, 4),
+)
+def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
+    """Nobody is tried twice, out of order, rejected or past the limit; `opens` foresees what `next` does."""
+    plan = [
+        Candidate(name, target_of(name, context=context), causes, rejected, ready_in)
+        for name, (causes, context, (rejected, ready_in)) in zip("abcdef", rows, strict=False)
+    ]
+    tried = walk(plan, *faults, limit=limit)
+    assert len(tried) <= limit
+    assert list(tried) == sorted(set(tried))
+    assert all(candidate.rejected is None for candidate in plan if candidate.name in tried)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ready_in", "opened"),
+    [
+        ("budget.exhausted", None, "budget"),
+        ("budget.exhausted", 5.0, "budget"),
+        ("limit.rate", 5.0, "rate_limited"),
+        ("limit.concurrency", 1.0, "rate_limited"),
+        ("policy.residency", None, "outage"),
+    ],
+)
+def test_what_a_clearance_refused_opens(reason: str, ready_in: float | None, opened: Cause) -> None:
+    """Lack of money opens alternates for it, a limit those for rate limits, policy those for an outage."""
+    first = preferred("a")
+    others = [alternate(cause, cause) for cause in get_args(Cause)]
+    plan_walk = PlanWalk([first, *others], 1)
+    assert plan_walk.next() is first
+    first.rejected, first.ready_in = reason, ready_in
+    plan_walk.not_tried(first)
+    candidate = plan_walk.next()
+    assert candidate is not None
+    assert candidate.name == opened
+    assert plan_walk.next() is None

@@ -1,0 +1,399 @@
+"""Connections to providers, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import httpx2
+import pytest
+from standby.proxy.config import Timeouts, parse_routes
+from standby.proxy.rehearsal.simulator import (
+    Cut,
+    Garbage,
+    Headers,
+    Redirect,
+    Simulator,
+    Stall,
+    Status,
+    stale_keep_alive,
+)
+from standby.proxy.upstream.timeouts import AttemptTimeouts
+from standby.proxy.upstream.transports import Transports, Unreachable, Upstream
+
+from tests.proxy.harness import routes_to
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+BODY: Final = b'{"model": "m"}'
+HEADERS: Final = [(b"host", b"x"), (b"content-length", b"14"), (b"content-type", b"application/json")]
+
+
+@dataclass
+class Line:
+    """The connections to one provider, and a way to use them."""
+
+    upstream: Upstream
+
+    async def ask(self, clocks: AttemptTimeouts | None = None) -> tuple[int, bytes]:
+        """One request and its whole answer."""
+        response = await self.begin(clocks)
+        try:
+            body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]
+        finally:
+            await self.upstream.release(response)
+        return response.status_code, body
+
+    async def begin(self, clocks: AttemptTimeouts | None = None) -> httpx2.Response:
+        """One request and the head of its answer."""
+        url = self.upstream.url("/chat/completions")
+        return await self.upstream.send(url, list(HEADERS), BODY, clocks or AttemptTimeouts(Timeouts(), 15.0))
+
+
+@pytest.fixture
+async def transports() -> AsyncIterator[Transports]:
+    """Connections that are closed in the end."""
+    made = Transports()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def alpha() -> AsyncIterator[Simulator]:
+    """A provider."""
+    async with Simulator("alpha") as provider:
+        yield provider
+
+
+def _seen(provider: Simulator, count: int) -> bool:
+    return len(provider.requests) == count
+
+
+@pytest.fixture(params=["", 'transport = "httpx2:AsyncHTTPTransport"'], ids=["own", "httpx2"])
+def over(request: pytest.FixtureRequest) -> str:
+    """What a provider says of its transport: these rules are of any, the others only of our own."""
+    return str(request.param)
+
+
+def line_to(transports: Transports, url: str, **more: Any) -> Line:
+    """A line to the provider at this URL."""
+    return Line(transports.to(routes_to(url, **more).targets["a"]))
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Callable[[Callable[[int], bytes | None]], Awaitable[str]]]:
+    """Start providers that answer the nth request with these bytes and hang up, or with None hang up at once.
+
+    A connection serves one request after another for as long as the bytes look whole.
+    """
+    async with AsyncExitStack() as running:
+
+        async def start(said: Callable[[int], bytes | None]) -> str:
+            count = 0
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                nonlocal count
+                try:
+                    while True:
+                        await reader.readuntil(b"\r\n\r\n" + BODY)
+                        count += 1
+                        answer = said(count)
+                        writer.write(answer or b"")
+                        if answer is None or not answer.endswith(b"whole"):
+                            return
+                except asyncio.IncompleteReadError:
+                    pass
+                finally:
+                    writer.close()
+
+            server = await running.enter_async_context(await asyncio.start_server(serve, "127.0.0.1", 0))
+            host, port = server.sockets[0].getsockname()
+            return f"http://{host}:{port}/v1"
+
+        yield start
+
+
+WHOLE: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole"
+
+
+async def test_a_request(transports: Transports, over: str, alpha: Simulator) -> None:
+    """What is sent arrives as it was sent: method, path, headers, body, and nothing else."""
+    line = line_to(transports, alpha.url, provider=over)
+    alpha.fault = Status(200, body=b"answer")
+    assert await line.ask() == (200, b"answer")
+    [seen] = alpha.requests
+    assert (seen.method, seen.path, seen.body) == ("POST", "/v1/chat/completions", BODY)
+    assert [(name.lower(), value) for name, value in seen.headers] == HEADERS
+
+
+async def test_own_headers(transports: Transports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request shows the operator's key in the provider's way, and asks for no encoding."""
+    monkeypatch.setitem(os.environ, "K", "secret")
+    text = routes_to("http://127.0.0.1:9/v1", provider='headers = { X-Team = "llm" }').source
+    for dialect, shown in (
+        ("openai", (b"authorization", b"Bearer secret")),
+        ("anthropic", (b"x-api-key", b"secret")),
+    ):
+        source = text.replace('dialect = "openai"', f'dialect = "{dialect}"\nkey = "env:K"')
+        upstream = Transports().to(parse_routes(source).targets["a"])
+        assert upstream.headers == (
+            (b"host", b"127.0.0.1:9"),
+            (b"content-type", b"application/json"),
+            (b"accept-encoding", b"identity"),
+            shown,
+            (b"x-team", b"llm"),
+        )
+
+
+async def test_addresses_are_the_operators(transports: Transports) -> None:
+    """A path is put behind the base URL as it is, and each is made once."""
+    upstream = line_to(transports, "http://127.0.0.1:9/some/v1/").upstream
+    url = upstream.url("/messages")
+    assert str(url) == "http://127.0.0.1:9/some/v1/messages"
+    assert upstream.url("/messages") is url
+
+
+async def test_connections_are_reused(transports: Transports, over: str, alpha: Simulator) -> None:
+    """One after the other, requests share a connection; each target has its own."""
+    routes = routes_to(alpha.url, alpha.url, provider=over)
+    first, second = (Line(transports.to(routes.targets[name])) for name in "ab")
+    for line in (first, first, second):
+        await line.ask()
+    assert [request.connection for request in alpha.requests] == [1, 1, 2]
+    assert transports.to(routes.targets["a"]) is first.upstream
+
+
+async def test_a_refused_connection(transports: Transports, over: str, alpha: Simulator) -> None:
+    """Nobody listens: the target cannot be connected to."""
+    line = line_to(transports, alpha.url, provider=over)
+    await alpha.down()
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert caught.value.kind == "connect"
+
+
+async def test_a_name_that_does_not_resolve(transports: Transports, over: str) -> None:
+    """The same for a host that does not exist."""
+    unknown = "http://nowhere.localhost.invalid/v1"
+    with pytest.raises(Unreachable) as caught:
+        await line_to(transports, unknown, provider=f"insecure = true\n{over}").ask()
+    assert caught.value.kind == "connect"
+
+
+async def test_more_requests_than_connections(transports: Transports, alpha: Simulator) -> None:
+    """Who gets no connection within half a second is turned away by us: no blame falls on the target."""
+    line = line_to(transports, alpha.url, target="connections = 2")
+    alpha.fault = Stall(after=0)
+    held = [await line.begin() for _ in range(2)]
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert caught.value.kind == "local_overload"
+    assert len(alpha.requests) == 2
+    alpha.fault = None
+    await held[0].aclose()
+    assert (await line.ask())[0] == 200
+    await held[1].aclose()
+
+
+async def test_a_connection_is_freed_by_a_cancelled_request(
+    transports: Transports, over: str, alpha: Simulator
+) -> None:
+    """However many requests are given up, the connections stay usable, and none is left open."""
+    line = line_to(transports, alpha.url, provider=over, target="connections = 1")
+    alpha.fault = Stall()
+    for number in range(5):
+        task = asyncio.create_task(line.ask())
+        await alpha.wait_for(partial(_seen, alpha, number + 1))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await alpha.wait_for(lambda: alpha.open == 0)
+    alpha.fault = None
+    assert (await line.ask())[0] == 200
+
+
+async def test_a_stale_connection_is_replaced_once(transports: Transports, alpha: Simulator) -> None:
+    """A provider that closes an idle connection as it is used is asked again, on a new one."""
+    alpha.fault = stale_keep_alive
+    line = line_to(transports, alpha.url)
+    for _ in range(4):
+        assert (await line.ask())[0] == 200
+    assert [request.reused for request in alpha.requests] == [False, True, False] * 2
+
+
+async def test_a_new_connection_that_closes_is_not_replaced(
+    transports: Transports, over: str, alpha: Simulator
+) -> None:
+    """A provider that hangs up on a new connection has failed, and is asked once."""
+    line = line_to(transports, alpha.url, provider=over)
+    alpha.fault = Cut(reset=False)
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert caught.value.kind == "connect"
+    assert len(alpha.requests) == 1
+
+
+async def test_the_second_try_is_the_last(
+    transports: Transports, provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]]
+) -> None:
+    """When the fresh connection closes as well, that is the target's failure."""
+    line = line_to(transports, await provider(lambda count: WHOLE if count == 1 else None))
+    assert await line.ask() == (200, b"whole")
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert caught.value.kind == "connect"
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nx: ", b"H"], ids=["head", "byte"])
+async def test_an_answer_that_had_begun_is_not_asked_for_again(
+    transports: Transports,
+    over: str,
+    provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
+    begun: bytes,
+) -> None:
+    """Once a byte has come, the request may have been carried out: it is not repeated."""
+    counts: list[int] = []
+
+    def said(count: int) -> bytes:
+        counts.append(count)
+        return begun if count == 2 else WHOLE
+
+    line = line_to(transports, await provider(said), provider=over)
+    assert await line.ask() == (200, b"whole")
+    with pytest.raises(Unreachable):
+        await line.ask()
+    assert counts == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: a\x00b\r\n\r\n",
+        b"\x00" * 200,
+    ],
+)
+async def test_an_answer_that_is_none(
+    transports: Transports,
+    over: str,
+    provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
+    garbage: bytes,
+) -> None:
+    """What is no HTTP is a bad response, not an unreachable target."""
+    with pytest.raises(Unreachable) as caught:
+        await line_to(transports, await provider(lambda _: garbage), provider=over).ask()
+    assert caught.value.kind == "bad_response"
+
+
+async def test_bytes_after_an_answer(transports: Transports, alpha: Simulator) -> None:
+    """What a provider sends beyond an answer is never taken for the next one: its connection is given up."""
+    alpha.faults.append(Garbage())
+    line = line_to(transports, alpha.url)
+    await line.ask()
+    status, body = await line.ask()
+    assert (status, alpha.canary.encode() in body) == (200, True)
+    assert [request.reused for request in alpha.requests] == [False, False]
+
+
+async def test_a_redirect_is_an_answer(transports: Transports, over: str, alpha: Simulator) -> None:
+    """Nobody is followed anywhere."""
+    alpha.fault = Redirect()
+    assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 307
+    assert len(alpha.requests) == 1
+
+
+async def test_cookies_are_not_kept(transports: Transports, over: str, alpha: Simulator) -> None:
+    """What one caller's answer sets is not sent with the next one's request."""
+    alpha.fault = Headers(("set-cookie", "session=1"))
+    line = line_to(transports, alpha.url, provider=over)
+    await line.ask()
+    await line.ask()
+    assert alpha.requests[1].header("cookie") is None
+
+
+async def test_no_proxy_from_the_environment(
+    transports: Transports, over: str, alpha: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator's file decides where keys go, not the environment."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 200
+
+
+async def test_clocks_know_when_it_connects(transports: Transports, over: str, alpha: Simulator) -> None:
+    """The connect limit runs from the start until there is a connection, old or new."""
+    told: list[str] = []
+
+    class Told(AttemptTimeouts):
+        __slots__ = ()
+
+        def connecting(self) -> None:
+            told.append("connecting")
+
+        def connected(self) -> None:
+            told.append("connected")
+
+    line = line_to(transports, alpha.url, provider=over)
+    await line.ask(Told(Timeouts(), 15.0))
+    assert told == ["connecting", "connected"]
+    await line.ask(Told(Timeouts(), 15.0))
+    assert told == ["connecting", "connected"] * 2
+
+
+async def test_a_connection_that_is_never_made(transports: Transports, over: str, alpha: Simulator) -> None:
+    """A host that does not answer at all ends the attempt at the connect limit."""
+    line = line_to(transports, alpha.url, provider=over)
+    await alpha.down(silent=True)
+    clocks = AttemptTimeouts(Timeouts(connect=0.5), 15.0)
+    with pytest.raises(Unreachable) as caught, clocks:
+        await line.ask(clocks)
+    assert caught.value.kind == "connect"
+
+
+async def test_a_transport_of_the_operators(transports: Transports) -> None:
+    """A provider may be reached through any httpx2 transport, named by import string."""
+    line = line_to(transports, "http://127.0.0.1:9/v1", provider='transport = "tests.proxy.custom:Canned"')
+    status, body = await line.ask()
+    assert (status, b"canned" in body) == (200, True)
+
+
+async def test_closed_and_used_again(transports: Transports, over: str, alpha: Simulator) -> None:
+    """Closing lets go of every connection; a request that comes later makes new ones."""
+    routes = routes_to(alpha.url, provider=over)
+    await Line(transports.to(routes.targets["a"])).ask()
+    assert alpha.open == 1
+    await transports.aclose()
+    await alpha.wait_for(lambda: alpha.open == 0)
+    assert (await Line(transports.to(routes.targets["a"])).ask())[0] == 200
+    await transports.aclose()
+    await transports.aclose()
+    await alpha.wait_for(lambda: alpha.open == 0)
+
+
+async def test_somebody_elses_transport_is_asked_once(transports: Transports, alpha: Simulator) -> None:
+    """Of its connections nothing is known, a stale one looks like a failure: no request is repeated."""
+    alpha.fault = stale_keep_alive
+    line = line_to(transports, alpha.url, provider='transport = "httpx2:AsyncHTTPTransport"')
+    assert (await line.ask())[0] == 200
+    with pytest.raises(Unreachable) as caught:
+        await line.ask()
+    assert (caught.value.kind, len(alpha.requests)) == ("connect", 2)
+
+
+async def test_the_fresh_connection_is_closed_too(transports: Transports, alpha: Simulator) -> None:
+    """The connection of a second try is not kept idle."""
+    alpha.fault = stale_keep_alive
+    line = line_to(transports, alpha.url)
+    await line.ask()
+    await line.ask()
+    await alpha.wait_for(lambda: alpha.open == 0)
