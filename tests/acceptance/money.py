@@ -14,8 +14,8 @@ from standby.proxy.budget.accounts import Accounts
 from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
 from standby.proxy.health.target_health import Health
-from standby.proxy.rehearsal.bill import Billed
 from standby.proxy.rehearsal.simulator import Simulator
+from standby.proxy.rehearsal.simulator.bill import Billed
 from standby.proxy.stores.records import Entry
 from standby.proxy.stores.store import Store, StoreDown
 

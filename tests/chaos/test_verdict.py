@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from standby.proxy.rehearsal.bill import Billed
+from standby.proxy.rehearsal.simulator.bill import Billed
 from standby.proxy.stores.records import Entry
 
 from tests.chaos.setting import PRICES

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from standby.proxy.rehearsal.bill import Billed
+from standby.proxy.rehearsal.simulator.bill import Billed
 from standby.proxy.stores.records import Entry
 
 from .setting import PRICES

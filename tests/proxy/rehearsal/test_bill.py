@@ -7,7 +7,6 @@ from typing import Any, get_args
 import httpx2
 import orjson
 import pytest
-from standby.proxy.rehearsal.bill import Billed, spoken
 from standby.proxy.rehearsal.simulator import (
     Byte,
     Chunks,
@@ -27,6 +26,7 @@ from standby.proxy.rehearsal.simulator import (
     Stall,
     Status,
 )
+from standby.proxy.rehearsal.simulator.bill import Billed, spoken
 
 from tests.proxy.rehearsal.caller import CHAT, MESSAGES, RESPONSES, STREAMS, Answer, Caller, ask
 

@@ -1,0 +1,76 @@
+"""Providers in this process that speak both dialects over real sockets and misbehave on cue.
+
+    async with Simulator("alpha") as alpha:
+        alpha.fault = Cut(after=Content(2))
+        client = openai.AsyncOpenAI(base_url=alpha.url, api_key="any")
+        ...
+        await alpha.wait_for(lambda: alpha.requests[-1].gone)
+
+A good answer is an `Answer`: a head and a tuple of events, of which a unary answer has one. A `Fault` changes
+the answer, or plays it differently, or both: `change` gives another answer, `play` yields the moves on the
+socket. Two faults join with `&`: `Status(503) & Gzip()`.
+
+It keeps a bill of its own: what it generated, by its own count, whether or not it told anybody (`bill`, or
+`GET /_simulator/bill`). Whoever claims to know what was used can be held against it.
+
+It writes HTTP/1.1 itself because a server library would refuse most of what is done here: half a header, half
+a chunk, two lengths, bytes after the end. It reads only what well-behaved clients send.
+"""
+
+from __future__ import annotations
+
+from .answer import ALL_CONTENT, DONE, Answer, Byte, Content
+from .connection import Received
+from .faults import (
+    Chunks,
+    End,
+    ErrorEvent,
+    Fault,
+    Framed,
+    Gzip,
+    Headers,
+    Html,
+    Insert,
+    Just,
+    Malformed,
+    Oversize,
+    Redirect,
+    Status,
+)
+from .provider import CUES, Simulator
+from .socket_faults import Cut, Drip, Endless, Garbage, Pings, Slow, Stall, stale_keep_alive
+from .voice import Reports
+
+__all__ = [
+    "ALL_CONTENT",
+    "CUES",
+    "DONE",
+    "Answer",
+    "Byte",
+    "Chunks",
+    "Content",
+    "Cut",
+    "Drip",
+    "End",
+    "Endless",
+    "ErrorEvent",
+    "Fault",
+    "Framed",
+    "Garbage",
+    "Gzip",
+    "Headers",
+    "Html",
+    "Insert",
+    "Just",
+    "Malformed",
+    "Oversize",
+    "Pings",
+    "Received",
+    "Redirect",
+    "Reports",
+    "Simulator",
+    "Slow",
+    "Stall",
+    "Status",
+    "stale_keep_alive",
+]

@@ -1,0 +1,43 @@
+"""One provider on its own: `python -m standby.proxy.rehearsal.simulator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from typing import get_args
+
+from .provider import CUES, Simulator
+from .voice import Reports
+
+__all__ = ["main", "run"]
+
+
+async def run(name: str, port: int, pace: float, words: int, reports: Reports) -> None:
+    """One provider until it is interrupted."""
+    text = tuple(f"{name}-{number} " for number in range(words))
+    async with Simulator(name, port=port, pace=pace, words=text, reports=reports) as provider:
+        curl = f"""curl {provider.origin}/_simulator/fault -d '{{"fault": "outage"}}'"""
+        sys.stdout.write(f"{name} answers at {provider.url}\n  {curl}   # or: {', '.join(CUES)}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Runs one provider on its own."""
+    parser = argparse.ArgumentParser(description="A provider that misbehaves on cue.")
+    parser.add_argument("--name", default="alpha")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds between the events of a stream")
+    parser.add_argument("--words", type=int, default=0, help="deltas in an answer")
+    parser.add_argument(
+        "--reports", choices=get_args(Reports), default="asked", help="when it tells what was used"
+    )
+    given = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(given.name, given.port, given.pace, given.words, given.reports))
+
+
+if __name__ == "__main__":
+    main()

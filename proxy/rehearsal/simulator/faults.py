@@ -1,0 +1,265 @@
+"""Faults of what is said: each makes another answer of a good one, and the socket plays it as any other."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import orjson
+
+from .answer import ALL_CONTENT, DONE, Answer, Content, Document, Framing, Move, Place, encode, event, torn
+from .bill import Said
+
+__all__ = [
+    "Both",
+    "Chunks",
+    "End",
+    "ErrorEvent",
+    "Fault",
+    "Framed",
+    "Gzip",
+    "Headers",
+    "Html",
+    "Insert",
+    "Just",
+    "Malformed",
+    "Oversize",
+    "Redirect",
+    "Status",
+]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to misbehave. This one does nothing wrong."""
+
+    def change(self, answer: Answer) -> Answer:
+        return answer
+
+    def play(self, answer: Answer) -> Iterator[Move]:
+        yield answer.head()
+        yield from answer.body(0)[1]
+
+    def plays(self) -> bool:
+        """Whether it does more than change the answer."""
+        return type(self).play is not Fault.play
+
+    def __and__(self, other: Fault) -> Fault:
+        """Both: each changes the answer in turn, and the later one that plays it its own way plays it."""
+        return Both(self, other)
+
+
+@dataclass(frozen=True)
+class Both(Fault):
+    """Two faults at once; written `first & second`."""
+
+    first: Fault
+    second: Fault
+
+    def change(self, answer: Answer) -> Answer:
+        return self.second.change(self.first.change(answer))
+
+    def play(self, answer: Answer) -> Iterator[Move]:
+        return (self.second if self.second.plays() else self.first).play(answer)
+
+    def plays(self) -> bool:
+        return self.first.plays() or self.second.plays()
+
+
+@dataclass(frozen=True)
+class Status(Fault):
+    """An error status with the vendor's own body. `Status(200)` is an error document under a 200."""
+
+    code: int
+    body: bytes | None = None
+    retry_after: float | str | None = None  # seconds, or any text to send as it is
+    headers: tuple[tuple[str, str], ...] = ()
+    type: str | None = None
+    error_code: str | None = None
+    message: str | None = None
+
+    def change(self, answer: Answer) -> Answer:
+        body = self.body
+        if body is None:
+            body = encode(answer.error(self.code, self.type, self.error_code, self.message))
+        hint = () if self.retry_after is None else (("retry-after", str(self.retry_after)),)
+        failed = answer.whole(body)
+        return replace(failed, status=self.code, headers=(*failed.headers, *hint, *self.headers))
+
+
+@dataclass(frozen=True)
+class Redirect(Fault):
+    """Sends the caller elsewhere, by default to where cloud machines keep their credentials."""
+
+    location: str = "http://169.254.169.254/latest/meta-data/"
+    code: int = 307
+
+    def change(self, answer: Answer) -> Answer:
+        return Status(self.code, body=b"", headers=(("location", self.location),)).change(answer)
+
+
+@dataclass(frozen=True)
+class Html(Fault):
+    """A page where an answer was due, as a captive portal or a load balancer sends it."""
+
+    code: int = 200
+
+    def change(self, answer: Answer) -> Answer:
+        page = f"<!doctype html><title>Sorry</title><p>Something else answered ({answer.canary}).</p>"
+        return replace(answer.whole(page.encode(), "text/html"), status=self.code)
+
+
+@dataclass(frozen=True)
+class Just(Fault):
+    """A 200 whose body is exactly these pieces: `Just()` says nothing, `Just(DONE)` only that it is over."""
+
+    pieces: tuple[bytes, ...]
+
+    def __init__(self, *pieces: bytes) -> None:
+        object.__setattr__(self, "pieces", pieces)
+
+    def change(self, answer: Answer) -> Answer:
+        return replace(answer, events=self.pieces, preamble=0, ending=len(self.pieces))
+
+
+@dataclass(frozen=True)
+class End(Fault):
+    """Ends cleanly at `after`, which by default is after all content and before any word that it is over."""
+
+    after: Place = ALL_CONTENT
+
+    def change(self, answer: Answer) -> Answer:
+        kept, _ = torn(answer.events, *answer.locate(self.after))
+        return replace(answer, events=kept, ending=min(answer.ending, len(kept)))
+
+
+@dataclass(frozen=True)
+class ErrorEvent(Fault):
+    """A 200 that turns out to be an error: the stream says so at `after`, in the way of its API, and ends."""
+
+    after: Place = 0
+    status: int = 503  # chooses the usual type and code
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    failed: bool = False  # Responses only: `response.failed` rather than `error`
+    done: bool = False  # Chat only: say [DONE] after it, as some compatible servers do
+
+    def change(self, answer: Answer) -> Answer:
+        document = answer.error(self.status, self.type, self.code, self.message)
+        if not answer.streamed:
+            return answer.whole(encode(document))
+        kept, _ = torn(answer.events, *answer.locate(self.after))
+        answer = replace(answer, ending=min(answer.ending, len(kept)))
+        if answer.api == "responses":
+            inner = {key: document["error"][key] for key in ("code", "message", "param")}
+            document = {"type": "error", **inner, "sequence_number": len(kept)}
+            if self.failed:
+                created: Document = orjson.loads(answer.events[0].partition(b"data: ")[2])
+                error = {"code": inner["code"] or "server_error", "message": inner["message"]}
+                response = created["response"] | {"status": "failed", "error": error}
+                document = {"type": "response.failed", "response": response, "sequence_number": len(kept)}
+        said = event(document, named=answer.api != "chat")
+        return replace(answer, events=(*kept, said, *((DONE,) if self.done else ())))
+
+
+@dataclass(frozen=True)
+class Insert(Fault):
+    """Puts `data` into the body at `after`, as a piece of its own; between contents it counts as one."""
+
+    data: bytes
+    after: Place = 0
+
+    def change(self, answer: Answer) -> Answer:
+        index, offset = answer.locate(self.after)
+        before, after = torn(answer.events, index, offset)
+        events = (*before, self.data, *after)
+        more = len(events) - len(answer.events)
+        return replace(
+            answer,
+            events=events,
+            preamble=answer.preamble + (more if index < answer.preamble else 0),
+            ending=answer.ending + (more if index <= answer.ending else 0),
+        )
+
+
+_FIRST: Final = Content(1)
+
+
+@dataclass(frozen=True)
+class Malformed(Fault):
+    """One event in a stream whose JSON breaks off, the rest whole; a unary answer breaks off itself."""
+
+    after: Place = _FIRST
+
+    def change(self, answer: Answer) -> Answer:
+        if not answer.streamed:
+            return replace(answer, events=(Said.like(answer.events[0], answer.events[0][:-1]),))
+        return Insert(answer.events[answer.preamble].rstrip()[:-1] + b"\n\n", self.after).change(answer)
+
+
+@dataclass(frozen=True)
+class Oversize(Fault):
+    """One event of `size` bytes and more."""
+
+    size: int = 2**21
+    after: Place = _FIRST
+
+    def change(self, answer: Answer) -> Answer:
+        padding = event({"type": "padding", "canary": answer.canary, "padding": "x" * self.size}, named=False)
+        return Insert(padding, self.after).change(answer)
+
+
+@dataclass(frozen=True)
+class Headers(Fault):
+    """Adds headers, such as ("set-cookie", "session=1")."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        object.__setattr__(self, "pairs", pairs)
+
+    def change(self, answer: Answer) -> Answer:
+        return replace(answer, headers=(*answer.headers, *self.pairs))
+
+
+@dataclass(frozen=True)
+class Framed(Fault):
+    """States the body's length another way: "eof" is until the close, "both" two lengths that conflict."""
+
+    how: Framing
+
+    def change(self, answer: Answer) -> Answer:
+        return replace(answer, framing=self.how)
+
+
+@dataclass(frozen=True)
+class Chunks(Fault):
+    """The body's bytes, cut into other pieces: at `offsets`, or every `size` bytes. Put it last in a join."""
+
+    offsets: tuple[int, ...] = ()
+    size: int | None = None
+
+    def change(self, answer: Answer) -> Answer:
+        body = b"".join(answer.events)
+        marks = range(0, len(body), self.size) if self.size else sorted({0, *self.offsets})
+        pieces = [body[start:end] for start, end in zip(marks, [*marks[1:], len(body)], strict=True)]
+        pieces[:1] = [Said.all(answer.events, piece) for piece in pieces[:1]]
+        return replace(answer, events=tuple(piece for piece in pieces if piece))
+
+
+@dataclass(frozen=True)
+class Gzip(Fault):
+    """Compresses the body although nobody asked; a stream is flushed after each event."""
+
+    def change(self, answer: Answer) -> Answer:
+        packer = zlib.compressobj(wbits=31)
+        pieces = [
+            Said.like(piece, packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))
+            for piece in answer.events
+        ]
+        last = b"".join(pieces[-1:]) + packer.flush()
+        events = (*pieces[:-1], Said.like(pieces[-1] if pieces else b"", last))
+        return replace(answer, events=events, headers=(*answer.headers, ("content-encoding", "gzip")))
