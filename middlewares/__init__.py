@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from .auth import Auth
     from .budget import Budget
     from .failover import Failover
+    from .route_select import RouteSelect
 
-__all__ = ["Auth", "Budget", "Failover"]
+__all__ = ["Auth", "Budget", "Failover", "RouteSelect"]
 
-_FILES: Final = MappingProxyType({"Auth": "auth", "Budget": "budget", "Failover": "failover"})
+_FILES: Final = MappingProxyType(
+    {"Auth": "auth", "Budget": "budget", "Failover": "failover", "RouteSelect": "route_select"}
+)
 """Loaded once they are asked for: who imports one file of this package does not load the others."""
 
 if not TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ..proxy.http.body import Body
 from ..proxy.http.refusal import answer
 from ..proxy.http.workload import resolve
 from ..proxy.keys.credentials import credential, digests
-from ..proxy.keys.keyring import Keyring, Unreadable
+from ..proxy.keys.keyring import Keyring, Records, Unreadable
 from ..proxy.keys.principal import Principal
 from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store, StoreDown
@@ -83,6 +83,7 @@ class Auth:
     now: Callable[[], float] = field(default=time.time, metadata={"toml": False})
     """Seconds since 1970, for expiry where there is no store to tell."""
     _keyring: Keyring | None = field(default=None, init=False, repr=False)
+    _records: Records | None = field(default=None, init=False, repr=False)
     _opened: Store | None = field(default=None, init=False, repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,6 +107,11 @@ class Auth:
             return
         exchange.clearances.append(partial(self.clear, principal))
         await self.app(scope, receive, send)
+
+    def inherit(self, before: Auth) -> None:
+        """Take over what the store said to an Auth that this one replaces: it counts as long as it did."""
+        if self.pepper == before.pepper and self.store == before.store and before._keyring is not None:
+            self._records = before._keyring.records
 
     async def aclose(self) -> None:
         """Close the store, if it was opened here."""
@@ -137,7 +143,7 @@ class Auth:
         keyring = self._keyring
         if keyring is None or keyring.routes is not routes:
             grace = 0.0 if self.on_store_error == "refuse" else self.on_store_error
-            keyring = self._keyring = Keyring(routes, grace, self.clock)
+            keyring = self._keyring = Keyring(routes, grace, self.clock, self._records)
         secret = credential(exchange.headers)
         if secret is None:
             return None

@@ -15,6 +15,7 @@ from ..proxy.budget.budget_store import BudgetStore
 from ..proxy.budget.estimate import Charge, Estimate
 from ..proxy.budget.metering.usage_meter import amend
 from ..proxy.budget.metering.vocabulary_cache import VocabularyCache
+from ..proxy.budget.outage_allowance import OutageAllowance
 from ..proxy.budget.request_budget import BudgetSettings, RequestBudget
 from ..proxy.budget.thresholds import Thresholds
 from ..proxy.config.money import nano
@@ -62,6 +63,7 @@ class Budget:
     _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False)
     _thresholds: Thresholds = field(default_factory=Thresholds, init=False, repr=False)
     _vocabularies: VocabularyCache = field(default_factory=VocabularyCache, init=False, repr=False)
+    _allowance: OutageAllowance | None = field(default=None, init=False, repr=False)
     _budget_store: BudgetStore | None = field(default=None, init=False, repr=False)
     _own: Store | None = field(default=None, init=False, repr=False)
 
@@ -104,7 +106,15 @@ class Budget:
     async def settled(self) -> None:
         """Return once everything that was held is settled, and the store has confirmed it."""
         if self._budget_store is not None:
-            await self._budget_store.outbox.settled()
+            await self._budget_store.settled()
+
+    def inherit(self, before: Budget) -> None:
+        """Take over what a Budget knew that this one replaces, so that no alert is raised twice, and no
+        outage of the store gets an allowance twice."""
+        self._thresholds = before._thresholds
+        self._vocabularies.inherit(before._vocabularies)
+        if self.on_store_error == before.on_store_error:
+            self._allowance = before._allowance
 
     async def aclose(self) -> None:
         """Settle what is left, and close the store if it is ours. A later request opens it again."""
@@ -139,8 +149,9 @@ class Budget:
             store = self.store or exchange.store or "memory:"
             if isinstance(store, str):
                 store = self._own = open_store(store)
-            allowance = self.on_store_error if isinstance(self.on_store_error, int) else None
-            self._budget_store = BudgetStore(store, allowance=allowance, escrow=self.escrow)
+            if self._allowance is None and isinstance(self.on_store_error, int):
+                self._allowance = OutageAllowance(self.on_store_error)
+            self._budget_store = BudgetStore(store, allowance=self._allowance, escrow=self.escrow)
         return self._budget_store
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import random
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Annotated, Final
@@ -12,24 +13,26 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
-from ..proxy.classify.faults import Fault, is_callers
+from ..proxy.classify.faults import RULES, Fault, is_callers
 from ..proxy.config import Duration
 from ..proxy.errors import ClientGone, Refusal
-from ..proxy.exchange import Attempt, Candidate, Exchange
+from ..proxy.exchange import Attempt, Break, Candidate, Exchange, Kind
 from ..proxy.health.target_health import Entry, Health
 from ..proxy.http.body import Body
 from ..proxy.http.exhausted import exhausted
-from ..proxy.http.gate import Gate, State
 from ..proxy.http.refusal import answer
+from ..proxy.http.restart import Continued, is_asked_for
 from ..proxy.http.workload import resolve
+from ..proxy.routing.asking import holder_of
+from ..proxy.routing.hedge import Hedges, Race
+from ..proxy.routing.leg import Leg
 from ..proxy.routing.ordering import in_order
 from ..proxy.routing.plan_walk import PlanWalk
+from ..proxy.routing.retry import pause
 
 __all__ = ["Failover"]
 
 log: Final = logging.getLogger("standby.failover")
-
-_COMMITTED: Final = State.COMMITTED  # reading an enum's member from its class costs a descriptor call
 
 
 @dataclass(eq=False)
@@ -46,11 +49,16 @@ class Failover:
     """Targets tried for one request. Client SDKs multiply this by their own three."""
     deadline: Duration = 300.0
     """Seconds over all attempts, until one is committed; `x-standby-timeout-ms` of a caller may lower it."""
+    retries: Annotated[int, Field(ge=0, le=1)] = 0
+    """Times that the last target is asked again where no other is left. By default each is asked once."""
     first_token: float | None = field(default=None, metadata={"toml": False})
     """Seconds one attempt may take to prove good, for an app without clocks. Pools have `timeouts`."""
     targets: tuple[str, ...] = field(default=(), metadata={"toml": False})
     """Names of the candidates, in order, for an app that has no pools."""
+    chance: Callable[[], float] = field(default=random.random, repr=False, metadata={"toml": False})
+    """From 0 to 1: what spreads retries over time."""
     _health: Health = field(default_factory=Health, init=False, repr=False)
+    _hedges: Hedges = field(default_factory=Hedges, init=False, repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,18 +81,13 @@ class Failover:
             exchange.health = self._health
         if exchange.plan is None:
             exchange.plan = self._plan(exchange, exchange.health, body)
-        await _Walk(self, exchange, exchange.health, exchange.plan, body).run(scope, send)
+        await _Walk(self, self._hedges, exchange, exchange.health, exchange.plan, body).run(scope, send)
 
     def _plan(self, exchange: Exchange, health: Health, body: Body) -> tuple[Candidate, ...]:
         pool, operation = exchange.pool, exchange.operation
         if pool is None or operation is None:
             return tuple(Candidate(name) for name in self.targets)
-        provider: str | None = None
-        if exchange.bound:
-            provider = pool.prefer[0].provider.name
-            issuer = body.document.value.get("previous_response_id")
-            if exchange.affinity is not None and isinstance(issuer, str):
-                provider = exchange.affinity.provider_of(issuer) or provider
+        provider = holder_of(exchange, pool, body.document.value) if exchange.bound else None
         share, estimates = exchange.share, exchange.estimates
         return in_order(pool, health, operation.name, provider=provider, share=share, estimates=estimates)
 
@@ -94,130 +97,254 @@ class _Walk:
 
     __slots__ = (
         "_body",
+        "_broken",
+        "_claim",
         "_deadline",
-        "_entry",
         "_exchange",
         "_failover",
         "_health",
-        "_limit",
-        "_now",
+        "_hedge",
+        "_hedges",
+        "_last",
+        "_loop",
         "_original",
+        "_over",
+        "_race",
+        "_restarts",
+        "_retries",
+        "_told",
         "_walk",
     )
 
     def __init__(
-        self, failover: Failover, exchange: Exchange, health: Health, plan: tuple[Candidate, ...], body: Body
+        self,
+        failover: Failover,
+        hedges: Hedges,
+        exchange: Exchange,
+        health: Health,
+        plan: tuple[Candidate, ...],
+        body: Body,
     ) -> None:
         limit = (
             failover.deadline if exchange.time_limit is None else min(failover.deadline, exchange.time_limit)
         )
         self._failover = failover
+        self._hedges = hedges
         self._exchange = exchange
         self._health = health
         self._walk = PlanWalk(plan, failover.max_attempts)
         self._body = body
-        self._now = asyncio.get_running_loop().time
-        self._deadline = self._now() + limit
-        self._entry: Entry | None = None
-        self._limit: asyncio.Timeout | None = None
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + limit
+        self._retries = failover.retries
+        self._restarts = is_asked_for(exchange)
+        self._over = False  # the caller has its answer, or wants none any more
+        self._last: Leg | None = None  # of those that failed
+        self._race: Race | None = None
+        self._hedge: Leg | None = None
+        self._claim: tuple[Candidate, Entry | None] | None = None
+        self._broken: Attempt | None = None  # after commit, and to be begun anew
+        self._told = Break("", b"")
         self._original: tuple[Message, ...] = ()
 
     async def run(self, scope: Scope, send: Send) -> None:
         """Try candidates until one is committed, and answer for all of them if none is."""
-        exchange, walk, now = self._exchange, self._walk, self._now
-        while now() < self._deadline and (candidate := self._enter()) is not None:
-            attempt = exchange.begin(candidate, now())
-            gate = Gate(send, exchange, attempt, moves=partial(walk.opens, candidate), on_commit=self._lift)
-            try:
-                try:
-                    await self._inside(scope, attempt, gate)
-                except Exception as error:
-                    if self._is_ours(error, attempt, gate):
-                        raise
-                self._explain(attempt, gate)
-            finally:
-                self._record(attempt, gate)
-            if gate.state is _COMMITTED or exchange.client_gone or (fault := attempt.fault) is None:
-                return
-            if candidate.rejected is not None:  # by a clearance: nothing was sent
-                log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
-                walk.not_tried(candidate)
-                continue
-            log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
-            walk.failed(candidate, fault)
-            if is_callers(fault) and not self._original:
-                self._original = gate.held
+        exchange, app = self._exchange, self._failover.app
+        onward: Continued | None = None
+        try:
+            while (leg := self._next(send) or await self._again(send)) is not None:
+                after = self._lateness(leg)
+                if after is None:
+                    # Here and not in a method: a coroutine more would be entered for every token.
+                    with leg:
+                        await leg.inside(app, scope, self._body.rewind())
+                    self._note(leg)
+                else:
+                    await self._run_race(scope, send, leg, after)
+                if self._over:
+                    break
+                if self._broken is not None and onward is None:
+                    send = onward = Continued(send, exchange, self._broken, self._told)
+        except BaseException as error:
+            if onward is not None:
+                await onward.close("gateway_draining" if isinstance(error, asyncio.CancelledError) else None)
+            raise
+        finally:
+            self._release()
+        if onward is not None:
+            await onward.close()
+        elif not self._over:
+            await self._give_up(scope, send)
+
+    async def _give_up(self, scope: Scope, send: Send) -> None:
         if self._original:
             # Nobody did better than the first refusal that was meant for the caller.
             for message in self._original:
                 await send(message)
         else:
-            await answer(scope, send, exhausted(exchange, deadline_passed=now() >= self._deadline))
+            passed = self._loop.time() >= self._deadline
+            await answer(scope, send, exhausted(self._exchange, deadline_passed=passed))
 
-    def _enter(self) -> Candidate | None:
-        """The next candidate whose health, now, lets it be tried."""
+    # -- who is next ------------------------------------------------------------------------
+
+    def _next(self, send: Send) -> Leg | None:
+        """An attempt at the next candidate whose health, now, lets it be tried."""
+        claim, self._claim = self._claim, None
+        if claim is None and self._loop.time() < self._deadline:
+            claim = self._enter(self._walk.next)
+        if claim is None:
+            return None
+        return self._begin(*claim, send, "failover" if self._exchange.attempts else "primary")
+
+    def _enter(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Entry | None] | None:
         operation = self._exchange.operation
-        while (candidate := self._walk.next()) is not None:
+        while (candidate := choose()) is not None:
             target = candidate.target
             if target is None or operation is None:
-                return candidate
-            entered = self._health.enter(target.name, target.provider.name, operation.name)
+                return candidate, None
+            entered = self._health.enter(
+                target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
+            )
             if isinstance(entered, Entry):
-                self._entry = entered
-                return candidate
+                if self._failover.retries:
+                    self._health.retries(target.name, operation.name).request(self._health.clock())
+                return candidate, entered
             candidate.rejected, candidate.ready_in = entered.reason, entered.ready_in
             self._walk.not_tried(candidate)
         return None
 
-    def _inside(self, scope: Scope, attempt: Attempt, gate: Gate) -> Awaitable[None]:
-        """One attempt. Around one that keeps clocks is no coroutine of ours to be entered for every token."""
-        own = {**scope, "headers": list(scope["headers"]), "standby.attempt": attempt}
-        receive = self._body.rewind()
-        if self._exchange.relayed:
-            attempt.deadline = self._deadline  # Relay keeps it, with its other clocks
-            return self._failover.app(own, receive, gate.send)
-        return self._timed(own, receive, gate.send, self._due(attempt))
+    def _begin(self, candidate: Candidate, entry: Entry | None, send: Send, kind: Kind) -> Leg:
+        leg = Leg(
+            self._exchange,
+            self._health,
+            entry,
+            candidate,
+            send,
+            self._loop,
+            kind=kind,
+            moves=self._moves,
+            first=self._failover.first_token,
+            deadline=self._deadline,
+        )
+        if self._restarts:
+            leg.attempt.continues = self._broken is not None
+            leg.attempt.takes_over = partial(self._take_over, leg)
+        return leg
 
-    async def _timed(self, scope: Scope, receive: Receive, send: Send, due: float) -> None:
-        async with asyncio.timeout_at(due) as self._limit:
-            await self._failover.app(scope, receive, send)
-
-    def _is_ours(self, error: Exception, attempt: Attempt, gate: Gate) -> bool:
-        """Whether another target would not mend it.
-
-        The gate's state judges: a layer inside may wrap or swallow exceptions.
-        """
-        unexplained = attempt.fault is None and not self._timed_out
-        if gate.state is _COMMITTED or (unexplained and self._exchange.relayed):
+    def _moves(self, candidate: Candidate, fault: Fault) -> bool:
+        """Whether a fault lets the walk go on: to another candidate, or with the one beside it."""
+        if self._broken is not None or self._walk.opens(candidate, fault):
             return True
-        if attempt.fault is None:
-            log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
-        return False
+        beside = self._race is not None and self._race.running > 1
+        return beside and RULES[fault.kind].moves in {"yes", "larger"}
 
-    def _explain(self, attempt: Attempt, gate: Gate) -> None:
-        """An attempt that ended without a word of why."""
-        if gate.state is not _COMMITTED and attempt.fault is None and not self._exchange.client_gone:
-            attempt.fault = Fault("timeout_first_byte" if self._timed_out else "bad_response")
-
-    @property
-    def _timed_out(self) -> bool:
-        return self._limit is not None and self._limit.expired()
-
-    def _due(self, attempt: Attempt) -> float:
-        limit = self._failover.first_token
-        return self._deadline if limit is None else min(self._deadline, attempt.started + limit)
-
-    def _lift(self) -> None:
-        """A committed attempt is bound by its own clocks alone."""
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(None)
-
-    def _record(self, attempt: Attempt, gate: Gate) -> None:
-        entry, self._entry = self._entry, None
-        if entry is None:
+    def _note(self, leg: Leg) -> None:
+        """An attempt has ended: what follows for the walk."""
+        exchange, candidate, fault = self._exchange, leg.candidate, leg.attempt.fault
+        if leg.attempt is self._broken or leg.lost:
             return
-        cut_short = gate.state is not _COMMITTED and self._now() >= self._deadline
-        # A hang-up, or a deadline that we set, says nothing of the target.
-        heard = attempt.answer is not None or attempt.fault is not None
-        proved = heard and not (self._exchange.client_gone or cut_short)
-        self._health.record(entry, attempt.fault if proved else None, proved=proved)
+        if leg.committed or exchange.client_gone or fault is None:
+            self._over = True
+            return
+        if candidate.rejected is not None:  # by a clearance: nothing was sent
+            log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
+            self._walk.not_tried(candidate)
+            if leg is self._hedge:
+                self._hedge = None
+            return
+        log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
+        self._last = leg
+        self._walk.failed(candidate, fault)
+        if self._broken is not None:
+            self._over = RULES[fault.kind].moves == "no"
+        elif is_callers(fault) and not self._original:
+            self._original = leg.gate.held
+
+    def _release(self) -> None:
+        """What was claimed and never tried leaves no trace."""
+        if self._claim is not None and (entry := self._claim[1]) is not None:
+            self._health.record(entry, None, proved=False)
+
+    # -- the same target again --------------------------------------------------------------
+
+    async def _again(self, send: Send) -> Leg | None:
+        """Another attempt at the last target, after a pause, where nobody else is left."""
+        last, operation, health = self._last, self._exchange.operation, self._health
+        if last is None or not self._retries or self._broken is not None or operation is None:
+            return None
+        candidate, fault = last.candidate, last.attempt.fault
+        wait = None if fault is None else pause(fault, self._failover.chance())
+        if wait is None or candidate.target is None or self._loop.time() + wait >= self._deadline:
+            return None
+        target = candidate.target
+        rejection = health.rejection(target.name, target.provider.name, operation.name)
+        if rejection is not None and (rejection.ready_in is None or rejection.ready_in > wait):
+            return None
+        budget = health.retries(target.name, operation.name)
+        if not budget.allows(health.clock()) or not self._walk.again():
+            return None
+        budget.take(health.clock())
+        self._retries -= 1
+        if await self._is_left_within(wait):
+            self._exchange.client_gone = self._over = True
+            return None
+        entered = health.enter(
+            target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
+        )
+        return self._begin(candidate, entered, send, "retry") if isinstance(entered, Entry) else None
+
+    async def _is_left_within(self, seconds: float) -> bool:
+        """Wait, and return at once if the client hangs up meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._body.disconnected()
+        except TimeoutError:
+            return False
+        return True
+
+    # -- one beside another -----------------------------------------------------------------
+
+    def _lateness(self, leg: Leg) -> float | None:
+        """Seconds after which the first attempt is late, so that another one may begin beside it."""
+        pool = self._exchange.pool
+        if pool is None or pool.hedge is None or leg.attempt.kind != "primary":
+            return None
+        return self._hedges.after(self._exchange, self._health, leg, self._loop.time())
+
+    async def _run_race(self, scope: Scope, send: Send, leg: Leg, after: float) -> None:
+        def inside(leg: Leg) -> Awaitable[None]:
+            hedge = leg.attempt.kind == "hedge"
+            body = self._body.copy() if hedge else self._body.rewind()
+            return leg.inside(self._failover.app, scope, body)
+
+        self._race = Race(self._exchange, inside=inside, hedge=partial(self._beside, send), ended=self._note)
+        try:
+            await self._race.run(leg, after)
+        finally:
+            self._race = None
+
+    def _beside(self, send: Send) -> Leg | None:
+        """Begin a hedge, unless there was one or there is no room for it."""
+        pool, now = self._exchange.pool, self._loop.time()
+        if pool is None or self._hedge is not None or now >= self._deadline:
+            return None
+        if not self._hedges.allows(pool, now) or (claim := self._enter(self._walk.besides)) is None:
+            return None
+        self._hedges.take(pool, now)
+        self._hedge = self._begin(*claim, send, "hedge")
+        return self._hedge
+
+    # -- a broken stream begun anew ---------------------------------------------------------
+
+    def _take_over(self, leg: Leg, told: Break) -> bool:
+        """Claim somebody to begin this broken answer anew, once in a request."""
+        fault = leg.attempt.fault
+        if self._broken is not None or fault is None or self._loop.time() >= self._deadline:
+            return False
+        self._walk.failed(leg.candidate, fault)
+        self._claim = self._enter(self._walk.next)
+        if self._claim is None:
+            return False
+        log.info("%s: %s broke (%s), begun anew", self._exchange.id, leg.candidate.name, told.code)
+        self._broken, self._told = leg.attempt, told
+        return True

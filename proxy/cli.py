@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .budget.metering.price_card import lookup
-from .config import load_routes
+from .config import differences, load_routes
 from .errors import StandbyError
 from .gateway import Gateway
 from .ops.describe import describe
+from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
 from .ops.ledger_report import BY, grouping
 from .ops.usage_report import FORMATS, recorded, shown
@@ -58,7 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="say what a configuration does, or everything that is wrong with it"
     )
     _takes_routes(check)
+    check.add_argument(
+        "--diff",
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="say instead what changes from one configuration to another, for which pools and keys",
+    )
     check.set_defaults(run=_check)
+
+    explain = commands.add_parser("explain", help="say where a request would go, and why; nothing is sent")
+    _takes_routes(explain)
+    add_options(explain)
 
     show = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
     _takes_address(show)
@@ -110,6 +121,10 @@ def _count(text: str) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.diff is not None:
+        before, after = (Gateway(file).routes for file in options.diff)
+        print(differences(before, after))
+        return 0
     gateway = Gateway(options.routes)
     print(describe(gateway.routes))
     return 0

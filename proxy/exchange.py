@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from .asgi import Headers, Scope
 from .classify.answer import Answer
@@ -23,7 +23,7 @@ from .health.target_health import Health
 from .keys.principal import Principal
 from .stores.store import Store
 
-__all__ = ["DEFAULT_MAX_BODY", "Attempt", "Candidate", "Clearance", "Exchange"]
+__all__ = ["DEFAULT_MAX_BODY", "Attempt", "Break", "Candidate", "Clearance", "Exchange", "Kind", "Role"]
 
 
 # `list[Attempt]()` costs ten times as much as `list()`.
@@ -34,14 +34,23 @@ DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes. Past 4 MiB of brackets even a fast parser blocks the loop for over 100 ms."""
 
 
+Role = Literal["prefer", "alternate", "canary", "last"]
+"""Why a target is in a plan: `canary` for a share of the callers, `last` when nothing better is left."""
+
+Kind = Literal["primary", "retry", "failover", "hedge"]
+"""Why an attempt is made: the first, the same target again, the next one, the next one besides."""
+
+
 @dataclass(slots=True, eq=False)
 class Candidate:
     """A target considered for this request. Written by whoever plans; Failover adds a rejection that came up
     between the plan and the attempt, Relay one that a clearance gave.
 
-    `causes` is None for a preferred target; an alternate is entered only after one of its causes.
+    `causes` is None where it may be entered at once; an alternate is entered only after one of its causes.
     `rejected` is the reason why the target is not tried at all, or None; `ready_in` is the seconds
     until that reason passes, where it is known to pass, and `limit` the limit that refused, if one did.
+    `degraded` is the reason why it is asked after others, `score` what placed it among its equals (the lower
+    the better), and `cost` what the request may cost there, in nano-dollars.
     """
 
     name: str
@@ -50,14 +59,29 @@ class Candidate:
     rejected: str | None = None
     ready_in: float | None = None
     limit: str | None = None
+    role: Role = "prefer"
+    degraded: str | None = None
+    score: float | None = None
+    cost: int | None = None
+
+
+class Break(NamedTuple):
+    """That a committed stream broke: the code of it, and the last event of the stream if nobody goes on."""
+
+    code: str
+    words: bytes
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One try at one candidate.
 
-    Written by Failover (or Relay, when it stands alone): `number`, `candidate`, `started` and `deadline` (on
-    the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
+    Written by Failover (or Relay, when it stands alone): `number`, `kind`, `candidate`, `started` and
+    `deadline` (on the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
+    Written by Failover: `ended`.
+    Written by Failover: `continues` (its answer follows one that broke, so that only a stream which can be
+    read will do) and `takes_over` (asked, with what the client would be told, when its stream breaks after it
+    was committed: whether another attempt goes on in its place, so that the answer is left open).
     Written by Relay: `sent` (something of the request may have reached the provider), `answer`, `fault`,
     `upstream_wait` (seconds).
     Written by Gate, around an app that keeps no such record: `answer`, `fault`.
@@ -71,6 +95,10 @@ class Attempt:
     answer: Answer | None = None
     fault: Fault | None = None
     upstream_wait: float = 0.0
+    kind: Kind = "primary"
+    ended: float | None = None
+    continues: bool = False
+    takes_over: Callable[[Break], bool] | None = None
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
@@ -89,8 +117,9 @@ class Exchange:
 
     Written by `Exchange.of`: `id`, `began`, `path` (below where we are mounted), `headers` (a snapshot:
     nothing that arrives later counts).
-    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`, `store`,
-    `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own stack's).
+    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`,
+    `store`, `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own
+    stack's).
     Written by Hygiene: `operation`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds), and
     `headers` and `path` again, cleaned.
     Written by `workload.resolve`: `pool`, `model`, `streamed`, `bound`.
@@ -151,10 +180,12 @@ class Exchange:
         scope["standby"] = exchange
         return exchange
 
-    def begin(self, candidate: Candidate, now: float) -> Attempt:
+    def begin(self, candidate: Candidate, now: float, kind: Kind = "primary") -> Attempt:
         """Record that `candidate` is tried from `now` on."""
-        attempt = Attempt(number=len(self.attempts) + 1, candidate=candidate, started=now)
-        self.attempts.append(attempt)
+        attempts = self.attempts
+        number = attempts[-1].number + 1 if attempts else 1
+        attempt = Attempt(number=number, candidate=candidate, started=now, kind=kind)
+        attempts.append(attempt)
         return attempt
 
     def withdraw(self, attempt: Attempt, rejection: Rejection) -> None:
@@ -183,17 +214,28 @@ class Exchange:
 
     @property
     def degraded(self) -> str | None:
-        """Why the answer does not come from the first preferred target; None when it does."""
+        """Why the answer does not come from a preferred target that is well; None when it does.
+
+        That a canary gave none is no reason, and neither is where a request must go for its own sake.
+        """
+        served = self.served
         for attempt in self.attempts:
-            if attempt is self.served:
+            if attempt is served:
                 break
-            if attempt.fault is not None:
-                return attempt.fault.kind
+            candidate = attempt.candidate
+            if candidate.role == "canary" or (served is not None and candidate is served.candidate):
+                continue
+            # One without a fault was only slower than the one beside it.
+            return "hedged" if attempt.fault is None else attempt.fault.kind
         for candidate in self.plan or ():
-            if self.served is not None and candidate is self.served.candidate:
-                break
-            if candidate.rejected not in {None, "state.bound"}:  # where its state is, a request is at home
+            if candidate.role == "canary":
+                continue
+            if served is not None and candidate is served.candidate:
+                return candidate.degraded
+            if candidate.rejected is not None and not candidate.rejected.startswith("state."):
                 return candidate.rejected
+            if candidate.degraded is not None and candidate.role == "prefer":
+                return candidate.degraded
         return None
 
     def report(self) -> list[tuple[bytes, bytes]]:

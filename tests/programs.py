@@ -87,6 +87,15 @@ class Program:
         self._process.terminate()
         return await self.ends()
 
+    @property
+    def pid(self) -> int:
+        """The first process."""
+        return self._process.pid
+
+    def hang_up(self) -> None:
+        """Send it SIGHUP: the first process alone hears it."""
+        self._process.send_signal(signal.SIGHUP)
+
     async def kill(self) -> None:
         """End whatever is left of it."""
         if self._process.returncode is None:

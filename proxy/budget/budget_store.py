@@ -27,10 +27,12 @@ class BudgetStore:
 
     __slots__ = ("_allowance", "_escrow", "_store", "_sweeping", "_timer", "outbox")
 
-    def __init__(self, store: Store, *, allowance: int | None = None, escrow: bool = False) -> None:
+    def __init__(
+        self, store: Store, *, allowance: OutageAllowance | int | None = None, escrow: bool = False
+    ) -> None:
         self._escrow = Escrow(store) if escrow else None
         self._store: Store = store if self._escrow is None else self._escrow
-        self._allowance = None if allowance is None else OutageAllowance(allowance)
+        self._allowance = OutageAllowance(allowance) if isinstance(allowance, int) else allowance
         self._timer: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self.outbox = Outbox(self._store)
@@ -66,6 +68,12 @@ class BudgetStore:
         self.outbox.settle(hold_id, lines, entries)
         if self._allowance is not None:
             await self._allowance.settle(hold_id, lines, cost)
+
+    async def settled(self) -> None:
+        """Return once the store has taken every settlement, and what no request uses of the escrow."""
+        await self.outbox.settled()
+        if self._escrow is not None:
+            await self._escrow.settled()
 
     async def aclose(self) -> None:
         """Have everything settled, return what is in escrow, and stop sweeping."""

@@ -121,6 +121,12 @@ class Escrow(Store):
         self._local.pop(hold_id, None)
         return settled
 
+    async def settled(self) -> None:
+        """Return every slice that no request uses, and return once the store has taken them."""
+        for piece in tuple(self._slices.values()):
+            self._close(piece)
+        await self._outbox.settled()
+
     async def release(self) -> None:
         """Return every slice that no request uses any more."""
         if self._timer is not None:

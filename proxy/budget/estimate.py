@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..config import Pool, Target
 from ..exchange import Attempt, Exchange
@@ -17,6 +17,10 @@ __all__ = ["Charge", "Estimate", "Result"]
 
 Charge: TypeAlias = Literal["all", "served"]
 """What counts against budgets: what every attempt cost, or only the one whose answer the caller got."""
+
+
+_LONGEST: Final = 256
+"""Characters kept of a model's name: providers choose those, and the ledger keeps them all."""
 
 
 class Result(NamedTuple):
@@ -114,7 +118,15 @@ class Estimate:
             return Amounts(1)  # none of those that failed counts
         read = written = cost = 0
         for attempt in self._exchange.attempts:
-            if attempt is not before and (figures := self._taken(attempt)) is not None:
+            if attempt is before:
+                continue
+            target = attempt.candidate.target
+            if attempt.ended is None and attempt.fault is None and target is not None:
+                under_way = self.amounts(target)  # beside this one: it may still take all of it
+                read += under_way.input
+                written += under_way.output
+                cost += under_way.cost
+            elif (figures := self._taken(attempt)) is not None:
                 read += figures.usage.input
                 written += figures.usage.output
                 cost += figures.charge
@@ -123,7 +135,7 @@ class Estimate:
     def result(self, now: float, clock: float) -> Result:
         """What it came to, now that it is over: at `now` by the store's clock, `clock` by the loop's."""
         attempts = self._exchange.attempts
-        ends = [*(later.started for later in attempts[1:]), clock]
+        ends = [clock if each.ended is None else each.ended for each in attempts]
         amounts: dict[str, Amounts] = {}
         entries: list[Entry] = []
         unpriced: list[str] = []
@@ -148,7 +160,7 @@ class Estimate:
                     now,
                     attempt.number,
                     target,
-                    model=figures.model,
+                    model=None if figures.model is None else figures.model[:_LONGEST],
                     input=usage.input,
                     output=usage.output,
                     cached=usage.cached,

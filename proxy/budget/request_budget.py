@@ -52,7 +52,7 @@ class BudgetSettings(NamedTuple):
 class RequestBudget:
     """The hold of one request. `enter` it, then `clear` each attempt, and `leave` once, whatever happened."""
 
-    __slots__ = ("_asked", "_began", "_desk", "_exchange", "_held", "_reckoning")
+    __slots__ = ("_asked", "_began", "_desk", "_exchange", "_held", "_is_held", "_reckoning")
 
     def __init__(self, desk: BudgetSettings, exchange: Exchange, reckoning: Estimate | None) -> None:
         self._desk = desk
@@ -61,6 +61,7 @@ class RequestBudget:
         self._began = desk.store.now()
         self._held = Hold(self._accounts())
         self._asked = False  # the store may know of a hold
+        self._is_held = False  # it does: two attempts may be cleared at once, and one of them in vain
 
     async def leave(self) -> None:
         """Have it settled. Never waits for the store, and never fails."""
@@ -139,12 +140,13 @@ class RequestBudget:
                 enforce=self._desk.enforce,
             )
         except StoreDown as error:
-            self._asked = before or error.asked
+            self._asked = before or self._is_held or error.asked
             raise
         if isinstance(took, Held):
+            self._asked = self._is_held = True
             self._held.took(demand)
         else:
-            self._asked = before or took.unsure
+            self._asked = before or self._is_held or took.unsure
         return took
 
     def _lease(self) -> float:

@@ -66,7 +66,9 @@ class Answer:
     nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
     unstreamed body.
 
-    `streamed` is what the request asked for, or None where nobody knows.
+    `streamed` is what the request asked for, or None where nobody knows. `plain` says that nothing but a
+    stream which can be added to will do. Set `withholds` to have an error event that comes late kept back: it
+    is not ripe then, but stands in `withheld`.
     """
 
     __slots__ = (
@@ -74,6 +76,7 @@ class Answer:
         "_decoder",
         "_fed",
         "_headers",
+        "_plain",
         "_read",
         "_reading",
         "_splitter",
@@ -88,12 +91,17 @@ class Answer:
         "status",
         "too_large",
         "verdict",
+        "withheld",
+        "withholds",
     )
 
-    def __init__(self, operation: Operation | None, *, streamed: bool | None) -> None:
+    def __init__(self, operation: Operation | None, *, streamed: bool | None, plain: bool = False) -> None:
         self._reading: Reading | None = None if operation is None else operation.reading()
         self._read = _nothing if self._reading is None else self._reading.event
         self._streamed = streamed
+        self._plain = plain
+        self.withholds = False
+        self.withheld = b""
         self._splitter: Splitter | None = None
         self._decoder: Decompressor | None = None
         self._body: bytearray | None = None
@@ -164,6 +172,8 @@ class Answer:
             self._body = bytearray()
         if self._splitter is not None and not self._streamed:
             return self._refuse("bad_response")
+        if self._plain and 200 <= status <= 299 and not self.takes_words:
+            return self._refuse("bad_response")
         return self.verdict
 
     def feed(self, chunk: bytes) -> Verdict:
@@ -230,6 +240,9 @@ class Answer:
                 self._take(sign)
                 if self.ended:
                     self.cut = end
+                    if self.withholds and self.fault is not None:
+                        self.withheld = _event(name, data)
+                        self.cut = max((other for _, _, other in events if other < end), default=0)
                     return
         if self.verdict is _HOLD:
             self._fed += len(plain)
@@ -342,3 +355,10 @@ class Answer:
             return self._refuse(kind)
         self.fault = Fault("stream_truncated", self.status)
         return self.verdict
+
+
+def _event(name: bytes, data: bytes) -> bytes:
+    """An event as it may be sent, after whatever came before it."""
+    lines = [b"event: " + name] if name else []
+    lines += [b"data: " + line for line in data.split(b"\n")]
+    return b"\n\n" + b"\n".join(lines) + b"\n\n"

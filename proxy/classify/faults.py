@@ -78,34 +78,34 @@ class Rule(NamedTuple):
     """What follows from one kind of fault."""
 
     moves: Moves
-    cause: Cause
+    opens: tuple[Cause, ...]
     health: Says
     status: int | None
 
 
 RULES: Final[Mapping[FaultKind, Rule]] = MappingProxyType(
     {
-        "connect": Rule("yes", "outage", "failure", 503),
-        "local_overload": Rule("yes", "outage", "none", 503),
-        "timeout_first_byte": Rule("yes", "slow", "failure", 504),
-        "timeout": Rule("yes", "slow", "failure", 504),
-        "conflict": Rule("yes", "outage", "alive", 409),
-        "context_overflow": Rule("larger", "context", "alive", None),
-        "content_refused": Rule("opt_in", "refused", "alive", None),
-        "bad_request": Rule("no", "outage", "alive", None),
-        "incompatible": Rule("yes", "outage", "alive", None),
-        "quota": Rule("yes", "outage", "long_cooldown", 503),
+        "connect": Rule("yes", ("outage",), "failure", 503),
+        "local_overload": Rule("yes", ("outage",), "none", 503),
+        "timeout_first_byte": Rule("yes", ("slow",), "failure", 504),
+        "timeout": Rule("yes", ("slow",), "failure", 504),
+        "conflict": Rule("yes", ("outage",), "alive", 409),
+        "context_overflow": Rule("larger", ("context",), "alive", None),
+        "content_refused": Rule("opt_in", ("refused",), "alive", None),
+        "bad_request": Rule("no", ("outage",), "alive", None),
+        "incompatible": Rule("yes", ("outage",), "alive", None),
+        "quota": Rule("yes", ("outage",), "long_cooldown", 503),
         # Never 401: the caller's own key was fine.
-        "upstream_auth": Rule("yes", "outage", "long_cooldown", 502),
-        "target_missing": Rule("yes", "outage", "long_cooldown", 502),
-        "rate_limited": Rule("yes", "rate_limited", "cooldown", 429),
-        "ramp_limited": Rule("yes", "rate_limited", "cooldown", 429),
-        "upstream_5xx": Rule("yes", "outage", "failure", 502),
-        "overloaded": Rule("yes", "outage", "failure", 503),
-        "bad_response": Rule("yes", "outage", "failure", 502),
-        "stream_failed": Rule("yes", "outage", "failure", 502),
-        "stream_truncated": Rule("no", "outage", "failure", 502),
-        "policy": Rule("yes", "outage", "none", 503),
+        "upstream_auth": Rule("yes", ("outage",), "long_cooldown", 502),
+        "target_missing": Rule("yes", ("outage",), "long_cooldown", 502),
+        "rate_limited": Rule("yes", ("rate_limited",), "cooldown", 429),
+        "ramp_limited": Rule("yes", ("rate_limited",), "cooldown", 429),
+        "upstream_5xx": Rule("yes", ("outage",), "failure", 502),
+        "overloaded": Rule("yes", ("outage",), "failure", 503),
+        "bad_response": Rule("yes", ("outage",), "failure", 502),
+        "stream_failed": Rule("yes", ("outage", "truncated"), "failure", 502),
+        "stream_truncated": Rule("no", ("truncated",), "failure", 502),
+        "policy": Rule("yes", ("outage",), "none", 503),
     }
 )
 

@@ -1,7 +1,11 @@
-"""Which fault a provider's own words tell of. No I/O.
+"""What a failure is, and what follows from it: the decision table. No I/O.
 
-They are a status, headers and an error body (`refused`), or an error inside a 200 (`in_band`). What follows
-from each fault is in `faults`.
+Three questions are answered here and nowhere else:
+
+* which fault is it: of a status, headers and an error body (`refused`), of an error in a 200 (`in_band`);
+* may another target be tried (`Rule.moves`), and which alternates does that open (`Rule.opens`);
+* what does it say about the target's health (`Rule.health`), and which status does the caller get when
+  nothing else is left (`Rule.status`; None means the provider's own answer).
 """
 
 from __future__ import annotations
@@ -18,12 +22,13 @@ from ..asgi import Headers, header
 from ..dialects.json_values import is_list, is_object, within
 from .faults import RULES, Fault, FaultKind
 
-__all__ = ["MAX_RETRY_AFTER", "in_band", "refused", "retry_after"]
+__all__ = ["MAX_RETRY_AFTER", "in_band", "is_refusal", "refused", "retry_after"]
 
 MAX_RETRY_AFTER: Final = 300.0
 """Seconds. A provider may not park itself for longer on its own word (Envoy and Linkerd cap it likewise)."""
 
 
+_REFUSALS: Final = frozenset({"content_filter", "refusal"})
 _QUOTA: Final = frozenset(
     {
         "insufficient_quota",
@@ -149,6 +154,11 @@ def in_band(error: object, status: int = 200) -> Fault:
     if RULES[kind].moves == "no":
         kind = "bad_response"
     return Fault(kind=kind, status=status, code=said.code, retry_after=said.retry_after)
+
+
+def is_refusal(fault: Fault | None, finish: str | None) -> bool:
+    """Whether an attempt ended with a refusal of the content: a filter's, or as its `finish` the model's."""
+    return finish in _REFUSALS if fault is None else fault.kind == "content_refused"
 
 
 def retry_after(headers: Headers) -> float | None:

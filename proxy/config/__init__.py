@@ -6,18 +6,21 @@ Every error names the file, the line, the key and the nearest valid one, and all
 from __future__ import annotations
 
 from .chain import BUILT_IN
+from .diff import Changes, differences
 from .limits import BudgetUnit, Limits, Window, WindowName
 from .load import PriceLookup, load_routes, parse_routes, stored_key
 from .money import NANO, Money, dollars
+from .pools import Alternate, Pool, Portion, Timeouts, targets_of
 from .price import Card, Price, Rates, Tier
 from .report import nearest
 from .routes import Routes
+from .routing import Balance, Capability, Cause, DegradeOn, Hedge, Probe, Slow
 from .scopes import EVERY, Grants, Key, Organisation, ScopeKind, Team, User, kind_of, parent_of
 from .secret import Secret
 from .settings import settings
 from .storage import shown
 from .table import Table
-from .tables import Alternate, Cause, Dialect, Pool, Provider, Target, Timeouts, targets_of
+from .tables import Dialect, Provider, Target
 from .values import Duration, ImportString, ModelName, Moment, Name, Size, imported, seconds, spelled
 
 __all__ = [
@@ -25,12 +28,17 @@ __all__ = [
     "EVERY",
     "NANO",
     "Alternate",
+    "Balance",
     "BudgetUnit",
+    "Capability",
     "Card",
     "Cause",
+    "Changes",
+    "DegradeOn",
     "Dialect",
     "Duration",
     "Grants",
+    "Hedge",
     "ImportString",
     "Key",
     "Limits",
@@ -40,14 +48,17 @@ __all__ = [
     "Name",
     "Organisation",
     "Pool",
+    "Portion",
     "Price",
     "PriceLookup",
+    "Probe",
     "Provider",
     "Rates",
     "Routes",
     "ScopeKind",
     "Secret",
     "Size",
+    "Slow",
     "Table",
     "Target",
     "Team",
@@ -56,6 +67,7 @@ __all__ = [
     "User",
     "Window",
     "WindowName",
+    "differences",
     "dollars",
     "imported",
     "kind_of",

@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from .values import Remark, objection
 
-__all__ = ["BaseURL", "is_private", "outgoing_headers"]
+__all__ = ["BaseURL", "is_loopback", "is_private", "outgoing_headers", "splits"]
 
 _URL: Final = re.compile(r"[\x21-\x7e]{1,2048}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -81,6 +81,16 @@ def _authority(netloc: str) -> bool:
     return _HOST.fullmatch(host) is not None and _PORT.fullmatch(colon + port) is not None
 
 
+def splits(authority: str) -> tuple[str, str] | None:
+    """Host, in lower case and without brackets, and port of `authority`, "" without one; None for no such."""
+    if not _authority(authority):
+        return None
+    host, colon, port = authority.lower().rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = authority.lower(), ""
+    return host.removeprefix("[").removesuffix("]"), port
+
+
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
 """`http` or `https`, a host, perhaps a port and a path; no credentials, query or fragment."""
 
@@ -88,8 +98,12 @@ BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
 def is_private(url: str) -> bool:
     """Whether nobody on a network can read along: TLS, or a host that is this machine by definition."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, in lower case and without brackets, is this machine by definition."""
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

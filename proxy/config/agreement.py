@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from .chain import BUILT_IN
 from .limits import Limits
+from .pools import Pool, targets_of
 from .report import Report
 from .routes import Routes
 from .scopes import EVERY, Grants, kind_of, parent_of
-from .tables import Pool, Target, targets_of
+from .tables import Target
 from .values import KeyPath, quoted
 
 __all__ = ["check_effect", "check_hashes", "check_prices", "check_served", "scopes_of"]
+
+
+_ROUTING: Final = (
+    *("balance", "sticky", "min_quality", "max_price_ratio"),
+    *("slow", "degrade_on", "canary"),
+)
+"""Keys of pools by which requests are routed."""
 
 
 def check_served(report: Report, document: Mapping[str, Any], pools: Mapping[str, Pool]) -> None:
@@ -51,15 +59,29 @@ def check_effect(report: Report, routes: Routes) -> None:
     """
     if not all(name in BUILT_IN for name in routes.stack):
         return
-    if "auth" not in routes.stack:
-        for title in ("organisations", "teams", "users", "keys"):
-            if getattr(routes, title):
-                report.add((title,), "nobody asks who calls", 'add "auth" to stack, before "failover"')
-    if "budget" not in routes.stack:
-        for path, each in _limited(routes):
-            for name in ("budget", "limits"):
-                if getattr(each, name) not in ((), Limits()):
-                    report.add((*path, name), "nobody counts", 'add "budget" to stack, before "failover"')
+    for name, heeded in (("auth", _called), ("route_select", _routed), ("budget", _limited)):
+        if name not in routes.stack:
+            for path, message in heeded(routes):
+                report.add(path, message, f'add "{name}" to stack, before "failover"')
+
+
+def _called(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """Everything that only Auth heeds, with its place in the file."""
+    for title in ("organisations", "teams", "users", "keys"):
+        if getattr(routes, title):
+            yield (title,), "nobody asks who calls"
+
+
+def _routed(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """Everything that only RouteSelect heeds, with its place in the file."""
+    for name, target in routes.targets.items():
+        for key in ("disabled", "can"):
+            if getattr(target, key):
+                yield ("targets", name, key), "nobody heeds it"
+    for name, pool in routes.pools.items():
+        for key in _ROUTING:
+            if getattr(pool, key) != Pool.model_fields[key].default:
+                yield ("pools", name, key), "nobody heeds it"
 
 
 def check_prices(report: Report, routes: Routes) -> None:
@@ -98,7 +120,15 @@ def _scopes(routes: Routes) -> Iterator[Grants]:
         yield from cast("Mapping[str, Grants]", section).values()
 
 
-def _limited(routes: Routes) -> Iterator[tuple[KeyPath, Pool | Target | Grants]]:
+def _limited(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """Everything that only Budget heeds, with its place in the file."""
+    for path, each in _limitable(routes):
+        for name in ("budget", "limits"):
+            if getattr(each, name) not in ((), Limits()):
+                yield (*path, name), "nobody counts"
+
+
+def _limitable(routes: Routes) -> Iterator[tuple[KeyPath, Pool | Target | Grants]]:
     """Everything that may have a budget and limits, with its place in the file."""
     yield from ((("targets", name), target) for name, target in routes.targets.items())
     yield from ((("pools", name), pool) for name, pool in routes.pools.items())

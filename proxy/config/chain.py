@@ -17,20 +17,22 @@ BUILT_IN: Final = MappingProxyType(
     {
         "auth": "standby.middlewares.auth:Auth",
         "budget": "standby.middlewares.budget:Budget",
+        "route_select": "standby.middlewares.route_select:RouteSelect",
         "failover": "standby.middlewares.failover:Failover",
     }
 )
 """Middlewares that need no `use`: name and import string."""
 
-_DEFAULT: Final = ("failover",)
+_DEFAULT: Final = ("route_select", "failover")
 _SECTIONS: Final = (
     *("stack", "store", "providers", "targets", "pools"),
     *("organisations", "teams", "users", "keys", "hygiene"),
 )
 """Keys at the top of the file that are never middlewares."""
 
-_ORDER: Final = ("auth", "budget", "failover")
-"""Who calls decides what it may cost, and both are decided once for a request, not once for an attempt."""
+_ORDER: Final = ("auth", "budget", "route_select", "failover")
+"""Who calls decides what it may cost, both where it may go, and all of it once for a request, not once for an
+attempt."""
 
 _USE: Final = 'use = "package.module:attribute"'
 
@@ -63,7 +65,7 @@ def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
     """The stack as far as it makes sense, so that the tables can be judged along with it."""
     value = document.get("stack", list(_DEFAULT))
     if not isinstance(value, list):
-        report.add(("stack",), "must be a list of names", 'write stack = ["failover"]')
+        report.add(("stack",), "must be a list of names", 'write stack = ["route_select", "failover"]')
         return _DEFAULT
     named = [key for key, table in document.items() if key not in _SECTIONS and "use" in _table(table)]
     known = (*BUILT_IN, *(key for key in named if key not in BUILT_IN))

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ..errors import ConfigError, Problem
 from .agreement import check_effect, check_hashes, check_prices, check_served
 from .chain import read_stack
+from .pools import Pool
 from .price import Card
 from .report import Report
 from .routes import Routes
@@ -23,7 +24,7 @@ from .scopes import Key, Organisation, Team, User
 from .settings import as_json
 from .storage import read_store
 from .table import Table
-from .tables import Pool, Provider, Target
+from .tables import Provider, Target
 from .values import Surroundings
 
 __all__ = ["PriceLookup", "load_routes", "parse_routes", "stored_key"]

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigError
+from .pools import Pool
 from .price import Card
 from .report import Report
 from .scopes import Key, Organisation, Team, User
 from .storage import MEMORY
-from .tables import Pool, Provider, Target
+from .tables import Provider, Target
 from .values import KeyPath
 
 __all__ = ["Routes"]

@@ -1,8 +1,8 @@
 """What a wire format is to the gateway: which paths it serves, what in an answer counts, how it says no.
 
 Standby relays bytes it does not own. A dialect therefore describes rather than translates: it reads a copy
-of an answer and says what each event means, and it can write exactly two things of its own, an error body
-and the one event that ends a stream that broke.
+of an answer and says what each event means, and it can write exactly three things of its own: an error body,
+the one event that ends a stream that broke, and the one that tells a client to forget such a stream.
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ class Reading(ABC):
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         """The one event that ends a stream that broke; empty where the operation has no streams."""
         del code, message, request_id
+        return b""
+
+    def restarted(self, reason: str, attempt: int) -> bytes:
+        """The event that tells a client to forget this stream, since another follows from its start."""
+        del reason, attempt
         return b""
 
 

@@ -85,6 +85,18 @@ class ChatReading(Reading):
         # The blank line ends whatever event the provider left half-sent, which would swallow this one.
         return b"\n\ndata: " + orjson.dumps({"error": error}) + b"\n\n"
 
+    def restarted(self, reason: str, attempt: int) -> bytes:
+        event: dict[str, object] = {
+            # A chunk without choices, so that typed clients which do not know of this find nothing in it.
+            "id": self.answer_id or "",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": self.model or "",
+            "choices": [],
+            "standby": {"restart": {"reason": reason, "attempt": attempt}},
+        }
+        return b"\n\ndata: " + orjson.dumps(event) + b"\n\n"
+
     def _judge(self, chunk: dict[str, Any]) -> Sign:
         sign = _NOTHING
         choices = chunk.get("choices", ())

@@ -24,7 +24,7 @@ class EmbeddingsReading(Reading):
             return Sign.ERROR
         self.model = text(value.get("model"))
         self.answer_id = text(value.get("id"))
-        self.usage = openai_usage(value.get("usage"), COMPLETION_NAMES)
+        self.usage = openai_usage(value.get("usage"), COMPLETION_NAMES, writes=False)
         return Sign.CONTENT if is_list(value.get("data")) else Sign.NOTHING
 
 

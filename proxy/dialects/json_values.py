@@ -11,10 +11,12 @@ from .usage import Usage
 
 __all__ = [
     "COMPLETION_NAMES",
+    "MOST",
     "RESPONSE_NAMES",
     "UsageNames",
     "count",
     "error_of",
+    "is_count",
     "is_list",
     "is_object",
     "openai_usage",
@@ -22,6 +24,10 @@ __all__ = [
     "text",
     "within",
 ]
+
+
+MOST: Final = 1_000_000_000
+"""Tokens. A larger figure is none, and no store could keep what it comes to."""
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
@@ -34,9 +40,14 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether this is a number of tokens: whole, not negative, of a size that can be. A bool is no number."""
+    return type(value) is int and 0 <= value <= MOST
+
+
 def count(value: object) -> int:
-    """A number of tokens; 0 for what is none. A bool is no number."""
-    return value if type(value) is int and value > 0 else 0
+    """A number of tokens; 0 for what is none."""
+    return value if is_count(value) else 0
 
 
 def text(value: object) -> str | None:
@@ -80,16 +91,22 @@ RESPONSE_NAMES: Final = UsageNames(
 )
 
 
-def openai_usage(value: object, names: UsageNames) -> Usage | None:
+def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Usage | None:
     """Usage as OpenAI reports it, under the names that each of its APIs has for the two sides.
+
+    None where one side is missing or makes no sense: half a figure would be booked as the whole. What never
+    `writes` need not say that it wrote nothing.
 
     Some compatible servers report reasoning beside the completion and not within it; their total shows it.
     Some have names of their own for what came from their cache: DeepSeek, Moonshot.
     """
-    if not is_object(value) or type(value.get(names.read)) is not int:
+    if not is_object(value):
         return None
-    read = count(value.get(names.read))
-    written = count(value.get(names.written))
+    read, written = value.get(names.read), value.get(names.written)
+    if written is None and not writes:
+        written = 0
+    if not is_count(read) or not is_count(written):
+        return None
     details: dict[str, Any] = value.get(names.read_details) or {}
     if not is_object(details):
         details = {}

@@ -12,7 +12,7 @@ import orjson
 from typing_extensions import override
 
 from .base import Operation, Reading, RequestDocument, Sign
-from .json_values import count, error_of, is_list, is_object, size, text, within
+from .json_values import count, error_of, is_count, is_list, is_object, size, text, within
 from .provider_state import names_state
 from .request_shapes import check_messages
 from .usage import Usage
@@ -27,6 +27,13 @@ _CONTENT: Final = Sign.CONTENT
 _CONTENT_BLOCKS: Final = ("_use", "_result")
 _DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")  # of a compaction
 _BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
+# What a message took, and what is meant where nothing is said of it.
+_SIDES: Final = (
+    ("input_tokens", None),
+    ("output_tokens", None),
+    ("cache_read_input_tokens", 0),
+    ("cache_creation_input_tokens", 0),
+)
 
 
 class MessagesReading(Reading):
@@ -61,8 +68,7 @@ class MessagesReading(Reading):
         elif kind == "message_delta":
             self._count(event.get("usage"))
             if reason := text(within(event.get("delta"), "stop_reason")):
-                self.finish = reason
-                return Sign.FINISH
+                return self._finished(reason, event.get("usage"))
         return Sign.NOTHING
 
     def document(self, value: object) -> Sign:
@@ -93,6 +99,10 @@ class MessagesReading(Reading):
         # The blank line ends whatever event the provider left half-sent, which would swallow this one.
         return b"\n\nevent: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
+    def restarted(self, reason: str, attempt: int) -> bytes:
+        event = {"type": "standby.restart", "standby": {"restart": {"reason": reason, "attempt": attempt}}}
+        return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
+
     def _begun(self, block: object) -> Sign:
         if not _is_content(block):
             return Sign.NOTHING
@@ -111,6 +121,9 @@ class MessagesReading(Reading):
             return
         tokens = self._tokens
         tokens.update((key, value) for key, value in usage.items() if value is not None)
+        if not all(is_count(tokens.get(name, other)) for name, other in _SIDES):
+            self.usage = None  # half a figure would be booked as the whole
+            return
         cached = count(tokens.get("cache_read_input_tokens"))
         cache_write = count(tokens.get("cache_creation_input_tokens"))
         # What was read from or written to the cache is not within `input_tokens`.
@@ -122,6 +135,13 @@ class MessagesReading(Reading):
             reasoning=count(within(tokens.get("output_tokens_details"), "thinking_tokens")),
             cache_write_1h=count(within(tokens.get("cache_creation"), "ephemeral_1h_input_tokens")),
         )
+
+    def _finished(self, reason: str, usage: object) -> Sign:
+        if not is_count(within(usage, "output_tokens")):
+            self._tokens.pop("output_tokens", None)  # what the beginning said is not what it came to
+            self.usage = None
+        self.finish = reason
+        return Sign.FINISH
 
     def _no_object(self, name: bytes) -> Sign:
         # The official SDK raises at an event of this name, whatever it holds.

@@ -87,9 +87,15 @@ class ResponsesReading(Reading):
             return None
         return b"delta", event.get("delta"), number
 
+    def restarted(self, reason: str, attempt: int) -> bytes:
+        event = {
+            "type": "standby.restart",
+            "sequence_number": self._next(),
+            "standby": {"restart": {"reason": reason, "attempt": attempt}},
+        }
+        return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
+
     def broken(self, code: str, message: str, request_id: str) -> bytes:
-        known = self._sequence
-        sequence = known if type(known) is int and -1 <= known < _LARGEST else -1
         response: dict[str, object] = {
             "id": self.answer_id or request_id,
             "object": "response",
@@ -106,7 +112,7 @@ class ResponsesReading(Reading):
         }
         event: dict[str, object] = {
             "type": "response.failed",
-            "sequence_number": sequence + 1,
+            "sequence_number": self._next(),
             "response": response,
             # The openai SDK raises at this member only, and would take the event for one like any other.
             "error": {
@@ -119,6 +125,11 @@ class ResponsesReading(Reading):
         }
         # The blank line ends whatever event the provider left half-sent, which would swallow this one.
         return b"\n\nevent: response.failed\ndata: " + orjson.dumps(event) + b"\n\n"
+
+    def _next(self) -> int:
+        """The number of the event that follows the last one."""
+        known = self._sequence
+        return known + 1 if type(known) is int and -1 <= known < _LARGEST else 0
 
     def _rare(self, kind: str, event: dict[str, Any]) -> Sign:
         """What an event means that is no delta and has no error of its own."""

@@ -138,6 +138,14 @@ class PercentileWindow:
         known = sorted(p95 for minute, p95 in self._minutes if minute > oldest)
         return known[(len(known) - 1) // 2] if len(known) >= _FEWEST_USUAL else None
 
+    def clear(self) -> None:
+        """Forget the window: what comes next is judged by itself. What was usual stays known."""
+        self._newest = _EMPTY[:]
+        self._slices = [None] * SLICES
+        self._slices[self._at % SLICES] = self._newest
+        self._window = _EMPTY[:]
+        self._recount()
+
     def _read(self) -> Percentiles:
         rows = list(accumulate(self._rows))
         samples = rows[-1]

@@ -53,6 +53,12 @@ class Body:
             self._document = read(self.raw)
         return self._document
 
+    def copy(self) -> Body:
+        """The same body from its start, for an attempt beside another."""
+        copy = Body(self.raw, self._receive)
+        copy._document = self._document  # parsed once
+        return copy
+
     def rewind(self) -> Body:
         """The same body, from its start."""
         self._sent = False

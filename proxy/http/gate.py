@@ -72,6 +72,10 @@ class Gate:
         """What was held back when the attempt was discarded."""
         return tuple(self._held)
 
+    def discard(self) -> None:
+        """Let nothing of the attempt reach the client: another one is served."""
+        self.state = _DISCARDED
+
     def send(self, message: Message) -> Awaitable[None]:
         """Take one ASGI message of the attempt. Raises Superseded once the attempt is discarded.
 

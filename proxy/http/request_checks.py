@@ -55,7 +55,7 @@ def _fates() -> dict[bytes, int]:
         _DROPPED: "expect forwarded http2-settings keep-alive range request-id te trailer upgrade"
         " x-request-id",
         _NOTED: "authorization baggage content-encoding content-length content-type host idempotency-key"
-        " traceparent tracestate x-api-key x-goog-api-key",
+        " traceparent tracestate x-api-key x-goog-api-key x-standby-on-break",
         _READ: "connection transfer-encoding x-standby-timeout-ms",
     }
     return {name.encode(): fate for fate, names in table.items() for name in names.split()}

@@ -104,6 +104,14 @@ class KeyStore:
         key = self.routes.keys.get(name)
         return self._of_file(key) if key is not None else self._of_store(await self._stored(name))
 
+    async def principal(self, name: str) -> Principal:
+        """Who shows this key, wherever it stands. Raises KeyRefused, and ConfigError for one not valid."""
+        key = self.routes.keys.get(name)
+        if key is None:
+            record = await self._stored(name)
+            key = stored_key(self.routes, record.name, {**record.table, "hash": [*record.hashes]})
+        return Principal.of(key)
+
     async def all(self) -> list[Shown]:
         """Those of the file, then those of the store by name."""
         stored = [self._of_store(record) for record in await self.store.keys()]

@@ -16,7 +16,7 @@ from ..stores.store import Store, StoreDown
 from .credentials import same
 from .principal import Principal
 
-__all__ = ["CAPACITY", "TTL", "Keyring", "Unreadable"]
+__all__ = ["CAPACITY", "TTL", "Keyring", "Records", "Unreadable"]
 
 TTL: Final = 5.0
 """Seconds for which an answer of the store counts. No revoked key works longer, in any process."""
@@ -33,7 +33,26 @@ class _Answer(NamedTuple):
     """What the store said to a question that was asked at `asked`."""
 
     asked: float
-    principal: Principal | None
+    record: KeyRecord | None
+
+
+class Records:
+    """What one store has said. It counts whatever the configuration is, and is kept when that changes."""
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store
+        self.known = LRUCache[str, _Answer](CAPACITY)
+        self.unknown = LRUCache[str, _Answer](CAPACITY)
+
+    def of(self, digest: str) -> _Answer | None:
+        """The last word on this hash."""
+        return self.known.get(digest) or self.unknown.get(digest)
+
+    def put(self, digest: str, answer: _Answer) -> None:
+        """Remember the last word on this hash."""
+        self.known.pop(digest, None)
+        self.unknown.pop(digest, None)
+        (self.unknown if answer.record is None else self.known)[digest] = answer
 
 
 class Keyring:
@@ -43,14 +62,18 @@ class Keyring:
     """
 
     def __init__(
-        self, routes: Routes | None, grace: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        routes: Routes | None,
+        grace: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        records: Records | None = None,
     ) -> None:
         self.routes = routes
+        self.records = records or Records()
         self._grace = grace
         self._clock = clock
         self._own: dict[str, Principal] = {}
-        self._known = LRUCache[str, _Answer](CAPACITY)
-        self._unknown = LRUCache[str, _Answer](CAPACITY)
+        self._made = LRUCache[str, tuple[KeyRecord, Principal | None]](CAPACITY)
         self._asking: dict[str, asyncio.Task[Principal | None]] = {}
 
     async def find(self, digests: Sequence[str], store: Store | None) -> Principal | None:
@@ -77,9 +100,11 @@ class Keyring:
         return principal
 
     async def _in_store(self, digest: str, store: Store) -> Principal | None:
-        said = self._known.get(digest) or self._unknown.get(digest)
+        if self.records.store is not store:
+            self.records = Records(store)
+        said = self.records.of(digest)
         if said is not None and self._clock() - said.asked < TTL:
-            return said.principal
+            return self._caller(said.record, digest)
         asking = self._asking.get(digest)
         if asking is None:
             # One question for all who ask at once, and no one's hang-up ends it for the others.
@@ -88,9 +113,9 @@ class Keyring:
         try:
             return await asyncio.shield(asking)
         except StoreDown:
-            if said is None or said.principal is None or self._clock() - said.asked >= self._grace:
+            if said is None or said.record is None or self._clock() - said.asked >= self._grace:
                 raise
-            return said.principal
+            return self._caller(said.record, digest)
 
     def _answered(self, digest: str, asked: asyncio.Task[Principal | None]) -> None:
         self._asking.pop(digest, None)
@@ -100,11 +125,18 @@ class Keyring:
     async def _ask(self, digest: str, store: Store) -> Principal | None:
         began = self._clock()  # before the store looks: an answer is never older than it seems
         record = await store.key_by_hash(digest)
-        self._known.pop(digest, None)
-        self._unknown.pop(digest, None)
-        principal = None if record is None else self._principal(record, digest)
-        (self._unknown if principal is None else self._known)[digest] = _Answer(began, principal)
+        principal = self._caller(record, digest)  # one that cannot be made out is asked for again
+        self.records.put(digest, _Answer(began, None if principal is None else record))
         return principal
+
+    def _caller(self, record: KeyRecord | None, digest: str) -> Principal | None:
+        """Whose key the record is, by the rules of this configuration."""
+        if record is None:
+            return None
+        made = self._made.get(digest)
+        if made is None or made[0] is not record:
+            made = self._made[digest] = record, self._principal(record, digest)
+        return made[1]
 
     def _principal(self, record: KeyRecord, digest: str) -> Principal | None:
         known = [each for each in record.hashes if same(each, digest)]

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from ..config.agreement import scopes_of
 from ..config.limits import Limits
 from ..config.money import dollars
+from ..config.pools import Pool, Timeouts, targets_of
 from ..config.price import Price, Rates
 from ..config.routes import Routes
 from ..config.scopes import Grants, kind_of
 from ..config.storage import MEMORY, shown
-from ..config.tables import Pool, Target, Timeouts, targets_of
+from ..config.tables import Target
 from ..config.values import spelled
 
 __all__ = ["describe"]

@@ -257,7 +257,7 @@ def _budget(text: str) -> dict[str, Any]:
 
 def _limit(text: str) -> tuple[str, int]:
     name, number = _pair(text)
-    if not number.isdecimal():
+    if not (number.isascii() and number.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no limit; write requests_per_minute=600")
     return name, int(number)
 

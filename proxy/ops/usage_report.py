@@ -32,6 +32,8 @@ _COUNTS: Final = (
 _MONEY: Final = ("cost", "failed_cost", "charged")
 _SHOWN: Final = ("requests", "attempts", "failed", "input", "output", "cost", "failed_cost", "charged")
 """What fits beside each other in a terminal."""
+_FORMULA: Final = re.compile(r" *[=+\-@\uff1d\uff0b\uff0d\uff20]")
+"""Spreadsheets trim spaces, and some take the wide forms of East Asia for the narrow ones."""
 _AGO: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS: Final = MappingProxyType({"m": "minutes", "h": "hours", "d": "days", "w": "weeks"})
 
@@ -101,12 +103,13 @@ def _csv(found: Usage) -> str:
 
 
 def _inert(name: str) -> str:
-    """Names of models come from providers, and a spreadsheet takes what begins like this for a formula."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+    """Names of models come from providers: none is taken for a formula by a spreadsheet, or ends a line."""
+    name = _printable(name)
+    return f"'{name}" if _FORMULA.match(name) else name
 
 
 def _table(found: Usage) -> Iterator[str]:
-    rows = [[*map(_printable, group), *_cells(totals)] for group, totals in found.rows]
+    rows = [[*(_printable(each) or "-" for each in group), *_cells(totals)] for group, totals in found.rows]
     last = ["total", *[""] * (len(found.by) - 1), *_cells(found.total)]
     head = [*found.by, *(name.replace("_", " ") for name in _SHOWN)]
     widths = [max(map(len, column)) for column in zip(head, *rows, last, strict=True)]
@@ -134,4 +137,4 @@ def _cells(totals: Totals) -> list[str]:
 
 def _printable(name: str) -> str:
     """A name that a terminal shows and does not obey."""
-    return "".join(each if each.isprintable() else "?" for each in name) or "-"
+    return "".join(each if each.isprintable() else "?" for each in name)

@@ -14,17 +14,15 @@ all was decided before.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf, log1p
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from ..config import Balance
 from .rendezvous import meet
 from .round_robin import RoundRobin
 
-__all__ = ["Balance", "Balancer", "Entrant", "Placed"]
-
-Balance: TypeAlias = Literal["weighted", "fastest", "cheapest", "least_busy", "priority"]
-"""How the load is spread over preferred targets."""
+__all__ = ["Balancer", "Entrant", "Placed"]
 
 
 class Entrant(NamedTuple):
@@ -32,7 +30,8 @@ class Entrant(NamedTuple):
 
     `weight` is its share of the traffic, relative to the others', already lowered for one that starts slowly;
     `busy` its requests under way; `latency` an estimate in seconds, None if it is not known; `cost` what this
-    request would cost there in nano-dollars, None without a price.
+    request would cost there in nano-dollars, None without a price. `ramp` is what a slow start leaves of its
+    traffic, for the ways that look at no weight.
     """
 
     name: str
@@ -40,6 +39,7 @@ class Entrant(NamedTuple):
     busy: int = 0
     latency: float | None = None
     cost: int | None = None
+    ramp: float = 1.0
 
 
 class Placed(NamedTuple):
@@ -82,11 +82,18 @@ class Balancer:
             case "fastest":
                 return self.fastest(entrants)
             case "cheapest":
-                return self.cheapest(entrants)
+                return self._ramped(self.cheapest(entrants), entrants)
             case "least_busy":
                 return self.least_busy(entrants)
             case "priority":
-                return self.priority(entrants)
+                return self._ramped(self.priority(entrants), entrants)
+
+    def _ramped(self, placed: list[Placed], entrants: Sequence[Entrant]) -> list[Placed]:
+        """Who starts slowly keeps its place only so often, and is behind the others else."""
+        behind = {entrant.name for entrant in entrants if entrant.ramp < 1 and self._chance() >= entrant.ramp}
+        if not behind or len(behind) == len(placed):
+            return placed
+        return sorted(placed, key=lambda each: each.name in behind)
 
     def weighted(self, pool: str, entrants: Sequence[Entrant], *, dry: bool = False) -> list[Placed]:
         """In turn. The score is minus the credit, of which a turn costs the sum of all weights."""
@@ -111,7 +118,7 @@ class Balancer:
                 name,
                 (unknown if latency is None else latency) * (busy + 1) / weight if weight > 0 else inf,
             )
-            for name, weight, busy, latency, _ in entrants
+            for name, weight, busy, latency, _, _ in entrants
         ]
         placed.sort(key=_score)
         eligible = sum([entrant.weight > 0 for entrant in entrants])
@@ -128,7 +135,7 @@ class Balancer:
         lot = self._lot
         ranked = [
             (inf if cost is None else cost, busy / weight if weight > 0 else inf, lot(weight), name)
-            for name, weight, busy, _, cost in entrants
+            for name, weight, busy, _, cost, _ in entrants
         ]
         ranked.sort()
         return [Placed(name, cost) for cost, _, _, name in ranked]
@@ -137,7 +144,8 @@ class Balancer:
         """By requests under way, by weight. Of equals as chance has it: most are idle most of the time."""
         lot = self._lot
         ranked = [
-            (busy / weight if weight > 0 else inf, lot(weight), name) for name, weight, busy, _, _ in entrants
+            (busy / weight if weight > 0 else inf, lot(weight), name)
+            for name, weight, busy, _, _, _ in entrants
         ]
         ranked.sort()
         return [Placed(name, busy) for busy, _, name in ranked]
@@ -156,12 +164,6 @@ class Balancer:
     def _lot(self, weight: float) -> float:
         """What decides between equals: the lowest lot is each one's in proportion to its weight."""
         return -log1p(-self._chance()) / weight if weight > 0 else inf
-
-    def keep(self, pools: Mapping[str, Collection[str]]) -> None:
-        """Forget the turns of pools, and of targets in them, that are not among these (after a reload)."""
-        self._turns = {pool: turns for pool, turns in self._turns.items() if pool in pools}
-        for pool, turns in self._turns.items():
-            turns.keep(pools[pool])
 
 
 def _score(placed: Placed) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from ..classify.faults import RULES, Fault
 from ..config import Cause
@@ -10,16 +12,31 @@ from ..exchange import Candidate
 
 __all__ = ["PlanWalk"]
 
+_SLOW: Final[frozenset[Cause]] = frozenset({"slow"})
+_OUTAGE: Final[frozenset[Cause]] = frozenset({"outage"})
+_CAUSES: Final[Mapping[str, frozenset[Cause]]] = MappingProxyType(
+    {
+        "budget": frozenset({"budget"}),
+        "capability.context_window": frozenset({"context"}),
+        "deadline.too_short": _SLOW,
+        "health.cooldown": frozenset({"outage", "rate_limited"}),
+        "limit": frozenset({"rate_limited"}),
+        "state": frozenset(),  # where its state is not, a request has no business
+    }
+)
+"""By reason, or by the word that it begins with."""
+
 
 class PlanWalk:
     """Walks a plan once, front to back.
 
-    Alternates open with the causes they name; that a preferred candidate is resting, or too dear, is a cause
-    too. Two faults narrow what is left: after a context overflow only larger windows can do better, and a
-    refusal of the content may be taken elsewhere only by an alternate that says so.
+    Alternates open with the causes they name; that a preferred candidate is resting, unfit, or too dear, is a
+    cause too, and so is one that is degraded, wherever it stands. Two faults narrow what is left: after a
+    context overflow only larger windows can do better, and a refusal of the content may be taken elsewhere
+    only by an alternate that says so.
     """
 
-    __slots__ = ("_causes", "_limit", "_plan", "_position", "_refused", "_tried", "_window")
+    __slots__ = ("_causes", "_limit", "_plan", "_position", "_refused", "_taken", "_tried", "_window")
 
     def __init__(self, plan: Sequence[Candidate], limit: int) -> None:
         self._plan = plan
@@ -29,6 +46,10 @@ class PlanWalk:
         self._causes: set[Cause] = set()
         self._window: int | None = None
         self._refused = False
+        self._taken: list[Candidate] = []  # out of turn
+        for candidate in plan:
+            if candidate.degraded is not None and candidate.role == "prefer":
+                self._causes.add("slow")
 
     def next(self) -> Candidate | None:
         """The next candidate to try, or None when the plan or the limit of attempts is used up."""
@@ -37,7 +58,9 @@ class PlanWalk:
         while self._position < len(self._plan):
             candidate = self._plan[self._position]
             self._position += 1
-            if not self._fits(candidate, self._causes, self._window, refused=self._refused):
+            if candidate in self._taken or not self._fits(
+                candidate, self._causes, self._window, refused=self._refused
+            ):
                 continue
             if candidate.rejected is None:
                 self._tried += 1
@@ -45,18 +68,39 @@ class PlanWalk:
             self._causes |= _rests_for(candidate)
         return None
 
+    def besides(self) -> Candidate | None:
+        """Who may be tried while another is, because that one is slow. Everybody else keeps their place."""
+        if self._tried >= self._limit:
+            return None
+        causes = self._causes | _SLOW
+        for candidate in self._left():
+            if self._fits(candidate, causes, self._window, refused=self._refused):
+                if candidate.rejected is None:
+                    self._taken.append(candidate)
+                    self._tried += 1
+                    return candidate
+                causes |= _rests_for(candidate)
+        return None
+
+    def again(self) -> bool:
+        """Whether one more attempt is allowed, at a candidate that was tried. If so, it is counted."""
+        if self._tried >= self._limit:
+            return False
+        self._tried += 1
+        return True
+
     def not_tried(self, candidate: Candidate) -> None:
         """`candidate`, which `next` gave, turned out to be rejected after all: it counts as no attempt."""
         self._tried -= 1
-        self._causes |= _rests_for(candidate) or {RULES["policy"].cause}
+        self._causes |= _rests_for(candidate)
 
     def failed(self, candidate: Candidate, fault: Fault) -> None:
         """The attempt at `candidate` ended with `fault`."""
-        self._causes.add(RULES[fault.kind].cause)
-        moves = RULES[fault.kind].moves
-        if moves == "larger":
+        rule = RULES[fault.kind]
+        self._causes.update(rule.opens)
+        if rule.moves == "larger":
             self._window = _window(candidate)
-        elif moves == "opt_in":
+        elif rule.moves == "opt_in":
             self._refused = True
 
     def opens(self, candidate: Candidate, fault: Fault) -> bool:
@@ -64,16 +108,19 @@ class PlanWalk:
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
-        causes = self._causes.copy()
-        causes.add(rule.cause)
+        causes = self._causes.union(rule.opens)
         window = _window(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"
-        for other in self._plan[self._position :]:
+        for other in self._left():
             if self._fits(other, causes, window, refused=refused):
                 if other.rejected is None:
                     return True
                 causes |= _rests_for(other)
         return False
+
+    def _left(self) -> Sequence[Candidate]:
+        left = self._plan[self._position :]
+        return [each for each in left if each not in self._taken] if self._taken else left
 
     @staticmethod
     def _fits(candidate: Candidate, causes: set[Cause], window: int | None, *, refused: bool) -> bool:
@@ -84,16 +131,11 @@ class PlanWalk:
         return not refused or (candidate.causes is not None and "refused" in candidate.causes)
 
 
-def _rests_for(candidate: Candidate) -> set[Cause]:
-    """The causes that a rejected candidate counts as: lack of money, or a rejection that passes by itself."""
+def _rests_for(candidate: Candidate) -> frozenset[Cause]:
+    """The causes that a rejected candidate counts as: what it lacks, or an outage as good as its own."""
     reason = candidate.rejected or ""
-    if reason.startswith("budget."):
-        return {"budget"}
-    if reason.startswith("limit."):
-        return {"rate_limited"}
-    if candidate.ready_in is None:
-        return set()
-    return {"outage", "rate_limited"} if reason == "health.cooldown" else {"outage"}
+    known = _CAUSES.get(reason)
+    return _CAUSES.get(reason.partition(".")[0], _OUTAGE) if known is None else known
 
 
 def _window(candidate: Candidate) -> int:

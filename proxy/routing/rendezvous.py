@@ -13,7 +13,7 @@ from hashlib import blake2b
 from math import inf, log1p
 from typing import Final
 
-__all__ = ["meet"]
+__all__ = ["drawn", "meet"]
 
 _UNIT: Final = 1 / 2**53
 
@@ -39,6 +39,13 @@ def meet(key: str, weights: Iterable[tuple[str, float]]) -> list[tuple[str, floa
             drawn.append((name, inf))
     drawn.sort(key=_number)
     return drawn
+
+
+def drawn(key: str, name: str) -> float:
+    """What `key` draws for `name`: from 0 up to but not including 1, the same in every process."""
+    told = key.encode("utf-8", "surrogatepass")
+    digest = blake2b(b"%d:%b%b" % (len(told), told, name.encode()), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * _UNIT
 
 
 def _number(entry: tuple[str, float]) -> float:

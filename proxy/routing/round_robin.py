@@ -8,7 +8,7 @@ weight, wherever one begins to count.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 __all__ = ["RoundRobin"]
 
@@ -41,10 +41,6 @@ class RoundRobin:
         """What `take` would give, while the turn stays where it is."""
         order, _ = self._order(weights)
         return order + [(name, 0.0) for name, weight in weights if not weight > 0]
-
-    def keep(self, names: Collection[str]) -> None:
-        """Forget all but these: the others are in the pool no more."""
-        self._credit = {name: credit for name, credit in self._credit.items() if name in names}
 
     def _order(self, weights: Sequence[tuple[str, float]]) -> tuple[list[tuple[str, float]], float]:
         credit = self._credit

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from .guard import Call
-from .pages import Pages, lay_out
+from .pages import Pages, check_used, lay_out
 from .store import StoreDown
 from .tables import Clocks
 
@@ -36,9 +36,13 @@ _Outcome: TypeAlias = tuple[Call, object, Exception | None]
 _log = logging.getLogger("standby.store")
 
 
-def connect(path: Path, synchronous: str) -> sqlite3.Connection:
-    """A connection whose transactions are begun by hand, and that never waits for a lock by itself."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, cached_statements=64)
+def connect(path: Path, synchronous: str, *, create: bool = False) -> sqlite3.Connection:
+    """A connection whose transactions are begun by hand, and that never waits for a lock by itself.
+
+    Without `create` there must be a file.
+    """
+    address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, cached_statements=64)
     try:
         connection.execute(f"PRAGMA synchronous = {synchronous}")
     except BaseException:
@@ -60,6 +64,7 @@ class Batch:
         self._queue: SimpleQueue[tuple[Call, Work] | None] = SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._pages: Pages | None = None
+        self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name=f"standby store {path.name}", daemon=True)
 
     def put(self, call: Call, work: Work) -> None:
@@ -108,7 +113,7 @@ class Batch:
         outcomes: list[_Outcome] = []
         try:
             pages, connection = self._begin(jobs)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:  # OSError: no more files can be opened
             self._close()
             return [(call, None, _down(error)) for call, _ in jobs], False
         if pages is None or connection is None:
@@ -142,19 +147,31 @@ class Batch:
         return None, None
 
     def _open(self) -> tuple[sqlite3.Connection, Pages]:
-        if self._connection is not None and self._pages is not None:
-            return self._connection, self._pages
-        connection = connect(self._path, self._synchronous)
+        if self._file is not None:
+            # What is written to a file that was taken away is lost, and an empty one in its place, whoever
+            # made it, would forget what is spent: there is no store until one is there, or we start anew.
+            same = _identity(self._path) == self._file
+            if same and self._connection is not None and self._pages is not None:
+                return self._connection, self._pages
+            self._close()
+        connection = connect(self._path, self._synchronous, create=self._file is None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            lay_out(connection)
-            connection.execute("COMMIT")
+            if self._file is None:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("BEGIN IMMEDIATE")
+                lay_out(connection)
+                connection.execute("COMMIT")
+            else:
+                check_used(connection)
+            file = _identity(self._path)
+            pages = Pages(connection, self._clocks)
         except BaseException:
             connection.close()
             raise
-        self._connection, self._pages = connection, Pages(connection, self._clocks)
-        return self._connection, self._pages
+        if self._file not in {None, file}:
+            _log.warning("SQLite: %s was replaced; what is spent is what the new file says", self._path)
+        self._file, self._connection, self._pages = file, connection, pages
+        return connection, pages
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -162,7 +179,13 @@ class Batch:
         self._connection = self._pages = None
 
 
-def _down(error: sqlite3.Error) -> StoreDown:
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file stands at `path`. Raises OSError where there is none."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _down(error: sqlite3.Error | OSError) -> StoreDown:
     _log.error("SQLite: %s", error)
     return StoreDown(f"SQLite: {error}")
 

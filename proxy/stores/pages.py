@@ -14,7 +14,7 @@ from .codec import hold_from, hold_text, key_from, key_text
 from .records import Entry, KeyRecord
 from .tables import ENDED, GRACE, Clocks, OpenHold, Tables
 
-__all__ = ["VERSION", "Pages", "entries_after", "lay_out"]
+__all__ = ["VERSION", "Pages", "check_used", "entries_after", "lay_out"]
 
 VERSION: Final = 1
 """Of schema.sql."""
@@ -32,6 +32,15 @@ _TAKE: Final = (
 _LEASE: Final = "INSERT INTO leases VALUES (?, max(0, ?)) ON CONFLICT DO UPDATE SET held = max(0, held + ?)"
 _FORGOTTEN_AT_ONCE: Final = 5_000
 """Rows. More would make others wait for a transaction that only cleans up."""
+
+
+def check_used(connection: sqlite3.Connection) -> None:
+    """Raise if the file is none of this version, or one in which nothing was ever booked."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        raise sqlite3.DatabaseError(f"the file that is there now has version {version}, not {VERSION}")
+    if connection.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None:
+        raise sqlite3.DatabaseError("the file was replaced by one in which nothing was ever booked")
 
 
 def lay_out(connection: sqlite3.Connection) -> None:

@@ -21,7 +21,7 @@ from ..dialects.base import Operation
 from ..dialects.registry import dialect_named
 from ..dialects.requested_usage import RequestedUsage
 from ..errors import CODES, Interrupted, Superseded
-from ..exchange import Attempt, Exchange
+from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
 from ..http.exhausted import exhausted
 from ..http.headers import downstream, upstream
@@ -89,7 +89,8 @@ class UpstreamCall:
         self._target = target
         self._operation = operation
         self._send = send
-        self._answer = Answer(operation, streamed=exchange.streamed)
+        self._answer = Answer(operation, streamed=exchange.streamed, plain=attempt.continues)
+        self._answer.withholds = attempt.takes_over is not None
         self._began = time.perf_counter()
         self._clocks: AttemptTimeouts | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -129,8 +130,8 @@ class UpstreamCall:
             self._remember()
         if self._started and not exchange.client_gone:
             # The upstream is released by now: nothing that happens to this last message concerns it.
+            code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
             try:
-                code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
                 await self._close(_CODES.get(clocks.ended, code))
             except Superseded:
                 raise
@@ -361,6 +362,8 @@ class UpstreamCall:
 
     async def _close(self, code: str) -> None:
         answer = self._answer
+        if self._is_taken_over(code):
+            return
         if answer.complete or answer.fault is None or is_callers(answer.fault):
             # The last event may lack its blank line.
             rest = bytes(self._rest)
@@ -370,12 +373,21 @@ class UpstreamCall:
         else:
             raise Interrupted(CODES[code].message)
 
+    def _is_taken_over(self, code: str) -> bool:
+        """Whether the answer broke, and is left open for another that begins it anew."""
+        takes_over, answer = self._attempt.takes_over, self._answer
+        if takes_over is None or answer.complete or answer.fault is None or code == "answer_timeout":
+            return False
+        return answer.takes_words and takes_over(Break(code, self._last_words(code)))
+
     def _last_words(self, code: str) -> bytes:
         """The one event that tells a client of a break, unless the provider said so itself."""
         reading = self._answer.reading
         if reading is None:
             return b""
         if reading.error is not None:
+            if self._answer.withheld:
+                return self._answer.withheld
             # At the very end its blank line may be missing, and without one no client takes it for an event.
             return bytes(self._rest) + b"\n\n" if self._rest else b""
         return reading.broken(code, CODES[code].message, self._exchange.id)

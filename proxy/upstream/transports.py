@@ -8,15 +8,16 @@ one that hangs cannot use up another's.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 import httpx2
 from typing_extensions import override
 
 from ..asgi import Headers
 from ..classify.faults import FaultKind
-from ..config import Target
+from ..config import Secret, Target
 from ..dialects.registry import dialect_named
 from ..errors import StandbyError
 from .http1.pool import Pool
@@ -113,28 +114,78 @@ def _trusting() -> ssl.SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
 
 
+class _Line(NamedTuple):
+    """All of a configuration that connections to a target depend on: two with the same line share them."""
+
+    target: str
+    connections: int
+    dialect: str
+    base_url: str
+    key: Secret | None
+    headers: tuple[tuple[str, str], ...]
+    transport: str | None
+
+
+class _Shared:
+    """What the configurations of one gateway have in common: connections, and how many of them use each."""
+
+    def __init__(self) -> None:
+        self.upstreams: dict[_Line, Upstream] = {}
+        self.users: dict[_Line, int] = {}
+        self.ssl: ssl.SSLContext | None = None
+
+
 class Transports:
-    """The connections to every target, made when first used."""
+    """The connections to every target of one configuration, made when first used."""
 
     def __init__(self) -> None:
         self._upstreams: dict[str, Upstream] = {}
-        self._ssl: ssl.SSLContext | None = None
+        self._lines: dict[str, _Line] = {}
+        self._shared = _Shared()
 
     def to(self, target: Target) -> Upstream:
         """The connections to `target`."""
         upstream = self._upstreams.get(target.name)
         if upstream is None:
-            upstream = self._upstreams[target.name] = Upstream(target, self._transport(target))
+            upstream = self._take(target, _line(target))
         return upstream
 
     def __iter__(self) -> Any:
         return iter(self._upstreams.values())
 
+    def following(self) -> Transports:
+        """Those of another configuration of the same gateway."""
+        transports = Transports()
+        transports._shared = self._shared
+        return transports
+
+    def adopt(self, targets: Iterable[Target]) -> None:
+        """Take the connections that stand already, so that they outlive the configuration that made them."""
+        for target in targets:
+            line = _line(target)
+            if line in self._shared.upstreams and target.name not in self._upstreams:
+                self._take(target, line)
+
     async def aclose(self) -> None:
-        """Close every connection. What is asked for afterwards is connected anew."""
-        upstreams, self._upstreams = self._upstreams, {}
-        for upstream in upstreams.values():
+        """Close every connection that no other configuration uses. What is asked for after is made anew."""
+        lines, self._lines, self._upstreams = self._lines, {}, {}
+        shared, unused = self._shared, list[Upstream]()
+        for line in lines.values():
+            shared.users[line] -= 1
+            if not shared.users[line]:
+                del shared.users[line]
+                unused.append(shared.upstreams.pop(line))
+        for upstream in unused:
             await upstream.aclose()
+
+    def _take(self, target: Target, line: _Line) -> Upstream:
+        shared = self._shared
+        upstream = shared.upstreams.get(line)
+        if upstream is None:
+            upstream = shared.upstreams[line] = Upstream(target, self._transport(target))
+        shared.users[line] = shared.users.get(line, 0) + 1
+        self._lines[target.name], self._upstreams[target.name] = line, upstream
+        return upstream
 
     def _transport(self, target: Target) -> httpx2.AsyncBaseTransport:
         named = target.provider.transport
@@ -143,10 +194,20 @@ class Transports:
             made: httpx2.AsyncBaseTransport = getattr(import_module(module), attribute)()
             return made
         url = httpx2.URL(target.provider.base_url)
-        if self._ssl is None and url.scheme == "https":
+        if self._shared.ssl is None and url.scheme == "https":
             # One for all targets: loading the trust store takes 20 ms and 1 MB.
-            self._ssl = _trusting()
-        return pooled(url, target.connections, self._ssl)
+            self._shared.ssl = _trusting()
+        return pooled(url, target.connections, self._shared.ssl)
+
+
+def _line(target: Target) -> _Line:
+    provider = target.provider
+    headers = tuple(provider.headers.items())
+    name = target.name
+    return _Line(
+        *(name, target.connections, provider.dialect, provider.base_url, provider.key),
+        *(headers, provider.transport),
+    )
 
 
 class _Content(httpx2.AsyncByteStream):

@@ -37,13 +37,15 @@ _POOL: Final = """
 [pools.{model}]
 prefer = {targets}
 timeouts = {timeouts}
+{pool}
 """
 
 
-def routes(*urls: str, connections: int = 100, **timeouts: str) -> Routes:
+def routes(*urls: str, connections: int = 100, pool: str = "", **timeouts: str) -> Routes:
     """Two pools over the same providers in the same order: "gpt" speaks OpenAI, "claude" Anthropic.
 
     The first provider is alpha, or alpha_claude for Anthropic, with a target of the same name and a secret.
+    `pool` is TOML, for both.
     """
     limits = {"first_token": "500ms", "stall": "5s", **timeouts}
     table = "{ " + ", ".join(f'{name} = "{limit}"' for name, limit in limits.items()) + " }"
@@ -56,7 +58,7 @@ def routes(*urls: str, connections: int = 100, **timeouts: str) -> Routes:
             text += _PROVIDER.format(
                 provider=name, target=name, dialect=dialect, url=url, connections=connections
             )
-        text += _POOL.format(model=model, targets=str(names).replace("'", '"'), timeouts=table)
+        text += _POOL.format(model=model, targets=str(names).replace("'", '"'), timeouts=table, pool=pool)
     return parse_routes(text, environ=environ)
 
 
@@ -102,11 +104,12 @@ async def scene(
     urls: Sequence[str] | None = None,
     connections: int = 100,
     retries: int = 0,
+    pool: str = "",
     **timeouts: str,
 ) -> AsyncGenerator[Scene]:
     """Two simulators and a gateway in front of them, or of `urls`; all of it ends with the block."""
     async with Simulator("alpha") as alpha, Simulator("beta") as beta:
-        known = routes(*(urls or (alpha.url, beta.url)), connections=connections, **timeouts)
+        known = routes(*(urls or (alpha.url, beta.url)), connections=connections, pool=pool, **timeouts)
         async with (
             Gateway(known) as gateway,
             Sdks(front.origin, retries=retries) as sdks,

@@ -38,6 +38,7 @@ LAYERS: Final = (
     ("budget", "routing"),
     ("upstream",),
     ("middlewares", "ops"),
+    ("snapshot",),
     ("gateway",),
     ("server",),
     ("rehearsal",),
@@ -52,7 +53,12 @@ _RANKS: Final = MappingProxyType({room: rank for rank, layer in enumerate(LAYERS
 _DOORS: Final = MappingProxyType(
     {
         "proxy/__init__.py": ("proxy.gateway",),
-        "middlewares/__init__.py": ("middlewares.auth", "middlewares.budget", "middlewares.failover"),
+        "middlewares/__init__.py": (
+            "middlewares.auth",
+            "middlewares.budget",
+            "middlewares.failover",
+            "middlewares.route_select",
+        ),
     }
 )
 """What people import, and where each of these packages has it from."""

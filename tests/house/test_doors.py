@@ -9,7 +9,7 @@ from inspect import Parameter, signature
 
 import pytest
 from standby import middlewares, proxy
-from standby.middlewares import Auth, Budget, Failover
+from standby.middlewares import Auth, Budget, Failover, RouteSelect
 from standby.proxy import Gateway
 
 __all__: list[str] = []
@@ -26,7 +26,7 @@ def arguments(make: Callable[..., object]) -> list[str]:
 def test_the_doors_open_to_these_names() -> None:
     """All else may move again without a deprecation."""
     assert proxy.__all__ == ["Gateway"]
-    assert middlewares.__all__ == ["Auth", "Budget", "Failover"]
+    assert middlewares.__all__ == ["Auth", "Budget", "Failover", "RouteSelect"]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,8 @@ def test_the_doors_open_to_these_names() -> None:
         (Gateway, ["routes"]),
         (Auth, ["app", "pepper:", "on_store_error:", "principal:", "store:", "routes:", "clock:", "now:"]),
         (Budget, ["app", "mode:", "charge:", "assume_output:", "on_store_error:", "escrow:", "store:"]),
-        (Failover, ["app", "max_attempts:", "deadline:", "first_token:", "targets:"]),
+        (RouteSelect, ["app"]),
+        (Failover, ["app", "max_attempts:", "deadline:", "retries:", "first_token:", "targets:", "chance:"]),
     ],
 )
 def test_what_is_behind_them_is_called_so(make: Callable[..., object], names: list[str]) -> None:

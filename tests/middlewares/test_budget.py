@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 import pytest
-from standby.proxy.config import Limits
+from standby.proxy.config import Limits, parse_routes
 from standby.proxy.errors import ConfigError
 
 from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key
@@ -208,6 +208,31 @@ async def test_alerts(caplog: pytest.LogCaptureFixture) -> None:
         "key/checkout cost per month: 50 % of it is spent or held",
         "key/checkout cost per month: refuses requests",
     ]
+
+
+async def test_a_reload_raises_no_alert_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A share that was told is told, whichever configuration is in force."""
+    counter = Counter(key(budget("0.02", alert_at=(0.5,))))
+    with caplog.at_level(logging.WARNING, "standby.alerts"):
+        for _ in range(4):
+            await counter.ask()
+            await counter.settled()
+            await counter.gateway.reload(parse_routes(counter.gateway.routes.source))
+            await counter.settled()
+    assert [record.name for record in caplog.records].count("standby.alerts") == 1
+
+
+async def test_a_reload_gives_no_other_allowance() -> None:
+    """What may be let through during an outage of the store is not given twice in one."""
+    counter = Counter(key(budget("1.00")), tables='[budget]\non_store_error = "0.015"')
+    counter.store.down = True
+    statuses: list[int] = []
+    for _ in range(3):
+        statuses.append((await counter.ask()).status)
+        await counter.gateway.reload(parse_routes(counter.gateway.routes.source))
+    assert [status == 200 for status in statuses] == [True, True, False]
+    counter.store.down = False
+    await counter.gateway.aclose()
 
 
 async def test_a_model_that_has_no_price(caplog: pytest.LogCaptureFixture) -> None:

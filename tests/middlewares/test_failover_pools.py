@@ -9,32 +9,18 @@ from typing import Any, Final
 import httpx2
 import pytest
 from standby.proxy.asgi import Message
-from standby.proxy.classify.faults import Fault, Rejection
+from standby.proxy.classify.faults import Fault
 from standby.proxy.exchange import Exchange
-from standby.proxy.gateway import Gateway
 from standby.proxy.health.target_health import CLOSE_AFTER, OPEN, TRIP
 
-from tests.proxy.harness import (
-    ASK,
-    SCRIPTED,
-    Caller,
-    Script,
-    VirtualLoop,
-    ask,
-    chunk,
-    rest,
-    routes_to,
-    scope_of,
-    scripted,
-)
+from tests.middlewares.scene import DONE, Scene
+from tests.proxy.harness import ASK, Caller, VirtualLoop, ask, chunk, rest, scope_of
 from tests.proxy.streams import SPOKEN
 
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-URL: Final = "http://127.0.0.1:9/v1"
-DONE: Final = b"data: [DONE]\n\n"
 REFUSAL: Final = b'{"error": {"code": "unsupported_value", "message": "No."}}'
 OVERFLOW: Final = b'{"error": {"code": "context_length_exceeded", "message": "Too long."}}'
 
@@ -43,32 +29,6 @@ OVERFLOW: Final = b'{"error": {"code": "context_length_exceeded", "message": "To
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Waiting takes no time here."""
     return "asyncio", {"loop_factory": VirtualLoop}
-
-
-class Scene:
-    """A gateway over providers "a", "b" and so on, all of which answer well until told otherwise."""
-
-    def __init__(self, count: int = 2, **settings: str) -> None:
-        self.gateway = Gateway(routes_to(*[URL] * count, provider=SCRIPTED, **settings))
-        self.scripts = scripted(self.gateway)
-        for name, script in self.scripts.items():
-            script.say(chunk(f"from {name}"), DONE)
-
-    def __getitem__(self, name: str) -> Script:
-        return self.scripts[name]
-
-    @property
-    def asked(self) -> dict[str, int]:
-        """How often each provider was asked."""
-        return {name: len(script.requests) for name, script in self.scripts.items()}
-
-    def rejection(self, name: str = "a") -> Rejection | None:
-        """What stands against a target now."""
-        return self.gateway.health.rejection(name, f"at-{name}", "chat")
-
-    async def ask(self, **fields: Any) -> Caller:
-        """One request."""
-        return await ask(self.gateway, {**ASK, **fields})
 
 
 async def test_the_next_target_is_asked() -> None:

@@ -9,7 +9,7 @@ from standby.proxy.asgi import ASGIApp, Message, Receive, Scope, Send
 from standby.proxy.config import Duration
 from typing_extensions import override
 
-__all__ = ["NOT_CALLABLE", "Canned", "Crashes", "Marks", "Named", "Refuses", "shouting"]
+__all__ = ["NOT_CALLABLE", "Canned", "Crashes", "Marks", "Named", "Refuses", "RefusesLater", "shouting"]
 
 NOT_CALLABLE = "a text"
 
@@ -78,6 +78,20 @@ class Refuses:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 451, "headers": []})
         await send({"type": "http.response.body", "body": b"ours"})
+
+
+class RefusesLater(Refuses):
+    """A middleware that lets the first attempt through, and answers what follows itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self._app = app
+        self._calls = 0
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._calls += 1
+        await (self._app if self._calls == 1 else super().__call__)(scope, receive, send)
 
 
 def shouting(app: ASGIApp) -> ASGIApp:

@@ -14,7 +14,17 @@ from typing import Any, Final
 import httpx2
 from standby.proxy.asgi import ASGIApp, Message, Scope
 from standby.proxy.classify.faults import Fault
-from standby.proxy.config import Alternate, Cause, Pool, Provider, Routes, Target, Timeouts, parse_routes
+from standby.proxy.config import (
+    Alternate,
+    Cause,
+    Pool,
+    Price,
+    Provider,
+    Routes,
+    Target,
+    Timeouts,
+    parse_routes,
+)
 from standby.proxy.gateway import Gateway
 from standby.proxy.health.target_health import Entry, Health
 from typing_extensions import override
@@ -289,6 +299,11 @@ def alone(dialect: str = "openai") -> tuple[Gateway, Script]:
 
 
 # ---------------------------------------------------------------------------------------------- configuration
+
+
+def price(**dollars: str) -> Price:
+    """A card in dollars by a million tokens, as it is written in `routes.toml`."""
+    return Price.model_validate(dollars)
 
 
 def target_of(name: str = "a", *, provider: str | None = None, **fields: Any) -> Target:

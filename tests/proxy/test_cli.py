@@ -29,7 +29,7 @@ def test_check_prints_the_chains(file: Path, capsys: pytest.CaptureFixture[str])
     """A configuration that is right is told: its stack, and every pool with its targets in order."""
     assert main(["check", str(file)]) == 0
     said = capsys.readouterr()
-    assert "stack: hygiene -> failover -> relay" in said.out
+    assert "stack: hygiene -> route_select -> failover -> relay" in said.out
     order = [said.out.index(word) for word in ("pool support", "at-a/model-a", "at-b/model-b", "for slow")]
     assert order == sorted(order)
     assert said.err == ""

@@ -130,7 +130,7 @@ async def test_checking_prints_the_chain_of_every_pool(routes: Path) -> None:
     """`check` of a sound file exits 0 and tells who answers in which order, and for which causes."""
     async with running(STANDBY, "check", "routes.toml", folder=routes, environ=ENVIRON) as program:
         assert await program.ends() == 0
-    assert "stack: hygiene -> failover -> relay" in program.output
+    assert "stack: hygiene -> route_select -> failover -> relay" in program.output
     assert "pool support (openai)" in program.output
     assert "spare  beta/large" in program.output
     assert "for outage" in program.output

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 from standby.proxy.asgi import header
-from standby.proxy.classify.faults import Fault
+from standby.proxy.classify.faults import Fault, Rejection
 from standby.proxy.exchange import Attempt, Candidate, Exchange
 
 from tests.proxy.harness import scope_of, target_of
@@ -79,10 +79,13 @@ def test_the_attempt_of_a_scope() -> None:
         ([(A, FAILED), (B, None)], 1, "upstream_5xx"),
         ([(A, Fault("timeout")), (B, FAILED), (C, None)], 2, "timeout"),
         ([(A, Fault("stream_truncated"))], 0, None),
+        ([(A, FAILED), (A, None)], 1, None),
+        ([(A, FAILED), (B, FAILED), (B, None)], 2, "upstream_5xx"),
+        ([(A, None), (B, None)], 1, "hedged"),
     ],
 )
 def test_degraded(attempts: list[tuple[Candidate, Fault | None]], served: int, degraded: str | None) -> None:
-    """An answer is degraded when it is not the first candidate's, and the first fault says why."""
+    """An answer is degraded when it is not the first candidate's, by the first fault or for being late."""
     exchange = exchange_of(*attempts, served=served)
     exchange.plan = (A, B, C)
     assert exchange.degraded == degraded
@@ -126,3 +129,12 @@ def test_the_first_header_of_a_name() -> None:
     """Of several the first counts, and a name that is missing is None."""
     headers = ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"))
     assert [header(headers, name) for name in (b"a", b"b", b"c")] == [b"1", b"2", None]
+
+
+def test_numbers_of_attempts() -> None:
+    """Each has its own, also after one that was withdrawn while another was under way."""
+    exchange = exchange_of()
+    first, second = exchange.begin(A, 0.0), exchange.begin(B, 1.0, "hedge")
+    exchange.withdraw(first, Rejection("limit.rate"))
+    third = exchange.begin(C, 2.0, "failover")
+    assert [(each.number, each.kind) for each in (second, third)] == [(2, "hedge"), (3, "failover")]

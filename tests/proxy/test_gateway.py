@@ -248,7 +248,7 @@ async def test_a_request_keeps_the_configuration_it_began_with() -> None:
     script.say(chunk("Hi"), b"data: [DONE]\n\n")
     running = asyncio.create_task(ask(gateway))
     await begun.wait()
-    gateway.routes = routes_to(URL, provider=SCRIPTED, pool='serves = ["other"]')
+    await gateway.reload(routes_to(URL, provider=SCRIPTED, pool='serves = ["other"]'))
     go_on.set()
     assert (await running).status == 200
     assert (await ask(gateway)).status == 404

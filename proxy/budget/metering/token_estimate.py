@@ -175,7 +175,7 @@ class _Measuring:
         if name in {"functions", "tools"} and _is_list(member) and member:
             self.extra += _PER_TOOLS
             kinds = [each.get("type") for each in member if _is_object(each)]
-            own = sum(kind not in {None, "custom", "function"} for kind in kinds)
+            own = sum(kind not in (None, "custom", "function") for kind in kinds)
             self.extra += _PER_PART * len(member) + _PER_OWN_TOOL * own
 
     def walk(self, member: object) -> None:
@@ -202,8 +202,8 @@ class _Measuring:
 
     def _part(self, part: dict[str, Any], waiting: list[object]) -> None:
         kind = part.get("type")
-        if kind.__class__ is not str:
-            kind = ""
+        if kind.__class__ is not str or "role" in part:
+            kind = ""  # a message is no image, whatever it calls itself: all of it is read
         if kind in _IMAGES:
             self.images += 1
             return

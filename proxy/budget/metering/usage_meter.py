@@ -35,13 +35,15 @@ _UNSENT: Final = frozenset({"local_overload", "policy"})
 class Expected(NamedTuple):
     """What a request may take at one target: tokens, at the most, and images.
 
-    `limit` is the output that the provider will not exceed; None where `output` is only assumed.
+    `limit` is the output that the provider will not exceed; None where `output` is only assumed. In the
+    `background` it is generated whether or not anybody is there to see it.
     """
 
     input: int
     output: int
     images: int = 0
     limit: int | None = None
+    background: bool = False
 
     @property
     def tokens(self) -> int:
@@ -91,7 +93,8 @@ def expect(
     limit = min((each * choices for each in limits if each is not None), default=None)
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
-    return Expected(tokens, assume_output * choices if limit is None else limit, prompt.images, limit)
+    output = assume_output * choices if limit is None else limit
+    return Expected(tokens, output, prompt.images, limit, value.get("background") is True)
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
@@ -130,7 +133,8 @@ def _usage(attempt: Attempt, expected: Expected) -> tuple[Usage, Source]:
     if answer is None:
         # Nobody heard how it ended, as when a connection breaks once the request is out.
         unheard = attempt.sent and (fault is None or fault.kind not in _UNSENT)
-        return (Usage(expected.input, 0), "estimated") if unheard else (_NOTHING, "provider")
+        output = expected.output if expected.background else 0
+        return (Usage(expected.input, output), "estimated") if unheard else (_NOTHING, "provider")
     reading = answer.reading
     said = None if reading is None else reading.usage
     if said is not None and reading is not None:
@@ -142,6 +146,8 @@ def _usage(attempt: Attempt, expected: Expected) -> tuple[Usage, Source]:
         return _NOTHING, "provider"
     # The bytes of a text are no fewer than its tokens. Thinking that nobody is shown cannot be counted.
     output = answer.written if expected.limit is None else min(answer.written, expected.limit)
+    if expected.background:
+        output = max(output, expected.output)  # it goes on, and its usage will be told to nobody here
     if said is None:
         return Usage(expected.input, output), "estimated"
     return said._replace(output=max(said.output, output)), "estimated"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 from standby.proxy.budget.accounts import Amounts
 from standby.proxy.budget.estimate import Charge, Estimate
+from standby.proxy.classify.answer import Answer
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Grants, Pool, Price, Provider, Target
 from standby.proxy.dialects import chat
@@ -70,6 +72,25 @@ def test_spending_before_an_attempt() -> None:
         assert (made.spent(second).cost > 0) is spends
 
 
+def test_spending_beside_an_attempt() -> None:
+    """One that is under way beside the next counts at all it may take; one that is over does not."""
+    made, exchange = reckoning(pool_of(DEAR))
+    first = exchange.begin(Candidate("dear", DEAR), 0.0)
+    second = exchange.begin(Candidate("dear", DEAR), 1.0, "hedge")
+    assert made.spent(second) == made.amounts(DEAR)
+    first.ended = 2.0
+    assert made.spent(second).cost == 0
+
+
+def test_attempts_that_overlap() -> None:
+    """Each is told with its own time, whichever began first."""
+    made, exchange = reckoning(pool_of(DEAR))
+    for began, ended in ((100.0, 104.5), (101.0, 104.0)):
+        attempt = exchange.begin(Candidate("dear", DEAR), began)
+        attempt.sent, attempt.ended = True, ended
+    assert [line.duration for line in made.result(5000.0, 110.0).entries] == [4.5, 3.0]
+
+
 def test_a_candidate_of_another_app_has_no_figures() -> None:
     """Without a target there is nothing to reckon with."""
     made, exchange = reckoning(pool_of(DEAR))
@@ -82,7 +103,7 @@ def test_lines_of_the_ledger() -> None:
     """Each has its attempt's number, fault and time; what was never sent asked nobody."""
     made, exchange = reckoning(pool_of(DEAR, CHEAP), pools=("*",))
     first = exchange.begin(Candidate("dear", DEAR), 100.0)
-    first.fault = Fault("connect")
+    first.fault, first.ended = Fault("connect"), 103.0
     second = exchange.begin(Candidate("cheap", CHEAP), 103.0)
     second.sent, second.fault = True, Fault("upstream_5xx", 500)
     result = made.result(5000.0, 107.5)
@@ -90,3 +111,15 @@ def test_lines_of_the_ledger() -> None:
     assert lines == [(1, "dear", "connect", 3.0, 5000.0), (2, "cheap", "upstream_5xx", 4.5, 5000.0)]
     assert {line.key for line in result.entries} == {"k"}
     assert {name: amounts.requests for name, amounts in result.taken.items()} == {"dear": 0, "cheap": 1}
+
+
+def test_a_models_name_is_cut() -> None:
+    """Providers choose it and the ledger keeps it: of a name without end only the beginning is kept."""
+    made, exchange = reckoning(pool_of(DEAR))
+    attempt = exchange.begin(Candidate("dear", DEAR), 0.0)
+    attempt.sent, attempt.answer = True, Answer(chat.OPERATION, streamed=False)
+    attempt.answer.start(200, ((b"content-type", b"application/json"),))
+    attempt.answer.feed(orjson.dumps({"model": "m" * 10_000, "choices": [{"message": {"content": "Hi"}}]}))
+    attempt.answer.end()
+    (line,) = made.result(10.0, 1.0).entries
+    assert line.model == "m" * 256

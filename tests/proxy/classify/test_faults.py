@@ -10,27 +10,27 @@ from standby.proxy.classify.faults import RULES, Fault, FaultKind, is_callers
 __all__: list[str] = []
 
 # What follows: to whom it may move, what it opens, what it says of the target, the caller's status.
-FOLLOWS: Final[dict[FaultKind, tuple[str, str, str, int | None]]] = {
-    "connect": ("yes", "outage", "failure", 503),
-    "local_overload": ("yes", "outage", "none", 503),
-    "timeout_first_byte": ("yes", "slow", "failure", 504),
-    "timeout": ("yes", "slow", "failure", 504),
-    "conflict": ("yes", "outage", "alive", 409),
-    "context_overflow": ("larger", "context", "alive", None),
-    "content_refused": ("opt_in", "refused", "alive", None),
-    "bad_request": ("no", "outage", "alive", None),
-    "incompatible": ("yes", "outage", "alive", None),
-    "quota": ("yes", "outage", "long_cooldown", 503),
-    "upstream_auth": ("yes", "outage", "long_cooldown", 502),
-    "target_missing": ("yes", "outage", "long_cooldown", 502),
-    "rate_limited": ("yes", "rate_limited", "cooldown", 429),
-    "ramp_limited": ("yes", "rate_limited", "cooldown", 429),
-    "upstream_5xx": ("yes", "outage", "failure", 502),
-    "overloaded": ("yes", "outage", "failure", 503),
-    "bad_response": ("yes", "outage", "failure", 502),
-    "stream_failed": ("yes", "outage", "failure", 502),
-    "stream_truncated": ("no", "outage", "failure", 502),
-    "policy": ("yes", "outage", "none", 503),
+FOLLOWS: Final[dict[FaultKind, tuple[str, tuple[str, ...], str, int | None]]] = {
+    "connect": ("yes", ("outage",), "failure", 503),
+    "local_overload": ("yes", ("outage",), "none", 503),
+    "timeout_first_byte": ("yes", ("slow",), "failure", 504),
+    "timeout": ("yes", ("slow",), "failure", 504),
+    "conflict": ("yes", ("outage",), "alive", 409),
+    "context_overflow": ("larger", ("context",), "alive", None),
+    "content_refused": ("opt_in", ("refused",), "alive", None),
+    "bad_request": ("no", ("outage",), "alive", None),
+    "incompatible": ("yes", ("outage",), "alive", None),
+    "quota": ("yes", ("outage",), "long_cooldown", 503),
+    "upstream_auth": ("yes", ("outage",), "long_cooldown", 502),
+    "target_missing": ("yes", ("outage",), "long_cooldown", 502),
+    "rate_limited": ("yes", ("rate_limited",), "cooldown", 429),
+    "ramp_limited": ("yes", ("rate_limited",), "cooldown", 429),
+    "upstream_5xx": ("yes", ("outage",), "failure", 502),
+    "overloaded": ("yes", ("outage",), "failure", 503),
+    "bad_response": ("yes", ("outage",), "failure", 502),
+    "stream_failed": ("yes", ("outage", "truncated"), "failure", 502),
+    "stream_truncated": ("no", ("truncated",), "failure", 502),
+    "policy": ("yes", ("outage",), "none", 503),
 }
 
 

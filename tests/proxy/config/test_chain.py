@@ -19,9 +19,9 @@ def parse(head: str, tail: str = "") -> Routes:
     return parse_routes(f"{head}\n{ROUTES}{tail}", environ=dict(ENVIRON))
 
 
-def test_the_stack_is_failover_unless_it_is_said() -> None:
-    """Without `stack` there is failover; with it there is what it names, even if that is nothing."""
-    assert parse("").stack == ("failover",)
+def test_the_stack_is_routes_and_failover_unless_it_is_said() -> None:
+    """Without `stack` there are these two; with it there is what it names, even if that is nothing."""
+    assert parse("").stack == ("route_select", "failover")
     assert parse('stack = ["failover"]').stack == ("failover",)
     assert parse("stack = []").stack == ()
 
@@ -29,7 +29,7 @@ def test_the_stack_is_failover_unless_it_is_said() -> None:
 def test_every_middleware_of_the_stack_has_a_table() -> None:
     """A table that is not in the file is an empty one, and hygiene always has one."""
     routes = parse("", "[failover]\nmax_attempts = 2")
-    assert routes.tables == {"failover": {"max_attempts": 2}, "hygiene": {}}
+    assert routes.tables == {"route_select": {}, "failover": {"max_attempts": 2}, "hygiene": {}}
 
 
 def test_another_middleware_is_named_by_its_table() -> None:
@@ -50,7 +50,11 @@ def test_what_is_built_in_can_be_imported_by_name() -> None:
 @pytest.mark.parametrize(
     ("head", "tail", "problem"),
     [
-        ('stack = "failover"', "", '1: stack: must be a list of names; write stack = ["failover"]'),
+        (
+            'stack = "failover"',
+            "",
+            '1: stack: must be a list of names; write stack = ["route_select", "failover"]',
+        ),
         ("stack = [1]", "", "1: stack[0]: must be the name of a middleware"),
         ('stack = ["failover", "failover"]', "", '1: stack[1]: "failover" is in the stack already'),
         (
@@ -66,7 +70,7 @@ def test_what_is_built_in_can_be_imported_by_name() -> None:
         (
             'stack = ["hygiene"]',
             "",
-            '1: stack[0]: "hygiene" is not a middleware; known: auth, budget, failover',
+            '1: stack[0]: "hygiene" is not a middleware; known: auth, budget, route_select, failover',
         ),
         (
             'stack = ["acme.llm:HouseRules"]',

@@ -20,8 +20,11 @@ SUPPORT: Final = "[pools.support]"
 PREFER: Final = 'prefer = ["main"]'
 SERVES: Final = 'serves = ["support", "gpt-4.1"]'
 
-TOP: Final = "stack, store, providers, targets, pools, organisations, teams, users, keys, hygiene, failover"
-CAUSES: Final = '"outage", "slow", "rate_limited", "context", "refused", "budget"'
+TOP: Final = (
+    "stack, store, providers, targets, pools, organisations, teams, users, keys, hygiene, "
+    "route_select, failover"
+)
+CAUSES: Final = '"outage", "slow", "rate_limited", "budget", "context", "refused", "truncated"'
 NAME: Final = "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
 ODD: Final = "speaks anthropic, the rest of the pool openai; a pool speaks one dialect: make another pool"
 ONE: Final = "a name leads to one pool"

@@ -162,7 +162,7 @@ def test_the_example_loads() -> None:
     """The annotated file at the top of the repository is valid and needs two keys only."""
     environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
     routes = load_routes(EXAMPLE, environ)
-    assert (len(routes.providers), len(routes.targets), len(routes.pools)) == (2, 4, 2)
+    assert (len(routes.providers), len(routes.targets), len(routes.pools)) == (2, 5, 2)
     with pytest.raises(ConfigError) as caught:
         load_routes(EXAMPLE, {})
     assert [problem.key for problem in caught.value.problems] == [

@@ -168,9 +168,10 @@ USAGES: dict[str, tuple[bytes, Usage | None]] = {
     "null": (chunk(usage=None), None),
     "wrong types": (b'{"usage":{"prompt_tokens":"9","completion_tokens":true}}', None),
     "null details": (
-        b'{"usage":{"prompt_tokens":9,"completion_tokens":null,"prompt_tokens_details":null}}',
+        b'{"usage":{"prompt_tokens":9,"completion_tokens":0,"prompt_tokens_details":null}}',
         Usage(input=9, output=0),
     ),
+    "half": (b'{"usage":{"prompt_tokens":9,"completion_tokens":null}}', None),
 }
 
 

@@ -48,6 +48,13 @@ def test_facts() -> None:
     assert reading.model == "text-embedding-3-small"
 
 
+def test_a_usage_that_makes_no_sense() -> None:
+    """Nothing need be said of what was written, but what is said must be a number."""
+    reading = EmbeddingsReading()
+    reading.document({**ANSWER, "usage": {"prompt_tokens": 8, "completion_tokens": -1}})
+    assert reading.usage is None
+
+
 def test_not_streamed() -> None:
     """There is no stream to read or to end."""
     assert EmbeddingsReading().event(b"", b'{"data":[]}') is Sign.NOTHING

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from standby.proxy.dialects.json_values import COMPLETION_NAMES, count, error_of, openai_usage, text, within
+from standby.proxy.dialects.json_values import (
+    COMPLETION_NAMES,
+    MOST,
+    count,
+    error_of,
+    openai_usage,
+    text,
+    within,
+)
 from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
@@ -49,3 +57,11 @@ def test_reasoning_counts_once() -> None:
     beside_it = openai_usage({**usage, "total_tokens": 170}, COMPLETION_NAMES)
     assert within_it == openai_usage(usage, COMPLETION_NAMES) == Usage(10, 100, reasoning=60)
     assert beside_it == Usage(10, 160, reasoning=60)
+
+
+@pytest.mark.parametrize("side", [None, -1, 5.0, "5", True, MOST + 1])
+def test_half_a_usage_is_none(side: object) -> None:
+    """Where one side is missing or makes no sense, the other is not the whole. What never writes has one."""
+    assert openai_usage({"prompt_tokens": 9, "completion_tokens": side}, COMPLETION_NAMES) is None
+    assert openai_usage({"prompt_tokens": side, "completion_tokens": 9}, COMPLETION_NAMES) is None
+    assert openai_usage({"prompt_tokens": 9}, COMPLETION_NAMES, writes=False) == Usage(9, 0)

@@ -181,6 +181,30 @@ def test_document(value: object, sign: Sign) -> None:
     assert sign is MessagesReading().document(value)
 
 
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"output_tokens": None}, {"output_tokens": -5}, {"output_tokens": "5"}]
+)
+def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
+    """What the beginning said of the output is not what it came to, nor is it so later."""
+    reading = MessagesReading()
+    reading.event(b"message_start", START.encode())
+    event = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    assert reading.event(b"message_delta", orjson.dumps(event)) is Sign.FINISH
+    assert reading.usage is None
+    reading.event(b"message_delta", b'{"type":"message_delta","usage":{"input_tokens":30}}')
+    assert reading.usage is None
+    reading.event(b"message_delta", b'{"type":"message_delta","usage":{"output_tokens":40}}')
+    assert reading.usage == Usage(input=1130, output=40, cached=1000, cache_write=100)
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_read_input_tokens"])
+def test_half_a_usage_is_none(name: str) -> None:
+    """A figure of which one part makes no sense would be booked as the whole."""
+    reading = MessagesReading()
+    reading.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "7"}})
+    assert reading.usage is None
+
+
 def test_document_facts() -> None:
     """A whole answer says what it used, which model made it and why it stopped."""
     reading = MessagesReading()

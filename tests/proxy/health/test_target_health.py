@@ -6,6 +6,7 @@ from typing import Final, get_args
 
 import pytest
 from standby.proxy.classify.faults import RULES, Fault, FaultKind, Rejection
+from standby.proxy.health.breaker import LEAST, WINDOW
 from standby.proxy.health.target_health import (
     CLOSE_AFTER,
     COOLDOWN,
@@ -13,6 +14,7 @@ from standby.proxy.health.target_health import (
     MAX_OPEN,
     OPEN,
     PROBING,
+    SLOW_START,
     TRIP,
     Entry,
     Health,
@@ -92,10 +94,11 @@ def test_five_failures_in_a_row_open_a_breaker(ward: Ward, kind: FaultKind) -> N
 
 def test_an_answer_between_failures_starts_the_count_again(ward: Ward) -> None:
     """Only consecutive failures count."""
-    for _ in range(5):
+    for _ in range(LEAST // TRIP):
         for _ in range(TRIP - 1):
             ward.attempt(FAILED)
         ward.attempt()
+        ward.now += WINDOW  # or their share would count
     assert ward.rejection() is None
 
 
@@ -364,11 +367,14 @@ def test_a_breaker_and_a_cooldown_at_once(ward: Ward) -> None:
 
 
 def test_health_forgets_the_healthy(ward: Ward) -> None:
-    """What is well takes no memory."""
+    """What is well again is measured, and takes no memory besides."""
     ward.trip()
     ward.now += OPEN
     ward.attempt(Fault("rate_limited", 429))
     ward.now += COOLDOWN
     for _ in range(CLOSE_AFTER):
         assert ward.attempt()
-    assert [repr(kept) for kept in vars(ward.health).values()].count("{}") == 2
+    ward.now += SLOW_START
+    assert ward.health.ramp("t", "chat") == 1.0
+    tables = sorted(name for name, kept in vars(ward.health).items() if isinstance(kept, dict) and kept)
+    assert tables == ["_loads", "_vitals"]

@@ -133,3 +133,16 @@ async def test_disconnected_waits_for_the_hang_up() -> None:
     await waiting
     chatty = Body(b"", Wire({"type": "http.request"}, {"type": "something.new"}, GONE))
     await chatty.disconnected()
+
+
+async def test_a_copy_is_served_beside_it() -> None:
+    """Two attempts at once read the same body, each from its start, parsed once; both hear the hang-up."""
+    caller = Caller(b'{"model": "m"}')
+    body = await Body.of(caller.receive, 100)
+    document = body.document
+    copy = body.copy()
+    first, second = await body(), await copy()
+    assert first == second == {"type": "http.request", "body": b'{"model": "m"}', "more_body": False}
+    assert copy.document is document
+    caller.leave()
+    assert (await body())["type"] == (await copy())["type"] == "http.disconnect"

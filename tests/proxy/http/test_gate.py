@@ -331,3 +331,13 @@ async def test_all_or_nothing(pieces: list[bytes], moves: bool) -> None:
     else:
         assert bench.gate.state is State.COMMITTED
         assert bench.body == b"".join(pieces)
+
+
+async def test_discarded_from_outside() -> None:
+    """When another attempt is served, nothing of this one comes out, and its app is told to stop."""
+    bench = Bench()
+    await bench.play(start(), body(ROLE))
+    bench.gate.discard()
+    with pytest.raises(Superseded):
+        await bench.play(body(chunk("Hi")))
+    assert (bench.gate.state, bench.sent, bench.exchange.served) == (State.DISCARDED, [], None)

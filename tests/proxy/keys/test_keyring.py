@@ -206,6 +206,22 @@ async def test_grace_does_not_outlive_the_outage(routes: Routes, store: Counting
         await keyring.find(STORE, store)
 
 
+async def test_grace_goes_on_in_the_next_configuration(routes: Routes, store: Counting, clock: Clock) -> None:
+    """What the store said counts as long as before, by the rules of the new one; another store has said
+    nothing."""
+    keyring = Keyring(routes, grace=60.0, clock=clock)
+    await keyring.find(STORE, store)
+    store.down = True
+    clock.now += TTL
+    after = Keyring(routes, grace=60.0, clock=clock, records=keyring.records)
+    assert name(await after.find(STORE, store)) == "stored"
+    other = Counting()
+    other.down = True
+    with pytest.raises(StoreDown):
+        await Keyring(routes, grace=60.0, clock=clock, records=keyring.records).find(STORE, other)
+    assert name(await after.find(STORE, store)) == "stored"
+
+
 async def test_the_plain_hash_is_asked_for_too(routes: Routes, store: Counting, clock: Clock) -> None:
     """Keys made before there was a pepper go on working, and both answers are kept."""
     keyring = Keyring(routes, clock=clock)

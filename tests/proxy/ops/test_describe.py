@@ -23,7 +23,7 @@ prefer = ["claude"]
         told
         == """\
 routes.toml: 2 providers, 3 targets, 2 pools
-stack: hygiene -> failover -> relay
+stack: hygiene -> route_select -> failover -> relay
 
 pool support (openai)
   serves      support, gpt-4.1

@@ -200,6 +200,7 @@ def test_what_cannot_be_done_is_told(run: Run, words: tuple[str, ...], problem: 
         ("--budget", "5/year"),
         ("--limit", "concurrent"),
         ("--limit", "concurrent=x"),
+        ("--limit", "concurrent=\u0663"),
         ("--metadata", "owner"),
     ],
 )

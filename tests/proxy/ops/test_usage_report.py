@@ -118,6 +118,20 @@ def test_csv_has_every_figure() -> None:
     assert row["estimated"] == "1"
 
 
+@pytest.mark.parametrize("model", ["=1", "+1", "-1", "@a", "  =1", "\uff1d1"])
+def test_no_formula_hides(model: str) -> None:
+    """Neither behind spaces, which spreadsheets trim, nor in the wide forms of its signs."""
+    assert f"\ncheckout,'{model}," in shown(found(entry(1, model=model)), "csv")
+
+
+@pytest.mark.parametrize("white", ["\t", "\r", "\n", "\r\n", "\u2028", "\u00a0", "\x00"])
+def test_no_name_begins_a_line_or_a_cell(white: str) -> None:
+    """White space other than a space, and what controls a terminal, is not written."""
+    text = shown(found(entry(1, model=f"m{white}=1")), "csv")
+    assert len(text.splitlines()) == 2
+    assert f"\ncheckout,m{'?' * len(white)}=1," in text
+
+
 def test_json_has_rows_and_a_total() -> None:
     """Counts are numbers, and money is text, so that no reader rounds it."""
     told = json.loads(shown(found(entry(1, cost=2), entry(2, cost=3)), "json"))

@@ -10,7 +10,8 @@ from typing import Any, Final, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.routing.balance import Balance, Balancer, Entrant, Placed
+from standby.proxy.config import Balance
+from standby.proxy.routing.balance import Balancer, Entrant, Placed
 
 __all__: list[str] = []
 
@@ -23,6 +24,7 @@ ENTRANTS = st.lists(
         busy=st.integers(0, 100),
         latency=st.none() | st.floats(0.001, 600),
         cost=st.none() | st.integers(0, 10**12),
+        ramp=st.just(1.0),
     ),
     max_size=12,
     unique_by=lambda entrant: entrant.name,
@@ -77,17 +79,6 @@ def test_weighted_goes_by_turns() -> None:
             assert spread.order(pool, "weighted", entrants) == looked
             seen[pool, looked[0].name] += 1
     assert seen == {("one", "a"): 6, ("one", "b"): 2, ("two", "a"): 6, ("two", "b"): 2}
-
-
-def test_turns_outlive_a_reload() -> None:
-    """The turns of what is still there go on; those of what has left are forgotten."""
-    entrants = [Entrant("a"), Entrant("b")]
-    spread = balancer()
-    for pool in ("kept", "gone"):
-        spread.order(pool, "weighted", entrants)
-    spread.keep({"kept": ["a", "b"], "new": ["a"]})
-    assert spread.order("kept", "weighted", entrants)[0].name == "b"
-    assert spread.order("gone", "weighted", entrants)[0].name == "a"
 
 
 def test_fastest_is_the_better_of_two() -> None:
@@ -187,3 +178,15 @@ def test_a_key_decides_alone(balance: Balance) -> None:
     for busy in range(20):
         changed: list[Any] = [entrant._replace(busy=busy, latency=1.0, cost=busy) for entrant in entrants]
         assert [p.name for p in spread.order("pool", balance, changed, key="user 1")] == order
+
+
+@pytest.mark.parametrize("balance", ["priority", "cheapest"])
+def test_a_slow_start_keeps_its_place_so_often(balance: Balance) -> None:
+    """Where weights have no say, one that starts slowly is first in the share of the requests it gets."""
+    first = firsts(1000, balance, Entrant("a", cost=1, ramp=0.25), Entrant("b", cost=2))
+    assert 200 < first["a"] < 300
+
+
+def test_a_slow_start_of_all_is_none() -> None:
+    """Where nobody is there to take its place, it keeps it."""
+    assert firsts(50, "priority", Entrant("a", ramp=0.1)) == {"a": 50}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standby.proxy.classify.faults import RULES, Fault, FaultKind
 from standby.proxy.config import Cause
-from standby.proxy.exchange import Candidate
+from standby.proxy.exchange import Candidate, Role
 from standby.proxy.routing.plan_walk import PlanWalk
 
 from tests.proxy.harness import target_of
@@ -64,7 +64,7 @@ def test_the_limit_of_attempts(limit: int, tried: str) -> None:
 def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause) -> None:
     """An alternate is entered after a fault of one of its causes, and after no other."""
     rule = RULES[kind]
-    opened = rule.moves != "no" and rule.cause == cause
+    opened = rule.moves != "no" and cause in rule.opens
     plan = [preferred("a", 100), alternate("b", cause, context=200)]
     assert walk(plan, kind) == ("ab" if opened else "a")
 
@@ -135,13 +135,20 @@ def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
         ("health.cooldown", 5.0, {"rate_limited", "outage"}),
         ("health.breaker_open", 5.0, {"outage"}),
         ("state.bound", None, ()),
-        ("policy.residency", None, ()),
+        ("state.signed", None, ()),
+        ("policy.residency", None, {"outage"}),
+        ("policy.price_ratio", None, {"outage"}),
+        ("capability.tools", None, {"outage"}),
+        ("capability.context_window", None, {"context"}),
+        ("deadline.too_short", None, {"slow"}),
+        ("limit.connections", 1.0, {"rate_limited"}),
+        ("disabled", None, {"outage"}),
     ],
 )
 def test_a_resting_preferred_candidate_opens_alternates(
     reason: str, ready_in: float | None, causes: Container[str]
 ) -> None:
-    """That a target rests is a cause as good as its fault was; that it is not allowed is none."""
+    """That a target rests, or is unfit, is a cause as good as a fault; that state is elsewhere is none."""
     resting = preferred("a", rejected=reason, ready_in=ready_in)
     for cause in get_args(Cause):
         assert walk([resting, alternate("b", cause)]) == ("b" if cause in causes else "")
@@ -231,3 +238,54 @@ def test_what_a_clearance_refused_opens(reason: str, ready_in: float | None, ope
     assert candidate is not None
     assert candidate.name == opened
     assert plan_walk.next() is None
+
+
+def test_a_degraded_target_opens_alternates_for_slow() -> None:
+    """Wherever it stands: they may be asked before it. Only for one that is preferred."""
+    degraded = preferred("c", degraded="latency.slo")
+    plan = [preferred("a"), alternate("b", "slow"), degraded]
+    assert walk(plan, OUTAGE, OUTAGE) == "abc"
+    roles: tuple[Role, ...] = ("canary", "alternate", "last")
+    for role in roles:
+        degraded.role = role
+        assert walk(plan, OUTAGE, OUTAGE) == "ac"
+
+
+def test_besides() -> None:
+    """Beside a slow one the next that is open, or open to the slow, is tried; the others keep their turn."""
+    plan = [preferred("a"), alternate("b", "outage"), alternate("c", "slow"), preferred("d")]
+    plan_walk = PlanWalk(plan, 9)
+    assert plan_walk.next() is plan[0]
+    assert plan_walk.besides() is plan[2]
+    assert plan_walk.opens(plan[0], Fault(OUTAGE))
+    plan_walk.failed(plan[0], Fault(OUTAGE))
+    plan_walk.failed(plan[2], Fault(OUTAGE))
+    assert [plan_walk.next() for _ in range(3)] == [plan[1], plan[3], None]
+
+
+def test_besides_counts_as_an_attempt() -> None:
+    """Within the limit, and not where nobody is open."""
+    plan = [preferred("a"), preferred("b"), preferred("c")]
+    plan_walk = PlanWalk(plan, 2)
+    plan_walk.next()
+    assert plan_walk.besides() is plan[1]
+    assert (plan_walk.besides(), plan_walk.next(), plan_walk.again()) == (None, None, False)
+    alone = PlanWalk([preferred("a"), alternate("b", "outage"), preferred("c", rejected="state.bound")], 3)
+    alone.next()
+    assert alone.besides() is None
+
+
+def test_besides_one_that_rests() -> None:
+    """That the next one rests opens others to the second attempt as well."""
+    resting = preferred("b", rejected="health.breaker_open", ready_in=5.0)
+    plan = [preferred("a"), resting, alternate("c", "outage")]
+    plan_walk = PlanWalk(plan, 3)
+    plan_walk.next()
+    assert plan_walk.besides() is plan[2]
+
+
+def test_again() -> None:
+    """One more attempt at somebody who was tried counts towards the limit."""
+    plan_walk = PlanWalk([preferred("a")], 2)
+    plan_walk.next()
+    assert (plan_walk.again(), plan_walk.again(), plan_walk.next()) == (True, False, None)

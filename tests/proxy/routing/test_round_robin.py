@@ -75,11 +75,3 @@ def test_nobody_with_weight_leaves_the_order_as_it_is() -> None:
     """Without any weight there are no turns, and no failure either."""
     assert RoundRobin().take([("a", 0), ("b", 0)]) == [("a", 0.0), ("b", 0.0)]
     assert RoundRobin().take([]) == []
-
-
-def test_who_left_for_good_is_forgotten() -> None:
-    """After a reload only the names that are left keep their credit."""
-    turns = RoundRobin()
-    turns.take([("a", 1), ("b", 1)])
-    turns.keep({"b"})
-    assert turns.take([("a", 1), ("b", 1)])[0][0] == "b"

@@ -95,6 +95,14 @@ def line_of(worker: subprocess.Popen[str]) -> str:
     return worker.stdout.readline().strip()
 
 
+def rename(path: Path, name: str) -> Path:
+    """Move a store's file, and the two beside it that belong to it."""
+    for beside in ("-wal", "-shm"):
+        if (file := Path(f"{path}{beside}")).exists():
+            file.rename(path.with_name(name + beside))
+    return path.rename(path.with_name(name))
+
+
 async def test_two_processes_admit_what_there_is_room_for(path: Path, store: Store) -> None:
     """Fifty holds at once from two processes, with room for five, admit exactly five."""
     workers = [process(ADMIT, path, name) for name in ("a", "b")]
@@ -212,3 +220,33 @@ async def test_leases_outlive_the_process_that_took_them(path: Path) -> None:
     scene.pass_time(60)
     assert await store.sweep() == 1
     await store.aclose()
+
+
+async def test_a_file_that_was_taken_away_is_a_store_down(path: Path, store: Store) -> None:
+    """No empty one in its place, whoever made it, forgets what is spent. Once it is back, all is well."""
+    await store.settle("a", [LINE._replace(amount=100)], [ENTRY])
+    away = rename(path, "away.db")
+    for name in ("b", "c", "d"):
+        with pytest.raises(StoreDown):
+            await store.hold(name, [LINE], lease=60)
+    other = Sqlite(path, guard=patient())
+    assert await other.used([LINE]) == (0,)
+    with pytest.raises(StoreDown):
+        await store.hold("e", [LINE], lease=60)
+    await other.aclose()
+    rename(away, path.name)
+    assert await store.hold("f", [LINE], lease=60) == Denied(0, 100)
+
+
+async def test_a_file_that_was_replaced_is_the_store(
+    path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a backup says is spent holds from the moment it was put back, and is logged."""
+    await store.settle("a", [LINE._replace(amount=100)], [ENTRY])
+    backup = Sqlite(path.with_name("backup.db"), guard=patient())
+    await backup.settle("b", [LINE._replace(amount=30)], [ENTRY])
+    await backup.aclose()
+    rename(path, "away.db")
+    rename(backup.path, path.name)
+    assert await store.used([LINE]) == (30,)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -209,6 +209,19 @@ def test_tools_cost_more_than_their_json() -> None:
     assert theirs - mine > 900
 
 
+@pytest.mark.parametrize("kind", ["image", "document", "input_audio", "text"])
+def test_a_message_is_no_part(kind: str) -> None:
+    """All of a message is read, whatever type it says it has."""
+    value: dict[str, Any] = {"messages": [{"role": "user", "type": kind, "content": "h" * 600}]}
+    assert bound(value) >= 600
+    assert measure(value, "chat").images == 0
+
+
+def test_a_tool_of_no_type() -> None:
+    """A type that is no text is nobody's, and no reason to fail."""
+    assert bound(chat("", tools=[{"type": []}])) > bound(chat("", tools=[{"type": "custom"}]))
+
+
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(st.characters(codec="utf-8")),

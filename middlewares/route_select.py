@@ -1,0 +1,55 @@
+"""The ordered plan for this request, with the reason for each target that is not in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..proxy.asgi import ASGIApp, Receive, Scope, Send
+from ..proxy.errors import ClientGone, Refusal
+from ..proxy.exchange import Exchange
+from ..proxy.health.target_health import Health
+from ..proxy.http.body import Body
+from ..proxy.http.refusal import answer
+from ..proxy.http.workload import resolve
+from ..proxy.routing.asking import asked
+from ..proxy.routing.balance import Balancer
+from ..proxy.routing.planning import plan
+
+__all__ = ["RouteSelect"]
+
+
+@dataclass(eq=False)
+class RouteSelect:
+    """The ordered plan for this request, with the reason for each target that is not in it.
+
+    Without it, or around an app that has no pools, Failover goes by the order that is written.
+    """
+
+    app: ASGIApp
+    _health: Health = field(default_factory=Health, init=False, repr=False)
+    _balancer: Balancer = field(default_factory=Balancer, init=False, repr=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange.of(scope) if scope["type"] == "http" else None
+        if exchange is None or exchange.operation is None:
+            await self.app(scope, receive, send)  # nothing that a provider is asked
+            return
+        try:
+            receive = body = await Body.of(receive, exchange.max_body)
+            resolve(exchange, body)
+        except ClientGone:
+            exchange.client_gone = True
+            return
+        except Refusal as refusal:
+            await answer(scope, send, refusal)
+            return
+        if exchange.pool is not None:
+            if exchange.health is None:
+                exchange.health = self._health
+            wanted = asked(exchange, exchange.pool, body.document)
+            exchange.plan = plan(wanted, exchange.health, self._balancer)
+        await self.app(scope, receive, send)
+
+    def inherit(self, before: RouteSelect) -> None:
+        """After a reload, go on with the turns of the one before."""
+        self._balancer = before._balancer

@@ -1,0 +1,76 @@
+"""`standby explain`: what a person types to see where a request would go, without sending it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..budget.metering.price_card import lookup
+from ..config import Routes, load_routes
+from ..dialects.json_values import is_object
+from ..dialects.registry import OPERATIONS
+from ..errors import Refusal
+from ..keys.key_store import KeyStore
+from ..keys.principal import Principal
+from ..stores.address import open_store
+from ..stores.store import StoreDown
+from .explain import Question, Unanswerable, explain
+
+__all__ = ["add_options"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give `standby explain` its options."""
+    add = parser.add_argument
+    add("--pool", metavar="NAME", help="the pool, or a model name that it serves (default: every pool)")
+    add("--key", metavar="NAME", help="who asks (default: somebody without any policy)")
+    add("--request", metavar="FILE", help="the body of the request (default: a short one)")
+    add("--operation", choices=sorted(OPERATIONS), help="what is asked (default: chat, or messages)")
+    add("--down", action="append", default=[], metavar="TARGET", help="take this target for dead; repeatable")
+    add("--budget-used", type=float, default=0.0, metavar="SHARE", help="of the fullest budget, as 0.9")
+    add("--json", action="store_true", help="print JSON, a line for each pool")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    routes = load_routes(options.routes, prices=lookup)
+    request = None if options.request is None else _read(options.request)
+    down = frozenset(options.down)
+    questions = [
+        Question(pool, request, options.operation, down=down, share=options.budget_used)
+        for pool in ([options.pool] if options.pool is not None else routes.pools)
+    ]
+    try:
+        principal = None if options.key is None else asyncio.run(_principal(routes, options.key))
+        said = [explain(question, routes, principal=principal).as_json() for question in questions]
+    except (Refusal, StoreDown) as error:
+        print(f"standby explain: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print("\n".join(orjson.dumps(each).decode() for each in said))
+    else:
+        print("\n\n".join(each["text"] for each in said))
+    return 0
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise Unanswerable(f"{path}: cannot be read: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
+        raise Unanswerable(f"{path}: not JSON: {error.msg}, at line {error.lineno}") from None
+    if not is_object(value):
+        raise Unanswerable(f"{path}: the body of a request is one JSON object")
+    return value
+
+
+async def _principal(routes: Routes, name: str) -> Principal:
+    async with aclosing(open_store(routes.store, routes.folder)) as store:
+        return await KeyStore(routes, store).principal(name)

@@ -1,0 +1,359 @@
+"""A second attempt beside one that is late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+from standby.proxy.health.target_health import TRIP
+
+from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key
+from tests.middlewares.scene import DONE, Scene
+from tests.proxy.harness import VirtualLoop, chunk
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+AFTER: Final = 'hedge = { after = "1s", share = 0.5 }'
+LONG: Final = 'timeouts = { first_token = "10s", answer = "10s", stall = "20s", total = "100s" }\n'
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Waiting takes no time here."""
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class Hedged(Scene):
+    """A pool that hedges after a second, with requests enough before that a hedge is within its share."""
+
+    def __init__(self, count: int = 2, hedge: str = AFTER, **settings: str) -> None:
+        super().__init__(count, pool=LONG + hedge + "\n" + settings.pop("pool", ""), **settings)
+        self.on_loop_time()
+
+    async def warm(self, requests: int = 3) -> Hedged:
+        """Ask this often, in turn, for what is answered at once."""
+        for _ in range(requests):
+            await self.ask()
+        for script in self.scripts.values():
+            script.requests.clear()
+            script.closed = 0
+        return self
+
+
+async def leftover() -> set[asyncio.Task[Any]]:
+    """The tasks that are left when everything has had its turn."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def test_off_by_default() -> None:
+    """Without a word of the operator's nobody is asked beside another."""
+    scene = Scene(pool=LONG)
+    scene["a"].say(5.0, chunk("slow"), DONE)
+    assert (await scene.ask()).body == chunk("slow") + DONE
+    assert scene.asked == {"a": 1, "b": 0}
+
+
+async def test_an_attempt_in_time() -> None:
+    """One that begins to answer in time stays alone, and may take long over the rest."""
+    scene = await Hedged().warm()
+    scene["a"].say(0.5, chunk("one"), 5.0, chunk("two"), DONE)
+    assert (await scene.ask()).body == chunk("one") + chunk("two") + DONE
+    assert scene.asked == {"a": 1, "b": 0}
+
+
+async def test_the_second_is_served_if_it_is_first() -> None:
+    """The caller gets its answer and no byte of the other, which is let go and blamed for nothing."""
+    scene = await Hedged().warm()
+    scene["a"].say(chunk(role="assistant"), 9.0, chunk("slow"), DONE)
+    before, began = await leftover(), asyncio.get_running_loop().time()
+    caller = await scene.ask()
+    assert (caller.status, caller.body) == (200, chunk("from b") + DONE)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(1.0)
+    assert scene.attempts == [("a", "primary"), ("b", "hedge")]
+    assert caller.headers[b"x-standby-target"] == b"b"
+    assert caller.headers[b"x-standby-attempts"] == b"2"
+    assert caller.headers[b"x-standby-degraded"] == b"hedged"
+    assert scene["a"].closed == scene["b"].closed == 1
+    assert await leftover() == before
+    health = scene.gateway.health
+    assert (scene.rejection("a"), health.busy("a"), health.busy("b")) == (None, 0, 0)
+
+
+async def test_the_loser_is_released_at_once() -> None:
+    """Not when the answer ends: it is gone before the first byte of the other one."""
+    scene = await Hedged().warm()
+    scene["a"].say(9.0, chunk("slow"), DONE)
+    scene["b"].say(chunk("one"), 50.0, DONE)
+    caller, running = scene.begin()
+    await caller.until(lambda: caller.started)
+    await asyncio.sleep(0.001)
+    assert (scene["a"].closed, scene["b"].closed) == (1, 0)
+    assert scene.gateway.health.busy("a") == 0
+    await running
+
+
+async def test_the_first_is_served_if_it_is_first() -> None:
+    """Though late, it may still win; then the answer is not degraded."""
+    scene = await Hedged().warm()
+    scene["a"].say(2.0, chunk("late"), DONE)
+    scene["b"].say(9.0, chunk("later"), DONE)
+    caller = await scene.ask()
+    assert caller.body == chunk("late") + DONE
+    assert b"x-standby-degraded" not in caller.headers
+    assert scene.asked == {"a": 1, "b": 1}
+    assert scene["b"].closed == 1
+
+
+async def test_a_loser_is_never_blamed() -> None:
+    """However often it loses, its target is not ejected."""
+    scene = Hedged()
+    for _ in range(TRIP + 2):
+        await scene.warm(2)
+        scene["a"].say(9.0, chunk("slow"), DONE)
+        await scene.ask()
+        assert scene.attempts[-1] == ("b", "hedge")
+        scene["a"].say(chunk("from a"), DONE)
+    assert scene.rejection("a") is None
+
+
+@pytest.mark.parametrize(("first", "second", "served"), [(2.0, 5.0, "b"), (8.0, 1.0, "a")])
+async def test_one_fails_and_the_other_goes_on(first: float, second: float, served: str) -> None:
+    """Whichever it is: what the other one says is served, and who failed is to blame."""
+    scene = await Hedged(3).warm()
+    broken = OSError("reset")
+    scene["a"].say(first, *((chunk("from a"), DONE) if served == "a" else (broken,)))
+    scene["b"].say(second, *((chunk("from b"), DONE) if served == "b" else (broken,)))
+    caller = await scene.ask()
+    assert caller.body == chunk(f"from {served}") + DONE
+    assert scene.asked == {"a": 1, "b": 1, "c": 0}
+    faults = {each.candidate.name: each.fault for each in scene.exchanges[-1].attempts}
+    assert faults.pop(served) is None
+    assert [fault.kind for fault in faults.values() if fault] == ["stream_failed"]
+
+
+async def test_both_fail_and_the_walk_goes_on() -> None:
+    """Then the next one is asked, alone."""
+    scene = await Hedged(3).warm()
+    scene["a"].say(2.0, OSError("reset"))
+    scene["b"].say(3.0, OSError("reset"))
+    assert (await scene.ask()).body == chunk("from c") + DONE
+    assert scene.attempts == [("a", "primary"), ("b", "hedge"), ("c", "failover")]
+
+
+async def test_both_fail_within_the_limit_of_attempts() -> None:
+    """A hedge is an attempt like any other."""
+    scene = await Hedged(3, tables="[failover]\nmax_attempts = 2").warm()
+    scene["a"].say(2.0, OSError("reset"))
+    scene["b"].say(3.0, OSError("reset"))
+    caller = await scene.ask()
+    assert (caller.status, scene.asked) == (502, {"a": 1, "b": 1, "c": 0})
+
+
+async def test_nobody_to_ask() -> None:
+    """Where nobody else is open, or all attempts are used up, the first is waited for."""
+    for scene in (Hedged(1), Hedged(2, tables="[failover]\nmax_attempts = 1")):
+        await scene.warm()
+        scene["a"].say(5.0, chunk("slow"), DONE)
+        assert (await scene.ask()).body == chunk("slow") + DONE
+        assert scene.attempts == [("a", "primary")]
+
+
+async def test_alternates_for_the_slow() -> None:
+    """They are open to a hedge; those for other causes are not."""
+    other = "[targets.{0}]\nprovider = 'at-a'\nmodel = 'model-{0}'\n"
+    pool = 'alternates = [{ target = "x", for = ["outage"] }, { target = "y", for = ["slow"] }]'
+    scene = await Hedged(1, pool=pool, tables=other.format("x") + other.format("y")).warm()
+    scene["a"].say(9.0, chunk("slow"), DONE)
+    assert (await scene.ask()).body == chunk("from y") + DONE
+    assert scene.attempts == [("a", "primary"), ("y", "hedge")]
+
+
+async def test_its_share_of_the_requests() -> None:
+    """No more than the pool's share of its requests is hedged, over ten seconds."""
+    scene = await Hedged(hedge='hedge = { after = "10ms", share = 0.1 }').warm(0)
+    scene["a"].say(0.02, chunk("slow"), DONE)
+    for _ in range(100):
+        await scene.ask()
+    kinds = [each.kind for exchange in scene.exchanges for each in exchange.attempts]
+    assert 5 <= kinds.count("hedge") <= 10
+
+
+async def test_no_hedge_while_requests_are_few() -> None:
+    """One of twenty means none of nineteen."""
+    scene = await Hedged(hedge='hedge = { after = "1s" }').warm(18)
+    scene["a"].say(2.0, chunk("slow"), DONE)
+    await scene.ask()
+    assert scene.attempts == [("a", "primary")]
+    await scene.ask()
+    assert scene.attempts == [("a", "primary"), ("b", "hedge")]
+
+
+async def test_the_p95_of_the_target_itself() -> None:
+    """Once it is known, that is when an attempt is late; for whole answers it says nothing."""
+    scene = Hedged(hedge='hedge = { after = "p95", share = 0.5 }')
+    scene["a"].say(0.2, chunk("from a"), DONE)
+    for _ in range(19):
+        await scene.ask()
+    scene["a"].say(5.0, chunk("slow"), DONE)
+    await scene.ask()
+    assert scene.attempts == [("a", "primary")]
+    scene["a"].say(0.2, chunk("from a"), DONE)
+    for _ in range(40):
+        await scene.ask()
+    scene["a"].say(5.0, chunk("slow"), DONE)
+    began = asyncio.get_running_loop().time()
+    await scene.ask()
+    assert scene.attempts == [("a", "primary"), ("b", "hedge")]
+    assert asyncio.get_running_loop().time() - began == pytest.approx(0.2, rel=0.1)
+    whole = b'{"choices": [{"message": {"content": "slow"}}]}'
+    scene["a"].say(5.0, whole, headers=((b"content-type", b"application/json"),))
+    assert (await scene.ask(stream=False)).body == whole
+    assert scene.attempts == [("a", "primary")]
+
+
+async def test_a_whole_answer_may_be_hedged_after_a_time() -> None:
+    """Where the operator names how long to wait, that is for answers of both kinds."""
+    whole = b'{"choices": [{"message": {"content": "from b"}}]}'
+    scene = await Hedged().warm()
+    scene["a"].say(5.0, b"{}", headers=((b"content-type", b"application/json"),))
+    scene["b"].say(whole, headers=((b"content-type", b"application/json"),))
+    assert (await scene.ask(stream=False)).body == whole
+
+
+@pytest.mark.parametrize("leaves", [0.5, 3.0])
+async def test_a_hang_up_ends_both(leaves: float) -> None:
+    """Before a hedge and beside one: nobody goes on, and nobody is to blame."""
+    scene = await Hedged(3).warm()
+    for name in "abc":
+        scene[name].say(9.0, chunk("slow"), DONE)
+    before = await leftover()
+    caller, running = scene.begin()
+    await asyncio.sleep(leaves)
+    caller.leave()
+    await running
+    assert scene.asked == {"a": 1, "b": int(leaves > 1.0), "c": 0}
+    assert [scene[name].closed for name in "ab"] == [1, int(leaves > 1.0)]
+    assert (await leftover(), caller.messages) == (before, [])
+    assert [scene.gateway.health.busy(name) for name in "ab"] == [0, 0]
+
+
+@pytest.mark.parametrize("cancelled", [0.5, 3.0])
+async def test_a_cancelled_request_is_cancelled(cancelled: float) -> None:
+    """When the server gives up on a request, both of its attempts end, and no task is left."""
+    scene = await Hedged().warm()
+    for name in "ab":
+        scene[name].say(9.0, chunk("slow"), DONE)
+    before = await leftover()
+    caller, running = scene.begin()
+    await asyncio.sleep(cancelled)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await leftover() == before
+    assert caller.status == 503
+    assert [scene.gateway.health.busy(name) for name in "ab"] == [0, 0]
+    assert scene["a"].closed == 1
+
+
+async def test_a_shutdown_while_the_winner_speaks() -> None:
+    """The client of a stream is told, though the stream is another task's."""
+    scene = await Hedged().warm()
+    scene["a"].say(9.0, chunk("slow"), DONE)
+    scene["b"].say(chunk("one"), 9.0, DONE)
+    caller, running = scene.begin()
+    await asyncio.sleep(3.0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert caller.body.startswith(chunk("one"))
+    assert b"gateway_draining" in caller.body
+    assert caller.complete
+
+
+async def test_a_refusal_that_is_the_callers() -> None:
+    """What no target would take goes to the caller at once, whoever is still thinking about it."""
+    scene = await Hedged().warm()
+    scene["a"].say(9.0, chunk("slow"), DONE)
+    scene["b"].say(b'{"error": {"message": "No."}}', status=400)
+    caller = await scene.ask()
+    assert (caller.status, caller.json["error"]["message"]) == (400, "No.")
+    assert scene["a"].closed == 1
+
+
+async def test_a_refusal_that_the_other_may_not_share() -> None:
+    """What only this model does not take waits for the other one, and is the caller's if that fails."""
+    refusal = b'{"error": {"code": "unsupported_value", "message": "No."}}'
+    for spoken, expected in ((chunk("from a"), chunk("from a") + DONE), (b"", refusal)):
+        scene = await Hedged().warm()
+        scene["a"].say(5.0, *((spoken, DONE) if spoken else (OSError("reset"),)))
+        scene["b"].say(refusal, status=400)
+        caller = await scene.ask()
+        assert (caller.body, caller.complete) == (expected, True)
+
+
+async def test_refused_content_is_not_taken_elsewhere() -> None:
+    """Also not to one that is asked already: a filter's refusal is the caller's answer."""
+    scene = await Hedged().warm()
+    scene["a"].say(5.0, chunk("from a"), DONE)
+    scene["b"].say(b'{"error": {"code": "content_filter"}}', status=400)
+    assert (await scene.ask()).status == 400
+
+
+def counter(dollars: str) -> Counter:
+    """A gateway that holds money and hedges, for a caller with a budget."""
+    return Counter(key(budget(dollars)), 2, pool=LONG + AFTER)
+
+
+async def test_both_are_paid_for() -> None:
+    """Each is held before it is sent, both stand in the ledger, and nothing stays held."""
+    hedged = counter("0.1")
+    for _ in range(3):
+        await hedged.ask()
+    hedged["a"].say(9.0, chunk("slow"), DONE)
+    hedged["b"].say(3.0, *answer("b"))
+    asking = asyncio.create_task(hedged.ask())
+    await asyncio.sleep(2.0)
+    assert await hedged.spent() == 3 * COST + 2 * ESTIMATE
+    caller = await asking
+    await hedged.settled()
+    assert caller.headers[b"x-standby-target"] == b"b"
+    first, second = (await hedged.ledger())[-2:]
+    assert [(line.attempt, line.target, line.outcome) for line in (first, second)] == [
+        (1, "a", "failed"),
+        (2, "b", "served"),
+    ]
+    assert first.duration == pytest.approx(4.0)
+    assert second.duration == pytest.approx(3.0)
+    assert await hedged.spent() == 4 * COST + (first.charged or 0)
+
+
+async def test_a_hedge_that_cannot_be_paid_for() -> None:
+    """Nothing is sent for it, and the first one is waited for."""
+    hedged = counter("0.025")
+    for _ in range(3):
+        await hedged.ask()
+    hedged["a"].say(5.0, *answer("a"))
+    caller = await hedged.ask()
+    assert (caller.status, hedged.asked) == (200, {"a": 4, "b": 0})
+    assert caller.headers[b"x-standby-attempts"] == b"1"
+
+
+async def test_two_that_are_cleared_at_once() -> None:
+    """A store so slow that both are being held together ends with nothing held, and the sums right."""
+    hedged = counter("0.1")
+    for _ in range(3):
+        await hedged.ask()
+    hedged.store.slow = 1.5
+    hedged["a"].say(9.0, chunk("slow"), DONE)
+    caller = await hedged.ask()
+    hedged.store.slow = 0.0
+    await asyncio.sleep(5.0)
+    await hedged.settled()
+    assert caller.status == 200
+    lines = (await hedged.ledger())[3:]
+    assert await hedged.spent() == 3 * COST + sum(line.charged or 0 for line in lines)

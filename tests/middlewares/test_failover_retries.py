@@ -1,0 +1,169 @@
+"""The last target asked again, where nobody else is left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+from standby.middlewares.failover import Failover
+from standby.proxy.health.retry_budget import FLOOR
+from standby.proxy.health.target_health import TRIP
+from standby.proxy.routing.retry import LEAST, MOST
+
+from tests.middlewares.scene import DONE, Scene
+from tests.proxy.harness import VirtualLoop, chunk
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+ONCE: Final = "[failover]\nretries = 1\n"
+GOOD: Final = chunk("at last")
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Waiting takes no time here."""
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class Recovering(Scene):
+    """The first provider fails this often, and then is well again."""
+
+    def __init__(
+        self,
+        times: int = 1,
+        count: int = 1,
+        *,
+        status: int = 500,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        tables: str = ONCE,
+        **settings: str,
+    ) -> None:
+        super().__init__(count, tables=tables, **settings)
+        self.on_loop_time()
+        script = self["a"]
+
+        async def before() -> None:
+            if len(script.requests) > times:
+                script.say(GOOD, DONE)
+            else:
+                script.say(b"", status=status, headers=headers)
+
+        script.before = before
+
+
+async def test_by_default_each_target_is_asked_once() -> None:
+    """A request comes to a provider at most once."""
+    scene = Recovering(tables="")
+    assert Failover(scene.gateway).retries == 0
+    caller = await scene.ask()
+    assert (caller.status, scene.asked) == (502, {"a": 1})
+
+
+async def test_the_last_target_is_asked_again() -> None:
+    """Where the operator allows it, and after a pause. An answer from where it belongs is not degraded."""
+    scene, began = Recovering(), asyncio.get_running_loop().time()
+    caller = await scene.ask()
+    assert (caller.status, caller.body) == (200, GOOD + DONE)
+    assert LEAST <= asyncio.get_running_loop().time() - began <= MOST + 0.1
+    assert scene.attempts == [("a", "primary"), ("a", "retry")]
+    assert caller.headers[b"x-standby-attempts"] == b"2"
+    assert b"x-standby-degraded" not in caller.headers
+
+
+async def test_once() -> None:
+    """And not a second time."""
+    scene = Recovering(times=5)
+    caller = await scene.ask()
+    assert (caller.status, scene.asked) == (502, {"a": 2})
+    assert caller.headers[b"x-should-retry"] == b"false"
+
+
+async def test_others_come_first() -> None:
+    """Nobody is asked again while another target is open, and then it is the last one."""
+    scene = Recovering(times=9, count=2)
+    assert (await scene.ask()).body == chunk("from b") + DONE
+    scene["b"].say(b"", status=503)
+    await scene.ask()
+    assert scene.attempts == [("a", "primary"), ("b", "failover"), ("b", "retry")]
+
+
+async def test_within_the_limit_of_attempts() -> None:
+    """A retry is an attempt like any other."""
+    scene = Recovering(times=9, tables=ONCE + "max_attempts = 1")
+    await scene.ask()
+    assert scene.asked == {"a": 1}
+
+
+async def test_within_the_deadline() -> None:
+    """What could only be asked again too late is not."""
+    scene = Recovering(tables=ONCE + 'deadline = "50ms"')
+    began = asyncio.get_running_loop().time()
+    assert (await scene.ask()).status == 502
+    assert scene.asked == {"a": 1}
+    assert asyncio.get_running_loop().time() == pytest.approx(began)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(b"1", 2), (b"2", 2), (b"3", 1), (None, 1)])
+async def test_a_retry_after(seconds: bytes | None, asked: int) -> None:
+    """A rate limit is waited for where the provider says that it soon ends, and never asked before that."""
+    headers = () if seconds is None else ((b"retry-after", seconds),)
+    scene, began = Recovering(status=429, headers=headers), asyncio.get_running_loop().time()
+    caller = await scene.ask()
+    assert scene.asked == {"a": asked}
+    assert caller.status == (200 if asked == 2 else 429)
+    if seconds is not None and asked == 2:
+        assert asyncio.get_running_loop().time() - began >= float(seconds)
+        assert scene.rejection() is None
+
+
+async def test_a_target_that_was_just_ejected() -> None:
+    """Its breaker has opened with this fault: it is left alone."""
+    scene = Recovering(times=99, tables="")
+    for _ in range(TRIP - 1):
+        await scene.ask()
+    again = Recovering(times=99)
+    again.gateway.health = scene.gateway.health
+    await again.ask()
+    assert again.asked == {"a": 1}
+    assert again.rejection() is not None
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 413])
+async def test_what_a_retry_would_not_mend(status: int) -> None:
+    """Refusals of the request, the account or the model are not repeated."""
+    scene = Recovering(status=status)
+    await scene.ask()
+    assert scene.asked == {"a": 1}
+
+
+async def test_never_after_the_commit() -> None:
+    """A stream that broke is not asked for again."""
+    scene = Scene(1, tables=ONCE)
+    scene["a"].say(chunk("one"))
+    await scene.ask()
+    assert scene.asked == {"a": 1}
+
+
+async def test_the_retry_budget() -> None:
+    """However many requests fail, few of them are repeated; more only as there are more requests."""
+    scene = Recovering(times=10_000, tables=ONCE)
+    scene.gateway.health.rejection = lambda *_: None  # type: ignore[method-assign]
+    for _ in range(10):
+        await scene.ask()
+    kinds = [attempt.kind for exchange in scene.exchanges for attempt in exchange.attempts]
+    assert kinds.count("retry") == FLOOR
+
+
+async def test_a_hang_up_ends_the_pause() -> None:
+    """Nobody is asked again for a client that has left."""
+    scene = Recovering(status=503, headers=((b"retry-after", b"2"),))
+    caller, running = scene.begin()
+    await asyncio.sleep(0.5)
+    began = asyncio.get_running_loop().time()
+    caller.leave()
+    await running
+    assert asyncio.get_running_loop().time() == began
+    assert (scene.asked, caller.messages) == ({"a": 1}, [])
