@@ -19,7 +19,7 @@ from ..proxy.config.values import Remark, objection
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Attempt, Exchange
 from ..proxy.http.body import Body
-from ..proxy.http.refusal import answer
+from ..proxy.http.refusal import send_refusal
 from ..proxy.http.workload import resolve
 from ..proxy.keys.credentials import credential, digests
 from ..proxy.keys.keyring import Keyring, Records, Unreadable
@@ -40,11 +40,11 @@ _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 _SECTIONS: Final = ("key", "user", "team", "organisation")
 
 
-def _patience(value: object, info: ValidationInfo) -> object:
+def _refuse_or_seconds(value: object, info: ValidationInfo) -> object:
     return value if value == "refuse" else seconds(value, info)
 
 
-def _found(value: object) -> object:
+def _imported(value: object) -> object:
     """What a file names by its import string; code gives the callable itself."""
     if isinstance(value, str):
         try:
@@ -71,9 +71,9 @@ class Auth:
     _: KW_ONLY
     pepper: Secret | None = None
     """Kept apart from the hashes of keys, which are made with it."""
-    on_store_error: Annotated[Literal["refuse"] | float, BeforeValidator(_patience)] = "refuse"
+    on_store_error: Annotated[Literal["refuse"] | float, BeforeValidator(_refuse_or_seconds)] = "refuse"
     """While the store is down: refuse what it alone could tell, or trust for so long what it last said."""
-    principal: Annotated[PrincipalOf | None, PlainValidator(_found)] = None
+    principal: Annotated[PrincipalOf | None, PlainValidator(_imported)] = None
     """For hosts that have an authentication of their own; the gateway then looks for no key."""
     store: Store | str | None = field(default=None, metadata={"toml": False})
     """Where keys are looked up in a foreign app: a store or its URL. In a gateway it is the gateway's."""
@@ -103,7 +103,7 @@ class Auth:
             exchange.client_gone = True
             return
         except Refusal as refusal:
-            await answer(scope, send, refusal)
+            await send_refusal(scope, send, refusal)
             return
         exchange.clearances.append(partial(self.clear, principal))
         await self.app(scope, receive, send)
@@ -160,22 +160,22 @@ class Auth:
         self, principal_of: PrincipalOf, scope: Scope, routes: Routes | None
     ) -> Principal | None:
         try:
-            said = principal_of(scope)
-            named = await said if inspect.isawaitable(said) else said
+            answer_of_host = principal_of(scope)
+            named = await answer_of_host if inspect.isawaitable(answer_of_host) else answer_of_host
         except Refusal:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it must not let anybody in
             # Its text may hold what the caller sent as a credential.
-            told = type(error).__name__
-            log.error("%s: the host's principal raised %s", Exchange.of(scope).id, told)  # noqa: TRY400
+            error_name = type(error).__name__
+            log.error("%s: the host's principal raised %s", Exchange.of(scope).id, error_name)  # noqa: TRY400
             raise Refusal("auth_unavailable", retry_after=1.0) from None
         if not isinstance(named, str):
             return named
         kind, _, name = named.rpartition("/")
         for each in (kind,) if kind in _SECTIONS else () if kind else _SECTIONS:
-            found = getattr(routes, f"{each}s", {}).get(name)
-            if found is not None:
-                return Principal.of(found)
+            table = getattr(routes, f"{each}s", {}).get(name)
+            if table is not None:
+                return Principal.of(table)
         log.warning("%s: there is no %s %r in routes.toml", Exchange.of(scope).id, kind or "scope", name)
         return None
 

@@ -22,7 +22,7 @@ from ..proxy.config.money import nano
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.http.body import Body
-from ..proxy.http.refusal import answer
+from ..proxy.http.refusal import send_refusal
 from ..proxy.http.workload import resolve
 from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store
@@ -75,27 +75,27 @@ class Budget:
         if exchange is None or (exchange.relayed and exchange.operation is None):
             await self.app(scope, receive, send)  # nothing that a provider is asked
             return
-        reckoning: Estimate | None = None
+        estimate: Estimate | None = None
         if exchange.operation is not None:
             try:
                 receive = body = await Body.of(receive, exchange.max_body)
                 resolve(exchange, body)
-                reckoning = self._reckoning(exchange, body)
+                estimate = self._estimate(exchange, body)
             except ClientGone:
                 exchange.client_gone = True
                 return
             except Refusal as refusal:
-                await answer(scope, send, refusal)
+                await send_refusal(scope, send, refusal)
                 return
-        desk = BudgetSettings(
+        settings = BudgetSettings(
             self._budget_store_of(exchange), self._accounts, self._thresholds, self.mode == "enforce"
         )
-        request_budget = RequestBudget(desk, exchange, reckoning)
+        request_budget = RequestBudget(settings, exchange, estimate)
         try:
             if (refused := await request_budget.enter()) is not None:
-                await answer(scope, send, refused)
+                await send_refusal(scope, send, refused)
                 return
-            if reckoning is not None:
+            if estimate is not None:
                 exchange.clearances.append(request_budget.clear)
             elif exchange.notes:
                 send = _noting(exchange, send)
@@ -130,7 +130,7 @@ class Budget:
             await self.aclose()  # before the reply: the server may exit right after it
         await send(message)
 
-    def _reckoning(self, exchange: Exchange, body: Body) -> Estimate | None:
+    def _estimate(self, exchange: Exchange, body: Body) -> Estimate | None:
         if exchange.pool is None:
             return None
         value = body.document.value

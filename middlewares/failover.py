@@ -17,18 +17,18 @@ from ..proxy.classify.faults import RULES, Fault, is_callers
 from ..proxy.config import Duration
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Attempt, Break, Candidate, Exchange, Kind
-from ..proxy.health.target_health import Entry, Health
+from ..proxy.health.target_health import Health, Permit
 from ..proxy.http.body import Body
 from ..proxy.http.exhausted import exhausted
-from ..proxy.http.refusal import answer
-from ..proxy.http.restart import Continued, is_asked_for
+from ..proxy.http.refusal import send_refusal
+from ..proxy.http.stream_restart import StreamRestart, is_requested
 from ..proxy.http.workload import resolve
-from ..proxy.routing.asking import holder_of
+from ..proxy.routing.attempt_run import AttemptRun
 from ..proxy.routing.hedge import Hedges, Race
-from ..proxy.routing.leg import Leg
 from ..proxy.routing.ordering import in_order
 from ..proxy.routing.plan_walk import PlanWalk
 from ..proxy.routing.retry import pause
+from ..proxy.routing.route_inputs import holder_of
 
 __all__ = ["Failover"]
 
@@ -75,7 +75,7 @@ class Failover:
             exchange.client_gone = True
             return
         except Refusal as refusal:
-            await answer(scope, send, refusal)
+            await send_refusal(scope, send, refusal)
             return
         if exchange.health is None:
             exchange.health = self._health
@@ -97,6 +97,7 @@ class _Walk:
 
     __slots__ = (
         "_body",
+        "_break",
         "_broken",
         "_claim",
         "_deadline",
@@ -112,7 +113,6 @@ class _Walk:
         "_race",
         "_restarts",
         "_retries",
-        "_told",
         "_walk",
     )
 
@@ -137,34 +137,34 @@ class _Walk:
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + limit
         self._retries = failover.retries
-        self._restarts = is_asked_for(exchange)
+        self._restarts = is_requested(exchange)
         self._over = False  # the caller has its answer, or wants none any more
-        self._last: Leg | None = None  # of those that failed
+        self._last: AttemptRun | None = None  # of those that failed
         self._race: Race | None = None
-        self._hedge: Leg | None = None
-        self._claim: tuple[Candidate, Entry | None] | None = None
+        self._hedge: AttemptRun | None = None
+        self._claim: tuple[Candidate, Permit | None] | None = None
         self._broken: Attempt | None = None  # after commit, and to be begun anew
-        self._told = Break("", b"")
+        self._break = Break("", b"")
         self._original: tuple[Message, ...] = ()
 
     async def run(self, scope: Scope, send: Send) -> None:
         """Try candidates until one is committed, and answer for all of them if none is."""
         exchange, app = self._exchange, self._failover.app
-        onward: Continued | None = None
+        onward: StreamRestart | None = None
         try:
-            while (leg := self._next(send) or await self._again(send)) is not None:
-                after = self._lateness(leg)
+            while (run := self._next(send) or await self._again(send)) is not None:
+                after = self._lateness(run)
                 if after is None:
                     # Here and not in a method: a coroutine more would be entered for every token.
-                    with leg:
-                        await leg.inside(app, scope, self._body.rewind())
-                    self._note(leg)
+                    with run:
+                        await run.inside(app, scope, self._body.rewind())
+                    self._note(run)
                 else:
-                    await self._run_race(scope, send, leg, after)
+                    await self._run_race(scope, send, run, after)
                 if self._over:
                     break
                 if self._broken is not None and onward is None:
-                    send = onward = Continued(send, exchange, self._broken, self._told)
+                    send = onward = StreamRestart(send, exchange, self._broken, self._break)
         except BaseException as error:
             if onward is not None:
                 await onward.close("gateway_draining" if isinstance(error, asyncio.CancelledError) else None)
@@ -183,11 +183,11 @@ class _Walk:
                 await send(message)
         else:
             passed = self._loop.time() >= self._deadline
-            await answer(scope, send, exhausted(self._exchange, deadline_passed=passed))
+            await send_refusal(scope, send, exhausted(self._exchange, deadline_passed=passed))
 
     # -- who is next ------------------------------------------------------------------------
 
-    def _next(self, send: Send) -> Leg | None:
+    def _next(self, send: Send) -> AttemptRun | None:
         """An attempt at the next candidate whose health, now, lets it be tried."""
         claim, self._claim = self._claim, None
         if claim is None and self._loop.time() < self._deadline:
@@ -196,7 +196,7 @@ class _Walk:
             return None
         return self._begin(*claim, send, "failover" if self._exchange.attempts else "primary")
 
-    def _enter(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Entry | None] | None:
+    def _enter(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Permit | None] | None:
         operation = self._exchange.operation
         while (candidate := choose()) is not None:
             target = candidate.target
@@ -205,7 +205,7 @@ class _Walk:
             entered = self._health.enter(
                 target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
             )
-            if isinstance(entered, Entry):
+            if isinstance(entered, Permit):
                 if self._failover.retries:
                     self._health.retries(target.name, operation.name).request(self._health.clock())
                 return candidate, entered
@@ -213,8 +213,8 @@ class _Walk:
             self._walk.not_tried(candidate)
         return None
 
-    def _begin(self, candidate: Candidate, entry: Entry | None, send: Send, kind: Kind) -> Leg:
-        leg = Leg(
+    def _begin(self, candidate: Candidate, entry: Permit | None, send: Send, kind: Kind) -> AttemptRun:
+        run = AttemptRun(
             self._exchange,
             self._health,
             entry,
@@ -227,9 +227,9 @@ class _Walk:
             deadline=self._deadline,
         )
         if self._restarts:
-            leg.attempt.continues = self._broken is not None
-            leg.attempt.takes_over = partial(self._take_over, leg)
-        return leg
+            run.attempt.continues = self._broken is not None
+            run.attempt.takes_over = partial(self._take_over, run)
+        return run
 
     def _moves(self, candidate: Candidate, fault: Fault) -> bool:
         """Whether a fault lets the walk go on: to another candidate, or with the one beside it."""
@@ -238,27 +238,27 @@ class _Walk:
         beside = self._race is not None and self._race.running > 1
         return beside and RULES[fault.kind].moves in {"yes", "larger"}
 
-    def _note(self, leg: Leg) -> None:
+    def _note(self, run: AttemptRun) -> None:
         """An attempt has ended: what follows for the walk."""
-        exchange, candidate, fault = self._exchange, leg.candidate, leg.attempt.fault
-        if leg.attempt is self._broken or leg.lost:
+        exchange, candidate, fault = self._exchange, run.candidate, run.attempt.fault
+        if run.attempt is self._broken or run.lost:
             return
-        if leg.committed or exchange.client_gone or fault is None:
+        if run.committed or exchange.client_gone or fault is None:
             self._over = True
             return
         if candidate.rejected is not None:  # by a clearance: nothing was sent
             log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
             self._walk.not_tried(candidate)
-            if leg is self._hedge:
+            if run is self._hedge:
                 self._hedge = None
             return
         log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
-        self._last = leg
+        self._last = run
         self._walk.failed(candidate, fault)
         if self._broken is not None:
             self._over = RULES[fault.kind].moves == "no"
         elif is_callers(fault) and not self._original:
-            self._original = leg.gate.held
+            self._original = run.gate.held
 
     def _release(self) -> None:
         """What was claimed and never tried leaves no trace."""
@@ -267,7 +267,7 @@ class _Walk:
 
     # -- the same target again --------------------------------------------------------------
 
-    async def _again(self, send: Send) -> Leg | None:
+    async def _again(self, send: Send) -> AttemptRun | None:
         """Another attempt at the last target, after a pause, where nobody else is left."""
         last, operation, health = self._last, self._exchange.operation, self._health
         if last is None or not self._retries or self._broken is not None or operation is None:
@@ -291,7 +291,7 @@ class _Walk:
         entered = health.enter(
             target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
         )
-        return self._begin(candidate, entered, send, "retry") if isinstance(entered, Entry) else None
+        return self._begin(candidate, entered, send, "retry") if isinstance(entered, Permit) else None
 
     async def _is_left_within(self, seconds: float) -> bool:
         """Wait, and return at once if the client hangs up meanwhile."""
@@ -304,26 +304,26 @@ class _Walk:
 
     # -- one beside another -----------------------------------------------------------------
 
-    def _lateness(self, leg: Leg) -> float | None:
+    def _lateness(self, run: AttemptRun) -> float | None:
         """Seconds after which the first attempt is late, so that another one may begin beside it."""
         pool = self._exchange.pool
-        if pool is None or pool.hedge is None or leg.attempt.kind != "primary":
+        if pool is None or pool.hedge is None or run.attempt.kind != "primary":
             return None
-        return self._hedges.after(self._exchange, self._health, leg, self._loop.time())
+        return self._hedges.after(self._exchange, self._health, run, self._loop.time())
 
-    async def _run_race(self, scope: Scope, send: Send, leg: Leg, after: float) -> None:
-        def inside(leg: Leg) -> Awaitable[None]:
-            hedge = leg.attempt.kind == "hedge"
+    async def _run_race(self, scope: Scope, send: Send, run: AttemptRun, after: float) -> None:
+        def inside(run: AttemptRun) -> Awaitable[None]:
+            hedge = run.attempt.kind == "hedge"
             body = self._body.copy() if hedge else self._body.rewind()
-            return leg.inside(self._failover.app, scope, body)
+            return run.inside(self._failover.app, scope, body)
 
         self._race = Race(self._exchange, inside=inside, hedge=partial(self._beside, send), ended=self._note)
         try:
-            await self._race.run(leg, after)
+            await self._race.run(run, after)
         finally:
             self._race = None
 
-    def _beside(self, send: Send) -> Leg | None:
+    def _beside(self, send: Send) -> AttemptRun | None:
         """Begin a hedge, unless there was one or there is no room for it."""
         pool, now = self._exchange.pool, self._loop.time()
         if pool is None or self._hedge is not None or now >= self._deadline:
@@ -336,15 +336,15 @@ class _Walk:
 
     # -- a broken stream begun anew ---------------------------------------------------------
 
-    def _take_over(self, leg: Leg, told: Break) -> bool:
+    def _take_over(self, run: AttemptRun, broken: Break) -> bool:
         """Claim somebody to begin this broken answer anew, once in a request."""
-        fault = leg.attempt.fault
+        fault = run.attempt.fault
         if self._broken is not None or fault is None or self._loop.time() >= self._deadline:
             return False
-        self._walk.failed(leg.candidate, fault)
+        self._walk.failed(run.candidate, fault)
         self._claim = self._enter(self._walk.next)
         if self._claim is None:
             return False
-        log.info("%s: %s broke (%s), begun anew", self._exchange.id, leg.candidate.name, told.code)
-        self._broken, self._told = leg.attempt, told
+        log.info("%s: %s broke (%s), begun anew", self._exchange.id, run.candidate.name, broken.code)
+        self._broken, self._break = run.attempt, broken
         return True

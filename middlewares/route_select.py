@@ -9,11 +9,11 @@ from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.health.target_health import Health
 from ..proxy.http.body import Body
-from ..proxy.http.refusal import answer
+from ..proxy.http.refusal import send_refusal
 from ..proxy.http.workload import resolve
-from ..proxy.routing.asking import asked
 from ..proxy.routing.balance import Balancer
 from ..proxy.routing.planning import plan
+from ..proxy.routing.route_inputs import route_inputs
 
 __all__ = ["RouteSelect"]
 
@@ -41,12 +41,12 @@ class RouteSelect:
             exchange.client_gone = True
             return
         except Refusal as refusal:
-            await answer(scope, send, refusal)
+            await send_refusal(scope, send, refusal)
             return
         if exchange.pool is not None:
             if exchange.health is None:
                 exchange.health = self._health
-            wanted = asked(exchange, exchange.pool, body.document)
+            wanted = route_inputs(exchange, exchange.pool, body.document)
             exchange.plan = plan(wanted, exchange.health, self._balancer)
         await self.app(scope, receive, send)
 

@@ -17,7 +17,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 def header(headers: Headers, name: bytes) -> bytes | None:
     """The first value of `name` (lower case), or None."""
-    for known, value in headers:
-        if known == name:
+    for own, value in headers:
+        if own == name:
             return value
     return None

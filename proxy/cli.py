@@ -15,7 +15,7 @@ from .gateway import Gateway
 from .ops.describe import describe
 from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
-from .ops.ledger_report import BY, grouping
+from .ops.ledger_totals import BY, grouping
 from .ops.usage_report import FORMATS, recorded, shown
 from .rehearsal.demo import demo
 from .server import serve
@@ -139,11 +139,11 @@ def _serve(options: argparse.Namespace) -> int:
 def _usage(options: argparse.Namespace) -> int:
     routes = load_routes(options.routes, prices=lookup)
     try:
-        found = asyncio.run(recorded(routes, options.by, options.timezone, options.since, options.until))
+        totals = asyncio.run(recorded(routes, options.by, options.timezone, options.since, options.until))
     except (StoreDown, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(shown(found, options.style), end="")
+    print(shown(totals, options.style), end="")
     return 0
 
 

@@ -46,8 +46,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        said = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
-        return f"{said}; {self.hint}" if self.hint else said
+        text = f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+        return f"{text}; {self.hint}" if self.hint else text
 
 
 class ConfigError(StandbyError):
@@ -147,11 +147,11 @@ class Refusal(StandbyError):
         close: bool = False,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        known = CODES[code]
-        super().__init__(known.message)
+        entry = CODES[code]
+        super().__init__(entry.message)
         self.code = code
-        self.message = known.message
-        self.status = known.status if status is None else status
+        self.message = entry.message
+        self.status = entry.status if status is None else status
         self.param = param
         self.retry_after = retry_after
         self.retryable = retryable

@@ -168,9 +168,9 @@ class Exchange:
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
         """The exchange of this request, created on first sight."""
-        known: Exchange | None = scope.get("standby")
-        if known is not None:
-            return known
+        existing: Exchange | None = scope.get("standby")
+        if existing is not None:
+            return existing
         exchange = cls(
             id=_new_id(),
             began=time.perf_counter(),

@@ -36,7 +36,7 @@ class Gateway:
     """
 
     def __init__(self, routes: Routes | str | os.PathLike[str] = "routes.toml") -> None:
-        known = routes if isinstance(routes, Routes) else load_routes(routes, prices=lookup)
+        first = routes if isinstance(routes, Routes) else load_routes(routes, prices=lookup)
         self.health = Health()
         self.affinity = StateAffinity()
         self.beside: list[AbstractAsyncContextManager[object]] = []
@@ -45,7 +45,7 @@ class Gateway:
         """When the configuration was last replaced, in seconds since 1970."""
         self.reload_failed: ConfigError | None = None
         """What was wrong the last time, if it was not replaced."""
-        self._snapshot = Snapshot(known, _store(known), Transports())
+        self._snapshot = Snapshot(first, _store(first), Transports())
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
         """Those that have been replaced, until their last request has ended."""
         self._reloading = asyncio.Lock()

@@ -111,8 +111,8 @@ class Snapshot:
 
     def _methods(self, name: str) -> list[Callable[[], Awaitable[object]]]:
         """The methods of this name that middlewares have, outermost first."""
-        found = (getattr(each, name, None) for each in self._middlewares.values())
-        return [cast("Callable[[], Awaitable[object]]", each) for each in found if callable(each)]
+        methods = (getattr(each, name, None) for each in self._middlewares.values())
+        return [cast("Callable[[], Awaitable[object]]", each) for each in methods if callable(each)]
 
     def _fold(self) -> ASGIApp:
         """Wrap the relay in each middleware of the stack, innermost first, and all of it in hygiene."""
@@ -134,12 +134,12 @@ def _imported(routes: Routes, at: tuple[str, ...], use: str) -> Callable[..., An
     """What `use`, which stands at the key `at`, names. Raises ConfigError with its line."""
     module, _, attribute = use.partition(":")
     try:
-        found: Any = getattr(import_module(module), attribute)
+        methods: Any = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise routes.error(at, f"cannot import {use}: {error}") from error
-    if not callable(found):
+    if not callable(methods):
         raise routes.error(at, f"{use} cannot be called")
-    return cast("Callable[..., Any]", found)
+    return cast("Callable[..., Any]", methods)
 
 
 def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:

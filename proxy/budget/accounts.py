@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from cachetools import LRUCache
 
-from ..config import BudgetUnit, Grants, Limits, Pool, Target, Window, WindowName
+from ..config import BudgetUnit, BudgetWindow, Grants, Limits, Pool, Target, WindowName
 from ..stores.records import Line
 
 __all__ = ["PARTS", "SPARE", "Account", "Accounts", "Amounts", "Period", "Unit", "calendar", "rolling"]
@@ -94,7 +94,7 @@ class Account(NamedTuple):
         return f"{self.scope} {self.what}"
 
 
-class _Known(NamedTuple):
+class _Cached(NamedTuple):
     owner: Grants | Pool | Target
     accounts: tuple[Account, ...]
     valid: tuple[float, float]
@@ -103,38 +103,38 @@ class _Known(NamedTuple):
 class Accounts:
     """The accounts of scopes, pools and targets, remembered until a window of theirs ends."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_cached",)
 
     def __init__(self) -> None:
-        self._known: LRUCache[int, _Known] = LRUCache(_KEPT)
+        self._cached: LRUCache[int, _Cached] = LRUCache(_KEPT)
 
     def of(self, kind: str, owner: Grants | Pool | Target, now: float) -> tuple[Account, ...]:
         """The accounts of `owner`, a scope, pool or target of this `kind`, at `now` by the store's clock."""
-        known = self._known.get(id(owner))  # the entry keeps its owner, so that nobody else gets its id
-        if known is not None and known.owner is owner and known.valid[0] <= now < known.valid[1]:
-            return known.accounts
+        cached = self._cached.get(id(owner))  # the entry keeps its owner, so that nobody else gets its id
+        if cached is not None and cached.owner is owner and cached.valid[0] <= now < cached.valid[1]:
+            return cached.accounts
         accounts, valid = _accounts(f"{kind}/{owner.name}", owner.limits, owner.budget, now)
-        self._known[id(owner)] = _Known(owner, accounts, valid)
+        self._cached[id(owner)] = _Cached(owner, accounts, valid)
         return accounts
 
 
 def _accounts(
-    scope: str, limits: Limits, budget: Sequence[Window], now: float
+    scope: str, limits: Limits, budget: Sequence[BudgetWindow], now: float
 ) -> tuple[tuple[Account, ...], tuple[float, float]]:
     """The accounts, and the time for which they stay the same."""
-    found: dict[str, Account] = {}
+    accounts: dict[str, Account] = {}
     valid = (-math.inf, math.inf)
     for window in budget:
         account, period = _budget(scope, window, now)
         valid = (max(valid[0], period.start), min(valid[1], period.end))
-        known = found.get(account.line.account)
+        cached = accounts.get(account.line.account)
         # Of two limits on one figure the lower one decides; the figure must not be counted twice.
-        if known is None or (account.line.limit or 0) < (known.line.limit or 0):
-            found[account.line.account] = account
-    return (*found.values(), *_limits(scope, limits)), valid
+        if cached is None or (account.line.limit or 0) < (cached.line.limit or 0):
+            accounts[account.line.account] = account
+    return (*accounts.values(), *_limits(scope, limits)), valid
 
 
-def _budget(scope: str, window: Window, now: float) -> tuple[Account, Period]:
+def _budget(scope: str, window: BudgetWindow, now: float) -> tuple[Account, Period]:
     unit = window.unit
     if window.rolling:
         length = _LENGTHS[window.window]

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from ..stores.records import Denied, Entry, Held, Line
+from ..stores.records import Denied, Held, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
 from .escrow import Escrow
 from .hold import Demand
 from .outage_allowance import OutageAllowance
-from .settlement import Outbox
+from .settlement_queue import SettlementQueue
 
 __all__ = ["SWEEP", "BudgetStore"]
 
@@ -35,14 +35,20 @@ class BudgetStore:
         self._allowance = OutageAllowance(allowance) if isinstance(allowance, int) else allowance
         self._timer: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.Task[None] | None = None
-        self.outbox = Outbox(self._store)
+        self.outbox = SettlementQueue(self._store)
 
     def now(self) -> float:
         """The time by the store's clock."""
         return self._store.now()
 
     async def hold(
-        self, hold_id: str, demand: Demand, *, lease: float, entries: Sequence[Entry], enforce: bool = True
+        self,
+        hold_id: str,
+        demand: Demand,
+        *,
+        lease: float,
+        entries: Sequence[LedgerEntry],
+        enforce: bool = True,
     ) -> Held | Denied:
         """Take what is demanded, of the allowance if the store is down. Raises StoreDown."""
         if self._timer is None:
@@ -63,7 +69,9 @@ class BudgetStore:
             self._allowance.restore()
         return took
 
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry], cost: int) -> None:
+    async def settle(
+        self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry], cost: int
+    ) -> None:
         """Have the hold settled. Never waits."""
         self.outbox.settle(hold_id, lines, entries)
         if self._allowance is not None:

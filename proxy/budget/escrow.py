@@ -20,9 +20,9 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from ..stores.records import Denied, Entry, Held, KeyRecord, Line
+from ..stores.records import Denied, Held, KeyRecord, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
-from .settlement import Outbox
+from .settlement_queue import SettlementQueue
 
 __all__ = ["HOLDS", "IDLE", "LIFE", "SHARE", "Escrow"]
 
@@ -70,7 +70,7 @@ class Escrow(Store):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._outbox = Outbox(store)
+        self._outbox = SettlementQueue(store)
         self._slices: dict[frozenset[_Key], _Slice] = {}
         self._closing: set[_Slice] = set()
         self._left: dict[_Key, int] = {}
@@ -90,18 +90,18 @@ class Escrow(Store):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
         if enforce and lines and all(line.kind != "lease" and line.limit is not None for line in lines):
             if (local := self._local.get(hold_id)) is not None:
                 if self._take(local, lines):
-                    return self._told(local.slice, lines)
+                    return self._held_of(local.slice, lines)
             elif (piece := self._slice(lines)) or (piece := await self._cut(lines, lease, entries)):
                 local = self._local[hold_id] = _Local(piece, {})
                 piece.open += 1
                 self._take(local, lines)
-                return self._told(piece, lines)
+                return self._held_of(piece, lines)
         await self._outbox.begun()
         took = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
         if isinstance(took, Denied) and await self._return(lines):
@@ -111,7 +111,7 @@ class Escrow(Store):
         return took
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         local = self._local.get(hold_id)
         if local is None:
             return await self._store.settle(hold_id, lines, entries)
@@ -150,7 +150,9 @@ class Escrow(Store):
         self._close(piece)
         return None
 
-    async def _cut(self, lines: Sequence[Line], lease: float, entries: Sequence[Entry]) -> _Slice | None:
+    async def _cut(
+        self, lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
+    ) -> _Slice | None:
         """A new slice, of a size that what is left allows; None where that is too small, or not known."""
         sizes = [min(HOLDS * line.amount, self._left.get(_key(line), 0) // SHARE) for line in lines]
         if any(size < line.amount for size, line in zip(sizes, lines, strict=True)):
@@ -161,11 +163,11 @@ class Escrow(Store):
         slice_id = f"{self._prefix}_{next(self._ids)}"
         larger = [line._replace(amount=size) for line, size in zip(lines, sizes, strict=True)]
         money = max((line.amount for line in larger if "/cost/" in line.account), default=None)
-        told = [replace(entry, request_id=slice_id, cost=money, charged=money) for entry in entries[:1]]
+        expiry = [replace(entry, request_id=slice_id, cost=money, charged=money) for entry in entries[:1]]
         await self._outbox.begun()
         began = asyncio.get_running_loop().time()
         try:
-            took = await self._store.hold(slice_id, larger, lease=lease + 2 * LIFE, entries=told)
+            took = await self._store.hold(slice_id, larger, lease=lease + 2 * LIFE, entries=expiry)
         except BaseException:
             self._outbox.settle(slice_id, (), ())  # it may have been taken
             raise
@@ -198,7 +200,7 @@ class Escrow(Store):
         return True
 
     @staticmethod
-    def _told(piece: _Slice, lines: Sequence[Line]) -> Held:
+    def _held_of(piece: _Slice, lines: Sequence[Line]) -> Held:
         """What is used, as far as this process knows."""
         for line in lines:
             piece.used[_key(line)] += line.amount
@@ -213,8 +215,8 @@ class Escrow(Store):
             within = min(line.amount, unspent.get(key, 0))
             if within:
                 unspent[key] -= within
-                known = piece.spent.get(key, line._replace(amount=0))
-                piece.spent[key] = known._replace(amount=known.amount + within)
+                before = piece.spent.get(key, line._replace(amount=0))
+                piece.spent[key] = before._replace(amount=before.amount + within)
             if within < line.amount:
                 rest.append(line._replace(amount=line.amount - within))
         for key, amount in unspent.items():
@@ -284,7 +286,7 @@ class Escrow(Store):
         return await self._store.held()
 
     @override
-    def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
+    def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
         return self._store.entries(since)
 
     @override

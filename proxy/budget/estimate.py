@@ -7,13 +7,13 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..config import Pool, Target
 from ..exchange import Attempt, Exchange
-from ..stores.records import Entry, Outcome
+from ..stores.records import LedgerEntry, Outcome
 from .accounts import Amounts
 from .metering.token_estimate import Prompt, measure
-from .metering.usage_meter import Expected, Taken, expect, taken
+from .metering.usage_meter import ActualUsage, ExpectedUsage, actual_usage, expected_usage
 from .metering.vocabularies import NONE, Vocabularies
 
-__all__ = ["Charge", "Estimate", "Result"]
+__all__ = ["Charge", "Estimate", "RequestTotals"]
 
 Charge: TypeAlias = Literal["all", "served"]
 """What counts against budgets: what every attempt cost, or only the one whose answer the caller got."""
@@ -23,19 +23,19 @@ _LONGEST: Final = 256
 """Characters kept of a model's name: providers choose those, and the ledger keeps them all."""
 
 
-class Result(NamedTuple):
+class RequestTotals(NamedTuple):
     """What a request came to: amounts by target, a ledger entry for each attempt, and the targets that
     answered with a model that has no price.
     """
 
-    taken: dict[str, Amounts]
-    entries: tuple[Entry, ...]
+    amounts: dict[str, Amounts]
+    entries: tuple[LedgerEntry, ...]
     unpriced: tuple[str, ...]
 
     @property
     def cost(self) -> int:
         """What counts against budgets, in nano-dollars."""
-        return sum(amounts.cost for amounts in self.taken.values())
+        return sum(amounts.cost for amounts in self.amounts.values())
 
 
 class Estimate:
@@ -71,13 +71,13 @@ class Estimate:
         self._assume_output = assume_output
         self._vocabularies = vocabularies
         self._prompt: Prompt = measure(value, self._operation)
-        self._expected: dict[str, Expected] = {}
+        self._expected: dict[str, ExpectedUsage] = {}
 
-    def expected(self, target: Target) -> Expected:
+    def expected(self, target: Target) -> ExpectedUsage:
         """The most that an attempt at `target` may take."""
-        known = self._expected.get(target.name)
-        if known is None:
-            known = self._expected[target.name] = expect(
+        cached = self._expected.get(target.name)
+        if cached is None:
+            cached = self._expected[target.name] = expected_usage(
                 self._prompt,
                 self._value,
                 self._operation,
@@ -86,7 +86,7 @@ class Estimate:
                 assume_output=self._assume_output,
                 vocabularies=self._vocabularies,
             )
-        return known
+        return cached
 
     def amounts(self, target: Target) -> Amounts:
         """The same, with what it may cost; nothing, where `target` has no price."""
@@ -132,12 +132,12 @@ class Estimate:
                 cost += figures.charge
         return Amounts(1, read, written, cost)
 
-    def result(self, now: float, clock: float) -> Result:
+    def result(self, now: float, clock: float) -> RequestTotals:
         """What it came to, now that it is over: at `now` by the store's clock, `clock` by the loop's."""
         attempts = self._exchange.attempts
         ends = [clock if each.ended is None else each.ended for each in attempts]
         amounts: dict[str, Amounts] = {}
-        entries: list[Entry] = []
+        entries: list[LedgerEntry] = []
         unpriced: list[str] = []
         for attempt, end in zip(attempts, ends, strict=False):
             target = attempt.candidate.target
@@ -146,12 +146,12 @@ class Estimate:
             counts = self._charge == "all" or attempt is self._exchange.served
             charged = figures.charge if counts else 0
             usage = figures.usage
-            known = amounts.get(target.name, Amounts())
+            cached = amounts.get(target.name, Amounts())
             amounts[target.name] = Amounts(
-                known.requests + (1 if attempt.sent else 0),
-                known.input + (usage.input if counts else 0),
-                known.output + (usage.output if counts else 0),
-                known.cost + charged,
+                cached.requests + (1 if attempt.sent else 0),
+                cached.input + (usage.input if counts else 0),
+                cached.output + (usage.output if counts else 0),
+                cached.cost + charged,
             )
             if figures.source == "unpriced" and target.price is not None:
                 unpriced.append(target.name)
@@ -175,15 +175,15 @@ class Estimate:
                     duration=max(0.0, end - attempt.started),
                 )
             )
-        return Result(amounts, tuple(entries), tuple(unpriced))
+        return RequestTotals(amounts, tuple(entries), tuple(unpriced))
 
-    def entry(self, at: float, attempt: int, target: Target | None, **figures: Any) -> Entry:
+    def entry(self, at: float, attempt: int, target: Target | None, **figures: Any) -> LedgerEntry:
         """A line of the ledger of this request."""
         principal = self._exchange.principal
         who: dict[str, Any] = {}
         if principal is not None:
             who = {scope.kind: scope.grants.name for scope in principal.scopes}
-        return Entry(
+        return LedgerEntry(
             at=at,
             request_id=self._exchange.id,
             attempt=attempt,
@@ -195,9 +195,9 @@ class Estimate:
             **figures,
         )
 
-    def _taken(self, attempt: Attempt) -> Taken | None:
+    def _taken(self, attempt: Attempt) -> ActualUsage | None:
         target = attempt.candidate.target
-        return None if target is None else taken(attempt, self.expected(target))
+        return None if target is None else actual_usage(attempt, self.expected(target))
 
     def _outcome(self, attempt: Attempt) -> Outcome:
         complete = attempt.answer is not None and attempt.answer.complete

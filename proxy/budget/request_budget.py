@@ -14,11 +14,11 @@ from ..classify.faults import Rejection
 from ..config import Duration, Routes
 from ..errors import Refusal
 from ..exchange import Attempt, Exchange
-from ..stores.records import Denied, Entry, Held
+from ..stores.records import Denied, Held, LedgerEntry
 from ..stores.store import StoreDown
 from .accounts import Account, Accounts, Amounts
 from .budget_store import BudgetStore
-from .estimate import Estimate, Result
+from .estimate import Estimate, RequestTotals
 from .hold import Demand, Hold
 from .thresholds import Thresholds, share
 
@@ -52,15 +52,15 @@ class BudgetSettings(NamedTuple):
 class RequestBudget:
     """The hold of one request. `enter` it, then `clear` each attempt, and `leave` once, whatever happened."""
 
-    __slots__ = ("_asked", "_began", "_desk", "_exchange", "_held", "_is_held", "_reckoning")
+    __slots__ = ("_began", "_estimate", "_exchange", "_held", "_is_held", "_may_be_held", "_settings")
 
-    def __init__(self, desk: BudgetSettings, exchange: Exchange, reckoning: Estimate | None) -> None:
-        self._desk = desk
+    def __init__(self, settings: BudgetSettings, exchange: Exchange, estimate: Estimate | None) -> None:
+        self._settings = settings
         self._exchange = exchange
-        self._reckoning = reckoning
-        self._began = desk.store.now()
+        self._estimate = estimate
+        self._began = settings.store.now()
         self._held = Hold(self._accounts())
-        self._asked = False  # the store may know of a hold
+        self._may_be_held = False  # the store may know of a hold
         self._is_held = False  # it does: two attempts may be cleared at once, and one of them in vain
 
     async def leave(self) -> None:
@@ -72,13 +72,13 @@ class RequestBudget:
             log.exception("%s: could not be settled", self._exchange.id)
 
     def _accounts(self) -> list[Account]:
-        exchange, known = self._exchange, self._desk.accounts.of
+        exchange, accounts_of = self._exchange, self._settings.accounts.of
         accounts: list[Account] = []
         for scope in () if exchange.principal is None else exchange.principal.scopes:
-            accounts += known(scope.kind, scope.grants, self._began)
+            accounts += accounts_of(scope.kind, scope.grants, self._began)
         if exchange.pool is not None:
-            accounts += known("pool", exchange.pool, self._began)
-        if self._reckoning is None:
+            accounts += accounts_of("pool", exchange.pool, self._began)
+        if self._estimate is None:
             accounts = [account for account in accounts if account.unit in {"requests", "concurrent"}]
         return accounts
 
@@ -86,82 +86,80 @@ class RequestBudget:
 
     async def enter(self) -> Refusal | None:
         """Hold what the request takes at the least."""
-        exchange, reckoning = self._exchange, self._reckoning
-        demand = self._held.entry(Amounts(1) if reckoning is None else reckoning.least())
-        if reckoning is not None and exchange.pool is not None and exchange.pool.at_budget:
-            exchange.estimates = reckoning.estimates()
+        exchange, estimate = self._exchange, self._estimate
+        demand = self._held.entry(Amounts(1) if estimate is None else estimate.least())
+        if estimate is not None and exchange.pool is not None and exchange.pool.at_budget:
+            exchange.estimates = estimate.estimates()
         if not demand.lines:
             return None
         try:
-            took = await self._hold(demand, None)
+            outcome = await self._hold(demand, None)
         except StoreDown as error:
             log.warning("%s: %s", exchange.id, error)
-            if not self._desk.enforce:
+            if not self._settings.enforce:
                 return None
             return Refusal("budget_unavailable", retry_after=_SOON)
-        if isinstance(took, Denied):
-            return self._refusal(demand, took)
-        self._notice(demand, took)
+        if isinstance(outcome, Denied):
+            return self._refusal(demand, outcome)
+        self._notice(demand, outcome)
         return None
 
     async def clear(self, exchange: Exchange, attempt: Attempt) -> Rejection | None:
         """Hold what this attempt takes besides."""
-        target, reckoning = attempt.candidate.target, self._reckoning
-        if target is None or reckoning is None:
+        target, estimate = attempt.candidate.target, self._estimate
+        if target is None or estimate is None:
             return None
-        accounts = self._desk.accounts.of("target", target, self._desk.store.now())
-        demand = self._held.attempt(
-            target.name, accounts, reckoning.spent(attempt), reckoning.amounts(target)
-        )
-        if not demand.lines and not (demand.cost and self._asked):
+        accounts = self._settings.accounts.of("target", target, self._settings.store.now())
+        demand = self._held.attempt(target.name, accounts, estimate.spent(attempt), estimate.amounts(target))
+        if not demand.lines and not (demand.cost and self._may_be_held):
             return None  # where nothing limits money, what an expiry books must still be enough
         try:
-            took = await self._hold(demand, attempt)
+            outcome = await self._hold(demand, attempt)
         except StoreDown as error:
             log.warning("%s: %s", exchange.id, error)
-            return None if not self._desk.enforce else Rejection("budget.unavailable", _SOON)
-        if isinstance(took, Denied):
-            if not 0 <= took.line < len(demand.accounts):
+            return None if not self._settings.enforce else Rejection("budget.unavailable", _SOON)
+        if isinstance(outcome, Denied):
+            if not 0 <= outcome.line < len(demand.accounts):
                 return Rejection("budget.unavailable", _SOON)
-            account = demand.accounts[took.line]
+            account = demand.accounts[outcome.line]
             log.info("%s: %s refuses %s", exchange.id, account.label, target.name)
-            return Rejection(_REASONS[account.line.kind], self._ready_in(account, took), account.label)
-        self._notice(demand, took)
+            return Rejection(_REASONS[account.line.kind], self._ready_in(account, outcome), account.label)
+        self._notice(demand, outcome)
         return None
 
     async def _hold(self, demand: Demand, attempt: Attempt | None) -> Held | Denied:
-        before, self._asked = self._asked, True
+        before, self._may_be_held = self._may_be_held, True
         try:
-            took = await self._desk.store.hold(
+            outcome = await self._settings.store.hold(
                 self._exchange.id,
                 demand,
                 lease=self._lease(),
                 entries=self._if_it_expires(demand, attempt),
-                enforce=self._desk.enforce,
+                enforce=self._settings.enforce,
             )
         except StoreDown as error:
-            self._asked = before or self._is_held or error.asked
+            self._may_be_held = before or self._is_held or error.asked
             raise
-        if isinstance(took, Held):
-            self._asked = self._is_held = True
+        if isinstance(outcome, Held):
+            self._may_be_held = self._is_held = True
             self._held.took(demand)
         else:
-            self._asked = before or self._is_held or took.unsure
-        return took
+            self._may_be_held = before or self._is_held or outcome.unsure
+        return outcome
 
     def _lease(self) -> float:
         exchange = self._exchange
         total = 0.0 if exchange.pool is None else exchange.pool.timeouts.total
         return _deadline(exchange.routes) + total + _SPARE
 
-    def _if_it_expires(self, demand: Demand, attempt: Attempt | None) -> tuple[Entry, ...]:
+    def _if_it_expires(self, demand: Demand, attempt: Attempt | None) -> tuple[LedgerEntry, ...]:
         """What the ledger says if this process ends before the request does."""
-        reckoning = self._reckoning
-        if reckoning is None:
+        estimate = self._estimate
+        if estimate is None:
             return ()
         held = self._held.cost + demand.cost
         number, target = (0, None) if attempt is None else (attempt.number, attempt.candidate.target)
-        entry = reckoning.entry(self._began, number, target, cost=held, charged=held, outcome="expired")
+        entry = estimate.entry(self._began, number, target, cost=held, charged=held, outcome="expired")
         return (entry,)
 
     # -- what comes of it -------------------------------------------------------------------
@@ -176,7 +174,7 @@ class RequestBudget:
         wait = self._ready_in(account, denied)
         headers = ((b"x-standby-limit", label.encode()),)
         if account.line.kind == "sum":
-            if 1.0 in account.alert_at and self._desk.thresholds.passed(account, account.line.limit or 0):
+            if 1.0 in account.alert_at and self._settings.thresholds.passed(account, account.line.limit or 0):
                 alerts.warning("%s: refuses requests", label)
             return Refusal("budget_exceeded", param=label, retry_after=wait, headers=headers)
         return Refusal(
@@ -186,22 +184,22 @@ class RequestBudget:
     def _ready_in(self, account: Account, denied: Denied) -> float | None:
         """Seconds until what refused may have room again; None where that cannot be known, or never comes."""
         if account.line.kind == "sum":
-            return None if account.resets is None else max(_SOON, account.resets - self._desk.store.now())
+            return None if account.resets is None else max(_SOON, account.resets - self._settings.store.now())
         if account.line.kind == "lease":
             return _SOON
         return None if denied.ready_in is None else max(_SOON, denied.ready_in)
 
-    def _notice(self, demand: Demand, took: Held) -> None:
+    def _notice(self, demand: Demand, outcome: Held) -> None:
         """Tell of shares passed, and of what would have been refused."""
         exchange = self._exchange
-        for account, used in zip(demand.accounts, took.used, strict=True):
+        for account, used in zip(demand.accounts, outcome.used, strict=True):
             if account.line.kind != "sum":
                 continue
             if account.unit == "cost":
                 exchange.share = max(exchange.share, share(account, used))
-            if (passed := self._desk.thresholds.passed(account, used)) is not None:
+            if (passed := self._settings.thresholds.passed(account, used)) is not None:
                 alerts.warning("%s: %d %% of it is spent or held", account.label, round(passed * 100))
-        for place in took.exceeded:
+        for place in outcome.exceeded:
             label = demand.accounts[place].label
             log.warning("%s: would be refused by %s", exchange.id, label)
             exchange.notes.append((b"x-standby-would-refuse", label.encode()))
@@ -210,22 +208,22 @@ class RequestBudget:
 
     async def _settle(self) -> None:
         """Book what the request came to. Never waits."""
-        result = Result({"": Amounts(1)}, (), ())
-        if self._reckoning is not None:
-            result = self._reckoning.result(self._desk.store.now(), asyncio.get_running_loop().time())
+        result = RequestTotals({"": Amounts(1)}, (), ())
+        if self._estimate is not None:
+            result = self._estimate.result(self._settings.store.now(), asyncio.get_running_loop().time())
         for name in result.unpriced:
             alerts.warning(
                 "%s: %s answered with a model that has no price; what was held is booked",
                 self._exchange.id,
                 name,
             )
-        if self._asked or result.entries:
-            lines = self._held.dues(result.taken)
-            await self._desk.store.settle(self._exchange.id, lines, result.entries, result.cost)
+        if self._may_be_held or result.entries:
+            lines = self._held.dues(result.amounts)
+            await self._settings.store.settle(self._exchange.id, lines, result.entries, result.cost)
 
 
 def _deadline(routes: Routes | None) -> float:
     """How long Failover may try, in seconds."""
     table: Mapping[str, Any] = {} if routes is None else routes.tables.get("failover", {})
-    said = table.get("deadline")
-    return _DEADLINE if said is None else _DURATION.validate_python(said)
+    given = table.get("deadline")
+    return _DEADLINE if given is None else _DURATION.validate_python(given)

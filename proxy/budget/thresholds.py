@@ -17,10 +17,10 @@ _KEPT: Final = 10_000
 class Thresholds:
     """Remembers what has been told."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_raised",)
 
     def __init__(self) -> None:
-        self._told: LRUCache[tuple[str, int, float], bool] = LRUCache(_KEPT)
+        self._raised: LRUCache[tuple[str, int, float], bool] = LRUCache(_KEPT)
 
     def passed(self, account: Account, used: int) -> float | None:
         """The highest share of `account` that is reached and was not told before, which from now on it is."""
@@ -31,10 +31,10 @@ class Thresholds:
         news = [
             each
             for each in account.alert_at
-            if each <= reached and (line.account, window, each) not in self._told
+            if each <= reached and (line.account, window, each) not in self._raised
         ]
         for each in news:
-            self._told[line.account, window, each] = True
+            self._raised[line.account, window, each] = True
         return max(news, default=None)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from ..asgi import Headers, header
-from ..dialects.base import Operation, Reading, Sign
+from ..dialects.base import AnswerReader, Operation, Signal
 from ..dialects.sse import EventTooLarge, Splitter
 from .decompression import Decompressor, Undecodable
 from .faults import Fault, FaultKind
@@ -42,14 +42,14 @@ class Verdict(Enum):
 
 
 # Reading an enum's member from its class costs a descriptor call; these are read for every token.
-_NOTHING: Final = Sign.NOTHING
-_CONTENT: Final = Sign.CONTENT
+_NOTHING: Final = Signal.NOTHING
+_CONTENT: Final = Signal.CONTENT
 _HOLD: Final = Verdict.HOLD
 _COMMIT: Final = Verdict.COMMIT
 _FAULT: Final = Verdict.FAULT
 
 
-def _nothing(name: bytes, data: bytes) -> Sign:
+def _nothing(name: bytes, data: bytes) -> Signal:
     del name, data
     return _NOTHING
 
@@ -78,7 +78,7 @@ class Answer:
         "_headers",
         "_plain",
         "_read",
-        "_reading",
+        "_reader",
         "_splitter",
         "_streamed",
         "_tail",
@@ -96,8 +96,8 @@ class Answer:
     )
 
     def __init__(self, operation: Operation | None, *, streamed: bool | None, plain: bool = False) -> None:
-        self._reading: Reading | None = None if operation is None else operation.reading()
-        self._read = _nothing if self._reading is None else self._reading.event
+        self._reader: AnswerReader | None = None if operation is None else operation.reader()
+        self._read = _nothing if self._reader is None else self._reader.event
         self._streamed = streamed
         self._plain = plain
         self.withholds = False
@@ -119,9 +119,9 @@ class Answer:
         self.skim: Callable[[bytes], bool] | None = None
 
     @property
-    def reading(self) -> Reading | None:
+    def reader(self) -> AnswerReader | None:
         """What the answer said about itself: usage, model, id. None for an operation we do not know."""
-        return self._reading
+        return self._reader
 
     @property
     def is_stream(self) -> bool:
@@ -136,13 +136,13 @@ class Answer:
     @property
     def written(self) -> int:
         """Bytes of what was generated, as far as it was seen, or more of a body that was not read whole."""
-        reading = self._reading
-        if reading is None or not 200 <= self.status <= 299:
+        reader = self._reader
+        if reader is None or not 200 <= self.status <= 299:
             return 0
-        return reading.written if self.is_stream or reading.written else self._fed
+        return reader.written if self.is_stream or reader.written else self._fed
 
     @property
-    def takes_words(self) -> bool:
+    def accepts_events(self) -> bool:
         """Whether an event of ours can be added to it: to a stream, unless it is compressed."""
         return self._splitter is not None and self._decoder is None
 
@@ -161,7 +161,7 @@ class Answer:
             return self._refuse("bad_response")
         if not 200 <= status <= 299:
             self._body = bytearray()
-        elif self._reading is None:
+        elif self._reader is None:
             return self._commit()
         elif b"text/event-stream" in kind or (self._streamed and b"json" not in kind and b"html" not in kind):
             # Some servers stream without saying so; one that says JSON or HTML means it.
@@ -172,7 +172,7 @@ class Answer:
             self._body = bytearray()
         if self._splitter is not None and not self._streamed:
             return self._refuse("bad_response")
-        if self._plain and 200 <= status <= 299 and not self.takes_words:
+        if self._plain and 200 <= status <= 299 and not self.accepts_events:
             return self._refuse("bad_response")
         return self.verdict
 
@@ -248,27 +248,27 @@ class Answer:
             self._fed += len(plain)
             if self._fed > MAX_HELD:
                 self._commit()
-        elif plain and self.cut == len(plain) and self._reading is not None and self._decoder is None:
+        elif plain and self.cut == len(plain) and self._reader is not None and self._decoder is None:
             if between and sign is _CONTENT and len(events) == 1:
-                self._reading.learn(plain, events[0][1])
-            self.skim = self._reading.skim
+                self._reader.learn(plain, events[0][1])
+            self.skim = self._reader.skim
 
-    def _take(self, sign: Sign) -> None:
-        reading = self._reading
-        if sign is _CONTENT or sign is Sign.FINISH:
+    def _take(self, sign: Signal) -> None:
+        reader = self._reader
+        if sign is _CONTENT or sign is Signal.FINISH:
             self.progress = True
             if self.verdict is _HOLD:
                 self._commit()
-        elif sign is Sign.END:
+        elif sign is Signal.END:
             self.ended = True
-            if self.verdict is _HOLD and (reading is None or reading.finish is None):
+            if self.verdict is _HOLD and (reader is None or reader.finish is None):
                 self._refuse("bad_response")  # a stream with an end and nothing before it
             else:
                 self._commit()
                 self.complete = True
         else:
             self.ended = True
-            fault = in_band(reading.error if reading is not None else None, self.status)
+            fault = in_band(reader.error if reader is not None else None, self.status)
             if self.verdict is _HOLD:
                 self.fault = fault
                 self.verdict = _FAULT
@@ -311,8 +311,8 @@ class Answer:
                 self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
             self._judge_document(self._body)
-        elif self._tail is not None and self._reading is not None:
-            self._reading.document(json_tail(self._tail))
+        elif self._tail is not None and self._reader is not None:
+            self._reader.document(json_tail(self._tail))
         self.complete = self.verdict is _COMMIT and self.fault is None
 
     def _judge_document(self, body: bytes | bytearray) -> None:
@@ -320,16 +320,16 @@ class Answer:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
             value = None
-        reading = self._reading
-        sign = _NOTHING if reading is None else reading.document(value)
+        reader = self._reader
+        sign = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
             if value is None:  # it was too long to hold, and its framing could not tell that it broke off
                 self.fault = Fault("stream_truncated", self.status)
             return
         if sign is _CONTENT and not self._streamed:
             self._commit()
-        elif sign is Sign.ERROR:
-            self._conclude(in_band(reading.error if reading is not None else None, self.status))
+        elif sign is Signal.ERROR:
+            self._conclude(in_band(reader.error if reader is not None else None, self.status))
         else:
             self._refuse("bad_response")
 

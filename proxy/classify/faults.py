@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from ..config import Cause
 
-__all__ = ["RULES", "Fault", "FaultKind", "Moves", "Rejection", "Rule", "Says", "is_callers"]
+__all__ = ["RULES", "Fault", "FaultKind", "HealthEffect", "MayMove", "Rejection", "Rule", "is_callers"]
 
 FaultKind = Literal[
     "connect",
@@ -65,10 +65,10 @@ class Rejection(NamedTuple):
     """The limit that refused, by scope and name."""
 
 
-Moves = Literal["yes", "no", "larger", "opt_in"]
+MayMove = Literal["yes", "no", "larger", "opt_in"]
 """To another target: always, never, only to one with a larger context, only where the pool asks for it."""
 
-Says = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
+HealthEffect = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
 """What a fault says of its target: a `failure` counts towards the breaker; a `cooldown` rests it for as long
 as it asked, a long one for minutes, since no waiting request will mend it; `alive` is the caller's fault, and
 told by a target that works; `none` is ours, and tells nothing."""
@@ -77,9 +77,9 @@ told by a target that works; `none` is ours, and tells nothing."""
 class Rule(NamedTuple):
     """What follows from one kind of fault."""
 
-    moves: Moves
+    moves: MayMove
     opens: tuple[Cause, ...]
-    health: Says
+    health: HealthEffect
     status: int | None
 
 

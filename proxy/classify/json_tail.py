@@ -20,10 +20,10 @@ _DECODER: Final = json.JSONDecoder()
 def json_tail(tail: bytes) -> dict[str, Any]:
     """The last `model` and the last `usage` that stand in the end of a document, as far as they are whole."""
     text = tail.decode(errors="replace")
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for match in _MEMBER.finditer(text):
         try:
-            found[match[1]], _ = _DECODER.raw_decode(text, match.end())
+            members[match[1]], _ = _DECODER.raw_decode(text, match.end())
         except (ValueError, RecursionError):
             continue
-    return found
+    return members

@@ -114,7 +114,7 @@ _MISSING_PHRASES: Final = ("model:", 'model "', "model '", "model `", "the model
 _LONGEST_CODE: Final = 64
 
 
-class _Said(NamedTuple):
+class _ErrorFields(NamedTuple):
     """What a provider's error object says, in lower case."""
 
     words: tuple[str, ...]
@@ -125,35 +125,35 @@ class _Said(NamedTuple):
 
 def refused(status: int, headers: Headers, body: bytes) -> Fault:
     """The fault of an answer whose status is not 2xx. `body` may be cut short or be no JSON at all."""
-    said = _said(_parsed(body))
+    error = _error_fields(_parsed(body))
     wait = retry_after(headers)
     return Fault(
-        kind=_kind(status, said),
+        kind=_kind(status, error),
         status=status,
-        code=said.code,
-        retry_after=said.retry_after if wait is None else wait,
+        code=error.code,
+        retry_after=error.retry_after if wait is None else wait,
     )
 
 
 def in_band(error: object, status: int = 200) -> Fault:
     """The fault of an error that arrived inside a 200: as the error says, else `bad_response`."""
-    said = _said({"error": error})
+    fields = _error_fields({"error": error})
     kind: FaultKind = "bad_response"
     for words, named in _BY_WORD:
-        if not words.isdisjoint(said.words):
+        if not words.isdisjoint(fields.words):
             kind = named
             break
     else:
         if isinstance(code := within(error, "code"), int) and 400 <= code <= 599:
-            kind = _kind(code, said)
-        elif "server_error" in said.words or "api_error" in said.words:
+            kind = _kind(code, fields)
+        elif "server_error" in fields.words or "api_error" in fields.words:
             kind = "upstream_5xx"
-        elif any(phrase in said.text for phrase in _CONTEXT_PHRASES):
+        elif any(phrase in fields.text for phrase in _CONTEXT_PHRASES):
             kind = "context_overflow"
     # An error under a 200 is this provider's way of failing; the next one judges the request by itself.
     if RULES[kind].moves == "no":
         kind = "bad_response"
-    return Fault(kind=kind, status=status, code=said.code, retry_after=said.retry_after)
+    return Fault(kind=kind, status=status, code=fields.code, retry_after=fields.retry_after)
 
 
 def is_refusal(fault: Fault | None, finish: str | None) -> bool:
@@ -181,46 +181,46 @@ def retry_after(headers: Headers) -> float | None:
         return None
 
 
-def _kind(status: int, said: _Said) -> FaultKind:
+def _kind(status: int, error: _ErrorFields) -> FaultKind:
     refinable = _REFINES.get(status, frozenset[FaultKind]())
     for words, kind in _BY_WORD:
-        if kind in refinable and not words.isdisjoint(said.words):
+        if kind in refinable and not words.isdisjoint(error.words):
             return kind
-    if status == 400 and any(phrase in said.text for phrase in _CONTEXT_PHRASES):
+    if status == 400 and any(phrase in error.text for phrase in _CONTEXT_PHRASES):
         return "context_overflow"
-    if status == 400 and said.text.startswith(_SPEND_PHRASES):
+    if status == 400 and error.text.startswith(_SPEND_PHRASES):
         return "quota"
-    if status == 404 and (said.text.startswith(_MISSING_PHRASES) or not said.words):
+    if status == 404 and (error.text.startswith(_MISSING_PHRASES) or not error.words):
         # A 404 of something else, a file say, is the caller's; one that is no API error is a wrong base_url.
         return "target_missing"
-    if status == 403 and _AUTH.isdisjoint(said.words):
+    if status == 403 and _AUTH.isdisjoint(error.words):
         # Not a word of our credential: this model, or a wall before it, does not take this request.
-        return "incompatible" if said.words else "bad_response"
-    if (known := _BY_STATUS.get(status)) is not None:
-        return known
+        return "incompatible" if error.words else "bad_response"
+    if (by_status := _BY_STATUS.get(status)) is not None:
+        return by_status
     if 500 <= status <= 599:
         return "upstream_5xx"
     # A redirect is never followed, and a status outside HTTP's own range is no answer.
     return "bad_request" if 400 <= status <= 499 else "bad_response"
 
 
-def _said(value: object) -> _Said:
+def _error_fields(value: object) -> _ErrorFields:
     if is_list(value) and value:
         value = value[0]
     error = value.get("error", value) if is_object(value) else None
     if isinstance(error, str):
-        return _Said((error.lower(),), error.lower(), _code(error), None)
+        return _ErrorFields((error.lower(),), error.lower(), _code(error), None)
     if not is_object(error):
-        return _Said((), "", None, None)
+        return _ErrorFields((), "", None, None)
     details = error.get("details")
-    found = [
+    codes = [
         *(error.get(name) for name in ("code", "type", "status")),
         within(details, "error_code"),
         within(error.get("innererror"), "code"),
     ]
-    words = [word for word in found if isinstance(word, str)]
+    words = [word for word in codes if isinstance(word, str)]
     message = error.get("message")
-    return _Said(
+    return _ErrorFields(
         words=tuple(word.lower() for word in words),
         text=message.lower() if isinstance(message, str) else "",
         code=next((code for word in words if (code := _code(word)) is not None), None),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .chain import BUILT_IN
 from .diff import Changes, differences
-from .limits import BudgetUnit, Limits, Window, WindowName
+from .limits import BudgetUnit, BudgetWindow, Limits, WindowName
 from .load import PriceLookup, load_routes, parse_routes, stored_key
 from .money import NANO, Money, dollars
 from .pools import Alternate, Pool, Portion, Timeouts, targets_of
@@ -30,6 +30,7 @@ __all__ = [
     "Alternate",
     "Balance",
     "BudgetUnit",
+    "BudgetWindow",
     "Capability",
     "Card",
     "Cause",
@@ -65,7 +66,6 @@ __all__ = [
     "Tier",
     "Timeouts",
     "User",
-    "Window",
     "WindowName",
     "differences",
     "dollars",

@@ -68,7 +68,7 @@ def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
         report.add(("stack",), "must be a list of names", 'write stack = ["route_select", "failover"]')
         return _DEFAULT
     named = [key for key, table in document.items() if key not in _SECTIONS and "use" in _table(table)]
-    known = (*BUILT_IN, *(key for key in named if key not in BUILT_IN))
+    available = (*BUILT_IN, *(key for key in named if key not in BUILT_IN))
     names: list[str] = []
     for i, name in enumerate(cast("list[object]", value)):
         at = ("stack", i)
@@ -77,13 +77,17 @@ def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
         elif name in names:
             report.add(at, f"{quoted(name)} is in the stack already")
         elif name in _SECTIONS:
-            report.add(at, f"{quoted(name)} is not a middleware", suggestion(name, known))
+            report.add(at, f"{quoted(name)} is not a middleware", suggestion(name, available))
         elif name in BUILT_IN or name in document:
             names.append(name)
         elif ":" in name:
             report.add(at, "not the name of a middleware", f"name a table that has use = {quoted(name)}")
         else:
-            hint = suggestion(name, known) if nearest(name, known) else f"your own needs a table with {_USE}"
+            hint = (
+                suggestion(name, available)
+                if nearest(name, available)
+                else f"your own needs a table with {_USE}"
+            )
             report.add(at, f"there is no middleware {quoted(name)}", hint)
     _check_order(report, names, cast("list[object]", value))
     return tuple(names)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from .chain import BUILT_IN
+from .change_text import changed, joined, listed, moved
 from .pools import Pool, targets_of
 from .routes import Routes
 from .scopes import EVERY, Grants, Key, kind_of, parent_of
 from .storage import shown
 from .table import Table
 from .tables import Target
-from .wording import changed, joined, listed, moved
 
 __all__ = ["Changes", "differences"]
 
@@ -66,7 +66,7 @@ def _section(
     before: Mapping[str, T],
     after: Mapping[str, T],
     compare: Callable[[T, T], Iterator[str]],
-    told: Callable[[T], str],
+    added: Callable[[T], str],
 ) -> Iterator[str]:
     """The tables of one kind: those that came, went and changed."""
     for name in dict.fromkeys((*before, *after)):
@@ -74,7 +74,7 @@ def _section(
         if new is None:
             yield f"{kind} {name}: removed"
         elif old is None:
-            yield f"{kind} {name}: added{told(new)}"
+            yield f"{kind} {name}: added{added(new)}"
         else:
             yield from (f"{kind} {name}: {line}" for line in compare(old, new))
 
@@ -174,13 +174,13 @@ def _touched(scope: Grants, routes: Routes) -> str:
 
 def _callers(before: Routes, after: Routes) -> Iterator[str]:
     """What keys may use, by the whole chain of their scopes; those of which the same is told, together."""
-    told: dict[str, list[str]] = {}
+    added: dict[str, list[str]] = {}
     ways = [{name: set(targets_of(pool)) for name, pool in each.pools.items()} for each in (before, after)]
     for name, key in after.keys.items():
         old = before.keys.get(name)
         for line in () if old is None else _reach(_Reach.of(old, ways[0]), _Reach.of(key, ways[1])):
-            told.setdefault(line, []).append(name)
-    for line, names in told.items():
+            added.setdefault(line, []).append(name)
+    for line, names in added.items():
         yield f"key{'s' * (len(names) > 1)} {listed(names)}: {line}"
 
 
@@ -268,10 +268,10 @@ def _targets(before: Routes, after: Routes) -> Iterator[str]:
             yield moved("provider", old.provider.name, f"{new.provider.name}{touched}")
         yield from (f"{line}{touched}" for line in changed(old, new, ("provider",)))
 
-    def told(new: Target) -> str:
+    def added(new: Target) -> str:
         return f", {new.model} at {new.provider.name}"
 
-    yield from _section("target", before.targets, after.targets, compare, told)
+    yield from _section("target", before.targets, after.targets, compare, added)
 
 
 def _has(pool: Pool, name: str) -> bool:

@@ -11,7 +11,7 @@ from .money import nano
 from .table import Table
 from .values import Remark, objection
 
-__all__ = ["BudgetUnit", "Limits", "Window", "WindowName"]
+__all__ = ["BudgetUnit", "BudgetWindow", "Limits", "WindowName"]
 
 BudgetUnit: TypeAlias = Literal["cost", "requests", "tokens", "input_tokens", "output_tokens"]
 WindowName: TypeAlias = Literal["hour", "day", "week", "month", "quarter"]
@@ -61,7 +61,7 @@ class Limits(Table):
         return self
 
 
-class Window(Table):
+class BudgetWindow(Table):
     """A budget: how much may be used within a window of time."""
 
     unit: BudgetUnit = "cost"

@@ -118,14 +118,14 @@ def stored_key(routes: Routes, name: str, table: Mapping[str, Any], *, strict: b
     if strict:
         tables |= {"pools": routes.pools, "providers": routes.providers}
     report = Report(routes.file, "")
-    found = _section(report, {"keys": {name: table}}, Key, Surroundings({}, routes.folder, tables))
+    keys = _section(report, {"keys": {name: table}}, Key, Surroundings({}, routes.folder, tables))
     if strict and not report.problems:
-        whole = replace(routes, keys=_complete(found))
+        whole = replace(routes, keys=_complete(keys))
         check_hashes(report, whole)
         check_effect(report, whole)
         check_prices(report, whole)
     report.finish()
-    return _complete(found)[name]
+    return _complete(keys)[name]
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
@@ -138,9 +138,9 @@ def _document(text: str, file: str) -> dict[str, Any]:
     raise ConfigError([problem])
 
 
-def _syntax(said: str, text: str, file: str) -> Problem:
+def _syntax(message: str, text: str, file: str) -> Problem:
     """Say where the syntax breaks; tomllib tells it in words only."""
-    match = _SYNTAX.fullmatch(said)
+    match = _SYNTAX.fullmatch(message)
     if match is None:
         return Problem(file, None, "", "not TOML: a number is too large")
     what, line, column = match.groups()
@@ -155,13 +155,13 @@ def _section(
 ) -> Mapping[str, T | None]:
     """Validate every table of one kind; None stands for one that is wrong."""
     title = f"{kind.__name__.lower()}s"
-    found: dict[str, T | None] = {}
+    tables: dict[str, T | None] = {}
     section = document.get(title, {})
     if not isinstance(section, dict):
         report.add((title,), "must be a table", f"write [{title}.NAME]")
-        return found
+        return tables
     for name, table in cast("dict[str, object]", section).items():
-        found[name] = None
+        tables[name] = None
         if not isinstance(table, dict):
             report.add((title, name), "must be a table", f"write [{title}.NAME]")
             continue
@@ -169,12 +169,12 @@ def _section(
         if "name" in raw:
             report.add((title, name, "name"), "unknown key", f"the name stands in [{title}.NAME]")
         try:
-            found[name] = kind.model_validate_json(
+            tables[name] = kind.model_validate_json(
                 as_json({**raw, "name": name}), strict=True, context=around, by_alias=True, by_name=False
             )
         except ValidationError as error:
             report.take(error, kind, (title, name), {key: raw[key] for key in raw if key != "name"})
-    return found
+    return tables
 
 
 def _complete(section: Mapping[str, T | None]) -> Mapping[str, T]:
@@ -183,14 +183,14 @@ def _complete(section: Mapping[str, T | None]) -> Mapping[str, T]:
 
 def _looked_up(targets: Mapping[str, Target | None], prices: PriceLookup | None) -> dict[str, Card]:
     unpriced = (target for target in targets.values() if target is not None and target.price is None)
-    found = ((target.name, prices(target)) for target in unpriced) if prices is not None else ()
-    return {name: card for name, card in found if card is not None}
+    tables = ((target.name, prices(target)) for target in unpriced) if prices is not None else ()
+    return {name: card for name, card in tables if card is not None}
 
 
 def _priced(targets: Mapping[str, Target | None], cards: Mapping[str, Card]) -> dict[str, Target]:
-    found = ((card, targets[name]) for name, card in cards.items())
+    tables = ((card, targets[name]) for name, card in cards.items())
     return {
         target.name: target.model_copy(update={"price": card.price})
-        for card, target in found
+        for card, target in tables
         if target is not None
     }

@@ -13,7 +13,7 @@ from typing import Final
 
 from .values import KeyPath
 
-__all__ = ["Lines"]
+__all__ = ["LineNumbers"]
 
 _TOKEN: Final = re.compile(
     r"""
@@ -27,13 +27,13 @@ _TOKEN: Final = re.compile(
 _ENDS_A_VALUE: Final = frozenset({",", "]", "}", "\n", ""})
 
 
-class Lines:
+class LineNumbers:
     """The line of every key in one document, counted from 1."""
 
     def __init__(self, source: str) -> None:
         self._tokens: list[tuple[str, int]] = []
         self._at = 0
-        self._found: dict[KeyPath, int] = {}
+        self._lines: dict[KeyPath, int] = {}
         self._lengths: dict[KeyPath, int] = {}  # of each [[array]] so far
         line = 1
         for match in _TOKEN.finditer(source):
@@ -45,8 +45,8 @@ class Lines:
     def of(self, path: KeyPath) -> int | None:
         """The line of the key, or of the nearest table around it that is written down."""
         while path:
-            if path in self._found:
-                return self._found[path]
+            if path in self._lines:
+                return self._lines[path]
             path = path[:-1]
         return None
 
@@ -75,13 +75,13 @@ class Lines:
             if path in self._lengths:  # [list.key] means the key of the list's last table
                 path = (*path, self._lengths[path] - 1)
             path = (*path, part)
-            self._found.setdefault(path, line)
+            self._lines.setdefault(path, line)
         self._at += brackets
         if brackets == 2:
             position = self._lengths.get(path, 0)
             self._lengths[path] = position + 1
             path = (*path, position)
-        self._found[path] = line
+        self._lines[path] = line
         return path
 
     def _key(self) -> list[str]:
@@ -98,7 +98,7 @@ class Lines:
         path = table
         for part in self._key():
             path = (*path, part)
-            self._found.setdefault(path, line)
+            self._lines.setdefault(path, line)
         self._at += 1
         self._value(path)
 
@@ -118,7 +118,7 @@ class Lines:
                 if self._token() in (",", "\n"):
                     self._at += 1
                 else:
-                    self._found[(*path, position)] = self._line()
+                    self._lines[(*path, position)] = self._line()
                     self._value((*path, position))
                     position += 1
             self._at += 1

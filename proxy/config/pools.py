@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Self, TypeAlias, cast, get_args
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from .limits import Limits, Window
+from .limits import BudgetWindow, Limits
 from .references import named
 from .routing import (
     Balance,
@@ -50,7 +50,7 @@ def _shares(value: object) -> object:
             flat |= {f"{key}.{rest}": order for rest, order in inner.items()}
         else:
             flat[str(key)] = inside
-    found: dict[float, object] = {}
+    shares: dict[float, object] = {}
     remarks: list[Remark] = []
     for written, order in flat.items():
         share = float(written) if _SHARE.fullmatch(written) else 0.0
@@ -58,10 +58,10 @@ def _shares(value: object) -> object:
             remarks.append(Remark(f"{quoted(written)} is not a share", 'write { "0.8" = "cheapest" }'))
         elif order not in get_args(Order):
             remarks.append(Remark(f"must be one of {', '.join(map(quoted, get_args(Order)))}"))
-        found[share] = order
+        shares[share] = order
     if remarks:
         raise objection(*remarks)
-    return MappingProxyType(dict(sorted(found.items())))
+    return MappingProxyType(dict(sorted(shares.items())))
 
 
 AtBudget: TypeAlias = Annotated[Mapping[float, Order], PlainValidator(_shares), PlainSerializer(dict)]
@@ -148,7 +148,7 @@ class Pool(Table):
     max_output: Annotated[int, Field(gt=0)] | None = None
     """The most tokens of output for one request; said to the provider when the caller sets no limit."""
     limits: Limits = Limits()
-    budget: tuple[Window, ...] = ()
+    budget: tuple[BudgetWindow, ...] = ()
     at_budget: AtBudget = Field(default_factory=lambda: MappingProxyType[float, Order]({}))
     """From which share of the fullest budget on, how targets are ordered."""
     unpriced: Unpriced = "refuse"

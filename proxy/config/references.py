@@ -20,15 +20,15 @@ def named(section: Literal["organisations", "providers", "targets", "teams", "us
         around = info.context
         if not isinstance(around, Surroundings):
             return value
-        what, known = section[:-1], around.tables.get(section, {})
+        what, tables = section[:-1], around.tables.get(section, {})
         if not isinstance(value, str):
             raise objection(Remark(f"must be the name of a {what}"))
-        if value not in known:
-            raise objection(Remark(f"there is no {what} {quoted(value)}", suggestion(value, known)))
-        found = known[value]
-        if found is None:
+        if value not in tables:
+            raise objection(Remark(f"there is no {what} {quoted(value)}", suggestion(value, tables)))
+        table = tables[value]
+        if table is None:
             raise objection()
-        return found
+        return table
 
     return BeforeValidator(resolve)
 
@@ -44,12 +44,12 @@ def among(section: Literal["pools", "providers", "regions"], *others: str) -> Af
         around = info.context
         if not isinstance(around, Surroundings) or value in others:
             return value
-        known = _regions(around) if section == "regions" else around.tables.get(section)
-        if known is not None and value not in known:
+        tables = _regions(around) if section == "regions" else around.tables.get(section)
+        if tables is not None and value not in tables:
             what = section[:-1]
             message = f"no provider is in region {quoted(value)}" if section == "regions" else None
             raise objection(
-                Remark(message or f"there is no {what} {quoted(value)}", suggestion(value, known))
+                Remark(message or f"there is no {what} {quoted(value)}", suggestion(value, tables))
             )
         return value
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ConfigError, Problem
-from .locate import Lines
+from .locate import LineNumbers
 from .values import KeyPath, Remark, quoted
 
 __all__ = ["Report", "dotted", "keys_of", "nearest", "suggestion"]
@@ -87,8 +87,8 @@ class Report:
         self.problems: list[Problem] = []
 
     @cached_property
-    def _lines(self) -> Lines:
-        return Lines(self._source)
+    def _lines(self) -> LineNumbers:
+        return LineNumbers(self._source)
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
         """Note a problem with the value at `path`."""
@@ -117,8 +117,8 @@ class Report:
             elif kind == "too_short" and value:
                 pass  # only because what is in it is wrong
             elif kind != "default_factory_not_called" and where not in seen:
-                known = _MESSAGES.get(kind)
-                self.add(where, known.format(**context) if known else detail["msg"])
+                template = _MESSAGES.get(kind)
+                self.add(where, template.format(**context) if template else detail["msg"])
             seen.add(where)
 
     def finish(self) -> None:
@@ -148,8 +148,8 @@ def _model_at(annotation: object, loc: KeyPath) -> type[BaseModel] | None:
         if model is None:
             return None
         fields = model.model_fields.items()
-        found = next((field for name, field in fields if part in (name, field.validation_alias)), None)
-        model = _model_in(found.annotation) if found else None
+        field = next((field for name, field in fields if part in (name, field.validation_alias)), None)
+        model = _model_in(field.annotation) if field else None
     return model
 
 

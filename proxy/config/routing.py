@@ -105,7 +105,7 @@ class Slow(Table):
     """Of whole answers."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_a_rule(self) -> Self:
         if self.p95_first_token is None and self.p95_total is None:
             raise objection(Remark("says nothing", 'write { p95_first_token = "4s" }'))
         return self
@@ -120,7 +120,7 @@ class DegradeOn(Table):
     """Answers that are none: no JSON, no stream, nothing in them, or broken off."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_a_rule(self) -> Self:
         if self.refusals is None and self.malformed is None:
             raise objection(Remark("says nothing", "write { refusals = 0.2 }"))
         return self

@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
-from .limits import Limits, Window
+from .limits import BudgetWindow, Limits
 from .references import among, named
 from .table import Table
 from .values import Moment, Name, Remark, objection
@@ -93,7 +93,7 @@ class Grants(Table):
     )
     """For you; the gateway never reads it."""
     limits: Limits = Limits()
-    budget: tuple[Window, ...] = ()
+    budget: tuple[BudgetWindow, ...] = ()
 
     def __hash__(self) -> int:
         return hash((type(self), self.name))
@@ -151,9 +151,9 @@ def kind_of(scope: Grants) -> ScopeKind:
 def parent_of(scope: Grants) -> Grants | None:
     """The scope that `scope` belongs to, or None for the widest."""
     for kind in ("user", "team", "organisation"):
-        found: Grants | None = getattr(scope, kind, None)
-        if found is not None:
-            return found
+        parent: Grants | None = getattr(scope, kind, None)
+        if parent is not None:
+            return parent
     return None
 
 

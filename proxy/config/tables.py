@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from .addresses import BaseURL, is_private, outgoing_headers
-from .limits import Limits, Window
+from .limits import BudgetWindow, Limits
 from .price import Price
 from .references import named
 from .routing import OPERATIONS, Capability, Probe
@@ -95,7 +95,7 @@ class Target(Table):
     served_as: tuple[ModelName, ...] = ()
     """Names the provider may give for it, besides `model` and its dated snapshots; `*` and `?` are wild."""
     limits: Limits = Limits()
-    budget: tuple[Window, ...] = ()
+    budget: tuple[BudgetWindow, ...] = ()
     probe: Probe | None = None
     """What to ask while it rests, to see whether it can be reached again."""
 

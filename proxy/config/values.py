@@ -52,8 +52,8 @@ class Remark(NamedTuple):
 
 def objection(*remarks: Remark) -> PydanticCustomError:
     """The error a validator raises. Without remarks it stops silently: another table is to blame."""
-    said = "; ".join(remark.message for remark in remarks) or "depends on a table that is wrong"
-    return PydanticCustomError("standby", "{said}", {"said": said, "remarks": remarks})
+    message = "; ".join(remark.message for remark in remarks) or "depends on a table that is wrong"
+    return PydanticCustomError("standby", "{message}", {"message": message, "remarks": remarks})
 
 
 def quoted(text: str) -> str:
@@ -93,12 +93,12 @@ def seconds(value: object, info: ValidationInfo) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise objection(Remark("not a duration", 'write "250ms", "8s", "2m" or "1h"'))
-    found = float(match[1]) * _MILLISECONDS[match[2]] / 1000
-    if found <= 0:
+    amount = float(match[1]) * _MILLISECONDS[match[2]] / 1000
+    if amount <= 0:
         raise objection(Remark("a duration must be more than zero"))
-    if found > _LONGEST:
+    if amount > _LONGEST:
         raise objection(Remark("a duration must not be longer than a year"))
-    return found
+    return amount
 
 
 def _bytes(value: object, info: ValidationInfo) -> int:

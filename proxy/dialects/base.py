@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
-from .requested_usage import RequestedUsage
 from .similar_events import SimilarEvents
 from .usage import Usage
+from .usage_event_filter import UsageEventFilter
 
-__all__ = ["Operation", "Reading", "RequestDocument", "Sign"]
+__all__ = ["AnswerReader", "Operation", "RequestDocument", "Signal"]
 
 
 _LIKENESSES: Final = 16
 """Kinds of events that are learnt of one answer, so that one in which no two are alike costs little more."""
 
 
-class Sign(IntEnum):
+class Signal(IntEnum):
     """What one event of an answer means. Everything that is not listed here is NOTHING: it is relayed and
     proves nothing, so it neither commits an attempt nor keeps a stalled one alive."""
 
@@ -45,11 +45,11 @@ class RequestDocument(Protocol):
     def notable(self) -> frozenset[str]: ...
 
 
-class Reading(ABC):
+class AnswerReader(ABC):
     """Reads one answer of one operation, event by event or as one document.
 
     `usage`, `model` (the one that really served), `answer_id` and `finish` are None until the answer says
-    them; `error` is the provider's error object once a Sign.ERROR was returned. `written` is how many bytes
+    them; `error` is the provider's error object once a Signal.ERROR was returned. `written` is how many bytes
     of what was generated it has shown: no fewer than the tokens of it that a caller can see.
     """
 
@@ -65,13 +65,13 @@ class Reading(ABC):
         self.error: Mapping[str, Any] | None = None
         self.written = 0
 
-    def event(self, name: bytes, data: bytes) -> Sign:
+    def event(self, name: bytes, data: bytes) -> Signal:
         """What this event of a stream means; nothing, for an operation that has no streams.
 
         Data that is no JSON means nothing either, and is no error, unless the event's name is.
         """
         del name, data
-        return Sign.NOTHING
+        return Signal.NOTHING
 
     def learn(self, piece: bytes, data: bytes) -> None:
         """Remember what `piece` looks like: it was one whole event, `data`, and no more than CONTENT."""
@@ -88,9 +88,9 @@ class Reading(ABC):
         This is for every token: it gives what `event` would, for a third of what that costs.
         """
         like = self._like
-        if like is None or not (said := like.said(piece)):
+        if like is None or not (text_size := like.text_size(piece)):
             return False
-        self.written += said
+        self.written += text_size
         return True
 
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
@@ -103,7 +103,7 @@ class Reading(ABC):
         return None
 
     @abstractmethod
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         """What this whole body means: CONTENT, ERROR, or NOTHING if it is no answer at all."""
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
@@ -126,32 +126,34 @@ def _asks_nothing(value: dict[str, Any]) -> dict[str, Any]:
 class Operation:
     """One thing that can be asked of a provider.
 
-    `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `check` raises
-    Refusal for a request of the wrong shape. `bound` tells whether the request names state that lives at one
-    provider, so that it must not move to another; `names_answers`, that a later request may name the answer
-    to this one. `limits` are the members by which a request limits its output, the dialect's own name first;
-    an operation without any writes nothing. `asks_usage` gives the members by which a stream is asked for its
-    usage where the caller does not ask, and `takes_out` makes what takes the answer to that out again.
+    `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `reader` makes
+    the reader of one answer. `check` raises Refusal for a request of the wrong shape. `bound` tells whether
+    the request names state that lives at one provider, so that it must not move to another;
+    `answers_have_ids`, that a later request may name the answer to this one. `limits` are the members that
+    limit the output, the dialect's own name first; an operation without any generates nothing.
+
+    `usage_request` gives the members that ask a stream for its usage where the caller does not ask, and
+    `usage_filter` makes the filter that removes the answer to them again.
     """
 
     name: str
     dialect: str
     path: str
     upstream_path: str
-    reading: Callable[[], Reading]
+    reader: Callable[[], AnswerReader]
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[RequestDocument], bool]
-    names_answers: bool = False
+    answers_have_ids: bool = False
     limits: tuple[str, ...] = ()
-    asks_usage: Callable[[dict[str, Any]], dict[str, Any]] = _asks_nothing
-    takes_out: Callable[[], RequestedUsage] | None = None
+    usage_request: Callable[[dict[str, Any]], dict[str, Any]] = _asks_nothing
+    usage_filter: Callable[[], UsageEventFilter] | None = None
 
     @property
     def limit_field(self) -> str | None:
         """The member that limits the output of a request; None for an operation that writes nothing."""
         return self.limits[0] if self.limits else None
 
-    def asked_output(self, value: dict[str, Any]) -> int | None:
+    def requested_output(self, value: dict[str, Any]) -> int | None:
         """The most tokens of output that the request allows for one choice; None where it sets no limit."""
-        asked = [given for name in self.limits if type(given := value.get(name)) is int]
-        return max(asked, default=None)
+        limits_given = [given for name in self.limits if type(given := value.get(name)) is int]
+        return max(limits_given, default=None)

@@ -12,33 +12,33 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from .base import Operation, Reading, RequestDocument, Sign
+from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
 from .provider_state import names_state
 from .request_shapes import check_chat
-from .requested_usage import RequestedUsage
 from .usage import Usage
+from .usage_event_filter import UsageEventFilter
 
-__all__ = ["OPERATION", "ChatReading"]
+__all__ = ["OPERATION", "ChatReader"]
 
 _loads: Final = orjson.loads
 # An enum's member costs a descriptor call each time it is read from its class.
-_NOTHING: Final = Sign.NOTHING
-_CONTENT: Final = Sign.CONTENT
+_NOTHING: Final = Signal.NOTHING
+_CONTENT: Final = Signal.CONTENT
 _WORDS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
 _BYTES_PER_SOUND: Final = 100  # of audio for one token, as `token_estimate` has it
 
 
-class ChatReading(Reading):
+class ChatReader(AnswerReader):
     """Reads one chat completion."""
 
     __slots__ = ()
 
-    def event(self, name: bytes, data: bytes) -> Sign:
+    def event(self, name: bytes, data: bytes) -> Signal:
         try:
             chunk = _loads(data)
         except orjson.JSONDecodeError:
-            return Sign.END if data.strip() == b"[DONE]" else self._no_object(name)
+            return Signal.END if data.strip() == b"[DONE]" else self._no_object(name)
         if chunk.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
             return self._no_object(name)
         if (error := chunk.get("error")) or name == b"error":
@@ -49,28 +49,28 @@ class ChatReading(Reading):
             self._identify(chunk)
         return self._judge(chunk)
 
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         if not is_object(value):
-            return Sign.NOTHING
+            return Signal.NOTHING
         if error := value.get("error"):
             return self._failed(error)
         self._identify(value)
         self.usage = _usage(value.get("usage"))
         choices = value.get("choices")
         if not is_list(choices) or not choices:
-            return Sign.NOTHING
+            return Signal.NOTHING
         for choice in choices:
             if is_object(message := within(choice, "message")):
-                self.written += size(message.get("content")) + _says(message)
-        failed = self._judge(value) is Sign.ERROR
-        return Sign.ERROR if failed else Sign.CONTENT
+                self.written += size(message.get("content")) + _other_output(message)
+        failed = self._judge(value) is Signal.ERROR
+        return Signal.ERROR if failed else Signal.CONTENT
 
     @override
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
         chunk = _loads(data)
         choices = chunk["choices"]
         delta = within(choices[0], "delta") if len(choices) == 1 else None
-        if not is_object(delta) or _says(delta) or chunk.get("usage") is not None:
+        if not is_object(delta) or _other_output(delta) or chunk.get("usage") is not None:
             return None
         return b"content", delta.get("content"), None
 
@@ -97,7 +97,7 @@ class ChatReading(Reading):
         }
         return b"\n\ndata: " + orjson.dumps(event) + b"\n\n"
 
-    def _judge(self, chunk: dict[str, Any]) -> Sign:
+    def _judge(self, chunk: dict[str, Any]) -> Signal:
         sign = _NOTHING
         choices = chunk.get("choices", ())
         if choices.__class__ is not list:
@@ -110,7 +110,7 @@ class ChatReading(Reading):
                 # This runs for every token; most chunks say nothing but a little text.
                 said = len(content) if content.__class__ is str and content.isascii() else size(content)
                 if len(delta) > 1 or not said:
-                    said += _says(delta)
+                    said += _other_output(delta)
                 if said:
                     self.written += said
                     if sign is _NOTHING:
@@ -124,7 +124,7 @@ class ChatReading(Reading):
         self.model = self.model or text(chunk.get("model"))
         self.answer_id = self.answer_id or text(chunk.get("id"))
 
-    def _finished(self, chunk: dict[str, Any], choice: dict[str, Any]) -> Sign:
+    def _finished(self, chunk: dict[str, Any], choice: dict[str, Any]) -> Signal:
         reason = text(choice["finish_reason"])
         if reason == "error":
             return self._failed(choice.get("error") or {})
@@ -132,17 +132,17 @@ class ChatReading(Reading):
         if self.usage is None:
             # Moonshot puts usage in the choice, Groq under its own name.
             self.usage = _usage(choice.get("usage")) or _usage(within(chunk.get("x_groq"), "usage"))
-        return Sign.FINISH
+        return Signal.FINISH
 
-    def _no_object(self, name: bytes) -> Sign:
-        return self._failed({}) if name == b"error" else Sign.NOTHING
+    def _no_object(self, name: bytes) -> Signal:
+        return self._failed({}) if name == b"error" else Signal.NOTHING
 
-    def _failed(self, error: object) -> Sign:
+    def _failed(self, error: object) -> Signal:
         self.error = error_of(error)
-        return Sign.ERROR
+        return Signal.ERROR
 
 
-def _says(said: dict[str, Any]) -> int:
+def _other_output(said: dict[str, Any]) -> int:
     """Bytes of what a message, or a piece of one, says besides its `content`."""
     total = 0
     for name in _WORDS:
@@ -187,10 +187,10 @@ OPERATION: Final = Operation(
     dialect="openai",
     path="/v1/chat/completions",
     upstream_path="/chat/completions",
-    reading=ChatReading,
+    reader=ChatReader,
     check=check_chat,
     bound=_bound,
     limits=("max_completion_tokens", "max_tokens"),
-    asks_usage=_asks_usage,
-    takes_out=RequestedUsage,
+    usage_request=_asks_usage,
+    usage_filter=UsageEventFilter,
 )

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from .base import Operation, Reading, Sign
+from .base import AnswerReader, Operation, Signal
 from .json_values import error_of, is_object
 from .messages import names_provider_state
 from .request_shapes import check_count_tokens
 
-__all__ = ["OPERATION", "CountTokensReading"]
+__all__ = ["OPERATION", "CountTokensReader"]
 
 
-class CountTokensReading(Reading):
+class CountTokensReader(AnswerReader):
     """Reads one count. Nothing is generated, so there is no usage."""
 
     __slots__ = ()
 
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         if not is_object(value):
-            return Sign.NOTHING
+            return Signal.NOTHING
         if (error := value.get("error")) or value.get("type") == "error":
             self.error = error_of(error)
-            return Sign.ERROR
-        return Sign.CONTENT if type(value.get("input_tokens")) is int else Sign.NOTHING
+            return Signal.ERROR
+        return Signal.CONTENT if type(value.get("input_tokens")) is int else Signal.NOTHING
 
 
 OPERATION: Final = Operation(
@@ -31,7 +31,7 @@ OPERATION: Final = Operation(
     dialect="anthropic",
     path="/v1/messages/count_tokens",
     upstream_path="/messages/count_tokens",
-    reading=CountTokensReading,
+    reader=CountTokensReader,
     check=check_count_tokens,
     bound=names_provider_state,
 )

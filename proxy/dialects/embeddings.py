@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import Final
 
-from .base import Operation, Reading, RequestDocument, Sign
+from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text
 from .request_shapes import check_embeddings
 
-__all__ = ["OPERATION", "EmbeddingsReading"]
+__all__ = ["OPERATION", "EmbeddingsReader"]
 
 
-class EmbeddingsReading(Reading):
+class EmbeddingsReader(AnswerReader):
     """Reads one list of embeddings."""
 
     __slots__ = ()
 
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         if not is_object(value):
-            return Sign.NOTHING
+            return Signal.NOTHING
         if error := value.get("error"):
             self.error = error_of(error)
-            return Sign.ERROR
+            return Signal.ERROR
         self.model = text(value.get("model"))
         self.answer_id = text(value.get("id"))
         self.usage = openai_usage(value.get("usage"), COMPLETION_NAMES, writes=False)
-        return Sign.CONTENT if is_list(value.get("data")) else Sign.NOTHING
+        return Signal.CONTENT if is_list(value.get("data")) else Signal.NOTHING
 
 
 def _bound(document: RequestDocument) -> bool:
@@ -39,7 +39,7 @@ OPERATION: Final = Operation(
     dialect="openai",
     path="/v1/embeddings",
     upstream_path="/embeddings",
-    reading=EmbeddingsReading,
+    reader=EmbeddingsReader,
     check=check_embeddings,
     bound=_bound,
 )

@@ -11,18 +11,18 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from .base import Operation, Reading, RequestDocument, Sign
+from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import count, error_of, is_count, is_list, is_object, size, text, within
 from .provider_state import names_state
 from .request_shapes import check_messages
 from .usage import Usage
 
-__all__ = ["OPERATION", "MessagesReading", "names_provider_state"]
+__all__ = ["OPERATION", "MessagesReader", "names_provider_state"]
 
 _loads: Final = orjson.loads
 # An enum's member costs a descriptor call each time it is read from its class.
-_NOTHING: Final = Sign.NOTHING
-_CONTENT: Final = Sign.CONTENT
+_NOTHING: Final = Signal.NOTHING
+_CONTENT: Final = Signal.CONTENT
 # tool_use, server_tool_use, mcp_tool_use, web_search_tool_result and others of their kind
 _CONTENT_BLOCKS: Final = ("_use", "_result")
 _DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")  # of a compaction
@@ -36,7 +36,7 @@ _SIDES: Final = (
 )
 
 
-class MessagesReading(Reading):
+class MessagesReader(AnswerReader):
     """Reads one message."""
 
     __slots__ = ("_tokens",)
@@ -45,7 +45,7 @@ class MessagesReading(Reading):
         super().__init__()
         self._tokens: dict[str, Any] = {}
 
-    def event(self, name: bytes, data: bytes) -> Sign:
+    def event(self, name: bytes, data: bytes) -> Signal:
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
@@ -60,7 +60,7 @@ class MessagesReading(Reading):
         if kind == "error" or name == b"error" or event.get("error"):
             return self._failed(event.get("error") or event)
         if kind == "message_stop":
-            return Sign.END
+            return Signal.END
         if kind == "content_block_start":
             return self._begun(event.get("content_block"))
         if kind == "message_start":
@@ -69,20 +69,20 @@ class MessagesReading(Reading):
             self._count(event.get("usage"))
             if reason := text(within(event.get("delta"), "stop_reason")):
                 return self._finished(reason, event.get("usage"))
-        return Sign.NOTHING
+        return Signal.NOTHING
 
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         if not is_object(value):
-            return Sign.NOTHING
+            return Signal.NOTHING
         if (error := value.get("error")) or value.get("type") == "error":
             return self._failed(error)
         self._identify(value)
         self.finish = text(value.get("stop_reason"))
         content = value.get("content")
         if value.get("type") != "message" or not is_list(content):
-            return Sign.NOTHING
+            return Signal.NOTHING
         self.written += sum(map(_written, content))
-        return Sign.CONTENT
+        return Signal.CONTENT
 
     @override
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
@@ -103,11 +103,11 @@ class MessagesReading(Reading):
         event = {"type": "standby.restart", "standby": {"restart": {"reason": reason, "attempt": attempt}}}
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
 
-    def _begun(self, block: object) -> Sign:
+    def _begun(self, block: object) -> Signal:
         if not _is_content(block):
-            return Sign.NOTHING
+            return Signal.NOTHING
         self.written += _written(block)
-        return Sign.CONTENT
+        return Signal.CONTENT
 
     def _identify(self, message: object) -> None:
         if is_object(message):
@@ -136,20 +136,20 @@ class MessagesReading(Reading):
             cache_write_1h=count(within(tokens.get("cache_creation"), "ephemeral_1h_input_tokens")),
         )
 
-    def _finished(self, reason: str, usage: object) -> Sign:
+    def _finished(self, reason: str, usage: object) -> Signal:
         if not is_count(within(usage, "output_tokens")):
             self._tokens.pop("output_tokens", None)  # what the beginning said is not what it came to
             self.usage = None
         self.finish = reason
-        return Sign.FINISH
+        return Signal.FINISH
 
-    def _no_object(self, name: bytes) -> Sign:
+    def _no_object(self, name: bytes) -> Signal:
         # The official SDK raises at an event of this name, whatever it holds.
-        return self._failed({}) if name == b"error" else Sign.NOTHING
+        return self._failed({}) if name == b"error" else Signal.NOTHING
 
-    def _failed(self, error: object) -> Sign:
+    def _failed(self, error: object) -> Signal:
         self.error = error_of(error)
-        return Sign.ERROR
+        return Signal.ERROR
 
 
 def _said(delta: object) -> int:
@@ -196,7 +196,7 @@ OPERATION: Final = Operation(
     dialect="anthropic",
     path="/v1/messages",
     upstream_path="/messages",
-    reading=MessagesReading,
+    reader=MessagesReader,
     check=check_messages,
     bound=names_provider_state,
     limits=("max_tokens",),

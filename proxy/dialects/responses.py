@@ -11,24 +11,24 @@ from typing import Any, Final
 import orjson
 from typing_extensions import override
 
-from .base import Operation, Reading, RequestDocument, Sign
+from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
 from .provider_state import names_state
 from .request_shapes import check_responses
 
-__all__ = ["OPERATION", "ResponsesReading"]
+__all__ = ["OPERATION", "ResponsesReader"]
 
 _loads: Final = orjson.loads
 # An enum's member costs a descriptor call each time it is read from its class.
-_NOTHING: Final = Sign.NOTHING
-_CONTENT: Final = Sign.CONTENT
+_NOTHING: Final = Signal.NOTHING
+_CONTENT: Final = Signal.CONTENT
 
 
 _LARGEST: Final = 2**53
 """No number that a client can hold exactly is larger."""
 
 
-class ResponsesReading(Reading):
+class ResponsesReader(AnswerReader):
     """Reads one response."""
 
     __slots__ = ("_created_at", "_sequence")
@@ -38,7 +38,7 @@ class ResponsesReading(Reading):
         self._sequence: object = -1
         self._created_at: object = 0
 
-    def event(self, name: bytes, data: bytes) -> Sign:
+    def event(self, name: bytes, data: bytes) -> Signal:
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
@@ -52,14 +52,14 @@ class ResponsesReading(Reading):
         if error := event.get("error"):
             return self._failed(error)
         if kind.endswith(".delta"):
-            said = size(event.get("delta"))
-            self.written += said
-            return _CONTENT if said else _NOTHING
+            text_size = size(event.get("delta"))
+            self.written += text_size
+            return _CONTENT if text_size else _NOTHING
         return self._rare(kind, event)
 
-    def document(self, value: object) -> Sign:
+    def document(self, value: object) -> Signal:
         if not is_object(value):
-            return Sign.NOTHING
+            return Signal.NOTHING
         self._identify(value)
         if (error := value.get("error")) or value.get("status") == "failed":
             return self._failed(error)
@@ -67,7 +67,7 @@ class ResponsesReading(Reading):
         if is_list(output):
             self.written += sum(map(_written, output))
         answered = is_list(output) or text(value.get("status")) is not None
-        return Sign.CONTENT if answered else Sign.NOTHING
+        return Signal.CONTENT if answered else Signal.NOTHING
 
     @override
     def skim(self, piece: bytes) -> bool:
@@ -128,17 +128,17 @@ class ResponsesReading(Reading):
 
     def _next(self) -> int:
         """The number of the event that follows the last one."""
-        known = self._sequence
-        return known + 1 if type(known) is int and -1 <= known < _LARGEST else 0
+        last = self._sequence
+        return last + 1 if type(last) is int and -1 <= last < _LARGEST else 0
 
-    def _rare(self, kind: str, event: dict[str, Any]) -> Sign:
+    def _rare(self, kind: str, event: dict[str, Any]) -> Signal:
         """What an event means that is no delta and has no error of its own."""
         if kind in {"response.created", "response.in_progress", "response.queued"}:
             self._identify(event.get("response"))
-            return Sign.NOTHING
+            return Signal.NOTHING
         if kind in {"response.completed", "response.incomplete"}:
             self._identify(event.get("response"))
-            return Sign.END
+            return Signal.END
         if kind == "response.failed":
             self._identify(event.get("response"))
             return self._failed(within(event.get("response"), "error"))
@@ -149,23 +149,23 @@ class ResponsesReading(Reading):
         if kind == "response.output_item.added":
             return self._item_added(event.get("item"))
         if event.get("partial_image_b64"):
-            return Sign.CONTENT
-        return Sign.NOTHING
+            return Signal.CONTENT
+        return Signal.NOTHING
 
-    def _item_added(self, item: object) -> Sign:
+    def _item_added(self, item: object) -> Signal:
         # A call is an answer by having begun: its name is in here. An empty message or reasoning is not.
         called = text(within(item, "type"))
         if called is None or not called.endswith("_call"):
-            return Sign.NOTHING
+            return Signal.NOTHING
         self.written += size(within(item, "name"))
-        return Sign.CONTENT
+        return Signal.CONTENT
 
-    def _item_done(self, item: object) -> Sign:
+    def _item_done(self, item: object) -> Signal:
         if not is_object(item):
-            return Sign.NOTHING
+            return Signal.NOTHING
         if not self.written:  # else it came piece by piece
             self.written = _written(item)
-        return Sign.CONTENT
+        return Signal.CONTENT
 
     def _identify(self, response: object) -> None:
         if not is_object(response):
@@ -180,12 +180,12 @@ class ResponsesReading(Reading):
         if status not in {None, "queued", "in_progress"}:
             self.finish = text(within(response.get("incomplete_details"), "reason")) or status
 
-    def _no_object(self, name: bytes) -> Sign:
-        return self._failed({}) if name == b"error" else Sign.NOTHING
+    def _no_object(self, name: bytes) -> Signal:
+        return self._failed({}) if name == b"error" else Signal.NOTHING
 
-    def _failed(self, error: object) -> Sign:
+    def _failed(self, error: object) -> Signal:
         self.error = error_of(error)
-        return Sign.ERROR
+        return Signal.ERROR
 
 
 def _written(item: object) -> int:
@@ -228,9 +228,9 @@ OPERATION: Final = Operation(
     dialect="openai",
     path="/v1/responses",
     upstream_path="/responses",
-    reading=ResponsesReading,
+    reader=ResponsesReader,
     check=check_responses,
     bound=_bound,
-    names_answers=True,
+    answers_have_ids=True,
     limits=("max_output_tokens",),
 )

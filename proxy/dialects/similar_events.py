@@ -51,11 +51,11 @@ class SimilarEvents:
         name = b'"%b"' % member
         if b"\\" in piece or not isinstance(text, str) or piece.count(name) != 1:
             return None
-        said = text.encode()
+        text_size = text.encode()
         at = piece.find(b'"', piece.find(name) + len(name)) + 1
-        if not said or piece[at : at + len(said) + 1] != said + b'"':
+        if not text_size or piece[at : at + len(text_size) + 1] != text_size + b'"':
             return None
-        gaps = {"text": (at, at + len(said))}
+        gaps = {"text": (at, at + len(text_size))}
         for kind, shape in (("padding", _PADDING), ("number", _NUMBER)):
             found = shape.findall(piece)
             if len(found) == 1 and (match := shape.search(piece)) is not None:
@@ -76,7 +76,7 @@ class SimilarEvents:
         """Whether `piece` begins like it."""
         return piece.startswith(self._head)
 
-    def said(self, piece: bytes) -> int:
+    def text_size(self, piece: bytes) -> int:
         """Bytes of the text that `piece` says, if it is like the one that was read; else 0."""
         at = 0
         found: list[bytes] = []

@@ -68,33 +68,33 @@ class Splitter:
             self.boundary = length
             return [(b"", chunk[6:-2], length)]
         if pending:
-            known = len(pending)
+            searched = len(pending)
             pending += chunk
             # Most pieces of a long event end nothing: copy it only when something is to be cut out of it.
-            if BLANK_LINE.search(pending, max(0, known - _LONGEST_BLANK_LINE)) is None:
+            if BLANK_LINE.search(pending, max(0, searched - _LONGEST_BLANK_LINE)) is None:
                 self.boundary = 0
                 if len(pending) > MAX_EVENT:
                     raise EventTooLarge
                 return []
-            return self._split(bytes(pending), known, max(0, known - _LONGEST_BLANK_LINE))
+            return self._split(bytes(pending), searched, max(0, searched - _LONGEST_BLANK_LINE))
         return self._split(chunk, 0, 0)
 
     def finish(self) -> list[Event]:
         """The event that the end of the stream completes, for senders that omit the last blank line."""
         return self.feed(b"\n\n") if self._pending else []
 
-    def _split(self, buffer: bytes, known: int, search: int) -> list[Event]:
+    def _split(self, buffer: bytes, searched: int, search: int) -> list[Event]:
         events: list[Event] = []
         begin = 0
         if b"\r" not in buffer:
             while (end := buffer.find(b"\n\n", search)) >= 0:
-                self._dispatch(events, buffer[begin:end], end + 2 - known)
+                self._dispatch(events, buffer[begin:end], end + 2 - searched)
                 begin = search = end + 2
         else:
             for match in BLANK_LINE.finditer(buffer, search):
-                self._dispatch(events, buffer[begin : match.start()], match.end() - known)
+                self._dispatch(events, buffer[begin : match.start()], match.end() - searched)
                 begin = match.end()
-        self.boundary = max(0, begin - known)
+        self.boundary = max(0, begin - searched)
         if begin == len(buffer):
             if self._pending:
                 self._pending = bytearray()

@@ -39,8 +39,8 @@ class Dialect:
         kept = tuple([(name, value.strip(b" \t")) for name, value in headers if name in forwards])
         if not self.defaults:
             return kept
-        said = {name for name, _ in kept}
-        return kept + tuple(pair for pair in self.defaults if pair[0] not in said)
+        names = {name for name, _ in kept}
+        return kept + tuple(pair for pair in self.defaults if pair[0] not in names)
 
 
 OPENAI: Final = Dialect(

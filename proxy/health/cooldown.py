@@ -42,8 +42,8 @@ class Cooldowns(dict[Place, Cooldown]):
 
     def of(self, target: str, credential: str, operation: str) -> tuple[Cooldown, ...]:
         """What rests this target for this operation: for all of them, and for this one alone."""
-        found = [self.get((target, credential, scope)) for scope in (ANY, operation)]
-        return tuple([cooldown for cooldown in found if cooldown is not None])
+        resting = [self.get((target, credential, scope)) for scope in (ANY, operation)]
+        return tuple([cooldown for cooldown in resting if cooldown is not None])
 
     def begin(self, place: Place, until: float, reason: str) -> bool:
         """A later, longer word extends a rest; a shorter one does not cut it, and is False."""
@@ -61,12 +61,12 @@ class Cooldowns(dict[Place, Cooldown]):
 
 def rest_of(fault: Fault) -> float | None:
     """Seconds for which a fault rests its target; None where it asks for no rest."""
-    says = RULES[fault.kind].health
-    if says in {"alive", "none"}:
+    effect = RULES[fault.kind].health
+    if effect in {"alive", "none"}:
         return None
-    if says == "long_cooldown":
+    if effect == "long_cooldown":
         return LONG_COOLDOWN
-    return fault.retry_after or COOLDOWN if says == "cooldown" else fault.retry_after
+    return fault.retry_after or COOLDOWN if effect == "cooldown" else fault.retry_after
 
 
 def place_of(fault: Fault, target: str, credential: str, operation: str) -> Place:

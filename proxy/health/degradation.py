@@ -17,8 +17,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..classify.faults import RULES, Fault
 from ..config import Pool
+from .measurements import InFlight, Measurements
 from .ratio_window import RatioWindow
-from .vitals import UnderWay, Vitals
 
 __all__ = [
     "FRESH",
@@ -90,50 +90,50 @@ class Degradation:
         self._ended = -inf
         self._base = self._gap = TRIAL
         self._next = inf  # when the next trial may begin
-        self._trial: UnderWay | None = None
+        self._trial: InFlight | None = None
         self._good = 0
         self._judged = RatioWindow(
             _SPAN
         )  # what was sent to it since it is degraded; hits are those that broke the rule
 
-    def look(self, pool: Pool, vitals: Vitals, now: float) -> Degraded | None:
+    def look(self, pool: Pool, vitals: Measurements, now: float) -> Degraded | None:
         """The verdict by the pool's rules as they are now; None while all is well."""
         if now >= self._fresh:
             self._fresh = now + FRESH
             self._review(pool, vitals, now)
-        return None if self.breach is None else self.told(now)
+        return None if self.breach is None else self.state(now)
 
-    def told(self, now: float) -> Degraded | None:
+    def state(self, now: float) -> Degraded | None:
         """The last verdict."""
         breach = self.breach
         if breach is None:
             return None
         return Degraded(_reason(breach), self.since, self._trial is None and now >= self._next)
 
-    def begin(self, attempt: UnderWay, now: float) -> None:
+    def begin(self, attempt: InFlight, now: float) -> None:
         """An attempt goes to the degraded target: it is the trial if one is due."""
         if self._trial is None and now >= self._next:
             self._trial = attempt
 
-    def answered(self, attempt: UnderWay, now: float) -> None:
+    def answered(self, attempt: InFlight, now: float) -> None:
         """Its first content has come. Where only that was too slow, the rest need not be waited for."""
         if self.breach == "first_token" and attempt.first_token is not None and attempt.started >= self.since:
             self._judge(attempt, now, good=attempt.first_token <= self._limit)
 
-    def end(self, attempt: UnderWay, now: float, fault: Fault | None, *, proved: bool, refused: bool) -> None:
+    def end(self, attempt: InFlight, now: float, fault: Fault | None, *, proved: bool, refused: bool) -> None:
         """It has ended. `proved` is False for one whose client left, say."""
         breach = self.breach
         if breach is None or attempt.started < self.since:
             return
         if breach == "first_token" and attempt.first_token is not None:
             return  # it was judged when that came
-        told_nothing = RULES[fault.kind].health == "none" if fault is not None else not proved
-        good = self._verdict(breach, attempt, now, fault, told_nothing=told_nothing, refused=refused)
+        inconclusive = RULES[fault.kind].health == "none" if fault is not None else not proved
+        good = self._verdict(breach, attempt, now, fault, inconclusive=inconclusive, refused=refused)
         if good is not None:
             self._judge(attempt, now, good=good)
         elif attempt is self._trial:
             self._trial = None
-            self._next = now if told_nothing else now + self._gap
+            self._next = now if inconclusive else now + self._gap
 
     def recovered(self, now: float) -> bool:
         """Whether trials, or enough of all that it was sent, say that it does again what it should."""
@@ -150,7 +150,7 @@ class Degradation:
         self._ended = now
         self._trial = None
 
-    def _review(self, pool: Pool, vitals: Vitals, now: float) -> None:
+    def _review(self, pool: Pool, vitals: Measurements, now: float) -> None:
         if self.breach is None:
             for breach in _BREACHES:
                 limit = _limit(pool, breach)
@@ -175,16 +175,16 @@ class Degradation:
     def _verdict(
         self,
         breach: Breach,
-        attempt: UnderWay,
+        attempt: InFlight,
         now: float,
         fault: Fault | None,
         *,
-        told_nothing: bool,
+        inconclusive: bool,
         refused: bool,
     ) -> bool | None:
         """Whether the target did what it should; None where that cannot be told."""
         late = breach in {"first_token", "total"} and now - attempt.started > self._limit
-        if told_nothing:
+        if inconclusive:
             # Who left before the limit proves nothing. Who had waited longer has seen enough.
             return False if late and (breach == "total" or attempt.waiting) else None
         if fault is not None:
@@ -197,7 +197,7 @@ class Degradation:
             return not refused
         return not late
 
-    def _judge(self, attempt: UnderWay, now: float, *, good: bool) -> None:
+    def _judge(self, attempt: InFlight, now: float, *, good: bool) -> None:
         self._judged.record(now, hit=not good)
         if attempt is not self._trial:
             return
@@ -231,7 +231,7 @@ def _limit(pool: Pool, breach: Breach) -> float | None:
     return pool.degrade_on.refusals if breach == "refusals" else pool.degrade_on.malformed
 
 
-def _breaks(breach: Breach, limit: float, vitals: Vitals, now: float) -> bool:
+def _breaks(breach: Breach, limit: float, vitals: Measurements, now: float) -> bool:
     if breach == "first_token":
         overdue = vitals.overdue(limit, now, first_token=True)
         return vitals.latency.first_token.exceeds(limit, now, overdue)

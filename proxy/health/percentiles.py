@@ -62,7 +62,17 @@ class Percentiles(NamedTuple):
 class PercentileWindow:
     """The durations of one kind of event. At most 13 KB, however many there are."""
 
-    __slots__ = ("_at", "_expected", "_known", "_minutes", "_newest", "_rows", "_slices", "_until", "_window")
+    __slots__ = (
+        "_at",
+        "_cached",
+        "_expected",
+        "_minutes",
+        "_newest",
+        "_rows",
+        "_slices",
+        "_until",
+        "_window",
+    )
 
     def __init__(self) -> None:
         self._at = 0  # the slice under way, counted from the clock's zero
@@ -72,7 +82,7 @@ class PercentileWindow:
         self._window = _EMPTY[:]  # the sum of all slices
         self._rows = [0] * _ROWS
         self._minutes: deque[tuple[int, float]] = deque(maxlen=USUAL)
-        self._known: Percentiles | None = None
+        self._cached: Percentiles | None = None
         self._expected: float | None = None
 
     def record(self, seconds: float, now: float) -> None:
@@ -83,16 +93,16 @@ class PercentileWindow:
         self._newest[bucket] += 1
         self._window[bucket] += 1
         self._rows[bucket // _ROW] += 1
-        self._known = self._expected = None
+        self._cached = self._expected = None
 
     def percentiles(self, now: float) -> Percentiles:
         """Of the window. Reckoned anew only after something was recorded or a slice ended."""
         if now >= self._until:
             self._turn(now)
-        known = self._known
-        if known is None:
-            known = self._known = self._read()
-        return known
+        usual_p95s = self._cached
+        if usual_p95s is None:
+            usual_p95s = self._cached = self._read()
+        return usual_p95s
 
     def expected(self, now: float) -> float | None:
         """What one who cares for the slow end should expect: p95, or the median while that is all there is.
@@ -135,8 +145,8 @@ class PercentileWindow:
         if now >= self._until:
             self._turn(now)
         oldest = self._at // SLICES - USUAL
-        known = sorted(p95 for minute, p95 in self._minutes if minute > oldest)
-        return known[(len(known) - 1) // 2] if len(known) >= _FEWEST_USUAL else None
+        usual_p95s = sorted(p95 for minute, p95 in self._minutes if minute > oldest)
+        return usual_p95s[(len(usual_p95s) - 1) // 2] if len(usual_p95s) >= _FEWEST_USUAL else None
 
     def clear(self) -> None:
         """Forget the window: what comes next is judged by itself. What was usual stays known."""
@@ -192,7 +202,7 @@ class PercentileWindow:
 
     def _recount(self) -> None:
         self._rows = [sum(self._window[first : first + _ROW]) for first in range(0, len(_EMPTY), _ROW)]
-        self._known = self._expected = None
+        self._cached = self._expected = None
 
 
 def _edge(seconds: float) -> int:

@@ -65,8 +65,8 @@ class RatioWindow:
 
     def reaches(self, share: float, least: int, now: float) -> bool:
         """Whether at least `share` of at least `least` are hits: half of at least ten, for a breaker."""
-        known = self.share(now, least)
-        return known is not None and known >= share
+        current = self.share(now, least)
+        return current is not None and current >= share
 
     def clear(self) -> None:
         """Forget all: what comes after a breaker has closed is judged by itself."""

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Final, TypeAlias
 
-from ..classify.faults import RULES, Fault, Rejection, Says
+from ..classify.faults import RULES, Fault, HealthEffect, Rejection
 from ..config import Pool
 from .breaker import CLOSE_AFTER, MAX_OPEN, OPEN, SETTLED, TRIP, Breaker
 from .cooldown import COOLDOWN, LONG_COOLDOWN, Cooldown, Cooldowns, place_of, rest_of
 from .degradation import Degradation, Degraded
+from .measurements import InFlight, Load, Measurements
 from .retry_budget import RetryBudget
-from .standing import Ejection, Listener, State
-from .vitals import Load, UnderWay, Vitals
+from .target_state import Ejection, Listener, TargetState
 
 __all__ = [
     "ADOPTED",
@@ -36,10 +36,10 @@ __all__ = [
     "TRIP",
     "Degraded",
     "Ejection",
-    "Entry",
     "Health",
     "Listener",
-    "State",
+    "Permit",
+    "TargetState",
 ]
 
 PROBING: Final = 1.0
@@ -55,7 +55,7 @@ _Key: TypeAlias = tuple[str, str]
 """Target and operation."""
 
 
-class Entry(UnderWay):
+class Permit(InFlight):
     """An attempt that was let in; `Health.record` must end it. It may be the one probe of what rested, or the
     one trial of what is degraded."""
 
@@ -66,7 +66,7 @@ class Entry(UnderWay):
         self.target = target
         self.credential = credential
         self.operation = operation
-        self.vitals: Vitals | None = None
+        self.vitals: Measurements | None = None
         self.breaker: Breaker | None = None
         self.cooldowns: tuple[Cooldown, ...] = ()
         self.degradations: tuple[Degradation, ...] = ()
@@ -83,7 +83,7 @@ class Health:
     ) -> None:
         self.clock = clock
         self._jitter = jitter
-        self._vitals: dict[_Key, Vitals] = {}
+        self._vitals: dict[_Key, Measurements] = {}
         self._loads: dict[str, Load] = {}
         self._breakers: dict[_Key, Breaker] = {}  # those that are not well
         self._cooldowns = Cooldowns()
@@ -91,7 +91,7 @@ class Health:
         self._degraded: dict[_Key, tuple[Degradation, ...]] = {}
         self._starts: dict[_Key, float] = {}  # since when they start slowly
         self._reasons: dict[_Key, str] = {}
-        self._known: frozenset[str] | None = None
+        self._targets: frozenset[str] | None = None
         self._listeners: tuple[Listener, ...] = ()
 
     # ------------------------------------------------------------------------------------------- attempts
@@ -111,7 +111,7 @@ class Health:
 
     def enter(
         self, target: str, credential: str, operation: str, *, streamed: bool = True
-    ) -> Entry | Rejection:
+    ) -> Permit | Rejection:
         """Begin an attempt, unless it is rejected. Of one that is not `streamed` no first token is expected.
 
         What goes to a degraded target when a trial is due is that trial, whoever sends it.
@@ -120,7 +120,7 @@ class Health:
             return rejection
         key = (target, operation)
         vitals = self._vitals.get(key) or self._examine(key)
-        entry = Entry(target, credential, operation)
+        entry = Permit(target, credential, operation)
         entry.vitals = vitals
         now = self.clock()
         vitals.begin(entry, now, streamed=streamed)
@@ -137,7 +137,7 @@ class Health:
                 degradation.begin(entry, now)
         return entry
 
-    def answered(self, entry: Entry, *, streamed: bool = True) -> None:
+    def answered(self, entry: Permit, *, streamed: bool = True) -> None:
         """The attempt is committed now: of a streamed one, the first content has come."""
         if not streamed:
             entry.streamed = False
@@ -148,7 +148,7 @@ class Health:
                 degradation.answered(entry, now)
                 self._settle(entry, degradation, now)
 
-    def record(self, entry: Entry, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
+    def record(self, entry: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
         """End an attempt. `proved` is False when it says nothing of the target (the client left, say);
         `refused` is True where the answer is a refusal to say what was asked for."""
         now = self.clock()
@@ -159,19 +159,19 @@ class Health:
         for degradation in entry.degradations:
             degradation.end(entry, now, fault, proved=proved, refused=refused)
             self._settle(entry, degradation, now)
-        says: Says = "alive" if fault is None else RULES[fault.kind].health
-        if says == "none" or (fault is None and not proved):
+        effect: HealthEffect = "alive" if fault is None else RULES[fault.kind].health
+        if effect == "none" or (fault is None and not proved):
             self._release(entry)
             return
-        if self._known is not None and entry.target not in self._known:
+        if self._targets is not None and entry.target not in self._targets:
             return  # it was taken out of the configuration meanwhile
         if vitals is None or self._vitals.get(key) is not vitals:
             vitals = self._vitals.get(key) or self._examine(key)
         took = None if entry.vitals is None else now - entry.started
-        vitals.heard(now, took, fault, refused=refused)
+        vitals.finished(now, took, fault, refused=refused)
         self._judge_cooldown(entry, fault, now)
-        if says in {"failure", "alive"}:
-            self._judge_breaker(key, vitals.breaker, entry, fault if says == "failure" else None, now)
+        if effect in {"failure", "alive"}:
+            self._judge_breaker(key, vitals.breaker, entry, fault if effect == "failure" else None, now)
         elif entry.breaker is not None:
             entry.breaker.probing = False  # it rests for another reason now; the breaker is none the wiser
 
@@ -239,16 +239,18 @@ class Health:
             self._keep_degraded(key, others if degraded is None else (*others, degradation))
         return degraded
 
-    def states(self) -> tuple[State, ...]:
+    def states(self) -> tuple[TargetState, ...]:
         """All that is known, by target and operation."""
         now = self.clock()
         cooldowns = [ejection for ejection in self.ejections() if ejection.kind == "cooldown"]
-        states: list[State] = []
+        states: list[TargetState] = []
         for key in sorted(self._vitals):
             vitals, degradations = self._vitals[key], self._degraded.get(key, ())
             wait = vitals.breaker.wait(now)
             ready_in = None if wait is None else _wait(wait)
-            states.append(State.of(key, vitals, cooldowns, degradations, ready_in, self.ramp(*key), now))
+            states.append(
+                TargetState.of(key, vitals, cooldowns, degradations, ready_in, self.ramp(*key), now)
+            )
         return tuple(states)
 
     # --------------------------------------------------------------------------------------------- replicas
@@ -275,7 +277,7 @@ class Health:
         What follows is as for a rest of our own: one probe at a time.
         """
         target = ejection.target
-        if ejection.left <= 0 or (self._known is not None and target not in self._known):
+        if ejection.left <= 0 or (self._targets is not None and target not in self._targets):
             return
         now = self.clock()
         if ejection.kind == "cooldown":
@@ -292,16 +294,16 @@ class Health:
 
     def keep(self, targets: Collection[str], pools: Collection[str] | None = None) -> None:
         """Forget every target, and every pool, that is not among these: the configuration has changed."""
-        self._known = frozenset(targets)
+        self._targets = frozenset(targets)
         for table in (self._vitals, self._breakers, self._degraded, self._starts, self._reasons):
-            for key in [key for key in table if key[0] not in self._known]:
+            for key in [key for key in table if key[0] not in self._targets]:
                 del table[key]
-        for name in [name for name in self._loads if name not in self._known]:
+        for name in [name for name in self._loads if name not in self._targets]:
             del self._loads[name]
-        for rested in [rested for rested in self._cooldowns if rested[0] not in self._known]:
+        for rested in [rested for rested in self._cooldowns if rested[0] not in self._targets]:
             del self._cooldowns[rested]
         for place in list(self._degradations):
-            if place[1] not in self._known or (pools is not None and place[0] not in pools):
+            if place[1] not in self._targets or (pools is not None and place[0] not in pools):
                 del self._degradations[place]
         for key, degradations in list(self._degraded.items()):
             kept = [one for one in degradations if self._degradations.get((one.pool, *key)) is one]
@@ -309,21 +311,21 @@ class Health:
 
     # -------------------------------------------------------------------------------------------- judgement
 
-    def _examine(self, key: _Key) -> Vitals:
+    def _examine(self, key: _Key) -> Measurements:
         """Begin to measure."""
         load = self._loads.setdefault(key[0], Load())
-        vitals = self._vitals[key] = Vitals(load)
+        vitals = self._vitals[key] = Measurements(load)
         return vitals
 
     @staticmethod
-    def _release(entry: Entry) -> None:
+    def _release(entry: Permit) -> None:
         """A probe that found nothing out leaves the place to the next one."""
         for cooldown in entry.cooldowns:
             cooldown.probing = False
         if entry.breaker is not None:
             entry.breaker.probing = False
 
-    def _judge_cooldown(self, entry: Entry, fault: Fault | None, now: float) -> None:
+    def _judge_cooldown(self, entry: Permit, fault: Fault | None, now: float) -> None:
         for cooldown in entry.cooldowns:
             cooldown.probing = False
         rest = None if fault is None else rest_of(fault)
@@ -336,7 +338,7 @@ class Health:
             self._tell(Ejection("cooldown", *place, rest, fault.kind))
 
     def _judge_breaker(
-        self, key: _Key, breaker: Breaker, entry: Entry, failure: Fault | None, now: float
+        self, key: _Key, breaker: Breaker, entry: Permit, failure: Fault | None, now: float
     ) -> None:
         probe = entry.breaker is breaker
         turn = breaker.record(now, failed=failure is not None, probe=probe, chance=self._jitter)
@@ -352,7 +354,7 @@ class Health:
             self._starts[key] = now
             self._tell(Ejection("breaker", key[0], "", key[1], 0.0, self._reasons.pop(key, "")))
 
-    def _settle(self, entry: Entry, degradation: Degradation, now: float) -> None:
+    def _settle(self, entry: Permit, degradation: Degradation, now: float) -> None:
         """Let a degraded target come back if it has earned it."""
         if degradation.breach is None or not degradation.recovered(now):
             return

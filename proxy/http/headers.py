@@ -43,8 +43,8 @@ _DIGITS: Final = 15
 
 def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> list[tuple[bytes, bytes]]:
     """The headers of a request to a provider: `own`, the operator's, and of the caller's what may go."""
-    said = dict(own)
-    forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in said]
+    names = dict(own)
+    forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in names]
     return [*own, (b"content-length", b"%d" % length), *forwarded]
 
 

@@ -12,7 +12,7 @@ from ..asgi import ASGIApp, Message, Receive, Scope, Send
 from ..config import Size
 from ..errors import ClientGone, Refusal
 from ..exchange import DEFAULT_MAX_BODY, Exchange
-from .refusal import answer, dialect_of
+from .refusal import dialect_of, send_refusal
 from .request_checks import RequestChecks, examine
 
 __all__ = ["Hygiene"]
@@ -39,12 +39,12 @@ class Hygiene:
         if scope["type"] != "http":
             return self._other(scope, receive, send)
         try:
-            arrival = examine(scope, self.max_body)
+            checked = examine(scope, self.max_body)
         except Refusal as refusal:
             exchange = Exchange.of(scope)
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
-            return answer(scope, send, refusal)
-        return self._within(*self._entered(scope, arrival), receive, send)
+            return send_refusal(scope, send, refusal)
+        return self._within(*self._entered(scope, checked), receive, send)
 
     async def _within(self, inside: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Let what stands inside answer, and answer in its place if it does not."""
@@ -70,9 +70,9 @@ class Hygiene:
             refusal = error
         except (Exception, asyncio.CancelledError) as error:
             if not started:
-                await _say(inside, reporting, _in_place_of(error))
+                await _refuse(inside, reporting, _in_place_of(error))
             raise
-        await answer(inside, reporting, refusal)
+        await send_refusal(inside, reporting, refusal)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""
@@ -81,7 +81,7 @@ class Hygiene:
         else:
             await self.app(scope, receive, send)
 
-    def _entered(self, scope: Scope, arrival: RequestChecks) -> tuple[Scope, Exchange]:
+    def _entered(self, scope: Scope, checked: RequestChecks) -> tuple[Scope, Exchange]:
         """The scope for what stands inside, and its exchange.
 
         A copy, so that trailers, which httptools adds to the list of headers while the body is read, cannot
@@ -89,24 +89,24 @@ class Hygiene:
         """
         inside: Scope = {**scope, "headers": ()}
         exchange = scope["standby"] = Exchange.of(inside)
-        exchange.headers = arrival.headers
-        exchange.path = arrival.path
-        exchange.operation = arrival.operation
+        exchange.headers = checked.headers
+        exchange.path = checked.path
+        exchange.operation = checked.operation
         exchange.dialect = (
-            arrival.operation.dialect if arrival.operation else dialect_of(arrival.path, arrival.headers)
+            checked.operation.dialect if checked.operation else dialect_of(checked.path, checked.headers)
         )
-        exchange.time_limit = arrival.time_limit
+        exchange.time_limit = checked.time_limit
         exchange.max_body = self.max_body
-        inside["headers"] = list(arrival.headers)
+        inside["headers"] = list(checked.headers)
         return inside, exchange
 
 
 def _reported(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
     """The headers of an answer with what the gateway, and nobody else, tells of it."""
-    told = list(headers)
-    if _OURS in b",".join([name for name, _ in told]):
-        told = [pair for pair in told if not pair[0].startswith(_OURS)]
-    return told + exchange.report()
+    kept = list(headers)
+    if _OURS in b",".join([name for name, _ in kept]):
+        kept = [pair for pair in kept if not pair[0].startswith(_OURS)]
+    return kept + exchange.report()
 
 
 def _in_place_of(error: BaseException) -> Refusal:
@@ -116,10 +116,10 @@ def _in_place_of(error: BaseException) -> Refusal:
     return Refusal("internal_error", close=True)
 
 
-async def _say(scope: Scope, send: Send, refusal: Refusal) -> None:
+async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Answer, if there is still somebody to hear it."""
     with suppress(OSError):
-        await answer(scope, send, refusal)
+        await send_refusal(scope, send, refusal)
 
 
 def _path(scope: Scope) -> str:

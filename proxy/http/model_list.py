@@ -14,7 +14,7 @@ from ..errors import Refusal
 from ..exchange import Exchange
 from ..keys.principal import Principal
 from .paths import MODELS
-from .refusal import answer
+from .refusal import send_refusal
 
 __all__ = ["ModelList"]
 
@@ -42,7 +42,7 @@ async def _list(scope: Scope, send: Send, exchange: Exchange, routes: Routes) ->
     if name and name not in pools:
         # As for a request to it: whether there is such a model is not for those to know who may not use it.
         restricted = exchange.principal is not None and exchange.principal.pools is not None
-        await answer(scope, send, Refusal("model_not_allowed" if restricted else "unknown_model"))
+        await send_refusal(scope, send, Refusal("model_not_allowed" if restricted else "unknown_model"))
         return
     show = _anthropic if exchange.dialect == "anthropic" else _openai
     shown = [show(model, pool) for model, pool in pools.items() if not name or model == name]

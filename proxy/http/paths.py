@@ -59,20 +59,20 @@ _ROUTES: Final = MappingProxyType(
 
 def route(method: str, path: str) -> Route:
     """What is at `path`. Raises Refusal `unknown_route`, or `method_not_allowed` with what is allowed."""
-    found = _ROUTES.get(path)
-    if found is None:
+    matched = _ROUTES.get(path)
+    if matched is None:
         name = path[len(MODELS) + 1 :]
         if len(name) > _LONGEST_NAME or _MODEL.fullmatch(path) is None:
             raise Refusal("unknown_route")
-        found = _MODELS
-    if method not in found.methods:
-        allowed = ", ".join(sorted(found.methods)).encode()
+        matched = _MODELS
+    if method not in matched.methods:
+        allowed = ", ".join(sorted(matched.methods)).encode()
         raise Refusal("method_not_allowed", headers=((b"allow", allowed),))
-    return found
+    return matched
 
 
-def admit_query(found: Route, query: bytes) -> None:
+def admit_query(matched: Route, query: bytes) -> None:
     """Raise Refusal `unknown_query` for a parameter that the path does not take, however it is spelled."""
     for parameter in query.split(b"&"):
-        if parameter.partition(b"=")[0] not in found.queries:
+        if parameter.partition(b"=")[0] not in matched.queries:
             raise Refusal("unknown_query")

@@ -17,7 +17,7 @@ from ..asgi import Scope, Send
 from ..errors import Refusal
 from ..exchange import Exchange
 
-__all__ = ["answer", "dialect_of", "render"]
+__all__ = ["dialect_of", "render", "send_refusal"]
 
 _OPENAI_TYPES: Final = MappingProxyType(
     {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
@@ -69,12 +69,12 @@ def render(
         error["attempts"] = attempts
     body = orjson.dumps(content)
 
-    told = request_id.encode()
+    identifier = request_id.encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"x-standby-request-id", told),
-        (_REQUEST_ID_HEADER.get(dialect, b"x-request-id"), told),
+        (b"x-standby-request-id", identifier),
+        (_REQUEST_ID_HEADER.get(dialect, b"x-request-id"), identifier),
     ]
     if not refusal.retryable:
         headers.append((b"x-should-retry", b"false"))
@@ -87,7 +87,7 @@ def render(
     return status, headers, body
 
 
-async def answer(scope: Scope, send: Send, refusal: Refusal) -> None:
+async def send_refusal(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Send the refusal as the whole answer to this request, with what became of each of its targets."""
     exchange = Exchange.of(scope)
     exchange.notes += [pair for pair in refusal.headers if pair[0].startswith(b"x-standby-")]

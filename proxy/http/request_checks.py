@@ -37,8 +37,8 @@ MAX_HEADERS: Final = 100
 _MAX_DIGITS: Final = 18  # of a length; more would not fit the parsers' 64 bits
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
-_Told: TypeAlias = Mapping[bytes, bytes]  # the first value of each header that a rule reads
-_Again: TypeAlias = Mapping[bytes, list[bytes]]  # its further values
+_First: TypeAlias = Mapping[bytes, bytes]  # the first value of each header that a rule reads
+_Repeated: TypeAlias = Mapping[bytes, list[bytes]]  # its further values
 
 # What becomes of a header.
 _KEPT: Final = 0
@@ -80,7 +80,7 @@ _SELDOM: Final = frozenset(
     {b"baggage", b"idempotency-key", b"traceparent", b"tracestate", b"x-standby-timeout-ms"}
 )
 _NAMES_NOTHING: Final = frozenset({b"close", b"keep-alive"})
-_NOTHING: Final[_Again] = MappingProxyType({})
+_NOTHING: Final[_Repeated] = MappingProxyType({})
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _BEARER: Final = CREDENTIALS[b"authorization"]
@@ -114,56 +114,58 @@ class RequestChecks(NamedTuple):
 def examine(scope: Mapping[str, Any], max_body: int) -> RequestChecks:
     """The request of an ASGI scope of type "http", if it may enter. Raises Refusal. Needs no body yet."""
     pairs: _Pairs = list(scope["headers"])
-    told = dict(pairs)
+    first = dict(pairs)
     if (
-        len(told) == len(pairs)
-        and USUAL.issuperset(told)
-        and not b"".join(told.values()).translate(None, _PRINTABLE)
+        len(first) == len(pairs)
+        and USUAL.issuperset(first)
+        and not b"".join(first.values()).translate(None, _PRINTABLE)
     ):
         # The short way, for nearly every request. What it refuses is looked at again the long way, which
         # forgives blanks around a value (llhttp leaves them there, h11 does not) and pairs that are lists.
         try:
-            if (connection := told.get(b"connection")) is not None:
+            if (connection := first.get(b"connection")) is not None:
                 pairs.remove((b"connection", connection))
-            return _judged(scope, max_body, tuple(pairs), told, _NOTHING)
+            return _judged(scope, max_body, tuple(pairs), first, _NOTHING)
         except (Refusal, ValueError):
             pairs = list(scope["headers"])
     return _closely(scope, max_body, pairs)
 
 
 def _closely(scope: Mapping[str, Any], max_body: int, pairs: _Pairs) -> RequestChecks:
-    arrival = _judged(scope, max_body, *_sorted_out(pairs))
+    checked = _judged(scope, max_body, *_sorted_out(pairs))
     if any(_CONTROL.search(value) for _, value in pairs):  # h11 lets most of them through
         raise Refusal("malformed_request", close=True)
-    return arrival
+    return checked
 
 
 def _judged(
-    scope: Mapping[str, Any], max_body: int, kept: Headers, told: _Told, again: _Again
+    scope: Mapping[str, Any], max_body: int, kept: Headers, first: _First, repeated: _Repeated
 ) -> RequestChecks:
     """First where the request ends and whom it is for, then what it asks, who asks, and what it carries."""
     version: str = scope["http_version"]
-    length = body_length(version, told.get(b"content-length"), told.get(b"transfer-encoding"), again)
-    check_host(version, told.get(b"host"), again)
+    length = body_length(version, first.get(b"content-length"), first.get(b"transfer-encoding"), repeated)
+    check_host(version, first.get(b"host"), repeated)
 
     path = local_path(scope)
-    found = route(scope["method"], path)
+    matched = route(scope["method"], path)
     if query := scope["query_string"]:
-        admit_query(found, query)
+        admit_query(matched, query)
 
-    if (connection := told.get(b"connection")) is not None and (again or connection not in _NAMES_NOTHING):
-        kept = _without_named(kept, (connection, *again.get(b"connection", ())))
-    _check_credentials(told, again)
-    if found.operation is not None:
-        _check_content(told, again)
+    if (connection := first.get(b"connection")) is not None and (
+        repeated or connection not in _NAMES_NOTHING
+    ):
+        kept = _without_named(kept, (connection, *repeated.get(b"connection", ())))
+    _check_credentials(first, repeated)
+    if matched.operation is not None:
+        _check_content(first, repeated)
         if length > max_body:
             raise Refusal("body_too_large", close=True)
     time_limit = None
-    if again is not _NOTHING and not _SELDOM.isdisjoint(told):  # the short way never meets these
-        _check_idempotency_key(told, again)
-        time_limit = _time_limit(told, again)
-        kept = _with_sound_trace(kept, told, again)
-    return RequestChecks(kept, path, found.operation, time_limit)
+    if repeated is not _NOTHING and not _SELDOM.isdisjoint(first):  # the short way never meets these
+        _check_idempotency_key(first, repeated)
+        time_limit = _time_limit(first, repeated)
+        kept = _with_sound_trace(kept, first, repeated)
+    return RequestChecks(kept, path, matched.operation, time_limit)
 
 
 def local_path(scope: Mapping[str, Any]) -> str:
@@ -181,31 +183,31 @@ def local_path(scope: Mapping[str, Any]) -> str:
 
 
 def body_length(
-    version: str, length: bytes | None, encoding: bytes | None, again: Mapping[bytes, object]
+    version: str, length: bytes | None, encoding: bytes | None, repeated: Mapping[bytes, object]
 ) -> int:
-    """Bytes of the body, or CHUNKED. `again` holds the names of the headers that came more than once.
+    """Bytes of the body, or CHUNKED. `repeated` holds the names of the headers that came more than once.
 
     Raises Refusal `ambiguous_framing` for whatever two readers could measure differently (RFC 9112, 6.3),
     also where the RFC lets a server repair it: repairs are what request smuggling lives on.
     """
     if encoding is not None:
         sound = encoding.lower() == b"chunked" and version == "1.1" and length is None
-        if not sound or b"transfer-encoding" in again:
+        if not sound or b"transfer-encoding" in repeated:
             raise Refusal("ambiguous_framing", close=True)
         return CHUNKED
     if length is None:
         return 0
-    if b"content-length" in again or not length.isdigit() or len(length) > _MAX_DIGITS:
+    if b"content-length" in repeated or not length.isdigit() or len(length) > _MAX_DIGITS:
         raise Refusal("ambiguous_framing", close=True)
     return int(length)
 
 
-def check_host(version: str, host: bytes | None, again: Mapping[bytes, object]) -> None:
+def check_host(version: str, host: bytes | None, repeated: Mapping[bytes, object]) -> None:
     """Raise Refusal `bad_host` unless there is exactly one, and valid; HTTP/1.0 may lack it."""
     if host is None:
         if version != "1.0":
             raise Refusal("bad_host", close=True)
-    elif b"host" in again or _HOST.fullmatch(host) is None:
+    elif b"host" in repeated or _HOST.fullmatch(host) is None:
         raise Refusal("bad_host", close=True)
 
 
@@ -214,28 +216,28 @@ def _sorted_out(pairs: _Pairs) -> tuple[Headers, dict[bytes, bytes], dict[bytes,
     if len(pairs) > MAX_HEADERS:
         raise Refusal("headers_too_large", close=True)
     kept: _Pairs = []
-    told: dict[bytes, bytes] = {}
-    again: dict[bytes, list[bytes]] = {}
-    known = _FATES.get
+    first: dict[bytes, bytes] = {}
+    repeated: dict[bytes, list[bytes]] = {}
+    fate_of = _FATES.get
     for given, value in pairs:
         name = given
-        fate = known(name)
+        fate = fate_of(name)
         if fate is None:
             name = given.lower()
-            fate = known(name)
+            fate = fate_of(name)
             if fate is None:
                 fate = _DROPPED if b"_" in name or name.startswith(_DROPPED_KINDS) else _KEPT
         if fate == _KEPT:
             kept.append((name, value))
         elif fate >= _NOTED:
             sound = value.strip(b" \t")  # llhttp leaves the spaces after a value, h11 does not
-            if name in told:
-                again.setdefault(name, []).append(sound)
+            if name in first:
+                repeated.setdefault(name, []).append(sound)
             else:
-                told[name] = sound
+                first[name] = sound
             if fate == _NOTED:
                 kept.append((name, sound))
-    return tuple(kept), told, again
+    return tuple(kept), first, repeated
 
 
 def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
@@ -246,21 +248,21 @@ def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
     return tuple(pair for pair in kept if pair[0] not in named)
 
 
-def _check_credentials(told: _Told, again: _Again) -> None:
+def _check_credentials(first: _First, repeated: _Repeated) -> None:
     """Raise Refusal for a credential that cannot be one, and for several that differ. None at all is fine."""
-    bearer, key = told.get(b"authorization"), told.get(b"x-api-key")
-    if again or b"x-goog-api-key" in told or (bearer is not None and key is not None):
-        _compare_credentials(told, again)
+    bearer, key = first.get(b"authorization"), first.get(b"x-api-key")
+    if repeated or b"x-goog-api-key" in first or (bearer is not None and key is not None):
+        _compare_credentials(first, repeated)
     elif (bearer is not None and _BEARER.fullmatch(bearer) is None) or (
         key is not None and _KEY.fullmatch(key) is None
     ):
         raise Refusal("invalid_api_key")
 
 
-def _compare_credentials(told: _Told, again: _Again) -> None:
+def _compare_credentials(first: _First, repeated: _Repeated) -> None:
     shown: set[bytes] = set()
     for name, shape in CREDENTIALS.items():
-        for value in (*([told[name]] if name in told else ()), *again.get(name, ())):
+        for value in (*([first[name]] if name in first else ()), *repeated.get(name, ())):
             match = shape.fullmatch(value)
             if match is None:
                 raise Refusal("invalid_api_key")
@@ -269,45 +271,47 @@ def _compare_credentials(told: _Told, again: _Again) -> None:
         raise Refusal("ambiguous_credentials")
 
 
-def _check_content(told: _Told, again: _Again) -> None:
+def _check_content(first: _First, repeated: _Repeated) -> None:
     """Raise Refusal unless the body is said to be one JSON document, as it is."""
-    kind = told.get(b"content-type")
+    kind = first.get(b"content-type")
     if kind != b"application/json" and (kind is None or _JSON.fullmatch(kind) is None):
         raise Refusal("unsupported_media_type")
-    encoding = told.get(b"content-encoding")
+    encoding = first.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         raise Refusal("unsupported_media_type")
-    if again and (b"content-type" in again or b"content-encoding" in again):
+    if repeated and (b"content-type" in repeated or b"content-encoding" in repeated):
         raise Refusal("unsupported_media_type")
 
 
-def _check_idempotency_key(told: _Told, again: _Again) -> None:
-    key = told.get(b"idempotency-key")
-    if key is not None and (b"idempotency-key" in again or _IDEMPOTENCY_KEY.fullmatch(key) is None):
+def _check_idempotency_key(first: _First, repeated: _Repeated) -> None:
+    key = first.get(b"idempotency-key")
+    if key is not None and (b"idempotency-key" in repeated or _IDEMPOTENCY_KEY.fullmatch(key) is None):
         raise Refusal("invalid_header", param="idempotency-key")
 
 
-def _time_limit(told: _Told, again: _Again) -> float | None:
-    limit = told.get(b"x-standby-timeout-ms")
+def _time_limit(first: _First, repeated: _Repeated) -> float | None:
+    limit = first.get(b"x-standby-timeout-ms")
     if limit is None:
         return None
-    if b"x-standby-timeout-ms" in again or _MILLISECONDS.fullmatch(limit) is None:
+    if b"x-standby-timeout-ms" in repeated or _MILLISECONDS.fullmatch(limit) is None:
         raise Refusal("invalid_header", param="x-standby-timeout-ms")
     return int(limit) / 1000
 
 
-def _with_sound_trace(kept: Headers, told: _Told, again: _Again) -> Headers:
+def _with_sound_trace(kept: Headers, first: _First, repeated: _Repeated) -> Headers:
     """The headers without a trace context that cannot be continued: a new trace is better than a broken."""
     unsound: set[bytes] = set()
-    parent = told.get(b"traceparent")
-    state = _size(b"tracestate", told, again)
-    sound = parent is not None and b"traceparent" not in again and _TRACEPARENT.fullmatch(parent) is not None
+    parent = first.get(b"traceparent")
+    state = _size(b"tracestate", first, repeated)
+    sound = (
+        parent is not None and b"traceparent" not in repeated and _TRACEPARENT.fullmatch(parent) is not None
+    )
     if not sound or state > _MAX_TRACESTATE:
         unsound |= {b"traceparent", b"tracestate"}
-    if _size(b"baggage", told, again) > _MAX_BAGGAGE:
+    if _size(b"baggage", first, repeated) > _MAX_BAGGAGE:
         unsound.add(b"baggage")
     return tuple(pair for pair in kept if pair[0] not in unsound)
 
 
-def _size(name: bytes, told: _Told, again: _Again) -> int:
-    return len(told.get(name, b"")) + sum(map(len, again.get(name, ())))
+def _size(name: bytes, first: _First, repeated: _Repeated) -> int:
+    return len(first.get(name, b"")) + sum(map(len, repeated.get(name, ())))

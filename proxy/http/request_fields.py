@@ -148,8 +148,8 @@ def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
     A place is safe to show: keys are cut to 64 characters of `[A-Za-z0-9_-]`, places to their last 256, and
     no value is in one.
     """
-    found: list[tuple[Any, _Trail, Mapping[str | None, _Callers]]] = [(document, None, _CALLERS)]
-    for node, trail, callers in found:  # grows while it is read: breadth first, without recursion
+    waiting: list[tuple[Any, _Trail, Mapping[str | None, _Callers]]] = [(document, None, _CALLERS)]
+    for node, trail, callers in waiting:  # grows while it is read: breadth first, without recursion
         steps: Iterable[tuple[_Step, Any]]
         if node.__class__ is dict:  # orjson makes no subclasses
             yield from (_spell((trail, key)) for key in node if key in names)
@@ -161,7 +161,7 @@ def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
             if child.__class__ is dict or child.__class__ is list:
                 below = callers.get(None if isinstance(step, int) else step, _NOWHERE)
                 if below is not None:
-                    found.append((child, (trail, step), below))
+                    waiting.append((child, (trail, step), below))
 
 
 def _spell(trail: _Trail) -> str:

@@ -30,9 +30,9 @@ class Unreadable(StandbyError):
 
 
 class _Answer(NamedTuple):
-    """What the store said to a question that was asked at `asked`."""
+    """What the store said to a question that was asked at `since`."""
 
-    asked: float
+    since: float
     record: KeyRecord | None
 
 
@@ -41,18 +41,18 @@ class Records:
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store
-        self.known = LRUCache[str, _Answer](CAPACITY)
+        self.answers = LRUCache[str, _Answer](CAPACITY)
         self.unknown = LRUCache[str, _Answer](CAPACITY)
 
     def of(self, digest: str) -> _Answer | None:
         """The last word on this hash."""
-        return self.known.get(digest) or self.unknown.get(digest)
+        return self.answers.get(digest) or self.unknown.get(digest)
 
     def put(self, digest: str, answer: _Answer) -> None:
         """Remember the last word on this hash."""
-        self.known.pop(digest, None)
+        self.answers.pop(digest, None)
         self.unknown.pop(digest, None)
-        (self.unknown if answer.record is None else self.known)[digest] = answer
+        (self.unknown if answer.record is None else self.answers)[digest] = answer
 
 
 class Keyring:
@@ -102,9 +102,9 @@ class Keyring:
     async def _in_store(self, digest: str, store: Store) -> Principal | None:
         if self.records.store is not store:
             self.records = Records(store)
-        said = self.records.of(digest)
-        if said is not None and self._clock() - said.asked < TTL:
-            return self._caller(said.record, digest)
+        answer = self.records.of(digest)
+        if answer is not None and self._clock() - answer.since < TTL:
+            return self._caller(answer.record, digest)
         asking = self._asking.get(digest)
         if asking is None:
             # One question for all who ask at once, and no one's hang-up ends it for the others.
@@ -113,14 +113,14 @@ class Keyring:
         try:
             return await asyncio.shield(asking)
         except StoreDown:
-            if said is None or said.record is None or self._clock() - said.asked >= self._grace:
+            if answer is None or answer.record is None or self._clock() - answer.since >= self._grace:
                 raise
-            return self._caller(said.record, digest)
+            return self._caller(answer.record, digest)
 
-    def _answered(self, digest: str, asked: asyncio.Task[Principal | None]) -> None:
+    def _answered(self, digest: str, since: asyncio.Task[Principal | None]) -> None:
         self._asking.pop(digest, None)
-        if not asked.cancelled():
-            asked.exception()  # heard, also when everybody who asked has gone
+        if not since.cancelled():
+            since.exception()  # heard, also when everybody who asked has gone
 
     async def _ask(self, digest: str, store: Store) -> Principal | None:
         began = self._clock()  # before the store looks: an answer is never older than it seems
@@ -139,13 +139,13 @@ class Keyring:
         return made[1]
 
     def _principal(self, record: KeyRecord, digest: str) -> Principal | None:
-        known = [each for each in record.hashes if same(each, digest)]
-        if not known:
+        answers = [each for each in record.hashes if same(each, digest)]
+        if not answers:
             return None
-        table = {**record.table, "hash": known}
+        table = {**record.table, "hash": answers}
         routes = self.routes or _NOWHERE
         try:
-            return Principal.of(stored_key(routes, record.name, table), record.hashes[known[0]])
+            return Principal.of(stored_key(routes, record.name, table), record.hashes[answers[0]])
         except ConfigError as error:
             raise Unreadable(f"key {record.name} in the store: {error}") from error
 

@@ -21,10 +21,10 @@ from ..health.target_health import Health
 from ..http.body import Body
 from ..http.workload import resolve
 from ..keys.principal import Principal
-from ..routing.asking import Asked, asked
 from ..routing.balance import Balancer
 from ..routing.plan_walk import PlanWalk
 from ..routing.planning import plan
+from ..routing.route_inputs import RouteInputs, route_inputs
 
 __all__ = ["Explanation", "Question", "Unanswerable", "explain"]
 
@@ -84,7 +84,7 @@ class Explanation:
     None for nobody.
     """
 
-    asked: Asked
+    inputs: RouteInputs
     operation: str
     key: str | None
     plan: tuple[Candidate, ...]
@@ -99,12 +99,12 @@ class Explanation:
 
     def as_json(self) -> dict[str, Any]:
         """The same, as plain data."""
-        needs = self.asked.needs
+        needs = self.inputs.needs
         return {
-            "pool": self.asked.pool.name,
+            "pool": self.inputs.pool.name,
             "key": self.key,
             "operation": self.operation,
-            "streamed": self.asked.streamed,
+            "streamed": self.inputs.streamed,
             "wants": sorted(needs.wants),
             "input_tokens": needs.input_tokens,
             "output_tokens": needs.output_tokens,
@@ -118,7 +118,7 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        pool, needs = self.asked.pool, self.asked.needs
+        pool, needs = self.inputs.pool, self.inputs.needs
         caller = "anybody" if self.key is None else f"key {self.key}"
         wants = ", ".join(sorted(needs.wants - {self.operation}))
         output = "" if needs.output_tokens is None else f", up to {needs.output_tokens} out"
@@ -137,15 +137,15 @@ class Explanation:
         if self.first is None:
             yield "  nobody can be asked: the caller gets 503 with these reasons"
             return
-        told: dict[str, list[str]] = {}
+        targets_by: dict[str, list[str]] = {}
         for cause, name in self.following.items():
-            told.setdefault("nobody" if name is None else ranks.get(name, name), []).append(cause)
-        words = "; ".join(f"{', '.join(causes)} -> {where}" for where, causes in told.items())
+            targets_by.setdefault("nobody" if name is None else ranks.get(name, name), []).append(cause)
+        words = "; ".join(f"{', '.join(causes)} -> {where}" for where, causes in targets_by.items())
         yield f"  if {ranks.get(self.first, '1')} fails: {words}"
 
     def _aside(self) -> Iterator[tuple[str, Portion, str]]:
         """Targets of the pool that do not answer this caller."""
-        pool = self.asked.pool
+        pool = self.inputs.pool
         if pool.canary is not None and all(each.role != "canary" for each in self.plan):
             yield "canary", pool.canary, f"for {pool.canary.share:.3g} of the callers, not for this one"
 
@@ -181,16 +181,18 @@ def explain(
     resolve(exchange, body)
     assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
     exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
-    wanted = replace(asked(exchange, pool, body.document), down=question.down)
+    wanted = replace(route_inputs(exchange, pool, body.document), down=question.down)
     max_attempts = _setting(routes, "failover", "max_attempts", 3)
-    found = plan(wanted, health or Health(), balancer or Balancer(), dry=True)
+    candidates = plan(wanted, health or Health(), balancer or Balancer(), dry=True)
     return Explanation(
         wanted,
         operation,
         None if principal is None else principal.name("key"),
-        found,
+        candidates,
         max_attempts,
-        MappingProxyType({cause: _following(found, max_attempts, kind) for cause, kind in _FAULTS.items()}),
+        MappingProxyType(
+            {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
+        ),
     )
 
 
@@ -201,8 +203,8 @@ def _pool(routes: Routes, name: str) -> Pool:
     return pool
 
 
-def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    meant = nearest(name, known)
+def _unknown(what: str, name: str, names: Mapping[str, object]) -> str:
+    meant = nearest(name, names)
     return f"there is no {what} {name!r}" + (f"; did you mean {meant!r}?" if meant else "")
 
 
@@ -217,9 +219,9 @@ async def _nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _following(found: Sequence[Candidate], max_attempts: int, kind: FaultKind) -> str | None:
+def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKind) -> str | None:
     """Who is asked after the first failed in this way."""
-    itinerary = PlanWalk(found, max_attempts)
+    itinerary = PlanWalk(candidates, max_attempts)
     first = itinerary.next()
     if first is None or not itinerary.opens(first, fault := Fault(kind)):
         return None

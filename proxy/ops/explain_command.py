@@ -48,14 +48,14 @@ def _run(options: argparse.Namespace) -> int:
     ]
     try:
         principal = None if options.key is None else asyncio.run(_principal(routes, options.key))
-        said = [explain(question, routes, principal=principal).as_json() for question in questions]
+        explanations = [explain(question, routes, principal=principal).as_json() for question in questions]
     except (Refusal, StoreDown) as error:
         print(f"standby explain: {error}", file=sys.stderr)
         return 1
     if options.json:
-        print("\n".join(orjson.dumps(each).decode() for each in said))
+        print("\n".join(orjson.dumps(each).decode() for each in explanations))
     else:
-        print("\n\n".join(each["text"] for each in said))
+        print("\n\n".join(each["text"] for each in explanations))
     return 0
 
 

@@ -116,15 +116,15 @@ def _pepper(routes: Routes) -> str | None:
 
 async def _create(keys: KeyStore, options: argparse.Namespace) -> None:
     made = await keys.create(options.name, _table(options))
-    _tell(keys, made, options, f"This is the key {options.name}, shown this once.")
+    _print_secret(keys, made, options, f"This is the key {options.name}, shown this once.")
 
 
 async def _rotate(keys: KeyStore, options: argparse.Namespace) -> None:
     made = await keys.rotate(options.name, options.overlap)
-    _tell(keys, made, options, f"This is the new secret of {options.name}, shown this once.")
+    _print_secret(keys, made, options, f"This is the new secret of {options.name}, shown this once.")
 
 
-def _tell(keys: KeyStore, made: Made, options: argparse.Namespace, said: str) -> None:
+def _print_secret(keys: KeyStore, made: Made, options: argparse.Namespace, message: str) -> None:
     """The secret alone goes to stdout, with what has to be pasted where the store cannot keep it."""
     name, record = made.record.name, made.record
     in_file = keys.routes.store == MEMORY or name in keys.routes.keys
@@ -138,16 +138,16 @@ def _tell(keys: KeyStore, made: Made, options: argparse.Namespace, said: str) ->
     print(made.secret)
     if in_file:
         print(f"\n{table(('keys', name), written)}", end="")
-        said += f" It works once {keys.routes.file} holds the table above."
+        message += f" It works once {keys.routes.file} holds the table above."
     else:
-        said += " Running gateways know it at once; what changed, within 5 seconds."
-    print(said, file=sys.stderr)
+        message += " Running gateways know it at once; what changed, within 5 seconds."
+    print(message, file=sys.stderr)
 
 
 async def _list(keys: KeyStore, options: argparse.Namespace) -> None:
-    found = await keys.all()
+    keys_found = await keys.all()
     if options.json:
-        _print_json([_document(each) for each in found])
+        _print_json([_document(each) for each in keys_found])
         return
     rows = [("NAME", "STATE", "POOLS", "BELONGS TO", "EXPIRES", "KEPT IN")]
     rows += [
@@ -159,7 +159,7 @@ async def _list(keys: KeyStore, options: argparse.Namespace) -> None:
             str(each.table.get("expires", "-")),
             each.source,
         )
-        for each in found
+        for each in keys_found
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

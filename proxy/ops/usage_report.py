@@ -17,7 +17,7 @@ import orjson
 from ..config import Routes, dollars
 from ..stores.address import open_store
 from ..stores.store import Store, StoreDown
-from .ledger_report import By, Totals, Usage
+from .ledger_totals import By, LedgerTotals, Totals
 
 __all__ = ["FORMATS", "Format", "moment", "recorded", "shown", "usage"]
 
@@ -53,7 +53,9 @@ def moment(text: str, now: float, zone: tzinfo) -> float:
     return (given if given.tzinfo is not None else given.replace(tzinfo=zone)).timestamp()
 
 
-async def recorded(routes: Routes, by: tuple[By, ...], zone: tzinfo, since: str, until: str | None) -> Usage:
+async def recorded(
+    routes: Routes, by: tuple[By, ...], zone: tzinfo, since: str, until: str | None
+) -> LedgerTotals:
     """What the store of these routes has recorded.
 
     Raises ValueError for a time that is none, and StoreDown where nothing can be read.
@@ -68,24 +70,27 @@ async def recorded(routes: Routes, by: tuple[By, ...], zone: tzinfo, since: str,
 
 async def usage(
     store: Store, by: tuple[By, ...], zone: tzinfo, *, since: float = 0.0, until: float | None = None
-) -> Usage:
+) -> LedgerTotals:
     """Add up what a store's ledger holds from `since` on and before `until`."""
-    found = Usage(by, zone)
+    totals_found = LedgerTotals(by, zone)
     async for entry in store.entries(since):
         if until is None or entry.at < until:
-            found.add(entry)
-    return found
+            totals_found.add(entry)
+    return totals_found
 
 
-def shown(found: Usage, style: Format) -> str:
+def shown(totals_found: LedgerTotals, style: Format) -> str:
     """The sums as text that ends with a line end. Money is in dollars, exact."""
     if style == "json":
-        rows = [dict(zip(found.by, group, strict=True)) | _figures(totals) for group, totals in found.rows]
-        told = {"by": found.by, "rows": rows, "total": _figures(found.total)}
-        return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+        rows = [
+            dict(zip(totals_found.by, group, strict=True)) | _figures(totals)
+            for group, totals in totals_found.rows
+        ]
+        document = {"by": totals_found.by, "rows": rows, "total": _figures(totals_found.total)}
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
     if style == "csv":
-        return _csv(found)
-    return "\n".join([*_table(found), ""])
+        return _csv(totals_found)
+    return "\n".join([*_table(totals_found), ""])
 
 
 def _figures(totals: Totals) -> dict[str, Any]:
@@ -93,11 +98,11 @@ def _figures(totals: Totals) -> dict[str, Any]:
     return counts | {name: dollars(getattr(totals, name)) for name in _MONEY}
 
 
-def _csv(found: Usage) -> str:
+def _csv(totals_found: LedgerTotals) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*found.by, *_COUNTS, *_MONEY])
-    for group, totals in found.rows:
+    writer.writerow([*totals_found.by, *_COUNTS, *_MONEY])
+    for group, totals in totals_found.rows:
         writer.writerow([*map(_inert, group), *_figures(totals).values()])
     return out.getvalue()
 
@@ -108,12 +113,14 @@ def _inert(name: str) -> str:
     return f"'{name}" if _FORMULA.match(name) else name
 
 
-def _table(found: Usage) -> Iterator[str]:
-    rows = [[*(_printable(each) or "-" for each in group), *_cells(totals)] for group, totals in found.rows]
-    last = ["total", *[""] * (len(found.by) - 1), *_cells(found.total)]
-    head = [*found.by, *(name.replace("_", " ") for name in _SHOWN)]
+def _table(totals_found: LedgerTotals) -> Iterator[str]:
+    rows = [
+        [*(_printable(each) or "-" for each in group), *_cells(totals)] for group, totals in totals_found.rows
+    ]
+    last = ["total", *[""] * (len(totals_found.by) - 1), *_cells(totals_found.total)]
+    head = [*totals_found.by, *(name.replace("_", " ") for name in _SHOWN)]
     widths = [max(map(len, column)) for column in zip(head, *rows, last, strict=True)]
-    names = len(found.by)
+    names = len(totals_found.by)
     for row in (head, *rows, last):
         cells = [
             cell.ljust(width) if place < names else cell.rjust(width)
@@ -121,11 +128,11 @@ def _table(found: Usage) -> Iterator[str]:
         ]
         yield "  ".join(cells).rstrip()
     for count, what in (
-        (found.total.estimated, "estimated: the provider did not say what it used"),
-        (found.total.unpriced, "unpriced: its cost is what was held for it, or unknown"),
+        (totals_found.total.estimated, "estimated: the provider did not say what it used"),
+        (totals_found.total.unpriced, "unpriced: its cost is what was held for it, or unknown"),
     ):
         if count:
-            yield f"{count} of {found.total.attempts} attempts {what}"
+            yield f"{count} of {totals_found.total.attempts} attempts {what}"
 
 
 def _cells(totals: Totals) -> list[str]:

@@ -19,7 +19,7 @@ from math import inf, log1p
 from typing import NamedTuple
 
 from ..config import Balance
-from .rendezvous import meet
+from .rendezvous import ranked
 from .round_robin import RoundRobin
 
 __all__ = ["Balancer", "Entrant", "Placed"]
@@ -111,8 +111,8 @@ class Balancer:
         tried; what it has under way keeps that in bounds. Were the best always first, every process would
         run there at once (Mitzenmacher: two choices are nearly as good as all, and do not herd).
         """
-        known = [entrant.latency for entrant in entrants if entrant.latency is not None]
-        unknown = min(known) if known else 1.0
+        latencies = [entrant.latency for entrant in entrants if entrant.latency is not None]
+        unknown = min(latencies) if latencies else 1.0
         placed = [
             Placed(
                 name,
@@ -158,7 +158,7 @@ class Balancer:
     @staticmethod
     def sticky(key: str, entrants: Sequence[Entrant]) -> list[Placed]:
         """By rendezvous hashing of `key`, by weight. The score is what was drawn, and says no more."""
-        drawn = meet(key, [(entrant.name, entrant.weight) for entrant in entrants])
+        drawn = ranked(key, [(entrant.name, entrant.weight) for entrant in entrants])
         return [Placed(name, number) for name, number in drawn]
 
     def _lot(self, weight: float) -> float:

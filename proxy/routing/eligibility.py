@@ -9,11 +9,11 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from ..budget.metering.usage_meter import ASSUMED_OUTPUT, Expected
+from ..budget.metering.usage_meter import ASSUMED_OUTPUT, ExpectedUsage
 from ..classify.faults import Rejection
 from ..config import Target
 from ..health.target_health import OPEN, Health
-from .asking import Asked
+from .route_inputs import RouteInputs
 
 __all__ = ["SPARED", "Eligibility"]
 
@@ -24,13 +24,13 @@ SPARED: Final = 1.0
 class Eligibility:
     """What stands against each target, for one request."""
 
-    __slots__ = ("_asked", "_base", "_granted", "_health", "_operation")
+    __slots__ = ("_base", "_granted", "_health", "_inputs", "_operation")
 
-    def __init__(self, asked: Asked, health: Health) -> None:
-        self._asked = asked
+    def __init__(self, inputs: RouteInputs, health: Health) -> None:
+        self._inputs = inputs
         self._health = health
-        self._operation = asked.needs.operation
-        self._granted = asked.principal is None or asked.principal.grants(asked.pool.name)
+        self._operation = inputs.needs.operation
+        self._granted = inputs.principal is None or inputs.principal.grants(inputs.pool.name)
         self._base: float | None = None
 
     def rejection(self, target: Target) -> Rejection | None:
@@ -42,35 +42,35 @@ class Eligibility:
         """What the request may cost at `target`, in nano-dollars; None without a price."""
         if target.price is None:
             return None
-        known = self._asked.estimates.get(target.name)
-        if known is not None:
-            return known
-        needs = self._asked.needs
+        estimate = self._inputs.estimates.get(target.name)
+        if estimate is not None:
+            return estimate
+        needs = self._inputs.needs
         output = ASSUMED_OUTPUT if needs.output_tokens is None else needs.output_tokens
-        return Expected(needs.input_tokens, output).cost(target.price)
+        return ExpectedUsage(needs.input_tokens, output).cost(target.price)
 
     def _lasting(self, target: Target) -> str | None:
         """What keeps this request from `target` in any pool."""
-        asked, provider = self._asked, target.provider
+        inputs, provider = self._inputs, target.provider
         if target.disabled:
             return "disabled"
         if not self._granted:
             return "policy.model_not_allowed"
-        if asked.principal is not None and (objection := asked.principal.objection(target)) is not None:
+        if inputs.principal is not None and (objection := inputs.principal.objection(target)) is not None:
             return objection
-        if asked.holder is not None and asked.holder != provider.name:
+        if inputs.holder is not None and inputs.holder != provider.name:
             return "state.bound"
-        return asked.needs.rejection(
+        return inputs.needs.rejection(
             target.can,
             context=target.context,
             max_output=target.max_output,
             domain=provider.signature_domain,
-            home=asked.home,
+            home=inputs.home,
         )
 
     def _of_pool(self, target: Target) -> str | None:
         """What the pool says of targets like this one."""
-        pool = self._asked.pool
+        pool = self._inputs.pool
         if (
             pool.min_quality is not None
             and pool.when_exhausted == "refuse"
@@ -88,15 +88,15 @@ class Eligibility:
 
     def _passing(self, target: Target) -> Rejection | None:
         """What stands against `target` now."""
-        health, seconds = self._health, self._asked.seconds
-        if target.name in self._asked.down:
+        health, seconds = self._health, self._inputs.seconds
+        if target.name in self._inputs.down:
             return Rejection("health.breaker_open", OPEN)
         if (rest := health.rejection(target.name, target.provider.name, self._operation)) is not None:
             return rest
         if health.busy(target.name) >= target.connections:
             return Rejection("limit.concurrency", SPARED)
         if seconds is not None:
-            usual = health.p50(target.name, self._operation, streamed=self._asked.streamed)
+            usual = health.p50(target.name, self._operation, streamed=self._inputs.streamed)
             if usual is not None and usual > seconds:
                 return Rejection("deadline.too_short")
         return None

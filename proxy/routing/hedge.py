@@ -14,7 +14,7 @@ from ..config import Pool
 from ..exchange import Exchange
 from ..health.retry_budget import RetryBudget
 from ..health.target_health import Health
-from .leg import Leg
+from .attempt_run import AttemptRun
 
 __all__ = ["Hedges", "Race"]
 
@@ -28,7 +28,7 @@ class Hedges:
     def __init__(self) -> None:
         self._budgets: dict[tuple[str, float], RetryBudget] = {}
 
-    def after(self, exchange: Exchange, health: Health, leg: Leg, now: float) -> float | None:
+    def after(self, exchange: Exchange, health: Health, leg: AttemptRun, now: float) -> float | None:
         """Seconds to wait for this first attempt; None for as long as it takes. The request is counted."""
         pool, operation, target = exchange.pool, exchange.operation, leg.candidate.target
         if pool is None or pool.hedge is None or operation is None or target is None:
@@ -70,22 +70,22 @@ class Race:
         self,
         exchange: Exchange,
         *,
-        inside: Callable[[Leg], Awaitable[None]],
-        hedge: Callable[[], Leg | None],
-        ended: Callable[[Leg], None],
+        inside: Callable[[AttemptRun], Awaitable[None]],
+        hedge: Callable[[], AttemptRun | None],
+        ended: Callable[[AttemptRun], None],
     ) -> None:
         self._exchange = exchange
         self._inside = inside
         self._hedge = hedge
         self._ended = ended
-        self._legs: dict[asyncio.Future[None], Leg] = {}
+        self._legs: dict[asyncio.Future[None], AttemptRun] = {}
 
     @property
     def running(self) -> int:
         """How many attempts are under way."""
         return len(self._legs)
 
-    async def run(self, leg: Leg, after: float) -> None:
+    async def run(self, leg: AttemptRun, after: float) -> None:
         """Return once every attempt is over. Raises what an attempt raised that is our own fault."""
         try:
             self._start(leg)
@@ -100,11 +100,11 @@ class Race:
         finally:
             await self._stop()
 
-    def _start(self, leg: Leg) -> None:
+    def _start(self, leg: AttemptRun) -> None:
         leg.won = self._won
         self._legs[asyncio.ensure_future(self._inside(leg))] = leg
 
-    def _won(self, winner: Leg) -> None:
+    def _won(self, winner: AttemptRun) -> None:
         """One is committed: the other is stopped before a byte of this one goes out."""
         for task, leg in self._legs.items():
             if leg is not winner:

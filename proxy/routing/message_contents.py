@@ -46,21 +46,21 @@ class MessageContents:
         least = self.pieces
         return probably, (self.narrow + self.wide) // _MOST_BYTES_PER_TOKEN if least is None else least
 
-    def text(self, said: Any) -> None:
+    def text(self, value: Any) -> None:
         """Something that is text, or nothing."""
-        if said.__class__ is str:
-            if said.isascii():
-                self.narrow += len(said)
+        if value.__class__ is str:
+            if value.isascii():
+                self.narrow += len(value)
             else:
-                self.wide += _bytes(said)
+                self.wide += _bytes(value)
 
-    def content(self, said: Any) -> int:
+    def content(self, value: Any) -> int:
         """Text, or a list of parts, or one part alone. Returns how many parts are calls of tools."""
-        if said.__class__ is list:
-            return self.parts(said)
-        if said.__class__ is dict:
-            return self.parts([said])
-        self.text(said)
+        if value.__class__ is list:
+            return self.parts(value)
+        if value.__class__ is dict:
+            return self.parts([value])
+        self.text(value)
         return 0
 
     def parts(self, parts: list[Any]) -> int:

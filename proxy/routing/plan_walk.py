@@ -134,8 +134,8 @@ class PlanWalk:
 def _rests_for(candidate: Candidate) -> frozenset[Cause]:
     """The causes that a rejected candidate counts as: what it lacks, or an outage as good as its own."""
     reason = candidate.rejected or ""
-    known = _CAUSES.get(reason)
-    return _CAUSES.get(reason.partition(".")[0], _OUTAGE) if known is None else known
+    causes = _CAUSES.get(reason)
+    return _CAUSES.get(reason.partition(".")[0], _OUTAGE) if causes is None else causes
 
 
 def _window(candidate: Candidate) -> int:

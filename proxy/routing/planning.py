@@ -11,24 +11,26 @@ from collections.abc import Sequence
 from ..config import Cause, Target
 from ..exchange import Candidate, Role
 from ..health.target_health import Health
-from .asking import Asked
 from .balance import Balancer, Entrant
 from .eligibility import Eligibility
-from .rendezvous import drawn
+from .rendezvous import position
+from .route_inputs import RouteInputs
 
 __all__ = ["plan"]
 
 
-def plan(asked: Asked, health: Health, balancer: Balancer, *, dry: bool = False) -> tuple[Candidate, ...]:
+def plan(
+    inputs: RouteInputs, health: Health, balancer: Balancer, *, dry: bool = False
+) -> tuple[Candidate, ...]:
     """The targets of the pool in the order in which they are asked; those that are not have their reason.
 
     `dry` takes no turn from anybody: it is for those who only want to know.
     """
-    pool, planner = asked.pool, _Planner(asked, health)
+    pool, planner = inputs.pool, _Planner(inputs, health)
     preferred = [planner.candidate(target, "prefer") for target in pool.prefer]
     alternates = [planner.candidate(each.target, "alternate", each.causes) for each in pool.alternates]
-    balance, key = pool.balance, asked.key
-    if any(asked.share >= share for share in pool.at_budget):
+    balance, key = pool.balance, inputs.key
+    if any(inputs.share >= share for share in pool.at_budget):
         balance, key = "cheapest", None
         for joining in [each for each in alternates if each.causes is not None and "budget" in each.causes]:
             joining.causes = None
@@ -82,33 +84,33 @@ def _spare(candidates: Sequence[Candidate]) -> None:
 class _Planner:
     """What is known of every target of one request's pool."""
 
-    __slots__ = ("_asked", "_eligibility", "_health", "_operation", "_thresholds")
+    __slots__ = ("_eligibility", "_health", "_inputs", "_operation", "_thresholds")
 
-    def __init__(self, asked: Asked, health: Health) -> None:
-        self._asked = asked
+    def __init__(self, inputs: RouteInputs, health: Health) -> None:
+        self._inputs = inputs
         self._health = health
-        self._operation = asked.needs.operation
-        self._eligibility = Eligibility(asked, health)
-        self._thresholds = asked.pool.slow is not None or asked.pool.degrade_on is not None
+        self._operation = inputs.needs.operation
+        self._eligibility = Eligibility(inputs, health)
+        self._thresholds = inputs.pool.slow is not None or inputs.pool.degrade_on is not None
 
     def canary(self) -> Sequence[Candidate]:
         """The new target, for the callers that try it first."""
-        portion, pool = self._asked.pool.canary, self._asked.pool
-        if portion is None or drawn(self._asked.caller, pool.name) >= portion.share:
+        portion, pool = self._inputs.pool.canary, self._inputs.pool
+        if portion is None or position(self._inputs.caller, pool.name) >= portion.share:
             return ()
         return (self.candidate(portion.target, "canary"),)
 
     def candidate(self, target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
         """`target` with what stands against it."""
-        pool = self._asked.pool
+        pool = self._inputs.pool
         candidate = Candidate(target.name, target, causes, role=role)
         candidate.cost = self._eligibility.cost(target)
         if (rejection := self._eligibility.rejection(target)) is not None:
             candidate.rejected, candidate.ready_in, candidate.limit = rejection
         elif self._thresholds:
-            found = self._health.degradation(pool, target.name, self._operation)
-            if found is not None and not found.due:
-                candidate.degraded = found.reason
+            degradation = self._health.degradation(pool, target.name, self._operation)
+            if degradation is not None and not degradation.due:
+                candidate.degraded = degradation.reason
         if pool.min_quality is not None and (target.quality or 0) < pool.min_quality and role != "canary":
             candidate.role, candidate.causes = "last", None
         return candidate
@@ -119,6 +121,6 @@ class _Planner:
         ramp = health.ramp(name, operation)
         weight = ramp if candidate.target is None else candidate.target.weight * ramp
         latency = None
-        if self._asked.pool.balance == "fastest":
-            latency = health.expected(name, operation, streamed=self._asked.streamed)
+        if self._inputs.pool.balance == "fastest":
+            latency = health.expected(name, operation, streamed=self._inputs.streamed)
         return Entrant(name, weight, health.busy(name), latency, candidate.cost, ramp)

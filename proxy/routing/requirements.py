@@ -111,7 +111,7 @@ def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | N
     if "parallel_tools" in wants and "tools" not in wants:
         wants.remove("parallel_tools")  # allowed, with nothing to call
     probably, least = contents.tokens() if input_tokens is None else (input_tokens, input_tokens)
-    output = operation_named(operation).asked_output(value)
+    output = operation_named(operation).requested_output(value)
     signature = contents.signature
     return Requirements(
         operation,
@@ -132,11 +132,11 @@ def _chat(value: dict[str, Any], contents: MessageContents) -> None:
     messages = value.get("messages")
     if is_list(messages):
         contents.extra += PER_MESSAGE * len(messages)
-        for said in messages:
-            if said.__class__ is dict:
-                contents.content(said.get("content"))
-                if len(said) > 2:  # more than a role and what it says
-                    _said_again(said, contents)
+        for message in messages:
+            if message.__class__ is dict:
+                contents.content(message.get("content"))
+                if len(message) > 2:  # more than a role and what it says
+                    _earlier_answer(message, contents)
     contents.tools(value.get("tools"))
     contents.tools(value.get("functions"))
     if value.get("parallel_tool_calls") is True:
@@ -150,11 +150,15 @@ def _chat(value: dict[str, Any], contents: MessageContents) -> None:
         contents.wants.add("reasoning")
 
 
-def _said_again(said: dict[str, Any], contents: MessageContents) -> None:
+def _earlier_answer(message: dict[str, Any], contents: MessageContents) -> None:
     """An earlier answer with all that came with it, or what a tool gave."""
-    if "tool_call_id" in said or said.get("role") == "function" or is_object(said.get("function_call")):
+    if (
+        "tool_call_id" in message
+        or message.get("role") == "function"
+        or is_object(message.get("function_call"))
+    ):
         contents.wants.add("tools")
-    calls = said.get("tool_calls")
+    calls = message.get("tool_calls")
     if is_list(calls) and calls:
         contents.wants.add("tools")
         if len(calls) > 1:
@@ -162,11 +166,11 @@ def _said_again(said: dict[str, Any], contents: MessageContents) -> None:
         for call in calls:
             contents.text(within(within(call, "function"), "arguments"))
             _thought(within(call, "extra_content"), contents)
-    if said.get("audio") is not None:
+    if message.get("audio") is not None:
         contents.wants.add("audio")
-    _thought(said.get("extra_content"), contents)
+    _thought(message.get("extra_content"), contents)
     for name in _REASONING:
-        blocks = said.get(name)
+        blocks = message.get(name)
         for block in blocks if is_list(blocks) else ():
             for member in _SIGNED:
                 contents.sign(within(block, member))
@@ -210,15 +214,15 @@ def _messages(value: dict[str, Any], contents: MessageContents) -> None:
     messages = value.get("messages")
     if is_list(messages):
         contents.extra += PER_MESSAGE * len(messages)
-        for said in messages:
-            if said.__class__ is dict and contents.content(said.get("content")) > 1:
+        for message in messages:
+            if message.__class__ is dict and contents.content(message.get("content")) > 1:
                 contents.wants.add("parallel_tools")
     contents.tools(value.get("tools"))
     if within(value.get("tool_choice"), "disable_parallel_tool_use") is False:
         contents.wants.add("parallel_tools")
     config = value.get("output_config")
-    for asked in (value.get("output_format"), within(config, "format")):
-        if within(asked, "type") == "json_schema":
+    for output_format in (value.get("output_format"), within(config, "format")):
+        if within(output_format, "type") == "json_schema":
             contents.wants.add("json_schema")
     # A tuple, since what is asked may be of a type that no set can hold.
     if within(value.get("thinking"), "type") in ("adaptive", "enabled") or _thinks(within(config, "effort")):
@@ -233,8 +237,8 @@ def _embeddings(value: dict[str, Any], contents: MessageContents) -> None:
         contents.text(given)
     messages = value.get("messages")
     if is_list(messages):  # vLLM embeds conversations too
-        for said in messages:
-            contents.content(within(said, "content"))
+        for message in messages:
+            contents.content(within(message, "content"))
 
 
 def _thinks(effort: object) -> bool:

@@ -21,7 +21,7 @@ LONGEST: Final = 2.0
 """Seconds. A longer `Retry-After` is not waited for."""
 
 _HELPS: Final[frozenset[FaultKind]] = frozenset({"conflict", "timeout", "upstream_5xx", "overloaded"})
-_IF_TOLD: Final[frozenset[FaultKind]] = frozenset({"rate_limited", "ramp_limited"})
+_IF_ASKED: Final[frozenset[FaultKind]] = frozenset({"rate_limited", "ramp_limited"})
 
 
 def pause(fault: Fault, chance: float) -> float | None:
@@ -32,8 +32,8 @@ def pause(fault: Fault, chance: float) -> float | None:
     """
     if fault.status is None or 200 <= fault.status <= 299:
         return None
-    said = fault.retry_after
-    if said is not None:
-        helps = fault.kind in _HELPS or fault.kind in _IF_TOLD
-        return said + LEAST * (1 + chance) / 2 if helps and said <= LONGEST else None
+    requested = fault.retry_after
+    if requested is not None:
+        helps = fault.kind in _HELPS or fault.kind in _IF_ASKED
+        return requested + LEAST * (1 + chance) / 2 if helps and requested <= LONGEST else None
     return LEAST + (MOST - LEAST) * chance if fault.kind in _HELPS else None

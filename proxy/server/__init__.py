@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .limits import Limits
+from .limits import ServerLimits
 from .serve import serve
 from .settings import Parser, ServerConfig, configuration
 
-__all__ = ["Limits", "Parser", "ServerConfig", "configuration", "serve"]
+__all__ = ["Parser", "ServerConfig", "ServerLimits", "configuration", "serve"]

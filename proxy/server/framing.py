@@ -10,8 +10,8 @@ from typing import Final
 
 from ..http.request_checks import CHUNKED
 from .chunks import Chunks
-from .head import Head, check_part, read_head
-from .limits import Limits
+from .limits import ServerLimits
+from .request_head import RequestHead, check_part, read_head
 
 __all__ = ["Framing"]
 
@@ -28,7 +28,7 @@ class Framing:
 
     __slots__ = ("_chunks", "_emptied", "_left", "_limits", "_part", "_untouched", "head", "seen", "surplus")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._part = bytearray()  # the beginning of a head
         self.surplus = False
@@ -41,7 +41,7 @@ class Framing:
         self._chunks: Chunks | None = None
         self._left = 0  # bytes of the body still to come
         self._untouched = True
-        self.head: Head | None = None
+        self.head: RequestHead | None = None
         self.seen = b""
         """What was last looked at for a head: enough to tell whom a refusal of it is for."""
 

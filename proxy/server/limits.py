@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Limits"]
+__all__ = ["ServerLimits"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """What uvicorn leaves open: it waits for a header for ever, and httptools takes one of any size.
 
     Sizes are in bytes, times in seconds of the loop's clock. `head_seconds` runs from the first byte of a

@@ -25,7 +25,7 @@ __all__ = ["EVERY", "Reloader"]
 
 EVERY: Final = 1.0
 """Seconds between two looks at the file."""
-_TOLD: Final = 20
+_MOST_LINES: Final = 20
 """Changes that are logged one by one."""
 _SECRET_LIMIT: Final = 64 * 1024
 """Bytes of a secret's file that are looked at, as many as are ever used."""
@@ -52,13 +52,13 @@ class Reloader:
         self._used = _digest(self._files, gateway.routes.source)
         self._seen: tuple[_Stamp | None, ...] | None = None
         self._tried: tuple[_Stamp | None, ...] | None = None
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Take up what became of the file since it was read, and watch it from then on."""
         # Without a signal handler SIGHUP would end the process.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requested.set)
         self._seen = self._stamps()
         await self._look()
         self._watching = asyncio.create_task(self._watch())
@@ -74,11 +74,11 @@ class Reloader:
         while True:
             try:
                 async with asyncio.timeout(self._every):
-                    await self._asked.wait()
+                    await self._requested.wait()
             except TimeoutError:
                 await self._look()
             else:
-                self._asked.clear()
+                self._requested.clear()
                 await self._reload(self._stamps())
 
     async def _look(self) -> None:
@@ -113,9 +113,9 @@ class Reloader:
             self._seen = self._tried = self._stamps()
         self._used = _digest(files, routes.source)
         count = len(changes)
-        told = "".join(f"\n  {line}" for line in changes.lines[:_TOLD])
-        more = f"\n  and {count - _TOLD} more" if count > _TOLD else ""
-        _log.info("%s reloaded: %d change%s%s%s", file, count, "s" * (count != 1), told, more)
+        lines = "".join(f"\n  {line}" for line in changes.lines[:_MOST_LINES])
+        more = f"\n  and {count - _MOST_LINES} more" if count > _MOST_LINES else ""
+        _log.info("%s reloaded: %d change%s%s%s", file, count, "s" * (count != 1), lines, more)
 
     def _stamps(self) -> tuple[_Stamp | None, ...]:
         return tuple(map(_stamp, self._files))
@@ -123,10 +123,10 @@ class Reloader:
 
 def _stamp(path: Path) -> _Stamp | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  as Path.stat, in half the time
+        status = os.stat(path)  # noqa: PTH116  as Path.stat, in half the time
     except OSError:
         return None
-    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _files(routes: Routes) -> tuple[Path, ...]:

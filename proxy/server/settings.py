@@ -10,20 +10,20 @@ from uvicorn import Config
 from uvicorn.config import LOGGING_CONFIG
 
 from ..asgi import ASGIApp
-from .entrance import H11Entrance, HttpToolsEntrance
-from .limits import Limits
+from .inbound_protocol import H11Inbound, HttpToolsInbound
+from .limits import ServerLimits
 
 __all__ = ["Parser", "ServerConfig", "configuration"]
 
 Parser: TypeAlias = Literal["httptools", "h11"]
 
-_ENTRANCES: Final = MappingProxyType({"httptools": HttpToolsEntrance, "h11": H11Entrance})
+_PROTOCOLS: Final = MappingProxyType({"httptools": HttpToolsInbound, "h11": H11Inbound})
 
 
 class ServerConfig(Config):
     """uvicorn's configuration with our limits, which every connection reads here, in every worker process."""
 
-    limits: Limits = Limits()
+    limits: ServerLimits = ServerLimits()
 
 
 def configuration(
@@ -32,7 +32,7 @@ def configuration(
     port: int = 8080,
     *,
     parser: Parser = "httptools",
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     workers: int = 1,
     factory: bool = False,
     graceful_seconds: int = 25,
@@ -51,7 +51,7 @@ def configuration(
         host,
         port,
         loop="uvloop",
-        http=_ENTRANCES[parser],
+        http=_PROTOCOLS[parser],
         ws="none",
         lifespan="on",
         interface="asgi3",

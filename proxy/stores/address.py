@@ -91,9 +91,9 @@ def _redis(parts: SplitResult) -> Store:
 
 
 def _options(parts: SplitResult, kind: str) -> dict[str, str]:
-    known: Mapping[str, tuple[str, ...]] = _OPTIONS
+    allowed: Mapping[str, tuple[str, ...]] = _OPTIONS
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in options:
-        if name not in known[kind]:
-            raise AddressError(f"{kind} takes only the options {', '.join(known[kind])}")
+        if name not in allowed[kind]:
+            raise AddressError(f"{kind} takes only the options {', '.join(allowed[kind])}")
     return options

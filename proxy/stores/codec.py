@@ -9,23 +9,23 @@ from typing import Any, Final, cast
 
 import orjson
 
-from .records import Entry, KeyRecord
+from .records import KeyRecord, LedgerEntry
 from .tables import OpenHold, Slot
 
 __all__ = ["entry_from", "entry_text", "hold_from", "hold_text", "key_from", "key_text"]
 
-_DEFAULTS: Final = MappingProxyType({field.name: field.default for field in fields(Entry)})
+_DEFAULTS: Final = MappingProxyType({field.name: field.default for field in fields(LedgerEntry)})
 
 
-def entry_text(entry: Entry) -> bytes:
+def entry_text(entry: LedgerEntry) -> bytes:
     """An entry without what is as it usually is."""
     given = {name: getattr(entry, name) for name in _DEFAULTS}
     return orjson.dumps({name: value for name, value in given.items() if value != _DEFAULTS[name]})
 
 
-def entry_from(text: bytes | str) -> Entry:
+def entry_from(text: bytes | str) -> LedgerEntry:
     """The entry of a text; members that a later version added are left aside."""
-    return Entry(**{name: value for name, value in orjson.loads(text).items() if name in _DEFAULTS})
+    return LedgerEntry(**{name: value for name, value in orjson.loads(text).items() if name in _DEFAULTS})
 
 
 def key_text(record: KeyRecord) -> bytes:
@@ -43,12 +43,12 @@ def key_text(record: KeyRecord) -> bytes:
 
 def key_from(text: bytes | str) -> KeyRecord:
     """The key of a text."""
-    found = orjson.loads(text)
+    record = orjson.loads(text)
     return KeyRecord(
-        name=found["name"],
-        hashes=MappingProxyType(found["hashes"]),
-        table=MappingProxyType(found["table"]),
-        created=found["created"],
+        name=record["name"],
+        hashes=MappingProxyType(record["hashes"]),
+        table=MappingProxyType(record["table"]),
+        created=record["created"],
     )
 
 

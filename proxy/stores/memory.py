@@ -8,8 +8,8 @@ from typing import Final
 
 from typing_extensions import override
 
-from . import books
-from .records import Denied, Entry, Held, KeyRecord, Line
+from . import hold_rules
+from .records import Denied, Held, KeyRecord, LedgerEntry, Line
 from .store import Store
 from .tables import ENDED, FULL, GRACE, Clocks, OpenHold, Tables
 
@@ -23,7 +23,7 @@ _FORGETS: Final = 60.0
 """Seconds between two looks at what can be forgotten."""
 
 
-class _Shelves(Tables):
+class _MemoryTables(Tables):
     """Dictionaries."""
 
     def __init__(self, clocks: Clocks) -> None:
@@ -35,7 +35,7 @@ class _Shelves(Tables):
         self.holds: dict[str, OpenHold] = {}
         self.gone: dict[str, float] = {}  # by when they can be forgotten, soonest first
         self.expired: dict[str, float] = {}
-        self.ledger: deque[Entry] = deque(maxlen=LEDGER)
+        self.ledger: deque[LedgerEntry] = deque(maxlen=LEDGER)
         self._forgotten = clocks.monotonic()
 
     @override
@@ -92,8 +92,8 @@ class _Shelves(Tables):
     @override
     def end(self, hold_id: str) -> None:
         now = self.monotonic()
-        known = self.holds.pop(hold_id, None)
-        if known is not None and known.expires <= now:
+        existing = self.holds.pop(hold_id, None)
+        if existing is not None and existing.expires <= now:
             self.expired[hold_id] = now + ENDED  # its settlement may be as late as it likes
             return
         self.gone[hold_id] = now + _JUST_ENDED
@@ -106,7 +106,7 @@ class _Shelves(Tables):
         return [(hold_id, hold) for hold_id, hold in self.holds.items() if hold.expires <= now]
 
     @override
-    def book(self, entries: Iterable[Entry]) -> None:
+    def book(self, entries: Iterable[LedgerEntry]) -> None:
         self.ledger.extend(entries)
 
     @override
@@ -130,7 +130,7 @@ class Memory(Store):
 
     def __init__(self, clocks: Clocks | None = None) -> None:
         self._clocks = clocks or Clocks()
-        self._shelves = _Shelves(self._clocks)
+        self._tables = _MemoryTables(self._clocks)
         self._keys: dict[str, KeyRecord] = {}
         self._digests: dict[str, str] = {}
 
@@ -145,32 +145,32 @@ class Memory(Store):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
-        books.check(lines)
-        return books.hold(self._shelves, hold_id, lines, lease, entries, enforce)
+        hold_rules.check(lines)
+        return hold_rules.hold(self._tables, hold_id, lines, lease, entries, enforce)
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
-        books.check(lines)
-        return books.settle(self._shelves, hold_id, lines, entries)
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
+        hold_rules.check(lines)
+        return hold_rules.settle(self._tables, hold_id, lines, entries)
 
     @override
     async def sweep(self) -> int:
-        return books.sweep(self._shelves)
+        return hold_rules.sweep(self._tables)
 
     @override
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
-        return books.used(self._shelves, lines)
+        return hold_rules.used(self._tables, lines)
 
     @override
     async def held(self) -> int:
-        return len(self._shelves.holds)
+        return len(self._tables.holds)
 
     @override
-    async def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
-        for entry in tuple(self._shelves.ledger):
+    async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
+        for entry in tuple(self._tables.ledger):
             if entry.at >= since:
                 yield entry
 
@@ -195,11 +195,11 @@ class Memory(Store):
 
     @override
     async def delete_key(self, name: str) -> bool:
-        known = self._keys.pop(name, None)
-        for digest in known.hashes if known is not None else ():
+        existing = self._keys.pop(name, None)
+        for digest in existing.hashes if existing is not None else ():
             if self._digests.get(digest) == name:
                 del self._digests[digest]
-        return known is not None
+        return existing is not None
 
     @override
     async def aclose(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["Denied", "Entry", "Held", "KeyRecord", "Kind", "Line", "Outcome", "Source"]
+__all__ = ["Denied", "Held", "KeyRecord", "Kind", "LedgerEntry", "Line", "Outcome", "Source"]
 
 Kind = Literal["sum", "rate", "lease"]
 """How an account counts.
@@ -75,7 +75,7 @@ class Denied(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class LedgerEntry:
     """One line of the ledger: one attempt, what it took and what it cost.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cost` is what the provider

@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
-from .books import check, expired
 from .codec import entry_from, entry_text, key_from, key_text
-from .guard import Guard
-from .lane import Lane, Word
-from .records import Denied, Entry, Held, KeyRecord, Line
+from .hold_rules import check, expired
+from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .redis_connection import RedisConnection, Word
 from .store import Store
+from .store_breaker import StoreBreaker
 
 __all__ = ["LEDGER_DAYS", "Redis", "script"]
 
@@ -29,7 +29,7 @@ _SWEPT: Final = 100
 """Holds that one step of a sweep ends at most, so that nobody waits behind it for long."""
 _PAGE: Final = 1000
 """Entries of the ledger that are read at once."""
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 """Seconds for a page of the ledger or all keys: nobody's request waits for them."""
 _LATE: Final = 3600
 """Seconds by which clocks may differ, so that an entry is stamped later than it was written."""
@@ -49,15 +49,15 @@ class Redis(Store):
         *,
         prefix: str = "standby",
         ledger_days: int = LEDGER_DAYS,
-        guard: Guard | None = None,
+        breaker: StoreBreaker | None = None,
         clock: str | None = None,
     ) -> None:
         self._url = url
         self._prefix = f"{{{prefix}}}:"
         self._ledger_days = ledger_days
-        self.guard = guard or Guard("Redis")
+        self.breaker = breaker or StoreBreaker("Redis")
         self._clock = clock
-        self._lane: Lane | None = None
+        self._redis: RedisConnection | None = None
         self._ahead: float | None = None  # of the server's clock before our monotonic one
 
     @override
@@ -66,13 +66,15 @@ class Redis(Store):
         return time.time() if self._ahead is None else time.monotonic() + self._ahead
 
     async def _ask(
-        self, command: str, words: Sequence[Word], read: Callable[[Any], T], patience: float | None = None
+        self, command: str, words: Sequence[Word], read: Callable[[Any], T], limit: float | None = None
     ) -> T:
-        call = self.guard.begin(patience)
-        if self._lane is None:
+        call = self.breaker.begin(limit)
+        if self._redis is None:
             shared = f"{self._clock or script('clock')}\n{script('common')}\n"
-            self._lane = Lane(self._url, {name: shared + script(name) for name in _SCRIPTS}, self._prefix)
-        self._lane.put(call, command, words, read)
+            self._redis = RedisConnection(
+                self._url, {name: shared + script(name) for name in _SCRIPTS}, self._prefix
+            )
+        self._redis.put(call, command, words, read)
         done: T = await call.future
         return done
 
@@ -87,7 +89,7 @@ class Redis(Store):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
         check(lines)
@@ -101,7 +103,7 @@ class Redis(Store):
         return Held(tuple([int(used) for used in reply[2]]), tuple(reply[3]))
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         check(lines)
         return await self._ask("settle", (hold_id, _text(entries), *_words(lines)), self._bool)
 
@@ -129,10 +131,10 @@ class Redis(Store):
         return await self._ask("ZCARD", (f"{self._prefix}holds",), int)
 
     @override
-    async def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
+    async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
         key = f"{self._prefix}ledger"
         start = str(int((since - _LATE) * 1000)) if since > _LATE else "-"
-        while page := await self._ask("XRANGE", (key, start, "+", "COUNT", _PAGE), _page, _PATIENCE):
+        while page := await self._ask("XRANGE", (key, start, "+", "COUNT", _PAGE), _page, _TIMEOUT):
             for _, entry in page:
                 if entry.at >= since:
                     yield entry
@@ -151,7 +153,7 @@ class Redis(Store):
         def read(reply: Any) -> list[KeyRecord]:
             return sorted([key_from(text) for text in reply], key=lambda record: record.name)
 
-        return await self._ask("HVALS", (f"{self._prefix}keys",), read, _PATIENCE)
+        return await self._ask("HVALS", (f"{self._prefix}keys",), read, _TIMEOUT)
 
     @override
     async def put_key(self, record: KeyRecord) -> None:
@@ -163,9 +165,9 @@ class Redis(Store):
 
     @override
     async def aclose(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            await lane.aclose()
+        redis_connection, self._redis = self._redis, None
+        if redis_connection is not None:
+            await redis_connection.aclose()
 
 
 def _words(lines: Sequence[Line]) -> list[Word]:
@@ -186,11 +188,11 @@ def _words(lines: Sequence[Line]) -> list[Word]:
     return words
 
 
-def _text(entries: Sequence[Entry]) -> bytes:
+def _text(entries: Sequence[LedgerEntry]) -> bytes:
     return b"\n".join([entry_text(entry) for entry in entries])
 
 
-def _page(reply: Any) -> list[tuple[str, Entry]]:
+def _page(reply: Any) -> list[tuple[str, LedgerEntry]]:
     return [(line.decode(), entry_from(members[1])) for line, members in reply]
 
 

@@ -12,12 +12,12 @@ from typing import Final, TypeVar
 
 from typing_extensions import override
 
-from . import books
-from .batch import Batch, connect
-from .guard import Guard
-from .pages import Pages, entries_after
-from .records import Denied, Entry, Held, KeyRecord, Line
+from . import hold_rules
+from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .sqlite_tables import SqliteTables, entries_after
+from .sqlite_writer import SqliteWriter, connect
 from .store import Store, StoreDown
+from .store_breaker import StoreBreaker
 from .tables import Clocks
 
 __all__ = ["Sqlite"]
@@ -43,23 +43,23 @@ class Sqlite(Store):
         *,
         synchronous: str = "normal",
         clocks: Clocks | None = None,
-        guard: Guard | None = None,
+        breaker: StoreBreaker | None = None,
     ) -> None:
         self.path = path
         self._synchronous = synchronous
         self._clocks = clocks or Clocks()
-        self.guard = guard or Guard("SQLite")
-        self._batch: Batch | None = None
+        self.breaker = breaker or StoreBreaker("SQLite")
+        self._writer: SqliteWriter | None = None
 
     @override
     def now(self) -> float:
         return self._clocks.wall()
 
-    async def _ask(self, work: Callable[[Pages], T]) -> T:
-        call = self.guard.begin()
-        if self._batch is None:
-            self._batch = Batch(self.path, self._clocks, self._synchronous)
-        self._batch.put(call, work)
+    async def _ask(self, work: Callable[[SqliteTables], T]) -> T:
+        call = self.breaker.begin()
+        if self._writer is None:
+            self._writer = SqliteWriter(self.path, self._clocks, self._synchronous)
+        self._writer.put(call, work)
         done: T = await call.future
         return done
 
@@ -70,34 +70,36 @@ class Sqlite(Store):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
-        books.check(lines)
+        hold_rules.check(lines)
         lines, entries = tuple(lines), tuple(entries)
-        return await self._ask(lambda pages: books.hold(pages, hold_id, lines, lease, entries, enforce))
+        return await self._ask(
+            lambda tables: hold_rules.hold(tables, hold_id, lines, lease, entries, enforce)
+        )
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
-        books.check(lines)
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
+        hold_rules.check(lines)
         lines, entries = tuple(lines), tuple(entries)
-        return await self._ask(lambda pages: books.settle(pages, hold_id, lines, entries))
+        return await self._ask(lambda tables: hold_rules.settle(tables, hold_id, lines, entries))
 
     @override
     async def sweep(self) -> int:
-        return await self._ask(books.sweep)
+        return await self._ask(hold_rules.sweep)
 
     @override
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
         lines = tuple(lines)
-        return await self._ask(lambda pages: books.used(pages, lines))
+        return await self._ask(lambda tables: hold_rules.used(tables, lines))
 
     @override
     async def held(self) -> int:
-        return await self._ask(Pages.held)
+        return await self._ask(SqliteTables.held)
 
     @override
-    async def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
+    async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
         """Read beside the writing, which waits for no reader."""
         await self.held()  # what was asked for before is written, and the file is there
         line = 0
@@ -106,7 +108,7 @@ class Sqlite(Store):
                 yield entry
             line = page[-1][0]
 
-    def _page(self, line: int, since: float) -> list[tuple[int, Entry]]:
+    def _page(self, line: int, since: float) -> list[tuple[int, LedgerEntry]]:
         try:
             with closing(connect(self.path, self._synchronous)) as connection:
                 return entries_after(connection, line, since, _PAGE)
@@ -115,26 +117,26 @@ class Sqlite(Store):
 
     @override
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        return await self._ask(lambda pages: pages.key_by_hash(digest))
+        return await self._ask(lambda tables: tables.key_by_hash(digest))
 
     @override
     async def key(self, name: str) -> KeyRecord | None:
-        return await self._ask(lambda pages: pages.key(name))
+        return await self._ask(lambda tables: tables.key(name))
 
     @override
     async def keys(self) -> list[KeyRecord]:
-        return await self._ask(Pages.keys)
+        return await self._ask(SqliteTables.keys)
 
     @override
     async def put_key(self, record: KeyRecord) -> None:
-        await self._ask(lambda pages: pages.put_key(record))
+        await self._ask(lambda tables: tables.put_key(record))
 
     @override
     async def delete_key(self, name: str) -> bool:
-        return await self._ask(lambda pages: pages.delete_key(name))
+        return await self._ask(lambda tables: tables.delete_key(name))
 
     @override
     async def aclose(self) -> None:
-        batch, self._batch = self._batch, None
-        if batch is not None:
-            await asyncio.get_running_loop().run_in_executor(None, partial(batch.stop, _CLOSING))
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.get_running_loop().run_in_executor(None, partial(writer.stop, _CLOSING))

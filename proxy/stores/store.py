@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 
 from ..errors import StandbyError
-from .records import Denied, Entry, Held, KeyRecord, Line
+from .records import Denied, Held, KeyRecord, LedgerEntry, Line
 
 __all__ = ["Store", "StoreDown"]
 
@@ -47,7 +47,7 @@ class Store(ABC):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
         """Take all of `lines` or nothing, in one atomic step.
@@ -60,7 +60,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         """End a hold: what it held is free, the amounts of `lines` are spent, `entries` are in the ledger.
 
         What was held on an account that `lines` leaves out was not spent. Limits refuse nothing here.
@@ -86,7 +86,7 @@ class Store(ABC):
         """How many holds there are."""
 
     @abstractmethod
-    def entries(self, since: float = 0.0) -> AsyncIterator[Entry]:
+    def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
         """The ledger from `since` on, in the order in which it was written."""
 
     @abstractmethod

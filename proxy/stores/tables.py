@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .records import Entry, Kind
-from .steady import Steady
+from .records import Kind, LedgerEntry
+from .steady_clock import SteadyClock
 
 __all__ = ["ENDED", "FULL", "GRACE", "Clocks", "OpenHold", "Slot", "Tables"]
 
@@ -33,7 +33,7 @@ def _boot() -> str:
 class Clocks:
     """The clocks of this machine, in seconds. `monotonic` is the same for all processes of one `boot`."""
 
-    wall: Callable[[], float] = field(default_factory=Steady)
+    wall: Callable[[], float] = field(default_factory=SteadyClock)
     monotonic: Callable[[], float] = time.monotonic
     boot: Callable[[], str] = _boot
 
@@ -53,7 +53,7 @@ class OpenHold:
 
     expires: float
     amounts: dict[Slot, int]
-    entries: Sequence[Entry]
+    entries: Sequence[LedgerEntry]
 
 
 class Tables(ABC):
@@ -112,7 +112,7 @@ class Tables(ABC):
         """Holds whose lease is over."""
 
     @abstractmethod
-    def book(self, entries: Iterable[Entry]) -> None:
+    def book(self, entries: Iterable[LedgerEntry]) -> None:
         """Write entries to the end of the ledger."""
 
     @abstractmethod

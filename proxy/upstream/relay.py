@@ -11,12 +11,12 @@ from ..asgi import Receive, Scope, Send
 from ..errors import ClientGone, Refusal
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
-from ..http.refusal import answer as say
+from ..http.refusal import send_refusal
 from ..http.workload import resolve
 from ..routing.ordering import in_order
-from .activity_watch import ActivityWatch
-from .attempt import UpstreamCall
+from .coarse_timer import CoarseTimer
 from .transports import Transports
+from .upstream_call import UpstreamCall
 
 __all__ = ["Relay"]
 
@@ -30,7 +30,7 @@ class Relay:
     """
 
     transports: Transports
-    _watch: ActivityWatch | None = field(default=None, init=False, repr=False)
+    _watch: CoarseTimer | None = field(default=None, init=False, repr=False)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         attempt, exchange = Attempt.of(scope), Exchange.of(scope)
@@ -58,20 +58,20 @@ class Relay:
             exchange.client_gone = True
             return
         except Refusal as refusal:
-            await say(scope, send, refusal)
+            await send_refusal(scope, send, refusal)
             return
         target, operation = attempt.candidate.target, exchange.operation
         if target is None or operation is None or exchange.pool is None:
-            await say(scope, send, Refusal("unknown_route"))
+            await send_refusal(scope, send, Refusal("unknown_route"))
             return
         call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
         await call.run(body, exchange.pool.timeouts, self._watch_here())
 
-    def _watch_here(self) -> ActivityWatch:
+    def _watch_here(self) -> CoarseTimer:
         """That of the running loop."""
         loop, watch = asyncio.get_running_loop(), self._watch
         if watch is None or watch.loop is not loop:
-            watch = self._watch = ActivityWatch(loop)
+            watch = self._watch = CoarseTimer(loop)
         return watch
 
 

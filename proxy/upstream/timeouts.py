@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from ..config import Timeouts
-from .activity_watch import GRAIN, PATIENCE, ActivityWatch
+from .coarse_timer import GRANULARITY, LISTEN_DELAY, CoarseTimer
 
 __all__ = ["DRAIN", "LATE", "AttemptTimeouts", "Ended"]
 
@@ -69,10 +69,10 @@ class AttemptTimeouts:
         first: float,
         deadline: float | None = None,
         on_wait: Callable[[], None] | None = None,
-        watch: ActivityWatch | None = None,
+        watch: CoarseTimer | None = None,
     ) -> None:
         if watch is None:
-            watch = ActivityWatch(asyncio.get_running_loop())
+            watch = CoarseTimer(asyncio.get_running_loop())
         self._watch = watch
         self._loop = watch.loop
         now = self._loop.time()
@@ -82,7 +82,7 @@ class AttemptTimeouts:
         self._connect_due: float | None = None
         self._on_wait = on_wait
         self._context: Context | None = copy_context()
-        self._wait_due = now + PATIENCE
+        self._wait_due = now + LISTEN_DELAY
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -101,8 +101,8 @@ class AttemptTimeouts:
         if task is None:
             raise RuntimeError("Clocks end a task: use them inside one")
         self._cancelling = task.cancelling()
-        if self._on_wait is not None and self._due > self._wait_due + GRAIN < self._total_due:
-            self._armed = self._wait_due + GRAIN
+        if self._on_wait is not None and self._due > self._wait_due + GRANULARITY < self._total_due:
+            self._armed = self._wait_due + GRANULARITY
             self._watch.join(self._wait_due, self._wake)
         else:
             self._arm()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.budget.metering.token_estimate import measure
-from standby.proxy.budget.metering.usage_meter import Taken, amend, expect, taken
+from standby.proxy.budget.metering.usage_meter import ActualUsage, actual_usage, amend, expected_usage
 from standby.proxy.exchange import Exchange
 from standby.proxy.http.body import Body
 from standby.proxy.http.workload import resolve
@@ -28,14 +28,14 @@ class Metered:
         await self.app(scope, body, send)
 
 
-def took(exchange: Exchange, document: dict[str, object]) -> list[Taken]:
+def took(exchange: Exchange, document: dict[str, object]) -> list[ActualUsage]:
     """What each attempt of a request took."""
     assert exchange.operation is not None
     name = exchange.operation.name
     prompt = measure(document, name)
     targets = [(attempt, attempt.candidate.target) for attempt in exchange.attempts]
     return [
-        taken(attempt, expect(prompt, document, name, target, pool=exchange.pool))
+        actual_usage(attempt, expected_usage(prompt, document, name, target, pool=exchange.pool))
         for attempt, target in targets
         if target is not None
     ]

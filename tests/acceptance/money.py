@@ -16,7 +16,7 @@ from standby.proxy.gateway import Gateway
 from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import Simulator
 from standby.proxy.rehearsal.simulator.bill import Billed
-from standby.proxy.stores.records import Entry
+from standby.proxy.stores.records import LedgerEntry
 from standby.proxy.stores.store import Store, StoreDown
 
 from tests.acceptance.scene import Forgetful
@@ -145,7 +145,7 @@ class Shop:
         asked = Asked(ticket=f"t{self.asked}", secret=SECRETS[key], model=model, path=path)
         return await ask(self.front.port, replace(asked, **more))
 
-    async def settled(self) -> list[Entry]:
+    async def settled(self) -> list[LedgerEntry]:
         """The ledger, once nothing is under way and nothing is held."""
         async with asyncio.timeout(5):
             while self.front.under_way or await self.store.held():  # noqa: ASYNC110

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 from standby.proxy.config import dollars
-from standby.proxy.ops.ledger_report import Usage
+from standby.proxy.ops.ledger_totals import LedgerTotals
 from standby.proxy.rehearsal.simulator import Content, Cut, Fault, Status
 
 from tests.acceptance.money import CARDS, Shop, shop
@@ -75,7 +75,7 @@ async def test_an_attempt_that_cost_something_before_it_failed_is_charged(
 
 
 async def _spent_by_team(counted: Shop) -> int:
-    found = Usage(("team",))
+    found = LedgerTotals(("team",))
     found.extend(await counted.settled())
     return found.groups["shop",].charged
 
@@ -99,7 +99,7 @@ async def test_the_keys_of_a_team_share_its_budget_and_not_their_lines(front: Fr
             assert (await counted.ask(key=key)).status == 200
         entries = await counted.settled()
         assert sorted(entry.key or "" for entry in entries) == ["checkout", "search", "search"]
-        found = Usage(("key",))
+        found = LedgerTotals(("key",))
         found.extend(entries)
         assert found.groups["search",].requests == 2
         assert found.total.cost == counted.due()

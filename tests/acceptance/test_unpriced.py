@@ -44,7 +44,7 @@ def test_it_loads_when_that_is_what_is_wanted(where: str) -> None:
 async def test_an_unknown_served_model_is_never_free(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     """When another model answers than was asked for, what was held is booked, and an alert is raised."""
     async with shop(front) as counted:
-        counted.alpha.known_as = "a-model-nobody-priced"
+        counted.alpha.answers_as = "a-model-nobody-priced"
         with caplog.at_level(logging.WARNING, "standby.alerts"):
             assert (await counted.ask()).status == 200
             [entry] = await counted.settled()
@@ -60,7 +60,7 @@ async def test_a_snapshot_and_a_known_alias_have_the_targets_price(front: Front,
     """A dated snapshot of the model, or a name of `served_as`, is priced by the target's own card."""
     targets = {"alpha": f'{priced(CARDS["alpha"])}\nserved_as = ["house-*"]'}
     async with shop(front, targets=targets) as counted:
-        counted.alpha.known_as = name
+        counted.alpha.answers_as = name
         assert (await counted.ask()).status == 200
         [entry] = await counted.settled()
         assert (entry.source, entry.model, entry.cost) == ("provider", name, counted.due())

@@ -12,7 +12,7 @@ import anthropic
 import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
-from standby.proxy.budget.metering.usage_meter import Taken
+from standby.proxy.budget.metering.usage_meter import ActualUsage
 from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
 from standby.proxy.rehearsal.simulator import Content, Cut, Simulator, Stall, Status
@@ -58,7 +58,7 @@ class Metering:
     provider: Simulator
     sdks: Sdks
 
-    def took(self, document: Mapping[str, Any]) -> Taken:
+    def took(self, document: Mapping[str, Any]) -> ActualUsage:
         """What the only attempt of the last request took."""
         (found,) = took(self.front.exchanges[-1], dict(document))
         return found
@@ -96,7 +96,7 @@ async def metering(front: Front) -> AsyncGenerator[Metering]:
 async def test_usage_is_the_same_streamed_or_not(front: Front, api: Api) -> None:
     """What the provider says it used is booked, to the token, and costs the same either way."""
     async with metering(front) as stage:
-        found: list[Taken] = []
+        found: list[ActualUsage] = []
         cost = 0
         for stream in (False, True):
             assert await stage.sdks.say(api, stream=stream)

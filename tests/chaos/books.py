@@ -9,7 +9,7 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.records import LedgerEntry, Line
 from standby.proxy.stores.redis import Redis, script
 from standby.proxy.stores.sqlite import Sqlite
 from standby.proxy.stores.store import Store
@@ -48,7 +48,7 @@ class Books(ABC):
         """How many holds there are."""
 
     @abstractmethod
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[LedgerEntry]:
         """The ledger."""
 
     @abstractmethod
@@ -74,7 +74,7 @@ class _Outside(Books):
             return await store.held()
 
     @override
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[LedgerEntry]:
         async with aclosing(self._open()) as store:
             return [entry async for entry in store.entries()]
 
@@ -117,7 +117,7 @@ class _Memory(Books):
         return (await heard(self.port)).held
 
     @override
-    async def entries(self) -> list[Entry]:
+    async def entries(self) -> list[LedgerEntry]:
         return list((await heard(self.port, ledger=True)).entries)
 
     @override

@@ -10,7 +10,7 @@ import httpx2
 import orjson
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send, header
 from standby.proxy.exchange import Exchange
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.records import LedgerEntry, Line
 
 __all__ = ["Ear", "Heard", "heard"]
 
@@ -23,7 +23,7 @@ class Heard:
 
     held: int
     used: tuple[int, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
 
 
 @dataclass(eq=False)
@@ -65,4 +65,6 @@ async def heard(port: int, lines: Sequence[Line] = (), *, ledger: bool = False) 
             headers={"user-agent": _NAME},
         )
     said = reply.raise_for_status().json()
-    return Heard(said["held"], tuple(said["used"]), tuple([Entry(**entry) for entry in said["entries"]]))
+    return Heard(
+        said["held"], tuple(said["used"]), tuple([LedgerEntry(**entry) for entry in said["entries"]])
+    )

@@ -13,7 +13,7 @@ from typing import Final
 
 from standby.proxy.budget.accounts import Account, Accounts
 from standby.proxy.config import Routes, parse_routes
-from standby.proxy.stores.records import Entry
+from standby.proxy.stores.records import LedgerEntry
 from standby.proxy.stores.store import StoreDown
 
 from tests.bench.processes import free_port
@@ -166,7 +166,7 @@ class _Run:
             figures.failovers += int(told.headers.get("x-standby-attempts", "0")) > 1
         return tickets
 
-    async def audit(self, accounts: Sequence[Account], entries: Sequence[Entry]) -> None:
+    async def audit(self, accounts: Sequence[Account], entries: Sequence[LedgerEntry]) -> None:
         """What is spent by the accounts is what the ledger says, and no more than they allow."""
         used = await self._books.used([account.line for account in accounts])
         for account, amount in zip(accounts, used, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from standby.proxy.rehearsal.simulator.bill import Billed
-from standby.proxy.stores.records import Entry
+from standby.proxy.stores.records import LedgerEntry
 
 from tests.chaos.setting import PRICES
 from tests.chaos.verdict import Figures, judge
@@ -15,14 +15,14 @@ __all__: list[str] = []
 
 COST = PRICES["alpha"].cost(100, 10)
 LINE = Billed(1, "model-of-alpha", "t1", 100, 10, reported=True, aborted=False)
-ENTRY = Entry(
+ENTRY = LedgerEntry(
     at=0.0, request_id="req_1", attempt=1, target="alpha", input=100, output=10, cost=COST, charged=COST
 )
 ESTIMATE = replace(ENTRY, source="estimated", input=400, cost=COST + 5)
 EXPIRED = replace(ENTRY, source="expired", target="", attempt=0, cost=COST + 7)
 
 
-def judged(entries: list[Entry], lines: list[Billed], *, named: bool = True) -> Figures:
+def judged(entries: list[LedgerEntry], lines: list[Billed], *, named: bool = True) -> Figures:
     """The figures of a ledger and of alpha's bill."""
     figures = Figures()
     judge(figures, entries, {"alpha": lines, "beta": []}, {"req_1": "t1"} if named else {})
@@ -41,7 +41,7 @@ def judged(entries: list[Entry], lines: list[Billed], *, named: bool = True) -> 
     ],
 )
 def test_what_agrees_is_right(
-    entries: list[Entry], lines: list[Billed], difference: int, named: bool
+    entries: list[LedgerEntry], lines: list[Billed], difference: int, named: bool
 ) -> None:
     """What was told agrees exactly, what was not covers the bill; by name, or in sum where nobody has one."""
     figures = judged(entries, lines, named=named)
@@ -64,6 +64,6 @@ def test_what_agrees_is_right(
         ([ENTRY], [LINE, LINE._replace(number=2)]),
     ],
 )
-def test_what_does_not_agree_is_found(entries: list[Entry], lines: list[Billed], named: bool) -> None:
+def test_what_does_not_agree_is_found(entries: list[LedgerEntry], lines: list[Billed], named: bool) -> None:
     """A line too few, too many, twice, too cheap or with other tokens is found."""
     assert judged(entries, lines, named=named).wrong

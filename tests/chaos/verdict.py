@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from standby.proxy.rehearsal.simulator.bill import Billed
-from standby.proxy.stores.records import Entry
+from standby.proxy.stores.records import LedgerEntry
 
 from .setting import PRICES
 
@@ -68,7 +68,7 @@ class Figures:
 
 def judge(
     figures: Figures,
-    entries: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
     bills: Mapping[str, Sequence[Billed]],
     tickets: Mapping[str, str],
 ) -> None:
@@ -85,13 +85,13 @@ def judge(
     seen = Counter((entry.request_id, entry.attempt) for entry in entries)
     figures.wrong += [f"{name} was booked {count} times" for name, count in seen.items() if count > 1]
     figures.wrong += [f"{entry.request_id} has no cost" for entry in entries if entry.cost is None]
-    by_request: defaultdict[str, list[Entry]] = defaultdict(list)
+    by_request: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in entries:
         by_request[entry.request_id].append(entry)
     told, apart = _sorted(bills, set(tickets.values()))
     # What a killed process held in slices expires with the slice, under nobody's name.
     sliced = figures.escrow and figures.kills > 0
-    others: list[Entry] = []
+    others: list[LedgerEntry] = []
     for request, attempts in by_request.items():
         ticket = tickets.get(request)
         expired = any(entry.source == "expired" for entry in attempts)
@@ -129,7 +129,7 @@ def _due(target: str, line: Billed) -> int:
     return PRICES[target].cost(line.input, line.output)
 
 
-def _attempt(figures: Figures, ticket: str, entry: Entry, lines: Sequence[Billed]) -> None:
+def _attempt(figures: Figures, ticket: str, entry: LedgerEntry, lines: Sequence[Billed]) -> None:
     due = sum(_due(entry.target, line) for line in lines)
     difference = (entry.cost or 0) - due
     if entry.source == "provider":
@@ -145,7 +145,7 @@ def _attempt(figures: Figures, ticket: str, entry: Entry, lines: Sequence[Billed
 
 
 def _whole(
-    figures: Figures, ticket: str, attempts: Sequence[Entry], told: dict[tuple[str, str], list[Billed]]
+    figures: Figures, ticket: str, attempts: Sequence[LedgerEntry], told: dict[tuple[str, str], list[Billed]]
 ) -> None:
     """An expired hold is booked as a whole, at least at what all of its attempts cost."""
     due = 0
@@ -157,7 +157,7 @@ def _whole(
         figures.wrong.append(f"{ticket}: billed {due}, its expired hold was booked too low: {attempts}")
 
 
-def _apart(figures: Figures, entries: Sequence[Entry], bills: Mapping[str, Sequence[Billed]]) -> None:
+def _apart(figures: Figures, entries: Sequence[LedgerEntry], bills: Mapping[str, Sequence[Billed]]) -> None:
     """Requests that nobody outside can name: what was told must be on the bill, and the sum must cover it."""
     due = sum(_due(target, line) for target, lines in bills.items() for line in lines)
     rest = {target: Counter((line.input, line.output) for line in lines) for target, lines in bills.items()}

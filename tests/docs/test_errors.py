@@ -10,7 +10,7 @@ from standby.proxy.errors import CODES, Refusal
 from standby.proxy.exchange import DEFAULT_MAX_BODY
 from standby.proxy.http.refusal import render
 from standby.proxy.http.request_checks import MAX_HEADERS
-from standby.proxy.server import Limits
+from standby.proxy.server import ServerLimits
 
 from tests.docs.documents import blocks, named, table
 
@@ -69,7 +69,7 @@ def test_every_named_header_may_be_sent() -> None:
 
 def test_the_limits_are_the_codes_own() -> None:
     """What the page says of sizes and times holds."""
-    page, limits = named(_PAGE), Limits()
+    page, limits = named(_PAGE), ServerLimits()
 
     assert f"more than {MAX_HEADERS} headers, more than {limits.head_bytes // 1024} KiB" in page
     assert f"exceed {limits.target_bytes // 1024} KiB" in page

@@ -9,6 +9,7 @@ import pytest
 from standby.middlewares.auth import Auth
 from standby.proxy.config import (
     BUILT_IN,
+    BudgetWindow,
     Key,
     Limits,
     Organisation,
@@ -20,7 +21,6 @@ from standby.proxy.config import (
     Team,
     Timeouts,
     User,
-    Window,
 )
 
 from tests.docs.documents import named
@@ -53,7 +53,7 @@ SCOPES = "## [organisations.NAME], [teams.NAME], [users.NAME], [keys.NAME]"
         ("### timeouts", (Timeouts,)),
         (SCOPES, (Organisation, Team, User, Key)),
         ("### limits", (Limits,)),
-        ("### budget", (Window,)),
+        ("### budget", (BudgetWindow,)),
     ],
 )
 def test_every_key_is_there(head: str, tables: tuple[type[Table], ...]) -> None:

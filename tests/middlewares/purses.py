@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from standby.proxy.asgi import Scope
-from standby.proxy.config import Grants, Key, Limits, Team, Window
+from standby.proxy.config import BudgetWindow, Grants, Key, Limits, Team
 from standby.proxy.exchange import Exchange
 from standby.proxy.gateway import Gateway
 from standby.proxy.keys.principal import Principal, ScopeOf
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.records import LedgerEntry, Line
 
 from tests.proxy.harness import ASK, SCRIPTED, Caller, Script, ask, routes_to, scope_of, scripted
 from tests.proxy.shaky import Shaky
@@ -46,14 +46,14 @@ def answer(name: str, output: int = 4) -> tuple[bytes, ...]:
     return text, piece(name, finish_reason="stop"), usage(output, f"model-{name}"), b"data: [DONE]\n\n"
 
 
-def budget(dollars: str = "0.05", window: str = "month", unit: str = "cost", **fields: Any) -> Window:
+def budget(dollars: str = "0.05", window: str = "month", unit: str = "cost", **fields: Any) -> BudgetWindow:
     """A budget; five requests at their estimate fit into this one."""
     limit = int(float(dollars) * 1e9) if unit == "cost" else int(dollars)
-    return Window.model_validate({"limit": limit, "window": window, "unit": unit, **fields})
+    return BudgetWindow.model_validate({"limit": limit, "window": window, "unit": unit, **fields})
 
 
 def key(
-    *windows: Window, team: Iterable[Window] = (), limits: Limits | None = None, **fields: Any
+    *windows: BudgetWindow, team: Iterable[BudgetWindow] = (), limits: Limits | None = None, **fields: Any
 ) -> Principal:
     """The caller: a key called "checkout" of the team "search"."""
     digest = "sha256:" + "0" * 64
@@ -117,7 +117,7 @@ class Counter:
         (used,) = await self.store.used((line,))
         return used
 
-    async def ledger(self) -> list[Entry]:
+    async def ledger(self) -> list[LedgerEntry]:
         """All that is in the ledger."""
         return [entry async for entry in self.store.entries()]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 from standby.proxy.classify.faults import Fault
-from standby.proxy.health.target_health import Entry, Health
+from standby.proxy.health.target_health import Health, Permit
 from typing_extensions import override
 
 from tests.middlewares.scene import DONE, Scene
@@ -39,12 +39,12 @@ class Told(Health):
         self.ends: list[tuple[str, str | None, bool, bool]] = []
 
     @override
-    def answered(self, entry: Entry, *, streamed: bool = True) -> None:
+    def answered(self, entry: Permit, *, streamed: bool = True) -> None:
         self.answers.append((entry.target, streamed, self.clock()))
         super().answered(entry, streamed=streamed)
 
     @override
-    def record(self, entry: Entry, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
+    def record(self, entry: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
         self.ends.append((entry.target, None if fault is None else fault.kind, proved, refused))
         super().record(entry, fault, proved=proved, refused=refused)
 

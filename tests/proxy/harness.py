@@ -26,7 +26,7 @@ from standby.proxy.config import (
     parse_routes,
 )
 from standby.proxy.gateway import Gateway
-from standby.proxy.health.target_health import Entry, Health
+from standby.proxy.health.target_health import Health, Permit
 from typing_extensions import override
 
 __all__ = [
@@ -345,5 +345,5 @@ def routes_to(
 def rest(health: Health, name: str, fault: Fault) -> None:
     """End an attempt at the target `name` (of `target_of`) with a fault."""
     entry = health.enter(name, f"at-{name}", "chat")
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, Permit)
     health.record(entry, fault, proved=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from standby.proxy.stores.memory import Memory
-from standby.proxy.stores.records import Denied, Entry, Held, Line
+from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
 from standby.proxy.stores.store import StoreDown
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
@@ -42,7 +42,7 @@ class Shaky(Memory):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
         await self._fail("hold", hold_id)
@@ -52,7 +52,7 @@ class Shaky(Memory):
         return took
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         await self._fail("settle", hold_id)
         settled = await super().settle(hold_id, lines, entries)
         if self.mute:

@@ -26,7 +26,7 @@ from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
-from standby.proxy.health.target_health import Entry, Health
+from standby.proxy.health.target_health import Health, Permit
 from standby.proxy.server import Parser, configuration
 from standby.proxy.upstream.http1.pool import Pool
 from starlette.applications import Starlette
@@ -62,7 +62,7 @@ class _Recalling(Health):
         self.told = Counter[str]()
 
     @override
-    def record(self, entry: Entry, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
+    def record(self, entry: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
         if fault is not None:
             self.told[fault.kind] += 1
         super().record(entry, fault, proved=proved, refused=refused)

@@ -92,25 +92,25 @@ def dearest(info: ModelInfo, today: date) -> ModelPrice:
     return max((info.get_prices(noon), *hours), key=lambda price: _amounts(price.input_mtok)[0])
 
 
-def price_of(found: ModelPrice) -> Price | None:
+def price_of(model: ModelPrice) -> Price | None:
     """A card. Web searches, and audio, images and video among the input, are priced as text or not at all."""
-    said = {name: value for name, value in vars(found).items() if value is not None}
-    if "input_mtok" not in said or not _UNCOUNTED.isdisjoint(said):
+    given = {name: value for name, value in vars(model).items() if value is not None}
+    if "input_mtok" not in given or not _UNCOUNTED.isdisjoint(given):
         return None
-    steps = sorted({start for _, name in _KINDS for start in _starts(said.get(name))})
-    per_request = Decimal(said.get("requests_kcount", 0)) / 1000
+    steps = sorted({start for _, name in _KINDS for start in _starts(given.get(name))})
+    per_request = Decimal(given.get("requests_kcount", 0)) / 1000
     return Price(
-        **_rates(said, 0).model_dump(),
+        **_rates(given, 0).model_dump(),
         per_request=_nano(per_request),
-        above=tuple(Tier(tokens=start, **_rates(said, start).model_dump()) for start in steps),
+        above=tuple(Tier(tokens=start, **_rates(given, start).model_dump()) for start in steps),
     )
 
 
-def _rates(said: dict[str, object], above: int) -> Rates:
+def _rates(given: dict[str, object], above: int) -> Rates:
     """The rates of a prompt with more than `above` tokens."""
     rates: dict[str, int] = {}
     for kind, name in _KINDS:
-        if (value := said.get(name)) is not None:
+        if (value := given.get(name)) is not None:
             base, *tiers = _amounts(value)
             reached = [price for start, price in zip(_starts(value), tiers, strict=True) if start <= above]
             rates[kind] = _nano(reached[-1] if above and reached else base)

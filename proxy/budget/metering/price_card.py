@@ -67,14 +67,16 @@ def served(target: Target, model: str | None) -> Price | None:
 
 def is_same(target: Target, model: str) -> bool:
     """Whether `model` names the target's model, or a snapshot of it."""
-    asked = target.model
-    if model == asked or any(fnmatchcase(model, pattern) for pattern in target.served_as):
+    own = target.model
+    if model == own or any(fnmatchcase(model, pattern) for pattern in target.served_as):
         return True
-    asked, said = asked.lower(), model.lower()
-    if ("/" in asked) != ("/" in said):  # one of them names the vendor too, as "openai/gpt-4.1"
-        asked, said = asked.rpartition("/")[2], said.rpartition("/")[2]
-    asked = asked.removesuffix("-latest").removesuffix("@latest")
-    return said == asked or (said.startswith(asked) and _DATED.fullmatch(said, len(asked)) is not None)
+    own, served_name = own.lower(), model.lower()
+    if ("/" in own) != ("/" in served_name):  # one of them names the vendor too, as "openai/gpt-4.1"
+        own, served_name = own.rpartition("/")[2], served_name.rpartition("/")[2]
+    own = own.removesuffix("-latest").removesuffix("@latest")
+    return served_name == own or (
+        served_name.startswith(own) and _DATED.fullmatch(served_name, len(own)) is not None
+    )
 
 
 def cost(usage: Usage, price: Price, images: int = 0) -> int:

@@ -20,19 +20,19 @@ from .price_card import cost, estimate, served
 from .token_estimate import Prompt
 from .vocabularies import NONE, Vocabularies
 
-__all__ = ["ASSUMED_OUTPUT", "Expected", "Taken", "amend", "expect", "taken"]
+__all__ = ["ASSUMED_OUTPUT", "ActualUsage", "ExpectedUsage", "actual_usage", "amend", "expected_usage"]
 
 ASSUMED_OUTPUT: Final = 4096
 """Tokens of output assumed where neither the request nor the configuration has a limit."""
 
 _NOTHING: Final = Usage(0, 0)
-_UNHEARD: Final = frozenset({"stream_failed", "stream_truncated", "timeout", "timeout_first_byte"})
+_MAY_HAVE_GENERATED: Final = frozenset({"stream_failed", "stream_truncated", "timeout", "timeout_first_byte"})
 """Faults after which a provider may have generated something all the same."""
-_UNSENT: Final = frozenset({"local_overload", "policy"})
+_NOT_SENT: Final = frozenset({"local_overload", "policy"})
 """Faults of ours: whatever was begun, no provider has seen a request."""
 
 
-class Expected(NamedTuple):
+class ExpectedUsage(NamedTuple):
     """What a request may take at one target: tokens, at the most, and images.
 
     `limit` is the output that the provider will not exceed; None where `output` is only assumed. In the
@@ -55,7 +55,7 @@ class Expected(NamedTuple):
         return 0 if price is None else estimate(price, self.input, self.output, self.images)
 
 
-class Taken(NamedTuple):
+class ActualUsage(NamedTuple):
     """What an attempt took.
 
     `cost` is what the provider charges, in nano-dollars, None where there is no price for the `model` that
@@ -69,7 +69,7 @@ class Taken(NamedTuple):
     charge: int
 
 
-def expect(
+def expected_usage(
     prompt: Prompt,
     value: dict[str, Any],
     operation: str,
@@ -78,23 +78,23 @@ def expect(
     pool: Pool | None = None,
     assume_output: int = ASSUMED_OUTPUT,
     vocabularies: Vocabularies = NONE,
-) -> Expected:
+) -> ExpectedUsage:
     """What the request of document `value` may take at `target`. `operation` is the name of its operation."""
     if operation == "count_tokens":
-        return Expected(0, 0, limit=0)  # nothing is generated, and no vendor charges for it
+        return ExpectedUsage(0, 0, limit=0)  # nothing is generated, and no vendor charges for it
     tokens = prompt.input(target, vocabularies)
     if target.context is not None:
         tokens = min(tokens, target.context)
-    known = operation_named(operation)
-    if known.limit_field is None:
-        return Expected(tokens, 0, prompt.images, limit=0)
+    kind = operation_named(operation)
+    if kind.limit_field is None:
+        return ExpectedUsage(tokens, 0, prompt.images, limit=0)
     choices = _choices(value, operation)
-    limits = [known.asked_output(value), target.max_output]
+    limits = [kind.requested_output(value), target.max_output]
     limit = min((each * choices for each in limits if each is not None), default=None)
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
     output = assume_output * choices if limit is None else limit
-    return Expected(tokens, output, prompt.images, limit, value.get("background") is True)
+    return ExpectedUsage(tokens, output, prompt.images, limit, value.get("background") is True)
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
@@ -108,39 +108,39 @@ def amend(exchange: Exchange, value: dict[str, Any]) -> None:
         return
     if pool is not None and pool.max_output is not None:
         _limit_output(exchange.amendments, value, operation, pool.max_output)
-    if exchange.streamed and (asked := operation.asks_usage(value)):
-        exchange.amendments.update(asked)
+    if exchange.streamed and (requested := operation.usage_request(value)):
+        exchange.amendments.update(requested)
         exchange.hides_usage = True
 
 
-def taken(attempt: Attempt, expected: Expected) -> Taken:
+def actual_usage(attempt: Attempt, expected: ExpectedUsage) -> ActualUsage:
     """What an attempt took that has ended, however it ended."""
     target = attempt.candidate.target
-    reading = None if attempt.answer is None else attempt.answer.reading
-    model = None if reading is None else reading.model
+    reader = None if attempt.answer is None else attempt.answer.reader
+    model = None if reader is None else reader.model
     usage, source = _usage(attempt, expected)
     if usage is _NOTHING or target is None:
-        return Taken(usage, source, model, 0, 0)
+        return ActualUsage(usage, source, model, 0, 0)
     price = served(target, model)
     if price is None:
-        return Taken(usage, "unpriced", model, None, expected.cost(target.price))
+        return ActualUsage(usage, "unpriced", model, None, expected.cost(target.price))
     amount = cost(usage, price, expected.images)
-    return Taken(usage, source, model, amount, amount)
+    return ActualUsage(usage, source, model, amount, amount)
 
 
-def _usage(attempt: Attempt, expected: Expected) -> tuple[Usage, Source]:
+def _usage(attempt: Attempt, expected: ExpectedUsage) -> tuple[Usage, Source]:
     answer, fault = attempt.answer, attempt.fault
     if answer is None:
         # Nobody heard how it ended, as when a connection breaks once the request is out.
-        unheard = attempt.sent and (fault is None or fault.kind not in _UNSENT)
+        may_have_generated = attempt.sent and (fault is None or fault.kind not in _NOT_SENT)
         output = expected.output if expected.background else 0
-        return (Usage(expected.input, output), "estimated") if unheard else (_NOTHING, "provider")
-    reading = answer.reading
-    said = None if reading is None else reading.usage
-    if said is not None and reading is not None:
-        if answer.complete or reading.finish is not None or not answer.is_stream:
-            return said, "provider"
-    elif fault is not None and not answer.written and fault.kind not in _UNHEARD:
+        return (Usage(expected.input, output), "estimated") if may_have_generated else (_NOTHING, "provider")
+    reader = answer.reader
+    reported = None if reader is None else reader.usage
+    if reported is not None and reader is not None:
+        if answer.complete or reader.finish is not None or not answer.is_stream:
+            return reported, "provider"
+    elif fault is not None and not answer.written and fault.kind not in _MAY_HAVE_GENERATED:
         return _NOTHING, "provider"
     if not 200 <= answer.status <= 299:
         return _NOTHING, "provider"
@@ -148,9 +148,9 @@ def _usage(attempt: Attempt, expected: Expected) -> tuple[Usage, Source]:
     output = answer.written if expected.limit is None else min(answer.written, expected.limit)
     if expected.background:
         output = max(output, expected.output)  # it goes on, and its usage will be told to nobody here
-    if said is None:
+    if reported is None:
         return Usage(expected.input, output), "estimated"
-    return said._replace(output=max(said.output, output)), "estimated"
+    return reported._replace(output=max(reported.output, output)), "estimated"
 
 
 def _limit_output(amendments: dict[str, Any], value: dict[str, Any], operation: Operation, most: int) -> None:
@@ -158,12 +158,12 @@ def _limit_output(amendments: dict[str, Any], value: dict[str, Any], operation: 
     if field is None:
         return
     choices = _choices(value, operation.name)
-    asked = operation.asked_output(value)
-    if asked is None:
+    requested = operation.requested_output(value)
+    if requested is None:
         if choices > most:
             raise Refusal("invalid_value", param="n")
         amendments[field] = most // choices
-    elif asked * choices > most:
+    elif requested * choices > most:
         given = field if value.get(field) is not None else "max_tokens"
         raise Refusal("invalid_value", param=given)
 

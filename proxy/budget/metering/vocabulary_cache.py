@@ -14,13 +14,13 @@ __all__ = ["VocabularyCache"]
 class VocabularyCache:
     """Reads vocabularies once it is asked for them. Until it has, counts are too high, never too low."""
 
-    __slots__ = ("_loaded", "_models", "_reading", "_routes")
+    __slots__ = ("_loaded", "_models", "_reader", "_routes")
 
     def __init__(self) -> None:
         self._routes: Routes | None = None
         self._models: set[str] = set()
         self._loaded: Vocabularies = NONE
-        self._reading: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
 
     def of(self, routes: Routes | None) -> Vocabularies:
         """Those that have been read."""
@@ -31,12 +31,12 @@ class VocabularyCache:
                 return self._loaded
             self._models = models
             if find_spec("quicktok") is not None and any(encoding_of(model) for model in models):
-                self._reading = asyncio.create_task(self._read(models))
+                self._reader = asyncio.create_task(self._read(models))
         return self._loaded
 
     def inherit(self, before: VocabularyCache) -> None:
         """Take what has been read for a configuration before."""
-        if before._reading is None or before._reading.done():
+        if before._reader is None or before._reader.done():
             self._loaded, self._models = before._loaded, before._models
 
     async def _read(self, models: set[str]) -> None:

@@ -20,6 +20,7 @@ a chunk, two lengths, bytes after the end. It reads only what well-behaved clien
 from __future__ import annotations
 
 from .answer import ALL_CONTENT, DONE, Answer, Byte, Content
+from .answer_format import Reports
 from .connection import Received
 from .faults import (
     Chunks,
@@ -39,7 +40,6 @@ from .faults import (
 )
 from .provider import CUES, Simulator
 from .socket_faults import Cut, Drip, Endless, Garbage, Pings, Slow, Stall, stale_keep_alive
-from .voice import Reports
 
 __all__ = [
     "ALL_CONTENT",

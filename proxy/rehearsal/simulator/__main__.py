@@ -8,8 +8,8 @@ import contextlib
 import sys
 from typing import get_args
 
+from .answer_format import Reports
 from .provider import CUES, Simulator
-from .voice import Reports
 
 __all__ = ["main", "run"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 
-from .bill import Said
+from .bill import GeneratedText
 
 __all__ = [
     "ALL_CONTENT",
@@ -112,7 +112,7 @@ def torn(pieces: Sequence[bytes], index: int, offset: int) -> tuple[tuple[bytes,
         return tuple(pieces[:index]), tuple(pieces[index:])
     piece = pieces[index]
     # What began to be sent had been generated; only whoever got all of it has been told what it says.
-    begun = Said.like(piece, piece[:offset], reports=False)
+    begun = GeneratedText.like(piece, piece[:offset], reports=False)
     return (*pieces[:index], begun), (piece[offset:], *pieces[index + 1 :])
 
 
@@ -198,7 +198,7 @@ class Answer:
         framed: Sequence[bytes] = self.events
         if chunked:
             framed = [
-                Said.like(piece, b"%x\r\n%b\r\n" % (len(piece), piece)) if piece else b""
+                GeneratedText.like(piece, b"%x\r\n%b\r\n" % (len(piece), piece)) if piece else b""
                 for piece in self.events
             ]
             offset += len(b"%x\r\n" % len(self.events[index])) if offset else 0
@@ -214,6 +214,6 @@ class Answer:
         """No pause after the last event: an SDK may hang up once it has read that, and has missed nothing."""
         yield from self._paced(pieces[:-1])
         last = b"".join(pieces[-1:])
-        yield Said.like(pieces[-1] if pieces else b"", last + end)
+        yield GeneratedText.like(pieces[-1] if pieces else b"", last + end)
         if self.framing == "eof":
             yield Last.CLOSE

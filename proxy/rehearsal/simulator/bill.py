@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self, cast
 
 import orjson
 
-__all__ = ["Billed", "Said", "spoken"]
+__all__ = ["Billed", "GeneratedText", "prompt_tokens"]
 
 _PROMPT: Final = ("messages", "input", "system", "instructions")
 """Members of a request that are read by the model, in any dialect."""
@@ -29,7 +29,7 @@ class Billed(NamedTuple):
     aborted: bool
 
 
-class Said(bytes):
+class GeneratedText(bytes):
     """Bytes of an answer that were generated: `tokens` have to be paid for once they are sent.
 
     `reports` is true of the last event, or the body, that says what was used.
@@ -40,35 +40,35 @@ class Said(bytes):
 
     def __new__(cls, data: bytes, tokens: int = 0, *, reports: bool = False) -> Self:
         """`data`, with its price."""
-        said = super().__new__(cls, data)
-        said.tokens = tokens
-        said.reports = reports
-        return said
+        text = super().__new__(cls, data)
+        text.tokens = tokens
+        text.reports = reports
+        return text
 
     @classmethod
     def like(cls, piece: bytes, data: bytes, *, reports: bool | None = None) -> bytes:
         """`data`, which stands for `piece` in another form, and costs what that costs."""
-        if not isinstance(piece, Said):
+        if not isinstance(piece, GeneratedText):
             return data
         return cls(data, piece.tokens, reports=piece.reports if reports is None else reports)
 
     @classmethod
     def all(cls, pieces: Sequence[bytes], data: bytes) -> bytes:
         """`data`, which costs what all of `pieces` cost."""
-        said = [piece for piece in pieces if isinstance(piece, Said)]
-        if not said:
+        text = [piece for piece in pieces if isinstance(piece, GeneratedText)]
+        if not text:
             return data
-        return cls(data, sum(piece.tokens for piece in said), reports=any(piece.reports for piece in said))
+        return cls(data, sum(piece.tokens for piece in text), reports=any(piece.reports for piece in text))
 
 
-def spoken(asked: object) -> int:
+def prompt_tokens(prompt: object) -> int:
     """Tokens of a prompt: one for four characters of text, four for each message, three to begin an answer.
 
     So many as vendors count for English text; what a JSON document adds around the text costs nothing.
     """
-    if not isinstance(asked, dict):
+    if not isinstance(prompt, dict):
         return 0
-    document = cast("Mapping[str, Any]", asked)
+    document = cast("Mapping[str, Any]", prompt)
     characters = sum(_characters(document.get(name)) for name in _PROMPT)
     if document.get("tools"):
         characters += len(orjson.dumps(document["tools"]))

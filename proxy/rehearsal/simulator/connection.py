@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from .answer import Document, Last, Move
-from .bill import Billed, Said
+from .bill import Billed, GeneratedText
 from .faults import Fault
 
 __all__ = ["Connection", "Owner", "Received"]
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         if isinstance(move, bytes):
             if received is not None:
                 received.sent += len(move)
-                if isinstance(move, Said):
+                if isinstance(move, GeneratedText):
                     received.output += move.tokens
                     received.reported = received.reported or move.reports
             self.transport.write(move)

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from .answer import ALL_CONTENT, DONE, Answer, Content, Document, Framing, Move, Place, encode, event, torn
-from .bill import Said
+from .bill import GeneratedText
 
 __all__ = [
     "Both",
@@ -196,7 +196,7 @@ class Malformed(Fault):
 
     def change(self, answer: Answer) -> Answer:
         if not answer.streamed:
-            return replace(answer, events=(Said.like(answer.events[0], answer.events[0][:-1]),))
+            return replace(answer, events=(GeneratedText.like(answer.events[0], answer.events[0][:-1]),))
         return Insert(answer.events[answer.preamble].rstrip()[:-1] + b"\n\n", self.after).change(answer)
 
 
@@ -246,7 +246,7 @@ class Chunks(Fault):
         body = b"".join(answer.events)
         marks = range(0, len(body), self.size) if self.size else sorted({0, *self.offsets})
         pieces = [body[start:end] for start, end in zip(marks, [*marks[1:], len(body)], strict=True)]
-        pieces[:1] = [Said.all(answer.events, piece) for piece in pieces[:1]]
+        pieces[:1] = [GeneratedText.all(answer.events, piece) for piece in pieces[:1]]
         return replace(answer, events=tuple(piece for piece in pieces if piece))
 
 
@@ -257,9 +257,9 @@ class Gzip(Fault):
     def change(self, answer: Answer) -> Answer:
         packer = zlib.compressobj(wbits=31)
         pieces = [
-            Said.like(piece, packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))
+            GeneratedText.like(piece, packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH))
             for piece in answer.events
         ]
         last = b"".join(pieces[-1:]) + packer.flush()
-        events = (*pieces[:-1], Said.like(pieces[-1] if pieces else b"", last))
+        events = (*pieces[:-1], GeneratedText.like(pieces[-1] if pieces else b"", last))
         return replace(answer, events=events, headers=(*answer.headers, ("content-encoding", "gzip")))

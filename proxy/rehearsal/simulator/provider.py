@@ -16,13 +16,13 @@ from typing import Any, Final, Self, TypeAlias, cast
 import orjson
 
 from .answer import Answer, Api, Content, Document, Move, encode
-from .anthropic_voice import AnthropicVoice
-from .bill import Billed, Said, spoken
+from .answer_format import Reports
+from .anthropic_format import AnthropicFormat
+from .bill import Billed, GeneratedText, prompt_tokens
 from .connection import Connection, Received
 from .faults import ErrorEvent, Fault, Html, Just, Status
-from .openai_voice import OpenAIVoice
+from .openai_format import OpenAIFormat
 from .socket_faults import Cut, Drip, Slow, Stall
-from .voice import Reports
 
 __all__ = ["APIS", "CUES", "Cue", "Simulator", "Words"]
 
@@ -75,7 +75,7 @@ class Simulator:
     calls_tools: bool = False  # call the first tool offered instead of answering with words
     pace: float = 0.0  # seconds between the events of a stream
     reports: Reports = "asked"
-    known_as: str | None = None  # what it calls the model that answers, if not as it was asked for
+    answers_as: str | None = None  # what it calls the model that answers, if not as it was asked for
     fault: Cue = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -219,16 +219,16 @@ class Simulator:
         received.fault = fault
         player = fault or Fault()
         answer = player.change(self._good(received))
-        if any(isinstance(piece, Said) for piece in answer.events):
+        if any(isinstance(piece, GeneratedText) for piece in answer.events):
             received.generates = True
-            received.input = spoken(document)
+            received.input = prompt_tokens(document)
         return player.play(answer), received
 
     def _good(self, received: Received) -> Answer:
         api = APIS.get(received.path)
         asked: Document = received.json if received.is_object else {}
         tools = bool(self.calls_tools and asked.get("tools"))
-        speaks = AnthropicVoice if api in ("messages", "count_tokens") else OpenAIVoice
+        speaks = AnthropicFormat if api in ("messages", "count_tokens") else OpenAIFormat
         voice = speaks(
             api=api or "chat",
             canary=self.canary,
@@ -239,7 +239,7 @@ class Simulator:
             pace=self.pace,
             seed=self.seed,
             reports=self.reports,
-            known_as=self.known_as,
+            answers_as=self.answers_as,
         )
         if api is None or received.method != "POST":
             return Status(404, message="There is nothing here.").change(voice.answer())

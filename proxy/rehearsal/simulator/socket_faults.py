@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .answer import Answer, Last, Move, Place, event
-from .bill import Said
+from .bill import GeneratedText
 from .connection import Received
 from .faults import Fault
 
@@ -84,7 +84,7 @@ class Drip(Fault):
 
     def dripped(self, data: bytes) -> Iterator[Move]:
         first, *rest = (bytes((byte,)) for byte in data)
-        for byte in (Said.like(data, first), *rest):
+        for byte in (GeneratedText.like(data, first), *rest):
             yield byte
             yield self.seconds
 
@@ -130,7 +130,7 @@ class Garbage(Fault):
         *moves, last = (move for move in super().play(answer) if isinstance(move, bytes))
         yield from moves
         # In one write, so that whoever reads the end has the garbage at hand.
-        yield Said.like(last, last + self.data)
+        yield GeneratedText.like(last, last + self.data)
 
 
 def stale_keep_alive(received: Received) -> Fault | None:

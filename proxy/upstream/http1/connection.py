@@ -11,8 +11,8 @@ from typing import Final, cast
 import httpx2
 from typing_extensions import override
 
-from .head import Head
 from .reply import Reply
+from .request_writer import RequestWriter
 
 __all__ = ["MAX_UNREAD", "Connection", "Silent"]
 
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
 
     # -- one request ------------------------------------------------------------------------
 
-    async def ask(self, head: Head, content: AsyncIterable[bytes]) -> Reply:
+    async def ask(self, head: RequestWriter, content: AsyncIterable[bytes]) -> Reply:
         """Send a request, and return its answer once the head of that is here.
 
         Raises Silent, httpx2.RemoteProtocolError if what comes is no answer, and whatever `content` raises.
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
             await reply.news()
         return reply
 
-    async def _send(self, head: Head, content: AsyncIterable[bytes], reply: Reply) -> None:
+    async def _send(self, head: RequestWriter, content: AsyncIterable[bytes], reply: Reply) -> None:
         data = head.data
         parts = aiter(content)
         done = False

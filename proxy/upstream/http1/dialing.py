@@ -46,10 +46,10 @@ async def _open(
     if _is_address(host):
         way |= {"host": host, "port": port}
     else:
-        found = await resolve(host, port)
-        if not found:
+        addresses = await resolve(host, port)
+        if not addresses:
             raise OSError("the name has no address")
-        made = await start_connection(found, happy_eyeballs_delay=DELAY, interleave=1, loop=loop)
+        made = await start_connection(addresses, happy_eyeballs_delay=DELAY, interleave=1, loop=loop)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         way["sock"] = made  # the loop's from here on, also when it fails
     connection = make()

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from .connection import Connection, Silent
 from .dialing import dial
-from .head import Head
 from .reply import Reply
+from .request_writer import RequestWriter
 from .slots import Slots
 from .stream import Stream
 
@@ -65,7 +65,7 @@ class Pool(httpx2.AsyncBaseTransport):
         content = request.stream
         if not isinstance(content, httpx2.AsyncByteStream):
             raise httpx2.LocalProtocolError("the body of the request cannot be read asynchronously")
-        head = Head(request)
+        head = RequestWriter(request)
         limits = request.extensions.get("timeout", {})
         slots = self.slots
         connection = await slots.take(limits.get("pool"))
@@ -76,7 +76,7 @@ class Pool(httpx2.AsyncBaseTransport):
                     return _response(await connection.ask(head, content), connection, slots)
                 except Silent:
                     connection.abort()
-                once, head = True, Head(request)
+                once, head = True, RequestWriter(request)
             connection = await self._dial(slots, limits.get("connect"))
             connection.once = once
             return _response(await connection.ask(head, content), connection, slots)

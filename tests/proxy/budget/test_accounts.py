@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standby.proxy.budget.accounts import PARTS, SPARE, Accounts, Amounts, Unit, calendar, rolling
-from standby.proxy.config import Grants, Limits, Window, WindowName
+from standby.proxy.config import BudgetWindow, Grants, Limits, WindowName
 
 __all__: list[str] = []
 
@@ -115,7 +115,7 @@ def test_windows_around_changes_of_clocks(zone: str, day: datetime) -> None:
 @given(window=st.sampled_from(WINDOWS), now=st.floats(0, 4e9))
 def test_rolling_windows(window: WindowName, now: float) -> None:
     """The parts that count cover the window whole, and at most one part more."""
-    limit = Window(limit=100, window=window, rolling=True)
+    limit = BudgetWindow(limit=100, window=window, rolling=True)
     (account,) = Accounts().of("key", scope(budget=(limit,)), now)
     part = rolling(window, now)
     length = (part.end - part.start) * PARTS
@@ -128,10 +128,10 @@ def test_rolling_windows(window: WindowName, now: float) -> None:
 def test_a_budget() -> None:
     """It is named by its scope and in words; budgets whose figures differ have accounts that differ."""
     windows = (
-        Window(limit=50, window="month"),
-        Window(limit=60, window="month", timezone="Europe/Paris"),
-        Window(limit=70, window="day", unit="input_tokens"),
-        Window(limit=80, window="day", rolling=True),
+        BudgetWindow(limit=50, window="month"),
+        BudgetWindow(limit=60, window="month", timezone="Europe/Paris"),
+        BudgetWindow(limit=70, window="day", unit="input_tokens"),
+        BudgetWindow(limit=80, window="day", rolling=True),
     )
     accounts = Accounts().of("key", scope(budget=windows), at("2026-07-31T22:30"))
     assert [account.label for account in accounts] == [
@@ -152,7 +152,10 @@ def test_a_budget() -> None:
 
 def test_two_limits_on_one_figure() -> None:
     """The lower one decides, and the figure is counted once."""
-    windows = (Window(limit=50, window="month"), Window(limit=20, window="month", alert_at=(0.5,)))
+    windows = (
+        BudgetWindow(limit=50, window="month"),
+        BudgetWindow(limit=20, window="month", alert_at=(0.5,)),
+    )
     (account,) = Accounts().of("key", scope(budget=windows), 0.0)
     assert (account.line.limit, account.alert_at) == (20, (0.5,))
 
@@ -176,7 +179,7 @@ def test_rates() -> None:
 
 def test_accounts_are_remembered_until_a_window_ends() -> None:
     """Within a window nothing is worked out again; in the next one, or after a clock went back, it is."""
-    accounts, owner = Accounts(), scope(budget=(Window(limit=5, window="hour"),))
+    accounts, owner = Accounts(), scope(budget=(BudgetWindow(limit=5, window="hour"),))
     first = accounts.of("key", owner, 3600.0)
     assert accounts.of("key", owner, 7199.9) is first
     assert accounts.of("key", owner, 7200.0)[0].line.bucket == 7200

@@ -10,7 +10,7 @@ from standby.proxy.budget.accounts import Account, Accounts, Amounts
 from standby.proxy.budget.budget_store import SWEEP, BudgetStore
 from standby.proxy.budget.hold import Demand, Hold
 from standby.proxy.budget.outage_allowance import OutageAllowance
-from standby.proxy.config import Grants, Limits, Window
+from standby.proxy.config import BudgetWindow, Grants, Limits
 from standby.proxy.stores.records import Denied, Held
 from standby.proxy.stores.store import StoreDown
 
@@ -32,7 +32,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 def demand(cost: int = 10, **limits: int) -> Demand:
     """What a request demands of a key with 100 a month."""
-    owner = Grants(name="k", budget=(Window(limit=100, window="month"),), limits=Limits(**limits))
+    owner = Grants(name="k", budget=(BudgetWindow(limit=100, window="month"),), limits=Limits(**limits))
     accounts: tuple[Account, ...] = Accounts().of("key", owner, 0.0)
     return Hold(accounts).entry(Amounts(1, 1, 1, cost))
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standby.proxy.budget.escrow import HOLDS, IDLE, LIFE, SHARE, Escrow
 from standby.proxy.stores.memory import Memory
-from standby.proxy.stores.records import Denied, Entry, Held, KeyRecord, Line
+from standby.proxy.stores.records import Denied, Held, KeyRecord, LedgerEntry, Line
 from standby.proxy.stores.store import StoreDown
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
@@ -37,7 +37,7 @@ def money(amount: int, limit: int = 1_000_000, name: str = "key/k/cost/month") -
     return Line(name, "sum", amount, limit, keep=10**10)
 
 
-async def hold(store: Escrow, name: str, *lines: Line, entries: Sequence[Entry] = ()) -> Held | Denied:
+async def hold(store: Escrow, name: str, *lines: Line, entries: Sequence[LedgerEntry] = ()) -> Held | Denied:
     """Hold these lines."""
     return await store.hold(name, lines, lease=LEASE, entries=entries)
 
@@ -70,7 +70,7 @@ async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
     escrow = Escrow(store)
     for name in "abc":
         await hold(escrow, name, money(10))
-        entry = Entry(at=1.0, request_id=name, attempt=1, charged=4)
+        entry = LedgerEntry(at=1.0, request_id=name, attempt=1, charged=4)
         assert await escrow.settle(name, (money(4, 0),), (entry,))
     assert [entry.request_id async for entry in escrow.entries()] == ["a", "b", "c"]
     assert await escrow.held() == 1
@@ -214,7 +214,7 @@ async def test_what_expires_of_a_slice() -> None:
     clock = 0.0
     store = Memory(Clocks(wall=lambda: 1000.0 + clock, monotonic=lambda: clock))
     escrow = Escrow(store)
-    entry = Entry(at=1.0, request_id="a", attempt=0, key="k", charged=10)
+    entry = LedgerEntry(at=1.0, request_id="a", attempt=0, key="k", charged=10)
     for name in "ab":
         await hold(escrow, name, money(10), entries=(entry,))
     await escrow.settle("a", (), ())
@@ -255,13 +255,13 @@ class _Wire(Memory):
         lines: Sequence[Line],
         *,
         lease: float,
-        entries: Sequence[Entry] = (),
+        entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
         return await self._far.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
 
     @override
-    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         if self.cut:
             raise RuntimeError("its process was killed")
         return await self._far.settle(hold_id, lines, entries)

@@ -96,7 +96,7 @@ def test_a_candidate_of_another_app_has_no_figures() -> None:
     made, exchange = reckoning(pool_of(DEAR))
     exchange.begin(Candidate("theirs"), 0.0)
     result = made.result(10.0, 1.0)
-    assert (result.taken, result.entries, result.unpriced, result.cost) == ({}, (), (), 0)
+    assert (result.amounts, result.entries, result.unpriced, result.cost) == ({}, (), (), 0)
 
 
 def test_lines_of_the_ledger() -> None:
@@ -110,7 +110,7 @@ def test_lines_of_the_ledger() -> None:
     lines = [(line.attempt, line.target, line.fault, line.duration, line.at) for line in result.entries]
     assert lines == [(1, "dear", "connect", 3.0, 5000.0), (2, "cheap", "upstream_5xx", 4.5, 5000.0)]
     assert {line.key for line in result.entries} == {"k"}
-    assert {name: amounts.requests for name, amounts in result.taken.items()} == {"dear": 0, "cheap": 1}
+    assert {name: amounts.requests for name, amounts in result.amounts.items()} == {"dear": 0, "cheap": 1}
 
 
 def test_a_models_name_is_cut() -> None:

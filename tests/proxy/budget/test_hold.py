@@ -6,7 +6,7 @@ from typing import Final
 
 from standby.proxy.budget.accounts import Account, Accounts, Amounts
 from standby.proxy.budget.hold import Demand, Hold
-from standby.proxy.config import Grants, Limits, Window
+from standby.proxy.config import BudgetWindow, Grants, Limits
 
 __all__: list[str] = []
 
@@ -14,7 +14,10 @@ CHEAP: Final = Amounts(1, 10, 20, 300)
 DEAR: Final = Amounts(1, 10, 50, 900)
 SCOPE: Final = Grants(
     name="k",
-    budget=(Window(limit=10**6, window="month"), Window(limit=10**6, window="day", unit="requests")),
+    budget=(
+        BudgetWindow(limit=10**6, window="month"),
+        BudgetWindow(limit=10**6, window="day", unit="requests"),
+    ),
     limits=Limits(requests_per_minute=60, tokens_per_minute=10_000, concurrent=4),
 )
 TARGET: Final = Grants(name="t", limits=Limits(requests_per_second=5, concurrent=2))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from standby.proxy.budget.accounts import Account, Accounts
 from standby.proxy.budget.thresholds import Thresholds, share
-from standby.proxy.config import Grants, Window
+from standby.proxy.config import BudgetWindow, Grants
 
 __all__: list[str] = []
 
 
 def account(now: float = 0.0, *, rolling: bool = False) -> Account:
     """A budget of 100 an hour, with alerts at a half, at 80 % and at all of it."""
-    window = Window(limit=100, window="hour", unit="requests", rolling=rolling, alert_at=(0.5, 0.8, 1.0))
+    window = BudgetWindow(
+        limit=100, window="hour", unit="requests", rolling=rolling, alert_at=(0.5, 0.8, 1.0)
+    )
     return Accounts().of("key", Grants(name="k", budget=(window,)), now)[0]
 
 

@@ -138,7 +138,7 @@ def test_an_operation_that_nobody_knows() -> None:
     assert answer.start(503, ()) is HOLD
     assert answer.end() is FAULT
     assert answer.fault is not None
-    assert (answer.fault.kind, answer.reading) == ("overloaded", None)
+    assert (answer.fault.kind, answer.reader) == ("overloaded", None)
 
 
 REFUSALS: Final = MappingProxyType[str, tuple[int, bytes, FaultKind]](
@@ -201,9 +201,9 @@ def test_a_long_document() -> None:
     assert answer.feed(body[MAX_HELD:]) is COMMIT
     assert answer.end() is COMMIT
     assert answer.complete
-    assert answer.reading is not None
-    assert answer.reading.usage is not None
-    assert answer.reading.usage.output == 4
+    assert answer.reader is not None
+    assert answer.reader.usage is not None
+    assert answer.reader.usage.output == 4
 
 
 @pytest.mark.parametrize("piece", [64 * 1024, MAX_READ + 1])
@@ -216,8 +216,8 @@ def test_a_very_long_document(piece: int) -> None:
     assert answer.verdict is COMMIT
     assert answer.end() is COMMIT
     assert (answer.complete, answer.fault) == (True, None)
-    assert answer.reading is not None
-    assert answer.reading.usage is None
+    assert answer.reader is not None
+    assert answer.reader.usage is None
 
 
 def test_a_document_that_breaks_off() -> None:

@@ -54,5 +54,5 @@ def test_the_usage_of_a_long_answer(length: int) -> None:
         answer.feed(body[at : at + length])
     answer.end()
     assert answer.complete
-    assert answer.reading is not None
-    assert (answer.reading.usage, answer.reading.model) == (Usage(900, 0), "e-1")
+    assert answer.reader is not None
+    assert (answer.reader.usage, answer.reader.model) == (Usage(900, 0), "e-1")

@@ -10,7 +10,7 @@ from typing import Final, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.config.locate import Lines
+from standby.proxy.config.locate import LineNumbers
 from standby.proxy.config.values import KeyPath
 
 __all__: list[str] = []
@@ -89,7 +89,7 @@ z = +inf
 def test_a_key_is_found_on_its_line(path: KeyPath, line: int) -> None:
     """Tables, lists of tables, dotted, quoted and nested keys are found among strings and comments."""
     tomllib.loads(DOCUMENT)
-    assert Lines(DOCUMENT).of(path) == line
+    assert LineNumbers(DOCUMENT).of(path) == line
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_key_is_found_on_its_line(path: KeyPath, line: int) -> None:
 )
 def test_what_is_not_there_is_on_the_line_of_its_table(path: KeyPath, line: int | None) -> None:
     """A missing key has the line of the nearest table around it, if any."""
-    assert Lines(DOCUMENT).of(path) == line
+    assert LineNumbers(DOCUMENT).of(path) == line
 
 
 def test_line_ends_of_any_kind_count_once() -> None:
     """A file from Windows has the same lines."""
-    assert Lines(DOCUMENT.replace("\n", "\r\n")).of(("a", "z")) == 36
+    assert LineNumbers(DOCUMENT.replace("\n", "\r\n")).of(("a", "z")) == 36
 
 
 TEXTS: Final = st.text(st.sampled_from("ab[]{}=,.#\"'\\ é"), max_size=8)
@@ -176,7 +176,7 @@ def test_the_line_of_every_key_holds_that_key(document: tuple[str, dict[KeyPath,
     """Whatever stands around it, a key is found on the line on which it was written."""
     text, lines = document
     tomllib.loads(text)
-    found = Lines(text)
+    found = LineNumbers(text)
     assert {path: found.of(path) for path in lines} == lines
 
 
@@ -184,7 +184,7 @@ def test_the_line_of_every_key_holds_that_key(document: tuple[str, dict[KeyPath,
 def test_every_value_of_a_document_has_a_line(document: tuple[str, dict[KeyPath, int]]) -> None:
     """The walk sees exactly the keys and elements that the TOML parser sees."""
     text, _ = document
-    found = Lines(text)
+    found = LineNumbers(text)
     lines = text.splitlines()
     for path in _paths(tomllib.loads(text), ()):
         line = found.of(path)

@@ -40,7 +40,7 @@ MESSAGES = (
 
 def broken(name: str) -> bytes:
     """The event that ends a broken stream of this operation."""
-    return operation_named(name).reading().broken("upstream_stall", "It stopped.", "req_1")
+    return operation_named(name).reader().broken("upstream_stall", "It stopped.", "req_1")
 
 
 async def collect(stream: Awaitable[AsyncIterable[Part]], into: list[Part]) -> None:

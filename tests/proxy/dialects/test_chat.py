@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from standby.proxy.dialects.base import RequestDocument, Sign
-from standby.proxy.dialects.chat import OPERATION, ChatReading
+from standby.proxy.dialects.base import RequestDocument, Signal
+from standby.proxy.dialects.chat import OPERATION, ChatReader
 from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
@@ -51,79 +51,79 @@ OPENROUTER_FAILED = (
     b'"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}'
 )
 EVENTS = {
-    "role only": (chunk(delta(role="assistant", content="")), Sign.NOTHING),
-    "empty delta": (chunk(delta()), Sign.NOTHING),
-    "null content": (chunk(delta(content=None)), Sign.NOTHING),
-    "filter results first, as Azure": (AZURE_FIRST, Sign.NOTHING),
+    "role only": (chunk(delta(role="assistant", content="")), Signal.NOTHING),
+    "empty delta": (chunk(delta()), Signal.NOTHING),
+    "null content": (chunk(delta(content=None)), Signal.NOTHING),
+    "filter results first, as Azure": (AZURE_FIRST, Signal.NOTHING),
     "usage only": (
         chunk(usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}),
-        Sign.NOTHING,
+        Signal.NOTHING,
     ),
-    "text": (chunk(delta(content="Hello")), Sign.CONTENT),
-    "white space": (chunk(delta(content="\n")), Sign.CONTENT),
-    "refusal": (chunk(delta(refusal="I cannot")), Sign.CONTENT),
-    "tool call": (chunk(delta(role="assistant", content=None, tool_calls=[CALL])), Sign.CONTENT),
-    "legacy function call": (chunk(delta(function_call={"name": "now", "arguments": ""})), Sign.CONTENT),
-    "audio": (chunk(delta(audio={"id": "audio_1", "data": "UklGRg=="})), Sign.CONTENT),
-    "reasoning, as DeepSeek": (b'{"choices":[{"delta":{"reasoning_content":"Hm"}}]}', Sign.CONTENT),
-    "reasoning, as OpenRouter": (b'{"choices":[{"delta":{"reasoning":"Hm"}}]}', Sign.CONTENT),
+    "text": (chunk(delta(content="Hello")), Signal.CONTENT),
+    "white space": (chunk(delta(content="\n")), Signal.CONTENT),
+    "refusal": (chunk(delta(refusal="I cannot")), Signal.CONTENT),
+    "tool call": (chunk(delta(role="assistant", content=None, tool_calls=[CALL])), Signal.CONTENT),
+    "legacy function call": (chunk(delta(function_call={"name": "now", "arguments": ""})), Signal.CONTENT),
+    "audio": (chunk(delta(audio={"id": "audio_1", "data": "UklGRg=="})), Signal.CONTENT),
+    "reasoning, as DeepSeek": (b'{"choices":[{"delta":{"reasoning_content":"Hm"}}]}', Signal.CONTENT),
+    "reasoning, as OpenRouter": (b'{"choices":[{"delta":{"reasoning":"Hm"}}]}', Signal.CONTENT),
     "content in parts, as Mistral": (
         b'{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[]}]}}]}',
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
-    "second choice only": (chunk(delta(), {"index": 1, **delta(content="B")}), Sign.CONTENT),
-    "stop": (chunk(finish("stop")), Sign.FINISH),
-    "length": (chunk(finish("length")), Sign.FINISH),
-    "filtered": (chunk(finish("content_filter")), Sign.FINISH),
-    "text and stop at once": (chunk(finish("stop", content="Hi")), Sign.FINISH),
-    "one ends, another goes on": (chunk(finish("stop"), {"index": 1, **delta(content="B")}), Sign.FINISH),
-    "empty finish reason": (b'{"choices":[{"delta":{"content":""},"finish_reason":""}]}', Sign.NOTHING),
-    "end": (b"[DONE]", Sign.END),
-    "end in spaces": (b"  [DONE] \r", Sign.END),
-    "not quite the end": (b"[DONE] or not", Sign.NOTHING),
-    "error object": (orjson.dumps({"error": ERROR}), Sign.ERROR),
-    "error beside no choices, as vLLM": (orjson.dumps({"choices": [], "error": ERROR}), Sign.ERROR),
-    "error as text": (b'{"error":"overloaded"}', Sign.ERROR),
-    "error as finish reason": (b'{"choices":[{"delta":{},"finish_reason":"error"}]}', Sign.ERROR),
-    "both errors, as OpenRouter": (OPENROUTER_FAILED, Sign.ERROR),
-    "no error": (b'{"error":null,"choices":[{"delta":{"content":"x"}}]}', Sign.CONTENT),
-    "broken JSON": (b'{"choices":[{"delta":{"content":"Hel', Sign.NOTHING),
-    "nothing": (b"", Sign.NOTHING),
-    "no object": (b'["choices"]', Sign.NOTHING),
-    "wrong types": (b'{"choices":{"delta":1},"usage":[],"id":3,"model":{}}', Sign.NOTHING),
-    "wrong types within": (b'{"choices":[1,null,{"delta":[],"finish_reason":null}]}', Sign.NOTHING),
+    "second choice only": (chunk(delta(), {"index": 1, **delta(content="B")}), Signal.CONTENT),
+    "stop": (chunk(finish("stop")), Signal.FINISH),
+    "length": (chunk(finish("length")), Signal.FINISH),
+    "filtered": (chunk(finish("content_filter")), Signal.FINISH),
+    "text and stop at once": (chunk(finish("stop", content="Hi")), Signal.FINISH),
+    "one ends, another goes on": (chunk(finish("stop"), {"index": 1, **delta(content="B")}), Signal.FINISH),
+    "empty finish reason": (b'{"choices":[{"delta":{"content":""},"finish_reason":""}]}', Signal.NOTHING),
+    "end": (b"[DONE]", Signal.END),
+    "end in spaces": (b"  [DONE] \r", Signal.END),
+    "not quite the end": (b"[DONE] or not", Signal.NOTHING),
+    "error object": (orjson.dumps({"error": ERROR}), Signal.ERROR),
+    "error beside no choices, as vLLM": (orjson.dumps({"choices": [], "error": ERROR}), Signal.ERROR),
+    "error as text": (b'{"error":"overloaded"}', Signal.ERROR),
+    "error as finish reason": (b'{"choices":[{"delta":{},"finish_reason":"error"}]}', Signal.ERROR),
+    "both errors, as OpenRouter": (OPENROUTER_FAILED, Signal.ERROR),
+    "no error": (b'{"error":null,"choices":[{"delta":{"content":"x"}}]}', Signal.CONTENT),
+    "broken JSON": (b'{"choices":[{"delta":{"content":"Hel', Signal.NOTHING),
+    "nothing": (b"", Signal.NOTHING),
+    "no object": (b'["choices"]', Signal.NOTHING),
+    "wrong types": (b'{"choices":{"delta":1},"usage":[],"id":3,"model":{}}', Signal.NOTHING),
+    "wrong types within": (b'{"choices":[1,null,{"delta":[],"finish_reason":null}]}', Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("data", "sign"), EVENTS.values(), ids=EVENTS)
-def test_event(data: bytes, sign: Sign) -> None:
+def test_event(data: bytes, sign: Signal) -> None:
     """A chunk counts by what it holds."""
-    assert sign is ChatReading().event(b"", data)
+    assert sign is ChatReader().event(b"", data)
 
 
 def test_event_named_error() -> None:
     """An event that is called an error is one, whether its data says so or is JSON at all."""
-    reading = ChatReading()
-    assert reading.event(b"error", b'{"message":"full","code":503}') is Sign.ERROR
-    assert reading.error == {"message": "full", "code": 503}
-    assert ChatReading().event(b"error", b"upstream full") is Sign.ERROR
+    reader = ChatReader()
+    assert reader.event(b"error", b'{"message":"full","code":503}') is Signal.ERROR
+    assert reader.error == {"message": "full", "code": 503}
+    assert ChatReader().event(b"error", b"upstream full") is Signal.ERROR
 
 
 def test_identity() -> None:
     """Model and id are the first ones that say something."""
-    reading = ChatReading()
-    reading.event(b"", AZURE_FIRST)
-    reading.event(b"", chunk(delta(role="assistant")))
-    reading.event(b"", b'{"id":"other","model":"other","choices":[]}')
-    assert (reading.model, reading.answer_id) == ("gpt-4.1-2025-04-14", "chatcmpl-CQ1jT6")
+    reader = ChatReader()
+    reader.event(b"", AZURE_FIRST)
+    reader.event(b"", chunk(delta(role="assistant")))
+    reader.event(b"", b'{"id":"other","model":"other","choices":[]}')
+    assert (reader.model, reader.answer_id) == ("gpt-4.1-2025-04-14", "chatcmpl-CQ1jT6")
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call"])
 def test_finish(reason: str) -> None:
     """The reason why the model stopped is kept."""
-    reading = ChatReading()
-    reading.event(b"", chunk(finish(reason)))
-    assert reason == reading.finish
+    reader = ChatReader()
+    reader.event(b"", chunk(finish(reason)))
+    assert reason == reader.finish
 
 
 FULL_USAGE = {
@@ -178,17 +178,17 @@ USAGES: dict[str, tuple[bytes, Usage | None]] = {
 @pytest.mark.parametrize(("data", "usage"), USAGES.values(), ids=USAGES)
 def test_usage(data: bytes, usage: Usage | None) -> None:
     """Usage is read wherever it stands."""
-    reading = ChatReading()
-    reading.event(b"", data)
-    assert usage == reading.usage
+    reader = ChatReader()
+    reader.event(b"", data)
+    assert usage == reader.usage
 
 
 def test_usage_stays() -> None:
     """A later chunk that has no usage takes none away."""
-    reading = ChatReading()
-    reading.event(b"", chunk(delta(content="a"), usage=PLAIN_USAGE))
-    reading.event(b"", chunk(delta(content="b"), usage=None))
-    assert reading.usage == PLAIN
+    reader = ChatReader()
+    reader.event(b"", chunk(delta(content="a"), usage=PLAIN_USAGE))
+    reader.event(b"", chunk(delta(content="b"), usage=None))
+    assert reader.usage == PLAIN
 
 
 COMPLETION = ChatCompletion.model_validate(
@@ -203,32 +203,32 @@ COMPLETION = ChatCompletion.model_validate(
         "usage": FULL_USAGE,
     }
 ).model_dump(mode="json")
-DOCUMENTS: dict[str, tuple[object, Sign]] = {
-    "completion": (COMPLETION, Sign.CONTENT),
-    "no choices": ({**COMPLETION, "choices": []}, Sign.NOTHING),
-    "choices of no list": ({**COMPLETION, "choices": {}}, Sign.NOTHING),
-    "error": ({"error": ERROR}, Sign.ERROR),
-    "error as text": ({"error": "full"}, Sign.ERROR),
-    "null error": ({**COMPLETION, "error": None}, Sign.CONTENT),
-    "error as finish reason": ({"choices": [{"message": {}, "finish_reason": "error"}]}, Sign.ERROR),
-    "something else": ({"object": "list", "data": []}, Sign.NOTHING),
-    "a list": ([COMPLETION], Sign.NOTHING),
-    "nothing": (None, Sign.NOTHING),
+DOCUMENTS: dict[str, tuple[object, Signal]] = {
+    "completion": (COMPLETION, Signal.CONTENT),
+    "no choices": ({**COMPLETION, "choices": []}, Signal.NOTHING),
+    "choices of no list": ({**COMPLETION, "choices": {}}, Signal.NOTHING),
+    "error": ({"error": ERROR}, Signal.ERROR),
+    "error as text": ({"error": "full"}, Signal.ERROR),
+    "null error": ({**COMPLETION, "error": None}, Signal.CONTENT),
+    "error as finish reason": ({"choices": [{"message": {}, "finish_reason": "error"}]}, Signal.ERROR),
+    "something else": ({"object": "list", "data": []}, Signal.NOTHING),
+    "a list": ([COMPLETION], Signal.NOTHING),
+    "nothing": (None, Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("value", "sign"), DOCUMENTS.values(), ids=DOCUMENTS)
-def test_document(value: object, sign: Sign) -> None:
+def test_document(value: object, sign: Signal) -> None:
     """A whole answer has at least one choice."""
-    assert sign is ChatReading().document(value)
+    assert sign is ChatReader().document(value)
 
 
 def test_document_facts() -> None:
     """A whole answer says what it used, which model made it and why it stopped."""
-    reading = ChatReading()
-    reading.document(COMPLETION)
-    assert reading.usage == Usage(1200, 300, cached=1024, cache_write=64, reasoning=200)
-    assert (reading.model, reading.answer_id, reading.finish) == (
+    reader = ChatReader()
+    reader.document(COMPLETION)
+    assert reader.usage == Usage(1200, 300, cached=1024, cache_write=64, reasoning=200)
+    assert (reader.model, reader.answer_id, reader.finish) == (
         "gpt-4.1-2025-04-14",
         "chatcmpl-1",
         "length",
@@ -241,9 +241,9 @@ def test_document_facts() -> None:
 )
 def test_error_is_kept(error: object, kept: object) -> None:
     """The provider's error is kept as an object, whatever it came as."""
-    reading = ChatReading()
-    reading.event(b"", orjson.dumps({"error": error}))
-    assert kept == reading.error
+    reader = ChatReader()
+    reader.event(b"", orjson.dumps({"error": error}))
+    assert kept == reader.error
 
 
 FILE = {"type": "file", "file": {"file_id": "file-abc"}}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from anthropic.types import MessageTokensCount
-from standby.proxy.dialects.base import RequestDocument, Sign
-from standby.proxy.dialects.count_tokens import OPERATION, CountTokensReading
+from standby.proxy.dialects.base import RequestDocument, Signal
+from standby.proxy.dialects.count_tokens import OPERATION, CountTokensReader
 
 __all__: list[str] = []
 
@@ -16,32 +16,32 @@ __all__: list[str] = []
 @pytest.mark.parametrize(
     ("value", "sign"),
     [
-        (MessageTokensCount(input_tokens=14).model_dump(mode="json"), Sign.CONTENT),
-        ({"input_tokens": 0}, Sign.CONTENT),
-        ({"input_tokens": True}, Sign.NOTHING),
-        ({"input_tokens": "14"}, Sign.NOTHING),
-        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Sign.ERROR),
-        ({"type": "error"}, Sign.ERROR),
-        ([14], Sign.NOTHING),
-        (14, Sign.NOTHING),
+        (MessageTokensCount(input_tokens=14).model_dump(mode="json"), Signal.CONTENT),
+        ({"input_tokens": 0}, Signal.CONTENT),
+        ({"input_tokens": True}, Signal.NOTHING),
+        ({"input_tokens": "14"}, Signal.NOTHING),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Signal.ERROR),
+        ({"type": "error"}, Signal.ERROR),
+        ([14], Signal.NOTHING),
+        (14, Signal.NOTHING),
     ],
 )
-def test_document(value: object, sign: Sign) -> None:
+def test_document(value: object, sign: Signal) -> None:
     """An answer is a whole number of tokens."""
-    assert sign is CountTokensReading().document(value)
+    assert sign is CountTokensReader().document(value)
 
 
 def test_counting_uses_nothing() -> None:
     """The tokens counted are not tokens used."""
-    reading = CountTokensReading()
-    reading.document({"input_tokens": 14})
-    assert reading.usage is None
+    reader = CountTokensReader()
+    reader.document({"input_tokens": 14})
+    assert reader.usage is None
 
 
 def test_not_streamed() -> None:
     """There is no stream to read or to end."""
-    assert CountTokensReading().event(b"message_stop", b'{"type":"message_stop"}') is Sign.NOTHING
-    assert CountTokensReading().broken("upstream_stall", "It stopped.", "req_1") == b""
+    assert CountTokensReader().event(b"message_stop", b'{"type":"message_stop"}') is Signal.NOTHING
+    assert CountTokensReader().broken("upstream_stall", "It stopped.", "req_1") == b""
 
 
 def test_bound_by_a_file(parse: Callable[[dict[str, Any]], RequestDocument]) -> None:

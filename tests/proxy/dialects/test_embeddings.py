@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from openai.types import CreateEmbeddingResponse
-from standby.proxy.dialects.base import RequestDocument, Sign
-from standby.proxy.dialects.embeddings import OPERATION, EmbeddingsReading
+from standby.proxy.dialects.base import RequestDocument, Signal
+from standby.proxy.dialects.embeddings import OPERATION, EmbeddingsReader
 from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
@@ -26,39 +26,39 @@ ANSWER = CreateEmbeddingResponse.model_validate(
 @pytest.mark.parametrize(
     ("value", "sign"),
     [
-        (ANSWER, Sign.CONTENT),
-        ({**ANSWER, "data": {}}, Sign.NOTHING),
-        ({**ANSWER, "error": {"message": "full"}}, Sign.ERROR),
-        ({"error": "full"}, Sign.ERROR),
-        ({"choices": []}, Sign.NOTHING),
-        ([], Sign.NOTHING),
-        (None, Sign.NOTHING),
+        (ANSWER, Signal.CONTENT),
+        ({**ANSWER, "data": {}}, Signal.NOTHING),
+        ({**ANSWER, "error": {"message": "full"}}, Signal.ERROR),
+        ({"error": "full"}, Signal.ERROR),
+        ({"choices": []}, Signal.NOTHING),
+        ([], Signal.NOTHING),
+        (None, Signal.NOTHING),
     ],
 )
-def test_document(value: object, sign: Sign) -> None:
+def test_document(value: object, sign: Signal) -> None:
     """An answer has a list of data."""
-    assert sign is EmbeddingsReading().document(value)
+    assert sign is EmbeddingsReader().document(value)
 
 
 def test_facts() -> None:
     """An answer says what was read and which model read it; nothing is written."""
-    reading = EmbeddingsReading()
-    reading.document(ANSWER)
-    assert reading.usage == Usage(input=8, output=0)
-    assert reading.model == "text-embedding-3-small"
+    reader = EmbeddingsReader()
+    reader.document(ANSWER)
+    assert reader.usage == Usage(input=8, output=0)
+    assert reader.model == "text-embedding-3-small"
 
 
 def test_a_usage_that_makes_no_sense() -> None:
     """Nothing need be said of what was written, but what is said must be a number."""
-    reading = EmbeddingsReading()
-    reading.document({**ANSWER, "usage": {"prompt_tokens": 8, "completion_tokens": -1}})
-    assert reading.usage is None
+    reader = EmbeddingsReader()
+    reader.document({**ANSWER, "usage": {"prompt_tokens": 8, "completion_tokens": -1}})
+    assert reader.usage is None
 
 
 def test_not_streamed() -> None:
     """There is no stream to read or to end."""
-    assert EmbeddingsReading().event(b"", b'{"data":[]}') is Sign.NOTHING
-    assert EmbeddingsReading().broken("upstream_stall", "It stopped.", "req_1") == b""
+    assert EmbeddingsReader().event(b"", b'{"data":[]}') is Signal.NOTHING
+    assert EmbeddingsReader().broken("upstream_stall", "It stopped.", "req_1") == b""
 
 
 def test_never_bound(parse: Callable[[dict[str, Any]], RequestDocument]) -> None:

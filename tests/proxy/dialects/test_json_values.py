@@ -25,10 +25,12 @@ def test_count(value: object, tokens: int) -> None:
     assert count(value) == tokens
 
 
-@pytest.mark.parametrize(("value", "said"), [("a", "a"), ("", None), (7, None), (None, None), (["a"], None)])
-def test_text(value: object, said: str | None) -> None:
+@pytest.mark.parametrize(
+    ("value", "text_size"), [("a", "a"), ("", None), (7, None), (None, None), (["a"], None)]
+)
+def test_text(value: object, text_size: str | None) -> None:
     """Only a string that says something is text."""
-    assert text(value) == said
+    assert text(value) == text_size
 
 
 @pytest.mark.parametrize(("value", "found"), [({"a": 7}, 7), ({}, None), (None, None), (["a"], None)])

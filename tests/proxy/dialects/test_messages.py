@@ -14,8 +14,8 @@ from anthropic.types import (
     RawMessageDeltaEvent,
     RawMessageStartEvent,
 )
-from standby.proxy.dialects.base import RequestDocument, Sign
-from standby.proxy.dialects.messages import OPERATION, MessagesReading
+from standby.proxy.dialects.base import RequestDocument, Signal
+from standby.proxy.dialects.messages import OPERATION, MessagesReader
 from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
@@ -71,114 +71,114 @@ CITATION = {
     "end_char_index": 1,
 }
 EVENTS = {
-    "start": (b"message_start", START.encode(), Sign.NOTHING),
-    "ping": (b"ping", b'{"type": "ping"}', Sign.NOTHING),
-    "text begins": (b"content_block_start", begin(type="text", text=""), Sign.NOTHING),
-    "text begins with text": (b"content_block_start", begin(type="text", text="Hi"), Sign.CONTENT),
+    "start": (b"message_start", START.encode(), Signal.NOTHING),
+    "ping": (b"ping", b'{"type": "ping"}', Signal.NOTHING),
+    "text begins": (b"content_block_start", begin(type="text", text=""), Signal.NOTHING),
+    "text begins with text": (b"content_block_start", begin(type="text", text="Hi"), Signal.CONTENT),
     "thinking begins": (
         b"content_block_start",
         begin(type="thinking", thinking="", signature=""),
-        Sign.NOTHING,
+        Signal.NOTHING,
     ),
-    "hidden thinking": (b"content_block_start", begin(type="redacted_thinking", data="Em=="), Sign.CONTENT),
+    "hidden thinking": (b"content_block_start", begin(type="redacted_thinking", data="Em=="), Signal.CONTENT),
     "tool call begins": (
         b"content_block_start",
         begin(type="tool_use", id="toolu_1", name="now", input={}),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
     "server tool begins": (
         b"content_block_start",
         begin(type="server_tool_use", id="srvtoolu_1", name="web_search", input={}),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
     "server tool answers": (
         b"content_block_start",
         begin(type="web_search_tool_result", tool_use_id="srvtoolu_1", content=[]),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
-    "text": (b"content_block_delta", delta(type="text_delta", text="Hello"), Sign.CONTENT),
-    "empty text": (b"content_block_delta", delta(type="text_delta", text=""), Sign.NOTHING),
+    "text": (b"content_block_delta", delta(type="text_delta", text="Hello"), Signal.CONTENT),
+    "empty text": (b"content_block_delta", delta(type="text_delta", text=""), Signal.NOTHING),
     "arguments": (
         b"content_block_delta",
         delta(type="input_json_delta", partial_json='{"ci'),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
     "empty arguments": (
         b"content_block_delta",
         delta(type="input_json_delta", partial_json=""),
-        Sign.NOTHING,
+        Signal.NOTHING,
     ),
-    "thinking": (b"content_block_delta", delta(type="thinking_delta", thinking="Hm"), Sign.CONTENT),
-    "signature": (b"content_block_delta", delta(type="signature_delta", signature="Eq=="), Sign.CONTENT),
-    "citation": (b"content_block_delta", delta(type="citations_delta", citation=CITATION), Sign.CONTENT),
-    "block ends": (b"content_block_stop", b'{"type":"content_block_stop","index":0}', Sign.NOTHING),
-    "stop reason": (b"message_delta", stop("end_turn"), Sign.FINISH),
-    "refusal": (b"message_delta", stop("refusal"), Sign.FINISH),
-    "no stop reason yet": (b"message_delta", stop(None), Sign.NOTHING),
-    "end": (b"message_stop", b'{"type":"message_stop"}', Sign.END),
-    "error": (b"error", orjson.dumps({"type": "error", "error": ERROR}), Sign.ERROR),
-    "error without a name": (b"", orjson.dumps({"type": "error", "error": ERROR}), Sign.ERROR),
-    "error of another dialect": (b"", orjson.dumps({"error": ERROR}), Sign.ERROR),
-    "error that is no JSON": (b"error", b"upstream connect error", Sign.ERROR),
-    "unknown event": (b"future", b'{"type":"future","delta":{"text":"x"}}', Sign.NOTHING),
-    "broken JSON": (b"content_block_delta", b'{"type":"content_block_delta","delta":{"te', Sign.NOTHING),
-    "nothing": (b"message_stop", b"", Sign.NOTHING),
-    "no object": (b"message_stop", b"[]", Sign.NOTHING),
-    "wrong types": (b"", b'{"type":"message_start","message":[]}', Sign.NOTHING),
-    "wrong types within": (b"", b'{"type":"content_block_delta","delta":"x"}', Sign.NOTHING),
-    "no block": (b"", b'{"type":"content_block_start","content_block":7}', Sign.NOTHING),
-    "no reason": (b"", b'{"type":"message_delta","delta":{"stop_reason":7},"usage":7}', Sign.NOTHING),
-    "no type": (b"", b'{"type":{}}', Sign.NOTHING),
+    "thinking": (b"content_block_delta", delta(type="thinking_delta", thinking="Hm"), Signal.CONTENT),
+    "signature": (b"content_block_delta", delta(type="signature_delta", signature="Eq=="), Signal.CONTENT),
+    "citation": (b"content_block_delta", delta(type="citations_delta", citation=CITATION), Signal.CONTENT),
+    "block ends": (b"content_block_stop", b'{"type":"content_block_stop","index":0}', Signal.NOTHING),
+    "stop reason": (b"message_delta", stop("end_turn"), Signal.FINISH),
+    "refusal": (b"message_delta", stop("refusal"), Signal.FINISH),
+    "no stop reason yet": (b"message_delta", stop(None), Signal.NOTHING),
+    "end": (b"message_stop", b'{"type":"message_stop"}', Signal.END),
+    "error": (b"error", orjson.dumps({"type": "error", "error": ERROR}), Signal.ERROR),
+    "error without a name": (b"", orjson.dumps({"type": "error", "error": ERROR}), Signal.ERROR),
+    "error of another dialect": (b"", orjson.dumps({"error": ERROR}), Signal.ERROR),
+    "error that is no JSON": (b"error", b"upstream connect error", Signal.ERROR),
+    "unknown event": (b"future", b'{"type":"future","delta":{"text":"x"}}', Signal.NOTHING),
+    "broken JSON": (b"content_block_delta", b'{"type":"content_block_delta","delta":{"te', Signal.NOTHING),
+    "nothing": (b"message_stop", b"", Signal.NOTHING),
+    "no object": (b"message_stop", b"[]", Signal.NOTHING),
+    "wrong types": (b"", b'{"type":"message_start","message":[]}', Signal.NOTHING),
+    "wrong types within": (b"", b'{"type":"content_block_delta","delta":"x"}', Signal.NOTHING),
+    "no block": (b"", b'{"type":"content_block_start","content_block":7}', Signal.NOTHING),
+    "no reason": (b"", b'{"type":"message_delta","delta":{"stop_reason":7},"usage":7}', Signal.NOTHING),
+    "no type": (b"", b'{"type":{}}', Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("name", "data", "sign"), EVENTS.values(), ids=EVENTS)
-def test_event(name: bytes, data: bytes, sign: Sign) -> None:
+def test_event(name: bytes, data: bytes, sign: Signal) -> None:
     """An event counts once the model has said something in it."""
-    assert sign is MessagesReading().event(name, data)
+    assert sign is MessagesReader().event(name, data)
 
 
 def test_usage_of_start() -> None:
     """Input is what was read afresh, from the cache and into the cache."""
-    reading = MessagesReading()
-    reading.event(b"message_start", START.encode())
-    assert reading.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
-    assert (reading.model, reading.answer_id) == (MESSAGE["model"], MESSAGE["id"])
-    assert reading.finish is None
+    reader = MessagesReader()
+    reader.event(b"message_start", START.encode())
+    assert reader.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
+    assert (reader.model, reader.answer_id) == (MESSAGE["model"], MESSAGE["id"])
+    assert reader.finish is None
 
 
 def test_usage_of_the_whole() -> None:
     """`message_delta` counts the whole message so far: what it names replaces, what it leaves out stays."""
-    reading = MessagesReading()
-    reading.event(b"message_start", START.encode())
-    reading.event(b"message_delta", stop("tool_use", output_tokens_details={"thinking_tokens": 12}))
-    assert reading.usage == Usage(input=1125, output=15, cached=1000, cache_write=100, reasoning=12)
-    reading.event(b"message_delta", stop("end_turn", output_tokens=40, input_tokens=30))
-    assert reading.usage == Usage(input=1130, output=40, cached=1000, cache_write=100, reasoning=12)
-    assert reading.finish == "end_turn"
+    reader = MessagesReader()
+    reader.event(b"message_start", START.encode())
+    reader.event(b"message_delta", stop("tool_use", output_tokens_details={"thinking_tokens": 12}))
+    assert reader.usage == Usage(input=1125, output=15, cached=1000, cache_write=100, reasoning=12)
+    reader.event(b"message_delta", stop("end_turn", output_tokens=40, input_tokens=30))
+    assert reader.usage == Usage(input=1130, output=40, cached=1000, cache_write=100, reasoning=12)
+    assert reader.finish == "end_turn"
 
 
 ANSWER = Message.model_validate(
     {**MESSAGE, "content": [{"type": "text", "text": "Hi"}], "stop_reason": "max_tokens"}
 ).model_dump(mode="json")
-DOCUMENTS: dict[str, tuple[object, Sign]] = {
-    "message": (ANSWER, Sign.CONTENT),
-    "empty message": ({**ANSWER, "content": []}, Sign.CONTENT),
-    "content of no list": ({**ANSWER, "content": "Hi"}, Sign.NOTHING),
-    "no type": ({"content": []}, Sign.NOTHING),
-    "error": ({"type": "error", "error": ERROR, "request_id": "req_1"}, Sign.ERROR),
-    "error of another dialect": ({"error": ERROR}, Sign.ERROR),
-    "error of no kind": ({"type": "error"}, Sign.ERROR),
-    "something else": ({"input_tokens": 3}, Sign.NOTHING),
-    "a list": ([ANSWER], Sign.NOTHING),
-    "nothing": (None, Sign.NOTHING),
+DOCUMENTS: dict[str, tuple[object, Signal]] = {
+    "message": (ANSWER, Signal.CONTENT),
+    "empty message": ({**ANSWER, "content": []}, Signal.CONTENT),
+    "content of no list": ({**ANSWER, "content": "Hi"}, Signal.NOTHING),
+    "no type": ({"content": []}, Signal.NOTHING),
+    "error": ({"type": "error", "error": ERROR, "request_id": "req_1"}, Signal.ERROR),
+    "error of another dialect": ({"error": ERROR}, Signal.ERROR),
+    "error of no kind": ({"type": "error"}, Signal.ERROR),
+    "something else": ({"input_tokens": 3}, Signal.NOTHING),
+    "a list": ([ANSWER], Signal.NOTHING),
+    "nothing": (None, Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("value", "sign"), DOCUMENTS.values(), ids=DOCUMENTS)
-def test_document(value: object, sign: Sign) -> None:
+def test_document(value: object, sign: Signal) -> None:
     """A whole answer is a message with a list of content."""
-    assert sign is MessagesReading().document(value)
+    assert sign is MessagesReader().document(value)
 
 
 @pytest.mark.parametrize(
@@ -186,39 +186,39 @@ def test_document(value: object, sign: Sign) -> None:
 )
 def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
     """What the beginning said of the output is not what it came to, nor is it so later."""
-    reading = MessagesReading()
-    reading.event(b"message_start", START.encode())
+    reader = MessagesReader()
+    reader.event(b"message_start", START.encode())
     event = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
-    assert reading.event(b"message_delta", orjson.dumps(event)) is Sign.FINISH
-    assert reading.usage is None
-    reading.event(b"message_delta", b'{"type":"message_delta","usage":{"input_tokens":30}}')
-    assert reading.usage is None
-    reading.event(b"message_delta", b'{"type":"message_delta","usage":{"output_tokens":40}}')
-    assert reading.usage == Usage(input=1130, output=40, cached=1000, cache_write=100)
+    assert reader.event(b"message_delta", orjson.dumps(event)) is Signal.FINISH
+    assert reader.usage is None
+    reader.event(b"message_delta", b'{"type":"message_delta","usage":{"input_tokens":30}}')
+    assert reader.usage is None
+    reader.event(b"message_delta", b'{"type":"message_delta","usage":{"output_tokens":40}}')
+    assert reader.usage == Usage(input=1130, output=40, cached=1000, cache_write=100)
 
 
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_read_input_tokens"])
 def test_half_a_usage_is_none(name: str) -> None:
     """A figure of which one part makes no sense would be booked as the whole."""
-    reading = MessagesReading()
-    reading.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "7"}})
-    assert reading.usage is None
+    reader = MessagesReader()
+    reader.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "7"}})
+    assert reader.usage is None
 
 
 def test_document_facts() -> None:
     """A whole answer says what it used, which model made it and why it stopped."""
-    reading = MessagesReading()
-    reading.document(ANSWER)
-    assert reading.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
-    assert (reading.model, reading.answer_id) == (MESSAGE["model"], MESSAGE["id"])
-    assert reading.finish == "max_tokens"
+    reader = MessagesReader()
+    reader.document(ANSWER)
+    assert reader.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
+    assert (reader.model, reader.answer_id) == (MESSAGE["model"], MESSAGE["id"])
+    assert reader.finish == "max_tokens"
 
 
 def test_error_is_kept() -> None:
     """The provider's error object is kept."""
-    reading = MessagesReading()
-    reading.event(b"error", orjson.dumps({"type": "error", "error": ERROR}))
-    assert reading.error == ERROR
+    reader = MessagesReader()
+    reader.event(b"error", orjson.dumps({"type": "error", "error": ERROR}))
+    assert reader.error == ERROR
 
 
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:

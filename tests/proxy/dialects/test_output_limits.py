@@ -26,7 +26,7 @@ __all__: list[str] = []
 )
 def test_the_limit_of_a_request(operation: str, value: dict[str, Any], asked: int | None) -> None:
     """A request limits its output under its dialect's own names; of two the larger counts."""
-    assert operation_named(operation).asked_output(value) == asked
+    assert operation_named(operation).requested_output(value) == asked
 
 
 def test_each_dialect_has_its_field() -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.dialects.base import Operation, Sign
+from standby.proxy.dialects.base import Operation, Signal
 from standby.proxy.dialects.registry import OPERATIONS
 
 __all__: list[str] = []
@@ -94,43 +94,43 @@ OBJECTS = st.dictionaries(MEMBERS, JSON, max_size=8)
 @given(name=st.binary(max_size=8) | KINDS.map(str.encode), data=st.binary())
 def test_any_bytes(operation: Operation, name: bytes, data: bytes) -> None:
     """No bytes make a reading fail."""
-    assert operation.reading().event(name, data) in Sign
+    assert operation.reader().event(name, data) in Signal
 
 
 @EACH
 @given(name=KINDS.map(str.encode), values=st.lists(OBJECTS, max_size=3))
 def test_any_events(operation: Operation, name: bytes, values: list[dict[str, Any]]) -> None:
     """No JSON makes a reading fail, and it can still end the stream afterwards."""
-    reading = operation.reading()
+    reader = operation.reader()
     for value in values:
-        assert reading.event(name, orjson.dumps(value)) in Sign
-    assert isinstance(reading.broken("upstream_stall", "It stopped.", "req_1"), bytes)
+        assert reader.event(name, orjson.dumps(value)) in Signal
+    assert isinstance(reader.broken("upstream_stall", "It stopped.", "req_1"), bytes)
 
 
 @EACH
 @given(value=JSON | OBJECTS)
 def test_any_document(operation: Operation, value: object) -> None:
     """No body makes a reading fail; it is an answer, an error or nothing."""
-    assert operation.reading().document(value) in {Sign.NOTHING, Sign.CONTENT, Sign.ERROR}
+    assert operation.reader().document(value) in {Signal.NOTHING, Signal.CONTENT, Signal.ERROR}
 
 
 @EACH
 @given(value=JSON | OBJECTS)
 def test_facts_have_their_types(operation: Operation, value: object) -> None:
     """What a reading keeps has the type it is said to have, whatever type it came in."""
-    reading = operation.reading()
-    sign = reading.document(value)
-    facts: tuple[object, ...] = (reading.model, reading.answer_id, reading.finish)
+    reader = operation.reader()
+    sign = reader.document(value)
+    facts: tuple[object, ...] = (reader.model, reader.answer_id, reader.finish)
     for fact in facts:
         assert fact is None or (isinstance(fact, str) and fact)
-    assert reading.usage is None or reading.usage.input >= 0
-    assert (reading.error is not None) == (sign is Sign.ERROR)
+    assert reader.usage is None or reader.usage.input >= 0
+    assert (reader.error is not None) == (sign is Signal.ERROR)
 
 
 @EACH
 def test_broken_is_one_event(operation: Operation) -> None:
     """A broken stream ends with one error event behind a blank line, and with no sign of success."""
-    event = operation.reading().broken("upstream_stall", "It stopped.", "req_1")
+    event = operation.reader().broken("upstream_stall", "It stopped.", "req_1")
     if not event:
         assert operation.name in {"embeddings", "count_tokens"}
         return
@@ -145,11 +145,11 @@ def test_broken_is_one_event(operation: Operation) -> None:
 @EACH
 def test_broken_reads_as_an_error(operation: Operation) -> None:
     """What we write when a stream breaks is what we take for an error when we read it."""
-    lines = operation.reading().broken("upstream_stall", "It stopped.", "req_1").strip().splitlines()
+    lines = operation.reader().broken("upstream_stall", "It stopped.", "req_1").strip().splitlines()
     if not lines:
         return
     fields = dict(line.split(b": ", 1) for line in lines)
-    reading = operation.reading()
-    assert reading.event(fields.get(b"event", b""), fields[b"data"]) is Sign.ERROR
-    assert reading.error is not None
-    assert reading.error["code"] == "upstream_stall"
+    reader = operation.reader()
+    assert reader.event(fields.get(b"event", b""), fields[b"data"]) is Signal.ERROR
+    assert reader.error is not None
+    assert reader.error["code"] == "upstream_stall"

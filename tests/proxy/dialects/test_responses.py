@@ -20,8 +20,8 @@ from openai.types.responses import (
     ResponseOutputItemDoneEvent,
     ResponseTextDeltaEvent,
 )
-from standby.proxy.dialects.base import RequestDocument, Sign
-from standby.proxy.dialects.responses import OPERATION, ResponsesReading
+from standby.proxy.dialects.base import RequestDocument, Signal
+from standby.proxy.dialects.responses import OPERATION, ResponsesReader
 from standby.proxy.dialects.usage import Usage
 
 __all__: list[str] = []
@@ -109,21 +109,21 @@ def added(**item: Any) -> tuple[bytes, bytes]:
 
 
 EVENTS = {
-    "created": (CREATED, Sign.NOTHING),
-    "in progress": (raw("response.in_progress", response=response("in_progress")), Sign.NOTHING),
-    "queued": (raw("response.queued", response=response("queued")), Sign.NOTHING),
-    "keepalive": (raw("keepalive"), Sign.NOTHING),
-    "message begins": (added(**{**ITEM, "status": "in_progress", "content": []}), Sign.NOTHING),
-    "reasoning begins": (added(type="reasoning", id="rs_1", summary=[]), Sign.NOTHING),
-    "tool call begins": (added(**CALL), Sign.CONTENT),
+    "created": (CREATED, Signal.NOTHING),
+    "in progress": (raw("response.in_progress", response=response("in_progress")), Signal.NOTHING),
+    "queued": (raw("response.queued", response=response("queued")), Signal.NOTHING),
+    "keepalive": (raw("keepalive"), Signal.NOTHING),
+    "message begins": (added(**{**ITEM, "status": "in_progress", "content": []}), Signal.NOTHING),
+    "reasoning begins": (added(type="reasoning", id="rs_1", summary=[]), Signal.NOTHING),
+    "tool call begins": (added(**CALL), Signal.CONTENT),
     "web search begins": (
         raw("response.output_item.added", item={"type": "web_search_call", "id": "ws_1"}),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
-    "part begins": (raw("response.content_part.added", part={"type": "output_text"}), Sign.NOTHING),
-    "text": (text("Hello"), Sign.CONTENT),
-    "empty text": (text(""), Sign.NOTHING),
-    "refusal": (raw("response.refusal.delta", delta="I cannot"), Sign.CONTENT),
+    "part begins": (raw("response.content_part.added", part={"type": "output_text"}), Signal.NOTHING),
+    "text": (text("Hello"), Signal.CONTENT),
+    "empty text": (text(""), Signal.NOTHING),
+    "refusal": (raw("response.refusal.delta", delta="I cannot"), Signal.CONTENT),
     "arguments": (
         event(
             ResponseFunctionCallArgumentsDeltaEvent,
@@ -132,12 +132,12 @@ EVENTS = {
             output_index=0,
             delta='{"ci',
         ),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
-    "reasoning summary": (raw("response.reasoning_summary_text.delta", delta="Hm"), Sign.CONTENT),
-    "reasoning": (raw("response.reasoning_text.delta", delta="Hm"), Sign.CONTENT),
-    "audio": (raw("response.audio.delta", delta="UklGRg=="), Sign.CONTENT),
-    "a delta of a kind to come": (raw("response.hologram.delta", delta={"x": 1}), Sign.CONTENT),
+    "reasoning summary": (raw("response.reasoning_summary_text.delta", delta="Hm"), Signal.CONTENT),
+    "reasoning": (raw("response.reasoning_text.delta", delta="Hm"), Signal.CONTENT),
+    "audio": (raw("response.audio.delta", delta="UklGRg=="), Signal.CONTENT),
+    "a delta of a kind to come": (raw("response.hologram.delta", delta={"x": 1}), Signal.CONTENT),
     "part of an image": (
         event(
             ResponseImageGenCallPartialImageEvent,
@@ -147,38 +147,38 @@ EVENTS = {
             partial_image_b64="UklGRg==",
             partial_image_index=0,
         ),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
     "item ends": (
         event(ResponseOutputItemDoneEvent, "response.output_item.done", output_index=0, item=ITEM),
-        Sign.CONTENT,
+        Signal.CONTENT,
     ),
-    "text ends": (raw("response.output_text.done", text="Hello"), Sign.NOTHING),
-    "completed": (COMPLETED, Sign.END),
-    "incomplete": (INCOMPLETE, Sign.END),
-    "failed": (FAILED, Sign.ERROR),
+    "text ends": (raw("response.output_text.done", text="Hello"), Signal.NOTHING),
+    "completed": (COMPLETED, Signal.END),
+    "incomplete": (INCOMPLETE, Signal.END),
+    "failed": (FAILED, Signal.ERROR),
     "error": (
         event(ResponseErrorEvent, "error", code="rate_limit_exceeded", message="Slow", param=None),
-        Sign.ERROR,
+        Signal.ERROR,
     ),
-    "error as an object": (raw("error", error={"type": "insufficient_quota"}), Sign.ERROR),
-    "error of no type": ((b"", b'{"error":{"message":"full"}}'), Sign.ERROR),
-    "error that is no JSON": ((b"error", b"upstream full"), Sign.ERROR),
-    "type only in the name": ((b"response.completed", b'{"response":{}}'), Sign.END),
-    "[DONE], which some servers add": ((b"", b"[DONE]"), Sign.NOTHING),
-    "broken JSON": ((b"response.output_text.delta", b'{"type":"response.outp'), Sign.NOTHING),
-    "nothing": ((b"response.completed", b""), Sign.NOTHING),
-    "no object": ((b"response.completed", b"7"), Sign.NOTHING),
-    "wrong types": ((b"response.created", b'{"response":[],"sequence_number":"x"}'), Sign.NOTHING),
-    "wrong types within": ((b"", b'{"type":"response.output_item.added","item":[]}'), Sign.NOTHING),
-    "no type": ((b"", b'{"type":7,"delta":"x"}'), Sign.NOTHING),
+    "error as an object": (raw("error", error={"type": "insufficient_quota"}), Signal.ERROR),
+    "error of no type": ((b"", b'{"error":{"message":"full"}}'), Signal.ERROR),
+    "error that is no JSON": ((b"error", b"upstream full"), Signal.ERROR),
+    "type only in the name": ((b"response.completed", b'{"response":{}}'), Signal.END),
+    "[DONE], which some servers add": ((b"", b"[DONE]"), Signal.NOTHING),
+    "broken JSON": ((b"response.output_text.delta", b'{"type":"response.outp'), Signal.NOTHING),
+    "nothing": ((b"response.completed", b""), Signal.NOTHING),
+    "no object": ((b"response.completed", b"7"), Signal.NOTHING),
+    "wrong types": ((b"response.created", b'{"response":[],"sequence_number":"x"}'), Signal.NOTHING),
+    "wrong types within": ((b"", b'{"type":"response.output_item.added","item":[]}'), Signal.NOTHING),
+    "no type": ((b"", b'{"type":7,"delta":"x"}'), Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("sent", "sign"), EVENTS.values(), ids=EVENTS)
-def test_event(sent: tuple[bytes, bytes], sign: Sign) -> None:
+def test_event(sent: tuple[bytes, bytes], sign: Signal) -> None:
     """An event counts once the model has said something in it; a call is said by beginning."""
-    assert sign is ResponsesReading().event(*sent)
+    assert sign is ResponsesReader().event(*sent)
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_event(sent: tuple[bytes, bytes], sign: Sign) -> None:
 )
 def test_facts(sent: tuple[bytes, bytes], usage: Usage | None, finish: str | None) -> None:
     """The response object within an event says what it used, which model makes it and how it ended."""
-    reading = ResponsesReading()
-    reading.event(*sent)
-    assert (reading.usage, reading.finish) == (usage, finish)
-    assert (reading.model, reading.answer_id) == ("gpt-4.1-2025-04-14", "resp_1")
+    reader = ResponsesReader()
+    reader.event(*sent)
+    assert (reader.usage, reader.finish) == (usage, finish)
+    assert (reader.model, reader.answer_id) == ("gpt-4.1-2025-04-14", "resp_1")
 
 
 @pytest.mark.parametrize(
@@ -207,39 +207,39 @@ def test_facts(sent: tuple[bytes, bytes], usage: Usage | None, finish: str | Non
 )
 def test_error_is_kept(sent: tuple[bytes, bytes], error: dict[str, Any]) -> None:
     """The provider's error is kept as an object, wherever it stands."""
-    reading = ResponsesReading()
-    reading.event(*sent)
-    assert reading.error is not None
-    assert error == {key: value for key, value in reading.error.items() if value is not None}
+    reader = ResponsesReader()
+    reader.event(*sent)
+    assert reader.error is not None
+    assert error == {key: value for key, value in reader.error.items() if value is not None}
 
 
-DOCUMENTS: dict[str, tuple[object, Sign]] = {
-    "completed": (response("completed", output=[ITEM], usage=USAGE), Sign.CONTENT),
-    "queued in the background": (response("queued"), Sign.CONTENT),
-    "incomplete": (response("incomplete"), Sign.CONTENT),
-    "failed": (response("failed", error={"code": "server_error", "message": "Sorry."}), Sign.ERROR),
-    "failed without a reason": (response("failed"), Sign.ERROR),
-    "error": ({"error": {"message": "full"}}, Sign.ERROR),
-    "output only": ({"output": []}, Sign.CONTENT),
-    "something else": ({"object": "list", "data": []}, Sign.NOTHING),
-    "wrong types": ({"output": {}, "status": 1}, Sign.NOTHING),
-    "a list": ([], Sign.NOTHING),
-    "nothing": (None, Sign.NOTHING),
+DOCUMENTS: dict[str, tuple[object, Signal]] = {
+    "completed": (response("completed", output=[ITEM], usage=USAGE), Signal.CONTENT),
+    "queued in the background": (response("queued"), Signal.CONTENT),
+    "incomplete": (response("incomplete"), Signal.CONTENT),
+    "failed": (response("failed", error={"code": "server_error", "message": "Sorry."}), Signal.ERROR),
+    "failed without a reason": (response("failed"), Signal.ERROR),
+    "error": ({"error": {"message": "full"}}, Signal.ERROR),
+    "output only": ({"output": []}, Signal.CONTENT),
+    "something else": ({"object": "list", "data": []}, Signal.NOTHING),
+    "wrong types": ({"output": {}, "status": 1}, Signal.NOTHING),
+    "a list": ([], Signal.NOTHING),
+    "nothing": (None, Signal.NOTHING),
 }
 
 
 @pytest.mark.parametrize(("value", "sign"), DOCUMENTS.values(), ids=DOCUMENTS)
-def test_document(value: object, sign: Sign) -> None:
+def test_document(value: object, sign: Signal) -> None:
     """A whole answer has an output or a status, and has not failed."""
-    assert sign is ResponsesReading().document(value)
+    assert sign is ResponsesReader().document(value)
 
 
 def test_document_facts() -> None:
     """A whole answer says what it used, which model made it and how it ended."""
-    reading = ResponsesReading()
-    reading.document(response("completed", output=[ITEM], usage=USAGE))
-    assert reading.usage == READ
-    assert (reading.model, reading.answer_id, reading.finish) == (
+    reader = ResponsesReader()
+    reader.document(response("completed", output=[ITEM], usage=USAGE))
+    assert reader.usage == READ
+    assert (reader.model, reader.answer_id, reader.finish) == (
         "gpt-4.1-2025-04-14",
         "resp_1",
         "completed",
@@ -248,10 +248,10 @@ def test_document_facts() -> None:
 
 def test_broken_goes_on_counting() -> None:
     """The event that ends a broken stream has the next number and belongs to the response that had begun."""
-    reading = ResponsesReading()
-    reading.event(*CREATED)
-    reading.event(*raw("response.output_text.delta", delta="Hi", sequence_number=41))
-    head, data = reading.broken("upstream_stall", "It stopped.", "req_1").rstrip().split(b"\ndata: ")
+    reader = ResponsesReader()
+    reader.event(*CREATED)
+    reader.event(*raw("response.output_text.delta", delta="Hi", sequence_number=41))
+    head, data = reader.broken("upstream_stall", "It stopped.", "req_1").rstrip().split(b"\ndata: ")
     assert head == b"\n\nevent: response.failed"
     value = ResponseFailedEvent.model_validate(orjson.loads(data))
     assert value.sequence_number == 42
@@ -261,7 +261,7 @@ def test_broken_goes_on_counting() -> None:
 
 def test_broken_before_anything() -> None:
     """A stream that broke before it said who it is ends with our own request id."""
-    data = ResponsesReading().broken("upstream_stall", "It stopped.", "req_1").split(b"data: ")[1]
+    data = ResponsesReader().broken("upstream_stall", "It stopped.", "req_1").split(b"data: ")[1]
     value = orjson.loads(data)
     assert value["sequence_number"] == 0
     assert value["response"]["id"] == "req_1"

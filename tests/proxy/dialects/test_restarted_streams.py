@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
-from standby.proxy.dialects.base import Sign
+from standby.proxy.dialects.base import Signal
 from standby.proxy.dialects.registry import operation_named
 
 from tests.proxy.streams import SPOKEN, named
@@ -31,7 +31,7 @@ END = (
 
 def restarted(name: str) -> bytes:
     """The event between the two streams of this operation."""
-    return operation_named(name).reading().restarted("upstream_interrupted", 2)
+    return operation_named(name).reader().restarted("upstream_interrupted", 2)
 
 
 def message(text: str) -> bytes:
@@ -62,8 +62,8 @@ def response(text: str, *, whole: bool) -> bytes:
         named("response.output_text.delta", sequence_number=3, delta=text, logprobs=[], **place),
     ]
     if whole:
-        said = {**item, "status": "completed", "content": [{**part, "text": text}]}
-        done = {**shell, "status": "completed", "output": [said]}
+        text_size = {**item, "status": "completed", "content": [{**part, "text": text}]}
+        done = {**shell, "status": "completed", "output": [text_size]}
         events.append(named("response.completed", sequence_number=4, response=done))
     return b"".join(events)
 
@@ -72,7 +72,7 @@ def response(text: str, *, whole: bool) -> bytes:
 def test_it_means_nothing_to_ourselves(name: str) -> None:
     """A gateway behind a gateway takes the event for neither content nor an end, nor for an error."""
     *_, data = restarted(name).strip().split(b"data: ")
-    assert operation_named(name).reading().event(b"standby.restart", data) is Sign.NOTHING
+    assert operation_named(name).reader().event(b"standby.restart", data) is Signal.NOTHING
     assert restarted(name).startswith(b"\n\n")
     assert restarted(name).endswith(b"\n\n")
 

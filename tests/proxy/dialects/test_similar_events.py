@@ -112,11 +112,11 @@ def told(operation: Operation, pieces: list[bytes], *, skims: bool) -> tuple[lis
         else:
             answer.feed(piece)
             progress, cut = answer.progress, answer.cut
-        reading = answer.reading
-        assert reading is not None
+        reader = answer.reader
+        assert reader is not None
         state = (answer.verdict, answer.fault, answer.ended, answer.complete, answer.written)
-        said = (reading.usage, reading.model, reading.answer_id, reading.finish, reading.error)
-        seen.append((progress, cut, *state, *said, reading.broken("code", "message", "id")))
+        text_size = (reader.usage, reader.model, reader.answer_id, reader.finish, reader.error)
+        seen.append((progress, cut, *state, *text_size, reader.broken("code", "message", "id")))
     answer.end()
     seen.append((answer.verdict, answer.fault, answer.complete, answer.written))
     return seen, skimmed
@@ -152,11 +152,11 @@ def test_nearly_all_events_are_skimmed(dialect: str) -> None:
 def test_an_answer_of_strange_events_costs_little() -> None:
     """After some that were learnt in vain, nothing more is learnt of an answer."""
     operation = OPERATIONS["chat"]
-    reading = operation.reading()
+    reader = operation.reader()
     pieces = [b'data: {"n":%d,"choices":[{"delta":{"content":"a"}}]}\n\n' % n for n in range(40)]
     for piece in pieces:
-        reading.learn(piece, piece[6:-2])
-    assert [reading.skim(piece) for piece in pieces].count(True) == 1
+        reader.learn(piece, piece[6:-2])
+    assert [reader.skim(piece) for piece in pieces].count(True) == 1
 
 
 @pytest.mark.parametrize("text", ["a\\nb", 'a"b', "", 7, None])

@@ -12,14 +12,14 @@ from standby.proxy.dialects.usage import Usage
 __all__: list[str] = []
 
 
-def delta(**said: Any) -> dict[str, Any]:
+def delta(**text_size: Any) -> dict[str, Any]:
     """A chunk of a chat."""
-    return {"choices": [{"index": 0, "delta": said}]}
+    return {"choices": [{"index": 0, "delta": text_size}]}
 
 
-def block(**said: Any) -> dict[str, Any]:
+def block(**text_size: Any) -> dict[str, Any]:
     """A piece of a message's block."""
-    return {"type": "content_block_delta", "index": 0, "delta": said}
+    return {"type": "content_block_delta", "index": 0, "delta": text_size}
 
 
 EVENTS: Final[list[tuple[str, dict[str, Any], int, int]]] = [
@@ -75,9 +75,9 @@ EVENTS: Final[list[tuple[str, dict[str, Any], int, int]]] = [
 @pytest.mark.parametrize(("operation", "event", "least", "most"), EVENTS)
 def test_an_event(operation: str, event: dict[str, Any], least: int, most: int) -> None:
     """What an event shows of the model's words counts by its bytes, and little besides."""
-    reading = operation_named(operation).reading()
-    reading.event(b"", orjson.dumps(event))
-    assert least <= reading.written <= most
+    reader = operation_named(operation).reader()
+    reader.event(b"", orjson.dumps(event))
+    assert least <= reader.written <= most
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_an_event(operation: str, event: dict[str, Any], least: int, most: int) 
 )
 def test_a_document(operation: str, body: dict[str, Any]) -> None:
     """A whole answer counts for its words too."""
-    reading = operation_named(operation).reading()
-    reading.document(body)
-    assert 50 <= reading.written < 100
+    reader = operation_named(operation).reader()
+    reader.document(body)
+    assert 50 <= reader.written < 100
 
 
 def test_an_item_counts_once() -> None:
     """What came piece by piece is not counted again when it is repeated as a whole."""
-    reading = operation_named("responses").reading()
-    reading.event(b"", orjson.dumps({"type": "response.output_text.delta", "delta": "hello"}))
+    reader = operation_named("responses").reader()
+    reader.event(b"", orjson.dumps({"type": "response.output_text.delta", "delta": "hello"}))
     done = {"type": "response.output_item.done", "item": {"type": "message", "content": "hello"}}
-    reading.event(b"", orjson.dumps(done))
-    assert reading.written == 5
+    reader.event(b"", orjson.dumps(done))
+    assert reader.written == 5
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_an_item_counts_once() -> None:
 )
 def test_the_names_that_others_have(usage: dict[str, Any], expected: Usage) -> None:
     """What came from a cache counts as that also where a provider has a name of its own for it."""
-    reading = operation_named("chat").reading()
-    reading.document({"choices": [{"message": {"content": "a"}}], "usage": usage})
-    assert reading.usage == expected
+    reader = operation_named("chat").reader()
+    reader.document({"choices": [{"message": {"content": "a"}}], "usage": usage})
+    assert reader.usage == expected
 
 
 def test_what_is_kept_for_an_hour() -> None:
@@ -132,6 +132,6 @@ def test_what_is_kept_for_an_hour() -> None:
         "cache_creation_input_tokens": 30,
         "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
     }
-    reading = operation_named("messages").reading()
-    reading.document({"type": "message", "content": [], "usage": usage})
-    assert reading.usage == Usage(31, 2, cache_write=30, cache_write_1h=20)
+    reader = operation_named("messages").reader()
+    reader.document({"type": "message", "content": [], "usage": usage})
+    assert reader.usage == Usage(31, 2, cache_write=30, cache_write_1h=20)

@@ -16,8 +16,8 @@ from standby.proxy.health.target_health import (
     PROBING,
     SLOW_START,
     TRIP,
-    Entry,
     Health,
+    Permit,
 )
 
 __all__: list[str] = []
@@ -31,7 +31,7 @@ class Ward:
     def __init__(self, jitter: float = 1.0) -> None:
         self.now = 1000.0
         self.health = Health(lambda: self.now, lambda: jitter)
-        self.under_way: list[Entry] = []
+        self.under_way: list[Permit] = []
 
     def enter(self, target: str = "t", operation: str = "chat", credential: str = "c") -> Rejection | None:
         """Ask to begin an attempt."""
@@ -51,7 +51,7 @@ class Ward:
         which: int = -1,
     ) -> None:
         """End the attempt that began last (or `which`), or one that nothing was known of when it began."""
-        entry = self.under_way.pop(which) if self.under_way else Entry(target, "c", operation)
+        entry = self.under_way.pop(which) if self.under_way else Permit(target, "c", operation)
         self.health.record(entry, fault, proved=proved)
 
     def attempt(self, fault: Fault | None = None, *, proved: bool = True) -> bool:

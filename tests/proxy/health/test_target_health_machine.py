@@ -7,7 +7,7 @@ from typing import Final
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from standby.proxy.classify.faults import Fault
-from standby.proxy.health.target_health import CLOSE_AFTER, LONG_COOLDOWN, MAX_OPEN, Entry, Health
+from standby.proxy.health.target_health import CLOSE_AFTER, LONG_COOLDOWN, MAX_OPEN, Health, Permit
 
 __all__: list[str] = []
 
@@ -33,15 +33,15 @@ class Traffic:
     def __init__(self) -> None:
         self.now = 1000.0
         self.health = Health(lambda: self.now, lambda: 0.5)
-        self.under_way: list[Entry] = []
-        self.probes: set[Entry] = set()
+        self.under_way: list[Permit] = []
+        self.probes: set[Permit] = set()
 
     def come(self, operation: str = "chat") -> bool:
         """A request comes, and is let in or not, as the target's health says beforehand."""
         free = self.health.rejection("t", "c", operation) is None
         entered = self.health.enter("t", "c", operation)
-        assert isinstance(entered, Entry) == free
-        if isinstance(entered, Entry):
+        assert isinstance(entered, Permit) == free
+        if isinstance(entered, Permit):
             self.under_way.append(entered)
             if self.health.rejection("t", "c", operation) is not None:
                 self.probes.add(entered)

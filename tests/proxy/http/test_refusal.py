@@ -14,7 +14,7 @@ from standby.proxy.errors import CODES, Refusal
 from standby.proxy.exchange import Exchange
 from standby.proxy.http.refusal import render
 from standby.proxy.http.request_checks import USUAL
-from standby.proxy.server import Limits
+from standby.proxy.server import ServerLimits
 
 from tests.proxy.server.wire import Served, serving
 
@@ -121,7 +121,7 @@ def test_a_refusals_own_headers_are_added() -> None:
 @pytest.fixture(scope="module", params=["httptools", "h11"])
 def front(request: pytest.FixtureRequest) -> Iterator[Served]:
     """A server whose app refuses as its tests tell it."""
-    with serving(request.param, Limits(linger_seconds=10.0)) as served:
+    with serving(request.param, ServerLimits(linger_seconds=10.0)) as served:
         yield served
 
 

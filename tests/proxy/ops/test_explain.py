@@ -9,7 +9,7 @@ import pytest
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Key, Routes, load_routes, targets_of
 from standby.proxy.errors import Refusal
-from standby.proxy.health.target_health import Entry, Health
+from standby.proxy.health.target_health import Health, Permit
 from standby.proxy.keys.principal import Principal
 from standby.proxy.ops.explain import Question, Unanswerable, explain
 
@@ -84,7 +84,7 @@ def test_the_health_of_a_running_gateway(routes: Routes) -> None:
     health = Health(lambda: 0.0)
     for _ in range(5):
         entry = health.enter("gpt", "openai", "chat")
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, Permit)
         health.record(entry, Fault("upstream_5xx", 500), proved=True)
     before = health.states()
     found = explain(Question("support"), routes, health=health)

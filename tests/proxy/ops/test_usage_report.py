@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from standby.proxy.cli import main
-from standby.proxy.ops.ledger_report import Usage
+from standby.proxy.ops.ledger_totals import LedgerTotals
 from standby.proxy.ops.usage_report import moment, shown, usage
 from standby.proxy.stores.address import open_store
-from standby.proxy.stores.records import Entry
+from standby.proxy.stores.records import LedgerEntry
 
 __all__: list[str] = []
 
@@ -36,8 +36,8 @@ prefer = ["main"]
 """
 
 
-def entry(number: int, *, at: float = MIDNIGHT, model: str = "m", cost: int = 1) -> Entry:
-    return Entry(
+def entry(number: int, *, at: float = MIDNIGHT, model: str = "m", cost: int = 1) -> LedgerEntry:
+    return LedgerEntry(
         at=at,
         request_id=f"req_{number}",
         attempt=1,
@@ -52,8 +52,8 @@ def entry(number: int, *, at: float = MIDNIGHT, model: str = "m", cost: int = 1)
     )
 
 
-def found(*entries: Entry) -> Usage:
-    known = Usage(("key", "model"))
+def found(*entries: LedgerEntry) -> LedgerTotals:
+    known = LedgerTotals(("key", "model"))
     known.extend(entries)
     return known
 

@@ -26,7 +26,7 @@ from standby.proxy.rehearsal.simulator import (
     Stall,
     Status,
 )
-from standby.proxy.rehearsal.simulator.bill import Billed, spoken
+from standby.proxy.rehearsal.simulator.bill import Billed, prompt_tokens
 
 from tests.proxy.rehearsal.caller import CHAT, MESSAGES, RESPONSES, STREAMS, Answer, Caller, ask
 
@@ -195,4 +195,4 @@ async def test_the_bill_can_be_read_over_http(alpha: Simulator) -> None:
 )
 def test_a_prompt_has_so_many_tokens(asked: object, tokens: int) -> None:
     """Text counts wherever the model reads it; an image is no text, and a document's own marks are none."""
-    assert spoken(asked) == tokens
+    assert prompt_tokens(asked) == tokens

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from standby.proxy.classify.faults import Fault, Rejection
 from standby.proxy.config import Key, Pool, Target
-from standby.proxy.health.target_health import Entry, Health
+from standby.proxy.health.target_health import Health, Permit
 from standby.proxy.keys.principal import Principal
-from standby.proxy.routing.asking import Asked
 from standby.proxy.routing.eligibility import Eligibility
 from standby.proxy.routing.requirements import Requirements
+from standby.proxy.routing.route_inputs import RouteInputs
 
 from tests.proxy.harness import price, rest, target_of
 
@@ -28,7 +28,7 @@ def key(**grants: Any) -> Principal:
 def said(target: Target, health: Health | None = None, **facts: Any) -> Rejection | None:
     facts.setdefault("needs", NEEDS)
     facts.setdefault("pool", Pool(name="support", prefer=(target_of("first"),)))
-    return Eligibility(Asked(**facts), health or Health(lambda: 0.0)).rejection(target)
+    return Eligibility(RouteInputs(**facts), health or Health(lambda: 0.0)).rejection(target)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_health_is_that_of_the_operation() -> None:
     health = Health(lambda: 0.0)
     for _ in range(5):
         entry = health.enter("a", "at-a", "embeddings")
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, Permit)
         health.record(entry, Fault("upstream_5xx", 500), proved=True)
     assert said(target_of("a"), health) is None
     embeddings = Requirements("embeddings", frozenset({"embeddings"}))
@@ -94,7 +94,7 @@ def test_a_caller_in_a_hurry() -> None:
     health = Health(lambda: now)
     for _ in range(20):
         entry = health.enter("a", "at-a", "chat")
-        assert isinstance(entry, Entry)
+        assert isinstance(entry, Permit)
         now += 2.0
         health.record(entry, None, proved=True)
     assert said(target_of("a"), health, seconds=1.0) == Rejection("deadline.too_short")
@@ -104,8 +104,8 @@ def test_a_caller_in_a_hurry() -> None:
 def test_the_cost_is_reckoned_or_estimated() -> None:
     """What Budget reckoned counts; without it, what the request probably takes."""
     priced = target_of("a", price=price(input="1.00", output="2.00"))
-    asked = Asked(Pool(name="support", prefer=(priced,)), NEEDS)
+    asked = RouteInputs(Pool(name="support", prefer=(priced,)), NEEDS)
     assert Eligibility(asked, Health()).cost(priced) == 100 * 1000 + 500 * 2000
-    reckoned = Asked(Pool(name="support", prefer=(priced,)), NEEDS, estimates={"a": 7})
+    reckoned = RouteInputs(Pool(name="support", prefer=(priced,)), NEEDS, estimates={"a": 7})
     assert Eligibility(reckoned, Health()).cost(priced) == 7
     assert Eligibility(asked, Health()).cost(target_of("b")) is None

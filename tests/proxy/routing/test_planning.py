@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Alternate, Key, Pool, Portion, Slow, Target
 from standby.proxy.exchange import Candidate
-from standby.proxy.health.target_health import TRIP, Entry, Health
+from standby.proxy.health.target_health import TRIP, Health, Permit
 from standby.proxy.keys.principal import Principal
-from standby.proxy.routing.asking import Asked
 from standby.proxy.routing.balance import Balancer
 from standby.proxy.routing.planning import plan
 from standby.proxy.routing.requirements import Requirements
+from standby.proxy.routing.route_inputs import RouteInputs
 
 from tests.proxy.harness import price, rest, target_of
 
@@ -33,7 +33,7 @@ def pool(*prefer: Target, alternates: dict[Target, set[Any]] | None = None, **fi
 
 def planned(of: Pool, health: Health | None = None, **facts: Any) -> tuple[Candidate, ...]:
     facts.setdefault("needs", NEEDS)
-    return plan(Asked(of, **facts), health or Health(lambda: 0.0), Balancer(lambda: 0.5))
+    return plan(RouteInputs(of, **facts), health or Health(lambda: 0.0), Balancer(lambda: 0.5))
 
 
 def order(found: tuple[Candidate, ...]) -> list[str]:
@@ -58,7 +58,7 @@ def test_load_is_spread_over_the_preferred() -> None:
     """Whatever the balance, alternates get no part of it."""
     balancer = Balancer()
     of = pool(target_of("a", weight=3), B, balance="weighted", alternates={C: {"outage"}})
-    first = Counter(plan(Asked(of, NEEDS), Health(), balancer)[0].name for _ in range(400))
+    first = Counter(plan(RouteInputs(of, NEEDS), Health(), balancer)[0].name for _ in range(400))
     assert first == {"a": 300, "b": 100}
 
 
@@ -156,7 +156,7 @@ def slowed(*names: str) -> Health:
         entries = [health.enter(name, f"at-{name}", "chat") for _ in range(20)]
         now += 10.0 if name in names else 1.0
         for entry in entries:
-            assert isinstance(entry, Entry)
+            assert isinstance(entry, Permit)
             health.answered(entry)
             health.record(entry, None, proved=True)
     return health

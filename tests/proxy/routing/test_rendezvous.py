@@ -8,7 +8,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.routing.rendezvous import meet
+from standby.proxy.routing.rendezvous import ranked
 
 __all__: list[str] = []
 
@@ -17,7 +17,7 @@ WEIGHTS = st.floats(0.05, 20)
 
 
 def names(key: str, weights: list[tuple[str, float]]) -> list[str]:
-    return [name for name, _ in meet(key, weights)]
+    return [name for name, _ in ranked(key, weights)]
 
 
 def test_the_order_is_the_same_in_every_process() -> None:
@@ -37,7 +37,7 @@ def test_the_order_is_the_same_in_every_process() -> None:
 def test_how_targets_are_written_does_not_matter(key: str, found: list[str], chance: object) -> None:
     """The order depends on names and weights, not on the order of the table."""
     weights = [(name, 1.0 + len(name)) for name in found]
-    assert meet(key, weights) == meet(key, list(reversed(weights)))
+    assert ranked(key, weights) == ranked(key, list(reversed(weights)))
 
 
 @given(st.text(), st.lists(st.tuples(st.text(min_size=1), WEIGHTS), min_size=2, max_size=8), st.data())
@@ -84,12 +84,12 @@ def test_those_who_move_are_spread_too() -> None:
 
 def test_who_has_no_weight_comes_last() -> None:
     """A target without weight is a last resort, and stays in the order."""
-    order = meet("user", [("a", 0.0), ("b", 1.0), ("c", -1.0)])
+    order = ranked("user", [("a", 0.0), ("b", 1.0), ("c", -1.0)])
     assert [name for name, _ in order] == ["b", "a", "c"]
     assert [number for _, number in order[1:]] == [inf, inf]
 
 
 def test_key_and_name_do_not_run_together() -> None:
     """`ab` at `c` and `a` at `bc` draw apart, and so does a key that no encoding takes."""
-    assert meet("ab", [("c", 1.0)])[0][1] != meet("a", [("bc", 1.0)])[0][1]
-    assert len(meet("\ud800", [("c", 1.0)])) == 1
+    assert ranked("ab", [("c", 1.0)])[0][1] != ranked("a", [("bc", 1.0)])[0][1]
+    assert len(ranked("\ud800", [("c", 1.0)])) == 1

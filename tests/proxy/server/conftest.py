@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from standby.proxy.server import Limits, Parser
+from standby.proxy.server import Parser, ServerLimits
 
 from tests.proxy.server.wire import Served, serving
 
@@ -22,14 +22,14 @@ def parser(request: pytest.FixtureRequest) -> Parser:
 @pytest.fixture(scope="session")
 def server(parser: Parser) -> Iterator[Served]:
     """One server per parser for the whole run."""
-    with serving(parser, Limits(linger_seconds=10.0)) as served:
+    with serving(parser, ServerLimits(linger_seconds=10.0)) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def hasty_server(parser: Parser) -> Iterator[Served]:
     """One whose clients may not take long."""
-    with serving(parser, Limits(head_seconds=0.4, body_seconds=0.4)) as served:
+    with serving(parser, ServerLimits(head_seconds=0.4, body_seconds=0.4)) as served:
         yield served
 
 

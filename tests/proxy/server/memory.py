@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from standby.proxy.http.hygiene import Hygiene
-from standby.proxy.server import Limits, Parser, configuration
-from standby.proxy.server.entrance import Entrance
+from standby.proxy.server import Parser, ServerLimits, configuration
+from standby.proxy.server.inbound_protocol import InboundProtocol
 from typing_extensions import override
 from uvicorn.server import ServerState
 
@@ -68,7 +68,7 @@ class Line:
     """One client connected to a recorder behind hygiene, under one parser."""
 
     def __init__(
-        self, parser: Parser, limits: Limits | None = None, recorder: Recorder | None = None
+        self, parser: Parser, limits: ServerLimits | None = None, recorder: Recorder | None = None
     ) -> None:
         self.recorder = recorder or Recorder()
         self.wire = Wire()
@@ -76,7 +76,7 @@ class Line:
         config = configuration(Hygiene(self.recorder), parser=parser, limits=limits, log_config=None)
         config.load()
         kind: Any = config.http_protocol_class
-        self.entrance: Entrance = kind(config=config, server_state=self.state, app_state={})
+        self.entrance: InboundProtocol = kind(config=config, server_state=self.state, app_state={})
         self.entrance.connection_made(self.wire)
 
     def send(self, data: bytes) -> None:

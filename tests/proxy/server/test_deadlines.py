@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from standby.proxy.asgi import Receive, Scope, Send
-from standby.proxy.server import Limits, Parser
+from standby.proxy.server import Parser, ServerLimits
 
 from tests.proxy.harness import VirtualLoop
 from tests.proxy.server.memory import Line
@@ -238,7 +238,7 @@ def test_a_lost_connection_leaves_no_timer(parser: Parser) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         before = loop.timers
-        line = Line(parser, limits=Limits(head_seconds=1000, body_seconds=1000))
+        line = Line(parser, limits=ServerLimits(head_seconds=1000, body_seconds=1000))
         line.send(_HEAD)
         await line.hang_up()
         assert loop.timers == before

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standby.proxy.errors import Refusal
-from standby.proxy.server import Limits
+from standby.proxy.server import ServerLimits
 from standby.proxy.server.chunks import Chunks
 from standby.proxy.server.framing import Framing
-from standby.proxy.server.head import read_head
+from standby.proxy.server.request_head import read_head
 
 from tests.proxy.server.rows import SENT
 from tests.proxy.server.wire import CHAT, JSON, post
 
 __all__: list[str] = []
 
-_LIMITS = Limits()
+_LIMITS = ServerLimits()
 _CHUNKED = b"\r\n".join([CHAT, b"Host: a", JSON, b"Transfer-Encoding: chunked", b"", b""])
 _GOOD = (
     post(),

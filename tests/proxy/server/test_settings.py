@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.errors import Refusal
-from standby.proxy.server import Limits, Parser, configuration
-from standby.proxy.server.entrance import Entrance
+from standby.proxy.server import Parser, ServerLimits, configuration
+from standby.proxy.server.inbound_protocol import InboundProtocol
 from uvicorn.lifespan.on import LifespanOn
 
 from tests.proxy.server.wire import Answer, Recorder, Served, post
@@ -29,7 +29,7 @@ def test_the_loop_and_the_parser_are_stated(parser: Parser) -> None:
     loop = config.get_loop_factory()
     assert loop is not None
     assert loop.__module__.startswith("uvloop")
-    assert issubclass(config.http_protocol_class, Entrance)
+    assert issubclass(config.http_protocol_class, InboundProtocol)
     assert config.http_protocol_class.__name__.lower().startswith(parser)
 
 
@@ -56,7 +56,7 @@ def test_a_stop_and_a_failed_start_are_bounded() -> None:
 
 def test_every_worker_gets_the_limits() -> None:
     """The configuration reaches a process of its own with all that was set."""
-    limits = Limits(head_seconds=1.5)
+    limits = ServerLimits(head_seconds=1.5)
 
     config = pickle.loads(
         pickle.dumps(configuration(partial(_made), factory=True, workers=2, limits=limits, log_config=None))

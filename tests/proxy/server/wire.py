@@ -13,7 +13,7 @@ from typing import Any, Final
 import uvicorn
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.http.hygiene import Hygiene
-from standby.proxy.server import Limits, Parser, configuration
+from standby.proxy.server import Parser, ServerLimits, configuration
 from typing_extensions import override
 
 __all__ = ["CHAT", "JSON", "Answer", "Arrived", "Recorder", "Served", "post", "serving", "until_closed"]
@@ -171,7 +171,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(parser: Parser, limits: Limits) -> Generator[Served]:
+def serving(parser: Parser, limits: ServerLimits) -> Generator[Served]:
     """A uvicorn as `standby serve` runs it, in a thread."""
     recorder = Recorder()
     with socket.socket() as listener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.records import LedgerEntry, Line
 from standby.proxy.stores.store import Store
 
 from tests.proxy.stores.scenes import BEGAN
@@ -28,8 +28,8 @@ def slot(amount: int = 1, limit: int = 2) -> Line:
     return Line("key/a concurrent", "lease", amount, limit)
 
 
-def entry(request_id: str = "r", attempt: int = 1, at: float = BEGAN) -> Entry:
-    return Entry(
+def entry(request_id: str = "r", attempt: int = 1, at: float = BEGAN) -> LedgerEntry:
+    return LedgerEntry(
         at=at,
         request_id=request_id,
         attempt=attempt,
@@ -44,5 +44,5 @@ def entry(request_id: str = "r", attempt: int = 1, at: float = BEGAN) -> Entry:
     )
 
 
-async def ledger(store: Store, since: float = 0.0) -> list[Entry]:
+async def ledger(store: Store, since: float = 0.0) -> list[LedgerEntry]:
     return [line async for line in store.entries(since)]

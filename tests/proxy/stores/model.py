@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from standby.proxy.stores.records import Denied, Entry, Held, Line
+from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
 
 __all__ = ["Model"]
 
@@ -16,8 +16,8 @@ class Model:
 
     time: float = 0.0
     booked: list[Line] = field(default_factory=list[Line])
-    open: dict[str, tuple[list[Line], float, Sequence[Entry]]] = field(
-        default_factory=dict[str, tuple[list[Line], float, Sequence[Entry]]]
+    open: dict[str, tuple[list[Line], float, Sequence[LedgerEntry]]] = field(
+        default_factory=dict[str, tuple[list[Line], float, Sequence[LedgerEntry]]]
     )
     ended: set[str] = field(default_factory=set[str])
     ledger: list[str] = field(default_factory=list[str])
@@ -46,7 +46,7 @@ class Model:
         )
 
     def hold(
-        self, hold_id: str, lines: Sequence[Line], lease: float, entries: Sequence[Entry], enforce: bool
+        self, hold_id: str, lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry], enforce: bool
     ) -> Held | Denied:
         if hold_id in self.ended:
             return Denied(-1, 0)
@@ -68,7 +68,7 @@ class Model:
             self._spend(line, line.amount)
         return Held(tuple(used), tuple(exceeded))
 
-    def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[Entry]) -> bool:
+    def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         if hold_id in self.ended:
             return False
         held, _, _ = self.open.pop(hold_id, ([], 0.0, ()))

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from standby.proxy.stores.guard import Guard
 from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.redis import Redis
 from standby.proxy.stores.sqlite import Sqlite
 from standby.proxy.stores.store import Store
+from standby.proxy.stores.store_breaker import StoreBreaker
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
 
@@ -27,9 +27,9 @@ BEGAN: Final = float(int(time.time()))
 """The time of every scene at its start: about now, since a Redis server stamps its streams itself."""
 
 
-def patient() -> Guard:
+def patient() -> StoreBreaker:
     """A guard for tests of what a store does, on machines that are busy with something else."""
-    return Guard("test", patience=30.0)
+    return StoreBreaker("test", timeout=30.0)
 
 
 class Scene(ABC):
@@ -59,7 +59,7 @@ class LocalScene(Scene):
     def another(self) -> Store:
         """One more store by the same clocks; of a file it is the same one."""
         clocks = Clocks(lambda: self.wall, lambda: self.monotonic, lambda: self.boot)
-        return Memory(clocks) if self.path is None else Sqlite(self.path, clocks=clocks, guard=patient())
+        return Memory(clocks) if self.path is None else Sqlite(self.path, clocks=clocks, breaker=patient())
 
     @override
     def pass_time(self, seconds: float) -> None:
@@ -79,7 +79,7 @@ class RedisScene(Scene):
         self.prefix = uuid4().hex
         self._now = BEGAN
         self._set()
-        self.store = Redis(server.url, prefix=self.prefix, clock=_TIME, guard=patient())
+        self.store = Redis(server.url, prefix=self.prefix, clock=_TIME, breaker=patient())
 
     def _set(self) -> None:
         self.server.say("SET", f"{{{self.prefix}}}:time", repr(self._now))

@@ -9,10 +9,10 @@ from typing import Self
 
 import pytest
 from standby.proxy.stores.address import open_store
-from standby.proxy.stores.guard import PATIENCE, REST, TRIP, Guard
-from standby.proxy.stores.records import Denied, Entry, Held, Line
+from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
 from standby.proxy.stores.redis import Redis
 from standby.proxy.stores.store import StoreDown
+from standby.proxy.stores.store_breaker import REST, TIMEOUT, TRIP, StoreBreaker
 
 from tests.proxy.stores.scenes import patient
 from tests.redis_server import RedisServer
@@ -22,14 +22,14 @@ __all__: list[str] = []
 pytestmark = pytest.mark.anyio
 
 LINE = Line("key/a cost", "sum", 10, 1000)
-ENTRY = Entry(at=0.0, request_id="r", attempt=1)
+ENTRY = LedgerEntry(at=0.0, request_id="r", attempt=1)
 
 
 def opened(url: str) -> Redis:
     """The store of a URL, on a machine that may be busy with something else."""
     store = open_store(url)
     assert isinstance(store, Redis)
-    store.guard = patient()
+    store.breaker = patient()
     return store
 
 
@@ -50,7 +50,7 @@ async def clock() -> Clock:
 @pytest.fixture
 async def store(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
     """A store on a server of its own; its breaker goes by `clock`."""
-    store = Redis(own_redis.url, guard=Guard("Redis", clock, patience=30.0))
+    store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
     yield store
     await store.aclose()
 
@@ -58,7 +58,7 @@ async def store(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def hasty(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
     """The same with the patience that stores have, which a busy machine may well exhaust."""
-    store = Redis(own_redis.url, guard=Guard("Redis", clock))
+    store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock))
     await until_it_answers(store, clock)
     yield store
     await store.aclose()
@@ -95,7 +95,7 @@ async def test_a_frozen_server_is_down(
     calls = [hasty.hold(str(number), [LINE], lease=60) for number in range(TRIP)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(answer, StoreDown) for answer in answers)
-    assert time.monotonic() - began >= PATIENCE
+    assert time.monotonic() - began >= TIMEOUT
     with pytest.raises(StoreDown) as raised:
         await hasty.hold("refused at once", [LINE], lease=60)
     assert not raised.value.asked
@@ -145,7 +145,7 @@ async def test_a_closed_server_is_down(
 async def test_it_starts_without_a_server(own_redis: RedisServer, clock: Clock) -> None:
     """A store whose server is not there yet is down, and no error of another kind."""
     own_redis.stop()
-    store = Redis(own_redis.url, guard=Guard("Redis", clock, patience=30.0))
+    store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
     with pytest.raises(StoreDown):
         await store.key_by_hash("x")
     own_redis.start()
@@ -157,7 +157,7 @@ async def test_append_only_files_survive_a_kill(own_redis: RedisServer, clock: C
     """With `--appendonly yes --appendfsync always` nothing that was answered is lost."""
     own_redis.stop()
     own_redis.start("--appendonly", "yes", "--appendfsync", "always")
-    store = Redis(own_redis.url, guard=Guard("Redis", clock, patience=30.0))
+    store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
     await store.hold("held", [LINE], lease=60)
     await store.settle("settled", [LINE], [ENTRY])
     own_redis.stop(hard=True)
@@ -191,7 +191,7 @@ async def test_a_server_that_cannot_write_is_down(store: Redis, own_redis: Redis
 async def test_a_lost_answer_books_nothing_twice(own_redis: RedisServer) -> None:
     """A settlement whose answer was lost is repeated, a hold whose answer was lost is ended: once each."""
     async with Severed(own_redis.port) as severed:
-        store = Redis(f"redis://127.0.0.1:{severed.port}/0", guard=patient())
+        store = Redis(f"redis://127.0.0.1:{severed.port}/0", breaker=patient())
         await store.hold("1", [LINE], lease=60)
         severed.deaf = True
         for lost in (store.settle("1", [LINE], [ENTRY]), store.hold("2", [LINE], lease=60)):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from standby.proxy.stores.address import open_store
-from standby.proxy.stores.guard import TRIP
-from standby.proxy.stores.records import Denied, Entry, Held, Line
+from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
 from standby.proxy.stores.sqlite import Sqlite
 from standby.proxy.stores.store import Store, StoreDown
+from standby.proxy.stores.store_breaker import TRIP
 
 from tests.proxy.stores.scenes import LocalScene, patient
 
@@ -24,17 +24,17 @@ __all__: list[str] = []
 pytestmark = pytest.mark.anyio
 
 LINE = Line("key/a cost", "sum", 20, 100)
-ENTRY = Entry(at=1.0, request_id="r", attempt=1)
+ENTRY = LedgerEntry(at=1.0, request_id="r", attempt=1)
 
 ADMIT = """
 import asyncio, sys
 from pathlib import Path
-from standby.proxy.stores.guard import Guard
+from standby.proxy.stores.store_breaker import StoreBreaker
 from standby.proxy.stores.records import Held, Line
 from standby.proxy.stores.sqlite import Sqlite
 
 async def main(path, name):
-    store = Sqlite(Path(path), guard=Guard("test", patience=30.0))
+    store = Sqlite(Path(path), breaker=StoreBreaker("test", timeout=30.0))
     await store.held()
     print("ready", flush=True)
     sys.stdin.readline()
@@ -49,18 +49,19 @@ asyncio.run(main(*sys.argv[1:]))
 SPEND = """
 import asyncio, itertools, sys
 from pathlib import Path
-from standby.proxy.stores.guard import Guard
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.store_breaker import StoreBreaker
+from standby.proxy.stores.records import LedgerEntry, Line
 from standby.proxy.stores.sqlite import Sqlite
 
 async def main(path, name):
-    store = Sqlite(Path(path), guard=Guard("test", patience=30.0))
+    store = Sqlite(Path(path), breaker=StoreBreaker("test", timeout=30.0))
     line = Line("key/a cost", "sum", 20, None)
     async def spend():
         for number in itertools.count():
             hold = f"{name}-{id(asyncio.current_task())}-{number}"
-            await store.hold(hold, [line], lease=60, entries=[Entry(at=1.0, request_id=hold, attempt=1)])
-            await store.settle(hold, [line._replace(amount=7)], [Entry(at=1.0, request_id=hold, attempt=1)])
+            entry = LedgerEntry(at=1.0, request_id=hold, attempt=1)
+            await store.hold(hold, [line], lease=60, entries=[entry])
+            await store.settle(hold, [line._replace(amount=7)], [entry])
             print(hold, flush=True)
     await asyncio.gather(*[spend() for _ in range(4)])
 
@@ -75,7 +76,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[Store]:
-    store = Sqlite(path, guard=patient())
+    store = Sqlite(path, breaker=patient())
     yield store
     await store.aclose()
 
@@ -174,7 +175,7 @@ async def test_a_file_that_is_none_is_a_store_down(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "later.db")) as later:
         later.execute("PRAGMA user_version = 99")
     for name in ("missing/store.db", "text.db", "later.db"):
-        store = Sqlite(tmp_path / name, guard=patient())
+        store = Sqlite(tmp_path / name, breaker=patient())
         with pytest.raises(StoreDown):
             await store.held()
         with pytest.raises(StoreDown):
@@ -229,7 +230,7 @@ async def test_a_file_that_was_taken_away_is_a_store_down(path: Path, store: Sto
     for name in ("b", "c", "d"):
         with pytest.raises(StoreDown):
             await store.hold(name, [LINE], lease=60)
-    other = Sqlite(path, guard=patient())
+    other = Sqlite(path, breaker=patient())
     assert await other.used([LINE]) == (0,)
     with pytest.raises(StoreDown):
         await store.hold("e", [LINE], lease=60)
@@ -243,7 +244,7 @@ async def test_a_file_that_was_replaced_is_the_store(
 ) -> None:
     """What a backup says is spent holds from the moment it was put back, and is logged."""
     await store.settle("a", [LINE._replace(amount=100)], [ENTRY])
-    backup = Sqlite(path.with_name("backup.db"), guard=patient())
+    backup = Sqlite(path.with_name("backup.db"), breaker=patient())
     await backup.settle("b", [LINE._replace(amount=30)], [ENTRY])
     await backup.aclose()
     rename(path, "away.db")

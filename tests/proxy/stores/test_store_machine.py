@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from standby.proxy.stores.records import Entry, Line
+from standby.proxy.stores.records import LedgerEntry, Line
 
 from tests.proxy.stores.model import Model
 from tests.proxy.stores.scenes import BEGAN, KINDS, scene_of
@@ -42,8 +42,8 @@ def _lease(account: str, amount: int, limit: int | None) -> Line:
     return Line(account, "lease", amount, limit)
 
 
-def _entry(name: str) -> Entry:
-    return Entry(at=BEGAN, request_id=name, attempt=1)
+def _entry(name: str) -> LedgerEntry:
+    return LedgerEntry(at=BEGAN, request_id=name, attempt=1)
 
 
 SUMS: Final = st.builds(
@@ -94,14 +94,14 @@ class Machine(RuleBasedStateMachine):
         hold_id=IDS, lines=LINES, lease=st.sampled_from([10.0, 20.0]), entries=ENTRIES, enforce=st.booleans()
     )
     def hold(
-        self, hold_id: str, lines: list[Line], lease: float, entries: list[Entry], enforce: bool
+        self, hold_id: str, lines: list[Line], lease: float, entries: list[LedgerEntry], enforce: bool
     ) -> None:
         assert self.do(
             self.store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
         ) == self.model.hold(hold_id, lines, lease, entries, enforce)
 
     @rule(hold_id=IDS, lines=LINES, entries=ENTRIES)
-    def settle(self, hold_id: str, lines: list[Line], entries: list[Entry]) -> None:
+    def settle(self, hold_id: str, lines: list[Line], entries: list[LedgerEntry]) -> None:
         assert self.do(self.store.settle(hold_id, lines, entries)) == self.model.settle(
             hold_id, lines, entries
         )

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from standby.proxy.classify.faults import Rejection
 from standby.proxy.exchange import Attempt, Exchange
-from standby.proxy.upstream.activity_watch import PATIENCE
+from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 from standby.proxy.upstream.relay import Relay
 from standby.proxy.upstream.timeouts import DRAIN
 
@@ -99,7 +99,7 @@ async def test_a_stream_comes_back_as_it_arrives() -> None:
     caller, began = Caller(json.dumps(ASK).encode()), now()
     running = asyncio.create_task(gateway(scope_of(), caller.receive, caller.send))
     await caller.until(lambda: caller.body == chunk("one") + chunk("two"))
-    assert now() - began <= PATIENCE
+    assert now() - began <= LISTEN_DELAY
     await running
     assert caller.body == chunk("one") + chunk("two") + b"data: {}\n\n" + DONE
 

@@ -13,7 +13,7 @@ from standby.proxy.asgi import Message
 from standby.proxy.dialects.sse import MAX_EVENT
 from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Exchange
-from standby.proxy.upstream.activity_watch import PATIENCE
+from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 
 from tests.proxy.harness import ASK, SSE, Caller, VirtualLoop, alone, ask, chunk, scope_of
 from tests.proxy.streams import SPOKEN, Spoken
@@ -81,11 +81,11 @@ async def test_the_break_is_told_in_the_dialect(spoken: Spoken) -> None:
     script.say(*spoken.preamble, spoken.content[0], httpx2.ReadError("reset"))
     caller = await ask(gateway, spoken.document, scope_of(spoken.operation.path))
     assert caller.headers[b"x-standby-request-id"] in caller.body
-    reading = spoken.operation.reading()
+    reader = spoken.operation.reader()
     name = b"error" if spoken.operation.name == "messages" else b""
     last = caller.body.rstrip().rpartition(b"data: ")[2]
-    reading.event(name, last)
-    assert reading.error is not None
+    reader.event(name, last)
+    assert reader.error is not None
 
 
 async def test_a_providers_own_error_is_passed_on(spoken: Spoken) -> None:
@@ -104,11 +104,11 @@ async def test_a_providers_last_error_is_not_lost(spoken: Spoken, missing: int) 
     script.say(*spoken.preamble, spoken.content[0], spoken.refused[:-missing])
     caller = await ask(gateway, spoken.document, scope_of(spoken.operation.path))
     assert caller.body.endswith(b"\n\n")
-    reading = spoken.operation.reading()
+    reader = spoken.operation.reader()
     for event in caller.body.strip().split(b"\n\n"):
         name, _, data = event.rpartition(b"data: ")
-        reading.event(name.removeprefix(b"event: ").strip(), data)
-    assert reading.error is not None
+        reader.event(name.removeprefix(b"event: ").strip(), data)
+    assert reader.error is not None
 
 
 @pytest.mark.parametrize("end", [httpx2.ReadError("reset"), b""])
@@ -159,7 +159,7 @@ async def test_a_hang_up_closes_the_upstream(content: bool) -> None:
     await running
     exchange = Exchange.of(scope)
     assert (script.closed, exchange.client_gone) == (1, True)
-    assert now() - began <= PATIENCE
+    assert now() - began <= LISTEN_DELAY
     assert exchange.attempts[0].fault is None
     assert not caller.complete
 

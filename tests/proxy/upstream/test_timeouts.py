@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standby.proxy.config import Timeouts
-from standby.proxy.upstream.activity_watch import PATIENCE
+from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 from standby.proxy.upstream.timeouts import DRAIN, AttemptTimeouts, Ended
 
 from tests.proxy.harness import VirtualLoop
@@ -144,7 +144,7 @@ async def test_a_deadline() -> None:
     assert await ends_at(-1) == ("deadline", 0.0)
 
 
-@pytest.mark.parametrize(("seconds", "calls"), [(PATIENCE / 2, 0), (PATIENCE * 2, 1), (9.0, 1)])
+@pytest.mark.parametrize(("seconds", "calls"), [(LISTEN_DELAY / 2, 0), (LISTEN_DELAY * 2, 1), (9.0, 1)])
 async def test_who_waits_is_told_once(seconds: float, calls: int) -> None:
     """A block that takes its time is said to, once; a short one is not."""
     told: list[float] = []
@@ -155,7 +155,7 @@ async def test_who_waits_is_told_once(seconds: float, calls: int) -> None:
         await asyncio.sleep(seconds)
         clocks.progress()
     await asyncio.sleep(1)
-    assert told == [pytest.approx(PATIENCE)] * calls
+    assert told == [pytest.approx(LISTEN_DELAY)] * calls
     assert clocks.ended is None
 
 

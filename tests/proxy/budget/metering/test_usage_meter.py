@@ -8,7 +8,13 @@ import orjson
 import pytest
 from standby.proxy.asgi import Headers
 from standby.proxy.budget.metering.token_estimate import measure
-from standby.proxy.budget.metering.usage_meter import Expected, Taken, amend, expect, taken
+from standby.proxy.budget.metering.usage_meter import (
+    ActualUsage,
+    ExpectedUsage,
+    actual_usage,
+    amend,
+    expected_usage,
+)
 from standby.proxy.classify.answer import Answer
 from standby.proxy.classify.faults import Fault, FaultKind
 from standby.proxy.config import Pool, Price, Provider, Target
@@ -20,7 +26,7 @@ from standby.proxy.exchange import Attempt, Candidate, Exchange
 __all__: list[str] = []
 
 PRICE: Final = Price(input=2_000_000_000, output=8_000_000_000)
-EXPECTED: Final = Expected(1_000, 100, limit=100)
+EXPECTED: Final = ExpectedUsage(1_000, 100, limit=100)
 SSE: Final[Headers] = ((b"content-type", b"text/event-stream"),)
 JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 
@@ -100,9 +106,9 @@ def test_the_same_usage_costs_the_same() -> None:
         "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
         "usage": used(7, 3),
     }
-    once = taken(attempt_of(document(whole)), EXPECTED)
-    assert once == Taken(Usage(7, 3), "provider", "m", 38_000, 38_000)
-    assert taken(attempt_of(streamed(says("Hi"), END, TOLD, DONE)), EXPECTED) == once
+    once = actual_usage(attempt_of(document(whole)), EXPECTED)
+    assert once == ActualUsage(Usage(7, 3), "provider", "m", 38_000, 38_000)
+    assert actual_usage(attempt_of(streamed(says("Hi"), END, TOLD, DONE)), EXPECTED) == once
 
 
 @pytest.mark.parametrize(
@@ -116,34 +122,34 @@ def test_the_same_usage_costs_the_same() -> None:
 )
 def test_usage_counts_wherever_it_is(pieces: tuple[bytes, ...]) -> None:
     """Usage beside choices, in one of them, or told again and again, is the usage."""
-    assert taken(attempt_of(streamed(*pieces)), EXPECTED).usage == Usage(7, 3)
+    assert actual_usage(attempt_of(streamed(*pieces)), EXPECTED).usage == Usage(7, 3)
 
 
 def test_nothing_is_a_figure() -> None:
     """A provider that says it took nothing is believed, however much it said."""
     told = event(choices=[], usage=used(0, 0))
-    found = taken(attempt_of(streamed(says("Hi" * 50), END, told, DONE)), EXPECTED)
-    assert found == Taken(Usage(0, 0), "provider", "m", 0, 0)
+    found = actual_usage(attempt_of(streamed(says("Hi" * 50), END, told, DONE)), EXPECTED)
+    assert found == ActualUsage(Usage(0, 0), "provider", "m", 0, 0)
 
 
 def test_usage_before_a_break() -> None:
     """What the provider told before an answer broke off after its end is what counts."""
-    found = taken(attempt_of(streamed(says("Hi"), END, TOLD, whole=False)), EXPECTED)
+    found = actual_usage(attempt_of(streamed(says("Hi"), END, TOLD, whole=False)), EXPECTED)
     assert (found.usage, found.source) == (Usage(7, 3), "provider")
 
 
 def test_a_break_before_usage() -> None:
     """Without usage the input counts at its bound, the output at what was relayed."""
-    found = taken(attempt_of(streamed(says("Hi, "), says("you"), whole=False)), EXPECTED)
-    assert found == Taken(Usage(1_000, 7), "estimated", "m", 2_056_000, 2_056_000)
+    found = actual_usage(attempt_of(streamed(says("Hi, "), says("you"), whole=False)), EXPECTED)
+    assert found == ActualUsage(Usage(1_000, 7), "estimated", "m", 2_056_000, 2_056_000)
 
 
 def test_running_usage_is_not_the_last_word() -> None:
     """Usage told on the way counts for its input; of the output the larger figure does."""
     early = streamed(event(choices=[{"delta": {"content": "abcd"}}], usage=used(7, 1)), whole=False)
     late = streamed(event(choices=[{"delta": {"content": "a"}}], usage=used(7, 9)), whole=False)
-    assert taken(attempt_of(early), EXPECTED)[:2] == (Usage(7, 4), "estimated")
-    assert taken(attempt_of(late), EXPECTED)[:2] == (Usage(7, 9), "estimated")
+    assert actual_usage(attempt_of(early), EXPECTED)[:2] == (Usage(7, 4), "estimated")
+    assert actual_usage(attempt_of(late), EXPECTED)[:2] == (Usage(7, 9), "estimated")
 
 
 def test_a_message_that_breaks_off() -> None:
@@ -154,23 +160,23 @@ def test_a_message_that_breaks_off() -> None:
     }
     text = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hello"}}
     pieces = [b"data: " + orjson.dumps(each) + b"\n\n" for each in (start, text)]
-    found = taken(attempt_of(streamed(*pieces, whole=False, operation="messages")), EXPECTED)
+    found = actual_usage(attempt_of(streamed(*pieces, whole=False, operation="messages")), EXPECTED)
     assert found[:2] == (Usage(9, 5), "estimated")
 
 
 def test_the_limit_of_the_output_bounds_an_estimate() -> None:
     """No more output is estimated than the provider may give; what is only assumed limits nothing."""
     answer = streamed(says("x" * 500), whole=False)
-    assert taken(attempt_of(answer), EXPECTED).usage.output == 100
-    assert taken(attempt_of(answer), Expected(1_000, 100)).usage.output == 500
+    assert actual_usage(attempt_of(answer), EXPECTED).usage.output == 100
+    assert actual_usage(attempt_of(answer), ExpectedUsage(1_000, 100)).usage.output == 500
 
 
 def test_a_whole_answer_without_usage() -> None:
     """An answer that tells no usage is estimated from what it says."""
-    found = taken(attempt_of(streamed(says("hello"), END, DONE)), EXPECTED)
+    found = actual_usage(attempt_of(streamed(says("hello"), END, DONE)), EXPECTED)
     assert found[:2] == (Usage(1_000, 5), "estimated")
     whole = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]}
-    assert taken(attempt_of(document(whole)), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
+    assert actual_usage(attempt_of(document(whole)), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
 
 
 def test_a_document_that_breaks_off() -> None:
@@ -179,7 +185,7 @@ def test_a_document_that_breaks_off() -> None:
     answer.start(200, JSON)
     answer.feed(b'{"choices":')
     answer.broke("stream_failed")
-    assert taken(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 11), "estimated")
+    assert actual_usage(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 11), "estimated")
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
@@ -187,20 +193,22 @@ def test_a_refusal_costs_nothing(status: int) -> None:
     """A provider that refuses has generated nothing, and a card's price for each request is not due."""
     answer = document({"error": {"message": "no"}}, status=status)
     free = Price(input=1, per_request=5)
-    assert taken(attempt_of(answer, price=free), EXPECTED) == Taken(Usage(0, 0), "provider", None, 0, 0)
+    assert actual_usage(attempt_of(answer, price=free), EXPECTED) == ActualUsage(
+        Usage(0, 0), "provider", None, 0, 0
+    )
 
 
 def test_an_error_instead_of_a_stream_costs_nothing() -> None:
     """An error in the place of the first word means that there was none."""
     answer = streamed(b'data: {"error":{"message":"overloaded"}}\n\n')
     assert answer.fault is not None
-    assert taken(attempt_of(answer), EXPECTED).cost == 0
+    assert actual_usage(attempt_of(answer), EXPECTED).cost == 0
 
 
 def test_an_error_after_words_is_estimated() -> None:
     """An error that comes late does not undo what was generated."""
     answer = streamed(says("hello"), b'data: {"error":{"message":"overloaded"}}\n\n')
-    assert taken(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
+    assert actual_usage(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +229,7 @@ def test_an_error_after_words_is_estimated() -> None:
 )
 def test_no_answer_at_all(fault: FaultKind | None, sent: bool, read: int) -> None:
     """What reached the provider and was not refused may be billed: then the input counts."""
-    found = taken(attempt_of(None, fault, sent=sent), EXPECTED)
+    found = actual_usage(attempt_of(None, fault, sent=sent), EXPECTED)
     assert found.usage == Usage(read, 0)
     assert found.source == ("estimated" if read else "provider")
 
@@ -232,14 +240,14 @@ def test_a_head_and_nothing_more(fault: FaultKind) -> None:
     answer = Answer(operation_named("chat"), streamed=True)
     answer.start(200, SSE)
     answer.broke(fault)
-    assert taken(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 0), "estimated")
+    assert actual_usage(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 0), "estimated")
 
 
 def test_what_goes_on_in_the_background() -> None:
     """It is generated whether or not anybody sees it: all of it counts, where nobody told how much it was."""
     value = {"input": "Hi", "max_output_tokens": 100, "background": True}
     prompt = measure(value, "responses")
-    expected = expect(prompt, value, "responses", target())
+    expected = expected_usage(prompt, value, "responses", target())
     assert expected.background
     queued: dict[str, Any] = {
         "id": "r",
@@ -249,8 +257,8 @@ def test_what_goes_on_in_the_background() -> None:
         "usage": None,
     }
     for answer in (document(queued, operation="responses"), None):
-        assert taken(attempt_of(answer), expected)[:2] == (Usage(expected.input, 100), "estimated")
-    assert taken(attempt_of(None, "connect", sent=False), expected).usage == Usage(0, 0)
+        assert actual_usage(attempt_of(answer), expected)[:2] == (Usage(expected.input, 100), "estimated")
+    assert actual_usage(attempt_of(None, "connect", sent=False), expected).usage == Usage(0, 0)
 
 
 def test_a_served_model_without_a_price() -> None:
@@ -258,17 +266,17 @@ def test_a_served_model_without_a_price() -> None:
     answer = streamed(
         says("Hi", finish_reason="stop").replace(b'"m"', b'"else"'), TOLD.replace(b'"m"', b'"else"'), DONE
     )
-    found = taken(attempt_of(answer), EXPECTED)
-    assert found == Taken(Usage(7, 3), "unpriced", "else", None, 2_800_000)
-    assert taken(attempt_of(answer, served_as=["el*"]), EXPECTED).cost == 38_000
-    assert taken(attempt_of(answer, price=None), EXPECTED).charge == 0
+    found = actual_usage(attempt_of(answer), EXPECTED)
+    assert found == ActualUsage(Usage(7, 3), "unpriced", "else", None, 2_800_000)
+    assert actual_usage(attempt_of(answer, served_as=["el*"]), EXPECTED).cost == 38_000
+    assert actual_usage(attempt_of(answer, price=None), EXPECTED).charge == 0
 
 
 def test_images_are_in_the_cost() -> None:
     """A price for each image is due for those that were sent."""
     price = PRICE.model_copy(update={"per_image": 1_000_000})
     answer = streamed(says("Hi"), END, TOLD, DONE)
-    assert taken(attempt_of(answer, price=price), Expected(1, 1, images=2)).cost == 2_038_000
+    assert actual_usage(attempt_of(answer, price=price), ExpectedUsage(1, 1, images=2)).cost == 2_038_000
 
 
 @pytest.mark.parametrize(
@@ -298,7 +306,7 @@ def test_the_output_that_is_expected(
     """The request's own limit counts for each choice; else the pool's or the target's; else an assumption."""
     pool = Pool(name="pool", prefer=(target(),), max_output=most)
     value = {"input": "Hi", **members}
-    found = expect(measure(value, operation), value, operation, target(**fields), pool=pool)
+    found = expected_usage(measure(value, operation), value, operation, target(**fields), pool=pool)
     assert (found.output, found.limit) == expected
 
 
@@ -306,17 +314,17 @@ def test_the_input_that_is_expected() -> None:
     """The input is bounded by its text, and by what the target takes at all."""
     value = {"messages": [{"role": "user", "content": "x" * 1_000}]}
     prompt = measure(value, "chat")
-    assert expect(prompt, value, "chat", target()).input > 1_000
-    assert expect(prompt, value, "chat", target(context=500)).input == 500
+    assert expected_usage(prompt, value, "chat", target()).input > 1_000
+    assert expected_usage(prompt, value, "chat", target(context=500)).input == 500
 
 
 def test_counting_tokens_is_free() -> None:
     """A request that only counts takes nothing."""
     value = {"messages": [{"role": "user", "content": "x"}]}
-    found = expect(measure(value, "count_tokens"), value, "count_tokens", target())
+    found = expected_usage(measure(value, "count_tokens"), value, "count_tokens", target())
     assert (found.tokens, found.cost(PRICE)) == (0, 0)
     answer = document({"input_tokens": 9}, operation="count_tokens")
-    assert taken(attempt_of(answer), found).charge == 0
+    assert actual_usage(attempt_of(answer), found).charge == 0
 
 
 def test_what_is_expected_has_a_cost() -> None:

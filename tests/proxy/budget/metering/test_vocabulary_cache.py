@@ -32,8 +32,8 @@ async def test_models_that_have_one() -> None:
     routes = parse_routes(text, environ={})
     cache, before = VocabularyCache(), asyncio.all_tasks()
     assert cache.of(routes) is NONE
-    (reading,) = asyncio.all_tasks() - before
-    await reading
+    (reader,) = asyncio.all_tasks() - before
+    await reader
     count = cache.of(routes).count("gpt-4.1")
     assert count is not None
     assert count("Hello world") == 2

@@ -1,0 +1,134 @@
+"""What every provider's good answers have in common, whichever vendor's words they are in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from .answer import DONE, Answer, Api, Document, encode, event
+from .bill import GeneratedText, prompt_tokens
+
+__all__ = ["CREATED", "AnswerFormat", "Reports", "Stream"]
+
+
+Reports: TypeAlias = Literal["asked", "running", "end", "never"]
+"""When it tells what was used: as the vendors do, which for a stream of Chat Completions is when asked to; in
+every event, the last being right; at the end of a stream only, asked or not; or at no time."""
+
+CREATED: Final = 1_790_000_000  # every answer claims the same second, so that equal requests get equal bytes
+
+Stream: TypeAlias = tuple[list[Document], list[Document], list[Document]]
+"""The documents of a stream: those before the content, the content, and those after it."""
+
+
+@dataclass(frozen=True)
+class AnswerFormat(ABC):
+    """Good answers to one request, in the words of one provider."""
+
+    api: Api
+    canary: str
+    number: int
+    asked: Document
+    words: tuple[str, ...]
+    arguments: tuple[str, ...] | None  # fragments of a tool call's arguments; None: no tool is called
+    pace: float
+    seed: int
+    reports: Reports = "asked"
+    answers_as: str | None = None
+
+    @property
+    def model(self) -> str:
+        return self.answers_as or str(self.asked.get("model", "unnamed"))
+
+    @property
+    def inputs(self) -> int:
+        """Tokens in: four characters each, four for each message, and three to begin an answer."""
+        return prompt_tokens(self.asked)
+
+    @property
+    def deltas(self) -> tuple[str, ...]:
+        return self.words if self.arguments is None else self.arguments
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+    @property
+    def tool(self) -> str:
+        """The name of the first tool on offer, which is the one called."""
+        offered = self.asked["tools"][0]
+        return str(offered.get("function", offered).get("name", "tool"))
+
+    def answer(self) -> Answer:
+        streamed = self.asked.get("stream") is True and self.api in ("chat", "responses", "messages")
+        kind = "text/event-stream; charset=utf-8" if streamed else "application/json"
+        request_id = "request-id" if self.api in ("messages", "count_tokens") else "x-request-id"
+        good = Answer(
+            api=self.api,
+            canary=self.canary,
+            events=(),
+            headers=(
+                ("content-type", kind),
+                (request_id, f"req_{self.canary}_{self.number}"),
+                ("server", self.canary),
+            ),
+            pace=self.pace,
+        )
+        if not streamed:
+            body = encode({**self.told(self.unary(), over=True), "canary": self.canary})
+            if self.api == "count_tokens":
+                return replace(good, events=(body,))  # that is free
+            tokens = 0 if self.api == "embeddings" else len(self.deltas)
+            return replace(good, events=(GeneratedText(body, tokens, reports=self.reports != "never"),))
+        before, content, after = self.stream()
+        documents = [*before, *content, *after]
+        if self.api == "responses":
+            documents = [{**document, "sequence_number": number} for number, document in enumerate(documents)]
+        documents = [
+            self.told(document, over=number > len(before) + len(content))
+            for number, document in enumerate(documents, 1)
+        ]
+        final = max((at for at, document in enumerate(documents) if self.tells(document)), default=-1)
+        events = [
+            GeneratedText(
+                event({**document, "canary": self.canary}, named=self.api != "chat"),
+                tokens=1 if len(before) <= at < len(before) + len(self.deltas) else 0,
+                reports=at == final >= len(before) + len(content),
+            )
+            for at, document in enumerate(documents)
+        ]
+        return replace(
+            good,
+            streamed=True,
+            framing="chunked",
+            events=(*events, DONE) if self.api == "chat" else tuple(events),
+            preamble=len(before),
+            ending=len(before) + len(content),
+        )
+
+    @abstractmethod
+    def unary(self) -> Document:
+        """The answer in one document."""
+
+    @abstractmethod
+    def stream(self) -> Stream:
+        """The answer in many."""
+
+    # What was used
+
+    def told(self, document: Document, *, over: bool) -> Document:
+        """A document with no more about what was used than this provider says; `over`: at the end."""
+        if self.reports == "never" or (self.reports == "end" and not over):
+            kept = {key: value for key, value in document.items() if key != "usage"}
+            for inner in ("response", "message"):
+                if inner in kept:
+                    kept[inner] = {key: value for key, value in kept[inner].items() if key != "usage"}
+            return kept
+        return document
+
+    @staticmethod
+    def tells(document: Document) -> bool:
+        """Whether a document says what was used."""
+        inner: Document = document.get("response") or document
+        return inner.get("usage") is not None

@@ -1,0 +1,175 @@
+"""Good answers in OpenAI's words: Chat Completions, Responses and Embeddings."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from .answer import Document
+from .answer_format import CREATED, AnswerFormat, Stream
+
+__all__ = ["OpenAIFormat"]
+
+
+@dataclass(frozen=True)
+class OpenAIFormat(AnswerFormat):
+    """Good answers in OpenAI's words: Chat Completions, Responses and Embeddings."""
+
+    @override
+    def unary(self) -> Document:
+        if self.api == "chat":
+            return self.chat()
+        return self.response("completed") if self.api == "responses" else self.embeddings()
+
+    @override
+    def stream(self) -> Stream:
+        return self.chat_events() if self.api == "chat" else self.response_events()
+
+    def chat_usage(self, so_far: int | None = None) -> Document:
+        out = len(self.deltas) if so_far is None else so_far
+        return {"prompt_tokens": self.inputs, "completion_tokens": out, "total_tokens": self.inputs + out}
+
+    def chat_call(self, arguments: str) -> Document:
+        function = {"name": self.tool, "arguments": arguments}
+        return {"id": f"call_{self.canary}", "type": "function", "function": function}
+
+    def chat(self) -> Document:
+        message: Document = {"role": "assistant", "content": self.text, "refusal": None}
+        if self.arguments is not None:
+            message |= {"content": None, "tool_calls": [self.chat_call("".join(self.arguments))]}
+        finish = "stop" if self.arguments is None else "tool_calls"
+        return {
+            "id": f"chatcmpl-{self.canary}",
+            "object": "chat.completion",
+            "created": CREATED,
+            "model": self.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+            "usage": self.chat_usage(),
+        }
+
+    def chat_events(self) -> Stream:
+        options: Document = self.asked.get("stream_options") or {}
+        wants_usage = options.get("include_usage") is True and self.reports != "never"
+        base: Document = {
+            "id": f"chatcmpl-{self.canary}",
+            "object": "chat.completion.chunk",
+            "created": CREATED,
+            "model": self.model,
+            "system_fingerprint": f"fp_{self.canary}",
+        } | ({"usage": None} if wants_usage else {})
+
+        def chunk(delta: Document, finish: str | None = None) -> Document:
+            return base | {
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
+            }
+
+        if self.arguments is None:
+            before = chunk({"role": "assistant", "content": "", "refusal": None})
+            content = [chunk({"content": word}) for word in self.words]
+        else:
+            before = chunk({"role": "assistant", "content": None})
+            calls = [{"index": 0, "function": {"arguments": part}} for part in self.arguments]
+            content = [chunk({"tool_calls": [call]}) for call in ({"index": 0} | self.chat_call(""), *calls)]
+        after = [chunk({}, "stop" if self.arguments is None else "tool_calls")]
+        if self.reports == "running":
+            before = before | {"usage": self.chat_usage(0)}
+            content = [said | {"usage": self.chat_usage(at)} for at, said in enumerate(content, 1)]
+        if self.reports in ("running", "end"):
+            after[0] |= {"usage": self.chat_usage()}
+        if wants_usage:
+            after.append(base | {"choices": [], "usage": self.chat_usage()})
+        return [before], content, after
+
+    def response_item(self, status: str) -> Document:
+        over = status == "completed"
+        if self.arguments is None:
+            content = [self.response_part(self.text)] if over else []
+            kind: Document = {"type": "message", "role": "assistant", "content": content}
+        else:
+            arguments = "".join(self.arguments) if over else ""
+            kind = {
+                "type": "function_call",
+                "call_id": f"call_{self.canary}",
+                "name": self.tool,
+                "arguments": arguments,
+            }
+        return {"id": f"item_{self.canary}", "status": status} | kind
+
+    def response_part(self, text: str) -> Document:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def response(self, status: str) -> Document:
+        over, out = status == "completed", len(self.deltas)
+        usage = {
+            "input_tokens": self.inputs,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": out,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": self.inputs + out,
+        }
+        return {
+            "id": f"resp_{self.canary}",
+            "object": "response",
+            "created_at": CREATED,
+            "status": status,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": self.asked.get("instructions"),
+            "metadata": {},
+            "model": self.model,
+            "output": [self.response_item("completed")] if over else [],
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "tools": self.asked.get("tools", []),
+            "top_p": 1.0,
+            "usage": usage if over else None,
+        }
+
+    def response_events(self) -> Stream:
+        at: Document = {"item_id": f"item_{self.canary}", "output_index": 0}
+        before: list[Document] = [
+            {"type": "response.created", "response": self.response("in_progress")},
+            {"type": "response.in_progress", "response": self.response("in_progress")},
+            {
+                "type": "response.output_item.added",
+                "output_index": 0,
+                "item": self.response_item("in_progress"),
+            },
+        ]
+        after: list[Document] = []
+        if self.arguments is None:
+            at |= {"content_index": 0}
+            kind, extra = "response.output_text", Document(logprobs=[])
+            said: Document = {"text": self.text, **extra}
+            before.append({"type": "response.content_part.added", **at, "part": self.response_part("")})
+            after = [{"type": "response.content_part.done", **at, "part": self.response_part(self.text)}]
+        else:
+            kind, extra = "response.function_call_arguments", Document()
+            said = {"arguments": "".join(self.arguments), "name": self.tool}
+        content = [{"type": f"{kind}.delta", **at, "delta": delta, **extra} for delta in self.deltas]
+        after = [
+            {"type": f"{kind}.done", **at, **said},
+            *after,
+            {"type": "response.output_item.done", "output_index": 0, "item": self.response_item("completed")},
+            {"type": "response.completed", "response": self.response("completed")},
+        ]
+        return before, content, after
+
+    def embeddings(self) -> Document:
+        given: Any = self.asked.get("input", "")
+        inputs: list[str] = [given] if isinstance(given, str) else given
+        data: list[Document] = []
+        for index, text in enumerate(inputs):
+            digest = hashlib.shake_128(f"{self.seed} {text}".encode())
+            vector: Any = [byte / 128 - 1 for byte in digest.digest(self.asked.get("dimensions") or 8)]
+            if self.asked.get("encoding_format") == "base64":
+                vector = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+            data.append({"object": "embedding", "index": index, "embedding": vector})
+        usage = {"prompt_tokens": self.inputs, "total_tokens": self.inputs}
+        return {"object": "list", "data": data, "model": self.model, "usage": usage}

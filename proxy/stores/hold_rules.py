@@ -1,0 +1,158 @@
+"""The rules of holding, settling and expiring, in whatever tables a store keeps. No I/O of its own.
+
+Of a sum one figure is kept for each bucket: what is spent and held together. So a hold that expires needs
+nothing booked, and settling adds the difference. `lua/*.lua` says the same for Redis, and one suite of tests
+holds both to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from .records import Denied, Held, LedgerEntry, Line
+from .tables import OpenHold, Slot, Tables
+
+__all__ = ["MOST", "check", "expired", "hold", "settle", "sweep", "used"]
+
+MOST: Final = 10**18
+"""The largest amount or limit: a billion dollars in nano-dollars."""
+_SLACK: Final = 1e-6
+"""Of a rate: less than this is rounding, not lack."""
+
+
+def check(lines: Sequence[Line]) -> None:
+    """Raise ValueError for amounts that no store takes."""
+    for line in lines:
+        if not 0 <= line.amount <= MOST or (line.limit is not None and not 0 <= line.limit <= MOST):
+            raise ValueError(f"an amount or limit of {line.account!r} is not within 0 to 10^18")
+
+
+def expired(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """What an expiry writes of these entries."""
+    return [replace(entry, source="expired", outcome="expired") for entry in entries]
+
+
+def hold(
+    tables: Tables,
+    hold_id: str,
+    lines: Sequence[Line],
+    lease: float,
+    entries: Sequence[LedgerEntry],
+    enforce: bool,
+) -> Held | Denied:
+    """See `Store.hold`."""
+    if tables.ended(hold_id):
+        return Denied(-1, 0)
+    taken: list[int] = []
+    exceeded: list[int] = []
+    ahead: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)  # lines before, by account
+    for position, line in enumerate(lines):
+        before = _used(tables, line) + sum(
+            [other.amount for other in ahead[line[:2]] if line.kind != "sum" or _counts(other.bucket, line)]
+        )
+        ahead[line[:2]].append(line)
+        after = before + line.amount
+        if line.limit is not None and after > line.limit + (_SLACK if line.kind == "rate" else 0):
+            if enforce:
+                return Denied(position, _whole(before), _ready_in(line, after))
+            exceeded.append(position)
+        taken.append(_whole(after))
+    now = tables.monotonic()
+    existing = tables.open_hold(hold_id) or OpenHold(now + lease, {}, ())
+    existing.expires = max(existing.expires, now + lease)
+    existing.entries = tuple(entries) or existing.entries
+    for line in lines:
+        slot = _slot(line)
+        existing.amounts[slot] = existing.amounts.get(slot, 0) + line.amount
+        _change(tables, slot, line.amount, line.keep)
+    tables.write(hold_id, existing)
+    return Held(tuple(taken), tuple(exceeded))
+
+
+def settle(tables: Tables, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
+    """See `Store.settle`."""
+    if tables.ended(hold_id):
+        return False
+    existing = tables.open_hold(hold_id)
+    changes: defaultdict[Slot, int] = defaultdict(int)
+    keeps: dict[str, int] = {}
+    for slot, amount in existing.amounts.items() if existing is not None else ():
+        changes[slot] -= amount
+    for line in lines:
+        if line.kind != "lease":  # which is over, however long it was
+            changes[_slot(line)] += line.amount
+            keeps[line.account] = line.keep
+    for slot, change in changes.items():
+        if change:
+            _change(tables, slot, change, keeps.get(slot.account, 0))
+    tables.end(hold_id)
+    tables.book(entries)
+    return True
+
+
+def sweep(tables: Tables) -> int:
+    """See `Store.sweep`. What was held of sums and rates is spent as it stands."""
+    overdue = tables.overdue()
+    for hold_id, existing in overdue:
+        for slot, amount in existing.amounts.items():
+            if slot.kind == "lease":
+                tables.lease(slot.account, -amount)
+        tables.end(hold_id)
+        tables.book(expired(existing.entries))
+    tables.forget()
+    return len(overdue)
+
+
+def used(tables: Tables, lines: Sequence[Line]) -> tuple[int, ...]:
+    """See `Store.used`."""
+    return tuple([_whole(_used(tables, line)) for line in lines])
+
+
+def _used(tables: Tables, line: Line) -> int | float:
+    if line.kind == "sum":
+        if line.rolling:
+            return tables.taken_since(line.account, line.since)
+        return tables.taken(line.account, line.bucket)
+    if line.kind == "lease":
+        return tables.leased(line.account)
+    return _gone(tables, line.account, line.per_second)
+
+
+def _counts(bucket: int, line: Line) -> bool:
+    return bucket >= line.since if line.rolling else bucket == line.bucket
+
+
+def _gone(tables: Tables, account: str, per_second: float) -> float:
+    """What is gone from a rate by now: nothing of what was before this machine started anew."""
+    gone, at = tables.rate(account)
+    elapsed = tables.monotonic() - at
+    return max(0.0, gone - elapsed * per_second) if elapsed >= 0 else 0.0
+
+
+def _slot(line: Line) -> Slot:
+    return Slot(line.kind, line.account, line.bucket if line.kind == "sum" else 0, line.per_second)
+
+
+def _change(tables: Tables, slot: Slot, amount: int, keep: int) -> None:
+    if slot.kind == "sum":
+        tables.take(slot.account, slot.bucket, amount, keep)
+    elif slot.kind == "lease":
+        tables.lease(slot.account, amount)
+    else:
+        gone = max(0.0, _gone(tables, slot.account, slot.per_second) + amount)
+        tables.set_rate(slot.account, gone, tables.monotonic())
+
+
+def _ready_in(line: Line, after: float) -> float | None:
+    """Seconds until a rate has refilled by what is lacking; None if it never will."""
+    if line.kind != "rate" or line.limit is None or not line.per_second or line.amount > line.limit:
+        return None
+    return (after - line.limit) / line.per_second
+
+
+def _whole(amount: float) -> int:
+    return amount if isinstance(amount, int) else math.ceil(amount - _SLACK)

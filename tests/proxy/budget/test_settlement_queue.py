@@ -1,0 +1,177 @@
+"""The outbox: settlements reach the store, once, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+from standby.proxy.budget.settlement_queue import FIRST_WAIT, LONGEST_WAIT, SettlementQueue
+from standby.proxy.stores.records import LedgerEntry, Line
+from standby.proxy.stores.store import StoreDown
+from typing_extensions import override
+
+from tests.proxy.harness import VirtualLoop
+from tests.proxy.shaky import Shaky
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+LINE: Final = Line("key/k/cost/month", "sum", 5, 100, keep=10**10)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Waiting takes no time here."""
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+async def spent(store: Shaky) -> int:
+    """What is booked."""
+    (used,) = await store.used((LINE,))
+    return used
+
+
+async def test_a_settlement_is_asked_at_once() -> None:
+    """The store is asked before anything that comes later, and nobody waits for it."""
+    store = Shaky()
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE,), ())
+    outbox.settle("b", (LINE,), ())
+    assert len(outbox) == 2
+    await outbox.settled()
+    assert (store.calls, await spent(store), len(outbox)) == ([("settle", "a"), ("settle", "b")], 10, 0)
+
+
+async def test_an_idle_outbox_is_settled() -> None:
+    """There is nothing to wait for."""
+    outbox = SettlementQueue(Shaky())
+    await outbox.settled()
+    assert (len(outbox), outbox.full, outbox.behind) == (0, False, False)
+
+
+async def test_what_a_store_did_not_take_is_asked_again() -> None:
+    """For as long as it is down, at growing intervals; and in the end all of it is booked, once."""
+    store = Shaky()
+    store.down = True
+    outbox = SettlementQueue(store)
+    for name in "abc":
+        outbox.settle(name, (LINE,), ())
+    await asyncio.sleep(60.0)
+    assert (await spent(store), len(outbox), outbox.behind) == (0, 3, True)
+    asked = len(store.calls)
+    await asyncio.sleep(10 * LONGEST_WAIT)
+    assert 9 <= len(store.calls) - asked <= 11
+    store.down = False
+    await outbox.settled()
+    assert (await spent(store), len(outbox), outbox.behind) == (15, 0, False)
+
+
+async def test_the_first_repetition_comes_soon() -> None:
+    """A store that failed once is not left alone for long."""
+    store = Shaky()
+    store.down = True
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE,), ())
+    await asyncio.sleep(FIRST_WAIT / 2)
+    store.down = False
+    await asyncio.sleep(FIRST_WAIT)
+    assert await spent(store) == 5
+
+
+async def test_a_reply_that_is_lost() -> None:
+    """The store has booked it, and is asked again; it is booked once."""
+    store = Shaky()
+    store.mute = True
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE,), ())
+    await asyncio.sleep(1.0)
+    store.mute = False
+    await outbox.settled()
+    assert await spent(store) == 5
+
+
+async def test_full() -> None:
+    """It says when there is no more room, counting what is under way; and takes what comes all the same."""
+    store = Shaky()
+    store.down = True
+    outbox = SettlementQueue(store, most=2)
+    outbox.settle("a", (LINE,), ())
+    assert not outbox.full
+    outbox.settle("b", (LINE,), ())
+    assert outbox.full
+    outbox.settle("c", (LINE,), ())
+    await asyncio.sleep(1.0)
+    store.down = False
+    await outbox.settled()
+    assert (await spent(store), outbox.full) == (15, False)
+
+
+async def test_closing_waits_for_the_store() -> None:
+    """What is on its way, and what waits, is taken before it is closed."""
+    store = Shaky()
+    store.slow = 0.2
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE,), ())
+    assert await outbox.aclose() == 0
+    assert await spent(store) == 5
+
+
+async def test_closing_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """A store that stays down is given up; it is said how much was not taken."""
+    store = Shaky()
+    store.down = True
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE,), ())
+    outbox.settle("b", (LINE,), ())
+    assert await outbox.aclose(5.0) == 2
+    assert "2 settlements were not taken" in caplog.text
+    await outbox.settled()
+
+
+async def test_an_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """A settlement that no store could take is logged, and stops no other."""
+    store = Shaky()
+    outbox = SettlementQueue(store)
+    outbox.settle("a", (LINE._replace(amount=-1),), ())
+    outbox.settle("b", (LINE,), ())
+    await outbox.settled()
+    assert await spent(store) == 5
+    assert "a: could not be settled" in caplog.text
+
+
+async def test_a_hold_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
+    """That a hold expired before it was settled is said: its request took longer than its lease."""
+    store = Shaky()
+    await store.settle("a", (LINE,), ())
+    outbox = SettlementQueue(store)
+    with caplog.at_level(logging.WARNING):
+        outbox.settle("a", (LINE,), ())
+        await outbox.settled()
+    assert "a: had ended before it was settled" in caplog.text
+    assert await spent(store) == 5
+
+
+class _Choosy(Shaky):
+    """Fails for each settlement the first time."""
+
+    @override
+    async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
+        if ("settle", hold_id) not in self.calls:
+            self.calls.append(("settle", hold_id))
+            raise StoreDown("once")
+        return await super().settle(hold_id, lines, entries)
+
+
+async def test_a_store_that_fails_now_and_then() -> None:
+    """However often it fails, all is booked once."""
+    store = _Choosy()
+    outbox = SettlementQueue(store)
+    for number in range(200):
+        outbox.settle(f"h{number}", (LINE,), ())
+        await asyncio.sleep(0)
+    await outbox.settled()
+    assert await spent(store) == 1000

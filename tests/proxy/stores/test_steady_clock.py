@@ -1,0 +1,82 @@
+"""The time of day without jumps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from standby.proxy.stores.steady_clock import CONFIRM_AFTER, SLACK, SteadyClock
+
+__all__: list[str] = []
+
+HOUR = 3600.0
+
+
+@dataclass
+class Machine:
+    """Two clocks: one that somebody sets, one that nobody does."""
+
+    ahead: float = 1_793_491_200.0
+    elapsed: float = 50.0
+
+    def wall(self) -> float:
+        return self.elapsed + self.ahead
+
+    def steady(self) -> SteadyClock:
+        return SteadyClock(self.wall, lambda: self.elapsed)
+
+
+def test_an_untouched_clock_tells_the_time() -> None:
+    """Where nobody sets the clock it is believed, from the first moment on."""
+    machine = Machine()
+    steady = machine.steady()
+    assert steady() == machine.wall()
+    machine.elapsed += 86_400
+    assert steady() == machine.wall()
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_jump_is_not_followed(jump: float) -> None:
+    """After a jump, either way, time goes on from where it was, and a jump back is none."""
+    machine = Machine()
+    steady = machine.steady()
+    began = steady()
+    machine.ahead += jump
+    machine.elapsed += 10
+    assert steady() == began + 10
+    machine.ahead -= jump
+    assert steady() == machine.wall() == began + 10
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_clock_that_stays_is_believed(jump: float) -> None:
+    """A clock that was set right is followed once it has gone on from there for long enough."""
+    machine = Machine()
+    steady = machine.steady()
+    steady()
+    machine.ahead += jump
+    steady()
+    machine.elapsed += CONFIRM_AFTER - 1
+    assert steady() != machine.wall()
+    machine.elapsed += 1
+    assert steady() == machine.wall()
+
+
+def test_each_jump_is_doubted_anew() -> None:
+    """A clock that jumps to and fro is not believed, however long it does."""
+    machine = Machine()
+    steady = machine.steady()
+    began = steady()
+    for number in range(20):
+        machine.ahead += HOUR if number % 2 else 2 * HOUR
+        machine.elapsed += CONFIRM_AFTER / 2
+        assert steady() == began + (number + 1) * CONFIRM_AFTER / 2
+
+
+def test_small_corrections_are_followed() -> None:
+    """What corrects a clock by seconds is believed at once."""
+    machine = Machine()
+    steady = machine.steady()
+    steady()
+    machine.ahead -= SLACK
+    assert steady() == machine.wall()

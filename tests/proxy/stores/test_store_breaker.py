@@ -1,0 +1,174 @@
+"""A slow store is a down store, and a store that is down is left alone for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+from standby.proxy.stores.store import StoreDown
+from standby.proxy.stores.store_breaker import LONGEST_REST, REST, TIMEOUT, TRIP, StoreBreaker, StoreCall
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.anyio
+
+
+class Ward:
+    """A guard whose clock stands still until it is moved."""
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self.now = 100.0
+        self.breaker = StoreBreaker("test", lambda: self.now, timeout)
+
+    def fail(self, times: int = 1) -> None:
+        for _ in range(times):
+            call = self.breaker.begin()
+            call.fail(StoreDown("no"))
+            assert isinstance(call.future.exception(), StoreDown)
+
+    def refuses(self) -> bool:
+        try:
+            self.breaker.begin().finish(None)
+        except StoreDown:
+            return True
+        return False
+
+
+async def test_a_call_ends_with_what_came_of_it() -> None:
+    """A result and an error of the caller's own go through."""
+    call, mistaken = Ward().breaker.begin(), Ward().breaker.begin()
+    call.finish(7)
+    mistaken.fail(ValueError("mine"))
+    assert await call.future == 7
+    with pytest.raises(ValueError, match="mine"):
+        await mistaken.future
+
+
+async def test_no_answer_in_time_is_a_failure() -> None:
+    """The time is over whether or not anybody carries the call out, which then need not be begun."""
+    call = Ward(timeout=0.0).breaker.begin()
+    with pytest.raises(StoreDown, match="in time"):
+        await call.future
+    assert call.dropped
+    call.finish("too late")
+    call.fail(StoreDown("too late"))
+    assert TIMEOUT == 0.25
+
+
+async def test_a_loop_that_was_held_up_blames_no_store() -> None:
+    """When the clock itself rings late, an answer that is there by then counts."""
+    call = Ward(timeout=0.0).breaker.begin()
+    time.sleep(0.2)  # noqa: ASYNC251
+    for _ in range(3):
+        await asyncio.sleep(0)  # it has rung by now
+    assert not call.future.done()
+    call.finish("in time")
+    assert await call.future == "in time"
+
+
+async def test_a_cancelled_caller_is_no_failure_and_drops_nothing() -> None:
+    """Who stops waiting cancels nothing, and what comes of it still counts for the breaker."""
+    ward = Ward()
+    calls: list[StoreCall] = []
+    for _ in range(TRIP):
+        call = ward.breaker.begin()
+        call.future.cancel()
+        assert not call.dropped
+        calls.append(call)
+    assert not ward.refuses()
+    for call in calls:
+        call.fail(StoreDown("no"))
+    assert ward.refuses()
+
+
+async def test_failures_in_a_row_open_the_breaker() -> None:
+    """Five failures in a row, and none before: a success in between begins the count anew."""
+    ward = Ward()
+    ward.fail(TRIP - 1)
+    ward.breaker.begin().finish(None)
+    ward.fail(TRIP - 1)
+    assert not ward.refuses()
+    ward.fail(TRIP)
+    assert ward.refuses()
+
+
+async def test_an_own_mistake_is_no_failure() -> None:
+    """An error that is not the store's counts as an answer."""
+    ward = Ward()
+    for _ in range(2 * TRIP):
+        call = ward.breaker.begin()
+        call.fail(ValueError("mine"))
+        call.future.exception()
+    assert not ward.refuses()
+
+
+async def test_one_call_probes_when_the_rest_is_over() -> None:
+    """While it is under way all others are refused; its success lets all in again."""
+    ward = Ward()
+    ward.fail(TRIP)
+    ward.now += REST
+    probe = ward.breaker.begin()
+    assert ward.refuses()
+    probe.finish(None)
+    assert not ward.refuses()
+
+
+async def test_the_rest_doubles_up_to_its_longest() -> None:
+    """A probe that fails doubles the rest, to 30 seconds at most; a success begins anew."""
+    ward = Ward()
+    ward.fail(TRIP)
+    rest = REST
+    for _ in range(8):
+        ward.now += rest / 2
+        assert ward.refuses()
+        ward.now += rest / 2
+        ward.fail()
+        rest = min(2 * rest, LONGEST_REST)
+    assert rest == LONGEST_REST
+    ward.now += rest
+    assert not ward.refuses()
+    ward.fail(TRIP)
+    ward.now += REST
+    assert not ward.refuses()
+
+
+async def test_calls_from_before_change_no_rest() -> None:
+    """What was under way when the breaker opened fails without lengthening the rest."""
+    ward = Ward()
+    late = [ward.breaker.begin() for _ in range(50)]
+    ward.fail(TRIP)
+    for call in late:
+        call.fail(StoreDown("no"))
+        call.future.exception()
+    ward.now += REST
+    assert not ward.refuses()
+
+
+async def test_a_probe_that_nobody_waits_for_still_ends() -> None:
+    """A cancelled probe does not keep the store closed for ever."""
+    ward = Ward()
+    ward.fail(TRIP)
+    ward.now += REST
+    probe = ward.breaker.begin()
+    probe.future.cancel()
+    assert ward.refuses()
+    probe.finish(None)
+    assert not ward.refuses()
+
+
+async def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it goes down, one when it answers again, none in between."""
+    ward = Ward()
+    with caplog.at_level(logging.WARNING, "standby.store"):
+        ward.fail(TRIP)
+        for _ in range(3):
+            ward.now += LONGEST_REST
+            ward.fail()
+        ward.now += LONGEST_REST
+        assert not ward.refuses()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the test store is down: it failed 5 times in a row",
+        "the test store answers again",
+    ]
