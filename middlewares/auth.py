@@ -18,9 +18,8 @@ from ..proxy.config import Routes, Secret, imported, seconds
 from ..proxy.config.values import Remark, objection
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Attempt, Exchange
-from ..proxy.http.body import Body
+from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
-from ..proxy.http.workload import resolve
 from ..proxy.keys.credentials import credential, digests
 from ..proxy.keys.keyring import Keyring, Records, Unreadable
 from ..proxy.keys.principal import Principal
@@ -97,10 +96,8 @@ class Auth:
         try:
             principal = exchange.principal = await self._admitted(exchange, scope)
             if exchange.operation is not None:
-                receive = await Body.of(receive, exchange.max_body)
-                self._allow(exchange, principal, receive)
+                receive = await self._allowed(principal, scope, receive)
         except ClientGone:
-            exchange.client_gone = True
             return
         except Refusal as refusal:
             await send_refusal(scope, send, refusal)
@@ -179,10 +176,12 @@ class Auth:
         log.warning("%s: there is no %s %r in routes.toml", Exchange.of(scope).id, kind or "scope", name)
         return None
 
-    def _allow(self, exchange: Exchange, principal: Principal, body: Body) -> None:
-        """Raise Refusal for what no target could satisfy."""
+    @staticmethod
+    async def _allowed(principal: Principal, scope: Scope, receive: Receive) -> Receive:
+        """Open the request. Raises Refusal for what this caller may have of no target."""
+        exchange = Exchange.of(scope)
         try:
-            resolve(exchange, body)
+            receive = await opened(scope, receive)
         except Refusal as refusal:
             if refusal.code not in {"unknown_model", "operation_not_supported"} or principal.pools is None:
                 raise
@@ -192,14 +191,14 @@ class Auth:
                 raise
             # Whether such a model exists is not for those to know who may not use it.
             raise Refusal("model_not_allowed", param="model") from None
-        pool = exchange.pool
-        if pool is None:
-            return
+        if (pool := exchange.pool) is None:
+            return receive
         if not principal.grants(pool.name):
             raise Refusal("model_not_allowed", param="model")
         lacking = principal.lacks(pool)
         if lacking is not None:
             raise Refusal(lacking, param="model")
+        return receive
 
     async def clear(self, principal: Principal, exchange: Exchange, attempt: Attempt) -> Rejection | None:
         """The clearance: whether this attempt of `principal` may go to its target, now."""

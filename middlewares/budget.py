@@ -22,8 +22,8 @@ from ..proxy.config.money import nano
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.http.body import Body
+from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
-from ..proxy.http.workload import resolve
 from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store
 
@@ -78,11 +78,9 @@ class Budget:
         estimate: Estimate | None = None
         if exchange.operation is not None:
             try:
-                receive = body = await Body.of(receive, exchange.max_body)
-                resolve(exchange, body)
+                receive = body = await opened(scope, receive)
                 estimate = self._estimate(exchange, body)
             except ClientGone:
-                exchange.client_gone = True
                 return
             except Refusal as refusal:
                 await send_refusal(scope, send, refusal)

@@ -20,15 +20,14 @@ from ..proxy.exchange import Attempt, Break, Candidate, Exchange, Kind
 from ..proxy.health.target_health import Health, Permit
 from ..proxy.http.body import Body
 from ..proxy.http.exhausted import exhausted
+from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 from ..proxy.http.stream_restart import StreamRestart, is_requested
-from ..proxy.http.workload import resolve
 from ..proxy.routing.attempt_run import AttemptRun
 from ..proxy.routing.hedge import Hedges, Race
-from ..proxy.routing.ordering import in_order
 from ..proxy.routing.plan_walk import PlanWalk
 from ..proxy.routing.retry import pause
-from ..proxy.routing.route_inputs import holder_of
+from ..proxy.routing.written_order import written_order
 
 __all__ = ["Failover"]
 
@@ -69,10 +68,8 @@ class Failover:
             await self.app(scope, receive, send)  # nothing that a provider is asked
             return
         try:
-            body = await Body.of(receive, exchange.max_body)
-            resolve(exchange, body)
+            body = await opened(scope, receive)
         except ClientGone:
-            exchange.client_gone = True
             return
         except Refusal as refusal:
             await send_refusal(scope, send, refusal)
@@ -80,16 +77,8 @@ class Failover:
         if exchange.health is None:
             exchange.health = self._health
         if exchange.plan is None:
-            exchange.plan = self._plan(exchange, exchange.health, body)
+            exchange.plan = written_order(exchange, exchange.health, body, self.targets)
         await _Walk(self, self._hedges, exchange, exchange.health, exchange.plan, body).run(scope, send)
-
-    def _plan(self, exchange: Exchange, health: Health, body: Body) -> tuple[Candidate, ...]:
-        pool, operation = exchange.pool, exchange.operation
-        if pool is None or operation is None:
-            return tuple(Candidate(name) for name in self.targets)
-        provider = holder_of(exchange, pool, body.document.value) if exchange.bound else None
-        share, estimates = exchange.share, exchange.estimates
-        return in_order(pool, health, operation.name, provider=provider, share=share, estimates=estimates)
 
 
 class _Walk:

@@ -8,9 +8,8 @@ from ..proxy.asgi import ASGIApp, Receive, Scope, Send
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.health.target_health import Health
-from ..proxy.http.body import Body
+from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
-from ..proxy.http.workload import resolve
 from ..proxy.routing.balance import Balancer
 from ..proxy.routing.planning import plan
 from ..proxy.routing.route_inputs import route_inputs
@@ -35,10 +34,8 @@ class RouteSelect:
             await self.app(scope, receive, send)  # nothing that a provider is asked
             return
         try:
-            receive = body = await Body.of(receive, exchange.max_body)
-            resolve(exchange, body)
+            receive = body = await opened(scope, receive)
         except ClientGone:
-            exchange.client_gone = True
             return
         except Refusal as refusal:
             await send_refusal(scope, send, refusal)
@@ -46,8 +43,8 @@ class RouteSelect:
         if exchange.pool is not None:
             if exchange.health is None:
                 exchange.health = self._health
-            wanted = route_inputs(exchange, exchange.pool, body.document)
-            exchange.plan = plan(wanted, exchange.health, self._balancer)
+            inputs = route_inputs(exchange, exchange.pool, body.document)
+            exchange.plan = plan(inputs, exchange.health, self._balancer)
         await self.app(scope, receive, send)
 
     def inherit(self, before: RouteSelect) -> None:

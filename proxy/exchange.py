@@ -122,7 +122,7 @@ class Exchange:
     stack's).
     Written by Hygiene: `operation`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds), and
     `headers` and `path` again, cleaned.
-    Written by `workload.resolve`: `pool`, `model`, `streamed`, `bound`.
+    Written by `opened.resolve`: `pool`, `model`, `streamed`, `bound`.
     Written by RouteSelect, or by Failover in its absence: `plan`.
     Written by Failover, or by Relay when it stands alone: `attempts`.
     Written by Auth: `principal`.

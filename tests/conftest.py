@@ -20,7 +20,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """A Redis server that all tests share. None to start is an error, and no reason to skip."""
+    """A Redis server that all tests share."""
     with RedisServer() as server:
         yield server
 

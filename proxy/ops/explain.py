@@ -1,4 +1,4 @@
-"""A decision without its consequences: where a request would go, and why nobody else. Nothing is sent."""
+"""Explains routing: where a request would go, and why not elsewhere. Nothing is sent to a provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..errors import StandbyError
 from ..exchange import Candidate, Exchange
 from ..health.target_health import Health
 from ..http.body import Body
-from ..http.workload import resolve
+from ..http.opened import resolve
 from ..keys.principal import Principal
 from ..routing.balance import Balancer
 from ..routing.plan_walk import PlanWalk
@@ -37,7 +37,7 @@ _FAULTS: Final[Mapping[Cause, FaultKind]] = MappingProxyType(
         "refused": "content_refused",
     }
 )
-"""A fault that stands for each cause, to see what would follow from it."""
+"""A representative fault for each cause, to see where a request fails over to."""
 
 _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -52,20 +52,21 @@ _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "count_tokens": {"messages": [{"role": "user", "content": "Hello."}]},
     }
 )
-"""What is asked where nobody says what to ask."""
+"""The request body by operation if the question has none."""
 
 
 class Unanswerable(StandbyError):
-    """The question names what is not there, or is none."""
+    """The question is invalid, or names a pool, target or operation that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Where a request would go, if somebody sent it.
+    """A hypothetical request.
 
-    `pool` is its name, or one that it `serves`; `request` its body, else a short one of `operation`, which is
-    "chat" or "messages" unless it is said. `down` names targets to take for dead, and `share` is how much of
-    its fullest budget the caller has used.
+    `pool` is the name of a pool, or a model name that it `serves`. `request` is the body; without it, a short
+    one of `operation` is used. The default operation is "chat" or "messages", by the pool's dialect. `down`
+    names targets to treat as unavailable. `share` is the used share, from 0 to 1, of the caller's fullest
+    budget.
     """
 
     pool: str
@@ -80,8 +81,8 @@ class Question:
 class Explanation:
     """Where a request would go, and why.
 
-    `plan` holds each target that may answer it once; `following` is who is next after the first, by cause,
-    None for nobody.
+    `plan` holds each candidate target once. `following` holds, by cause, the target that is tried after the
+    first one failed, None if there is none. `key` is the name of the caller's key, None without one.
     """
 
     inputs: RouteInputs
@@ -93,12 +94,12 @@ class Explanation:
 
     @property
     def first(self) -> str | None:
-        """The target that is asked first, or None: nobody is."""
+        """The target that is tried first, or None if there is none."""
         first = PlanWalk(self.plan, self.max_attempts).next()
         return None if first is None else first.name
 
     def as_json(self) -> dict[str, Any]:
-        """The same, as plain data."""
+        """Returns the explanation as plain data for JSON."""
         needs = self.inputs.needs
         return {
             "pool": self.inputs.pool.name,
@@ -109,7 +110,7 @@ class Explanation:
             "input_tokens": needs.input_tokens,
             "output_tokens": needs.output_tokens,
             "first": self.first,
-            "plan": [_plain(candidate) for candidate in self.plan],
+            "plan": [_candidate_as_json(candidate) for candidate in self.plan],
             "next": dict(self.following),
             "text": str(self),
         }
@@ -124,12 +125,18 @@ class Explanation:
         output = "" if needs.output_tokens is None else f", up to {needs.output_tokens} out"
         about = f"{self.operation}{f' with {wants}' if wants else ''}, about {needs.input_tokens} tokens in"
         yield f"pool {pool.name} ({pool.dialect}, {pool.balance}): {caller}; {about}{output}"
-        ranks = {each.name: str(i) for i, each in enumerate(self._open(), 1)}
+        ranks = {candidate.name: str(i) for i, candidate in enumerate(self._eligible(), 1)}
         rows: list[tuple[str, ...]] = [
-            (ranks.get(each.name, "-"), each.name, each.role, _dollars(each.cost), _words(each))
-            for each in self.plan
+            (
+                ranks.get(candidate.name, "-"),
+                candidate.name,
+                candidate.role,
+                _dollars(candidate.cost),
+                _status(candidate),
+            )
+            for candidate in self.plan
         ]
-        rows += [("-", portion.target.name, role, "", why) for role, portion, why in self._aside()]
+        rows += [("-", portion.target.name, role, "", why) for role, portion, why in self._excluded()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -143,14 +150,14 @@ class Explanation:
         words = "; ".join(f"{', '.join(causes)} -> {where}" for where, causes in targets_by.items())
         yield f"  if {ranks.get(self.first, '1')} fails: {words}"
 
-    def _aside(self) -> Iterator[tuple[str, Portion, str]]:
-        """Targets of the pool that do not answer this caller."""
+    def _excluded(self) -> Iterator[tuple[str, Portion, str]]:
+        """Yields targets of the pool that do not serve this caller, as role, portion and reason."""
         pool = self.inputs.pool
-        if pool.canary is not None and all(each.role != "canary" for each in self.plan):
+        if pool.canary is not None and all(candidate.role != "canary" for candidate in self.plan):
             yield "canary", pool.canary, f"for {pool.canary.share:.3g} of the callers, not for this one"
 
-    def _open(self) -> Sequence[Candidate]:
-        return [each for each in self.plan if each.rejected is None]
+    def _eligible(self) -> Sequence[Candidate]:
+        return [candidate for candidate in self.plan if candidate.rejected is None]
 
 
 def explain(
@@ -161,9 +168,10 @@ def explain(
     health: Health | None = None,
     balancer: Balancer | None = None,
 ) -> Explanation:
-    """Where the request would go, by the same code that decides it. `health` is what is known of the targets.
+    """Returns where the request would go, determined by the same code that routes real requests.
 
-    Raises Unanswerable for a pool, a target or a body that is none, and Refusal for what callers are refused.
+    `health` is the health of the targets, by default all healthy. Raises Unanswerable for an unknown pool,
+    target or operation, and Refusal for a request that callers would be refused.
     """
     pool = _pool(routes, question.pool)
     for name in question.down:
@@ -177,15 +185,15 @@ def explain(
     exchange = Exchange("explain", 0.0, question.headers, routes=routes)
     exchange.operation = operation_named(operation)
     exchange.principal, exchange.share = principal, question.share
-    body = Body(orjson.dumps(value), _nothing)
+    body = Body(orjson.dumps(value), _receive_disconnect)
     resolve(exchange, body)
     assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
     exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
-    wanted = replace(route_inputs(exchange, pool, body.document), down=question.down)
+    inputs = replace(route_inputs(exchange, pool, body.document), down=question.down)
     max_attempts = _setting(routes, "failover", "max_attempts", 3)
-    candidates = plan(wanted, health or Health(), balancer or Balancer(), dry=True)
+    candidates = plan(inputs, health or Health(), balancer or Balancer(), dry=True)
     return Explanation(
-        wanted,
+        inputs,
         operation,
         None if principal is None else principal.name("key"),
         candidates,
@@ -209,28 +217,28 @@ def _unknown(what: str, name: str, names: Mapping[str, object]) -> str:
 
 
 def _setting(routes: Routes, table: str, key: str, default: int) -> int:
-    """What the file says for a middleware, whose table is checked by now."""
+    """Returns a setting from a middleware's table, which has already been validated."""
     value = routes.tables.get(table, {}).get(key, default)
     return value if isinstance(value, int) else default
 
 
-async def _nothing() -> Message:
-    """There is no client, so nothing comes after the body."""
+async def _receive_disconnect() -> Message:
+    """The ASGI `receive` of a request without a client: nothing follows the body."""
     return {"type": "http.disconnect"}
 
 
 def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKind) -> str | None:
-    """Who is asked after the first failed in this way."""
-    itinerary = PlanWalk(candidates, max_attempts)
-    first = itinerary.next()
-    if first is None or not itinerary.opens(first, fault := Fault(kind)):
+    """Returns the target that is tried after the first one failed in this way, or None."""
+    walk = PlanWalk(candidates, max_attempts)
+    first = walk.next()
+    if first is None or not walk.opens(first, fault := Fault(kind)):
         return None
-    itinerary.failed(first, fault)
-    second = itinerary.next()
+    walk.failed(first, fault)
+    second = walk.next()
     return None if second is None else second.name
 
 
-def _plain(candidate: Candidate) -> dict[str, Any]:
+def _candidate_as_json(candidate: Candidate) -> dict[str, Any]:
     return {
         "target": candidate.name,
         "role": candidate.role,
@@ -247,12 +255,12 @@ def _dollars(cost: int | None) -> str:
     return "" if cost is None else f"${dollars(cost)}"
 
 
-def _words(candidate: Candidate) -> str:
-    """Where it stands, in words."""
+def _status(candidate: Candidate) -> str:
+    """Returns the status of a candidate as text."""
     if candidate.rejected is not None:
         wait = "" if candidate.ready_in is None else f", for {spelled(round(candidate.ready_in, 1) or 0.1)}"
         return f"rejected: {candidate.rejected}{wait}"
-    entered = "asked" if candidate.causes is None else f"for {', '.join(sorted(candidate.causes))}"
+    status = "asked" if candidate.causes is None else f"for {', '.join(sorted(candidate.causes))}"
     if candidate.role == "last":
-        entered = "when nobody else is left"
-    return entered if candidate.degraded is None else f"{entered}; degraded: {candidate.degraded}"
+        status = "when nobody else is left"
+    return status if candidate.degraded is None else f"{status}; degraded: {candidate.degraded}"

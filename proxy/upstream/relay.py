@@ -11,9 +11,9 @@ from ..asgi import Receive, Scope, Send
 from ..errors import ClientGone, Refusal
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
+from ..http.opened import opened
 from ..http.refusal import send_refusal
-from ..http.workload import resolve
-from ..routing.ordering import in_order
+from ..routing.written_order import written_order
 from .coarse_timer import CoarseTimer
 from .transports import Transports
 from .upstream_call import UpstreamCall
@@ -51,11 +51,9 @@ class Relay:
     async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(scope)
         try:
-            body = await Body.of(receive, exchange.max_body)
-            resolve(exchange, body)
-            attempt = Attempt.of(scope) or _only_attempt(exchange)
+            body = await opened(scope, receive)
+            attempt = Attempt.of(scope) or _only_attempt(exchange, body)
         except ClientGone:
-            exchange.client_gone = True
             return
         except Refusal as refusal:
             await send_refusal(scope, send, refusal)
@@ -75,11 +73,12 @@ class Relay:
         return watch
 
 
-def _only_attempt(exchange: Exchange) -> Attempt:
+def _only_attempt(exchange: Exchange, body: Body) -> Attempt:
     """The attempt of a Relay with no Failover around it."""
-    if exchange.pool is None or exchange.operation is None or exchange.health is None:
+    if exchange.pool is None or exchange.health is None:
         raise Refusal("unknown_route")
-    exchange.plan = in_order(exchange.pool, exchange.health, exchange.operation.name)[:1]
+    if exchange.plan is None:
+        exchange.plan = written_order(exchange, exchange.health, body)[:1]
     attempt = exchange.begin(exchange.plan[0], time.perf_counter())
     exchange.served = attempt
     return attempt

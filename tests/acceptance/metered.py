@@ -9,7 +9,7 @@ from standby.proxy.budget.metering.token_estimate import measure
 from standby.proxy.budget.metering.usage_meter import ActualUsage, actual_usage, amend, expected_usage
 from standby.proxy.exchange import Exchange
 from standby.proxy.http.body import Body
-from standby.proxy.http.workload import resolve
+from standby.proxy.http.opened import resolve
 
 __all__ = ["Metered", "took"]
 

@@ -9,17 +9,15 @@ import pytest
 from standby.proxy.stores.store import Store
 
 from tests.proxy.stores.scenes import KINDS, Scene, scene_of
-from tests.redis_server import RedisServer
 
 __all__ = ["scene", "store"]
 
 
 @pytest.fixture(params=KINDS)
-async def scene(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer
-) -> AsyncIterator[Scene]:
-    """A store of each kind, and its clock."""
-    scene = scene_of(request.param, tmp_path / "store.db", redis_server)
+async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+    """A store of each kind, and its clock. Only the kind that needs a server starts one."""
+    server = request.getfixturevalue("redis_server") if request.param == "redis" else None
+    scene = scene_of(request.param, tmp_path / "store.db", server)
     yield scene
     await scene.store.aclose()
 

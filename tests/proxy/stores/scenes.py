@@ -98,8 +98,8 @@ class RedisScene(Scene):
         self._set()
 
 
-def scene_of(kind: str, path: Path, server: RedisServer) -> Scene:
-    """A scene of one of KINDS."""
-    if kind == "redis":
+def scene_of(kind: str, path: Path, server: RedisServer | None) -> Scene:
+    """A scene of one of KINDS; only "redis" needs the server."""
+    if server is not None:
         return RedisScene(server)
     return LocalScene(path if kind == "sqlite" else None)

@@ -352,9 +352,18 @@ async def test_clocks_know_when_it_connects(transports: Transports, over: str, a
 
 async def test_a_connection_that_is_never_made(transports: Transports, over: str, alpha: Simulator) -> None:
     """A host that does not answer at all ends the attempt at the connect limit."""
+
+    class Unarmed(AttemptTimeouts):
+        """Leaves the limit to the transport, since a busy machine cannot tell which of the two is first."""
+
+        __slots__ = ()
+
+        def connecting(self) -> None:
+            pass
+
     line = line_to(transports, alpha.url, provider=over)
     await alpha.down(silent=True)
-    clocks = AttemptTimeouts(Timeouts(connect=0.5), 15.0)
+    clocks = Unarmed(Timeouts(connect=0.5), 15.0)
     with pytest.raises(Unreachable) as caught, clocks:
         await line.ask(clocks)
     assert caught.value.kind == "connect"

@@ -1,4 +1,4 @@
-"""Finding a request's workload."""
+"""Opening a request: its body, its shape, its pool."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from standby.proxy.asgi import Message
 from standby.proxy.config import Routes
 from standby.proxy.dialects.registry import OPERATIONS, operation_named
-from standby.proxy.errors import Refusal
+from standby.proxy.errors import ClientGone, Refusal
 from standby.proxy.exchange import Exchange
 from standby.proxy.http.body import Body
-from standby.proxy.http.workload import resolve
+from standby.proxy.http.opened import opened, resolve
 
 from tests.proxy.harness import routes_to
 
@@ -112,15 +112,30 @@ def test_a_pool_of_the_other_dialect(operation: str) -> None:
     assert exchange.pool is ANTHROPIC.pools["support"]
 
 
-def test_the_second_time_nothing_is_done() -> None:
-    """Each middleware may ask; the first answer stays, whatever has become of the document."""
+@pytest.mark.anyio
+async def test_the_second_time_nothing_is_done() -> None:
+    """Each middleware may open the request; the body is read once, and the first pool stays."""
     exchange, body = asked("chat", stream=True)
-    resolve(exchange, body)
+    scope: dict[str, Any] = {"standby": exchange}
+    assert await opened(scope, body) is body
     pool = exchange.pool
     body.document.value["model"] = "other"
-    resolve(exchange, body)
+    assert await opened(scope, body) is body
     assert exchange.pool is pool
     assert exchange.model == "support"
+
+
+@pytest.mark.anyio
+async def test_a_client_that_leaves_while_it_sends() -> None:
+    """It is noted in the exchange, so that nobody answers."""
+    exchange, _ = asked("chat")
+
+    async def left() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientGone):
+        await opened({"standby": exchange}, left)
+    assert exchange.client_gone
 
 
 def test_without_routes_only_the_shape_is_checked() -> None:
