@@ -31,11 +31,11 @@ __all__ = ["Auth", "PrincipalOf"]
 log: Final = logging.getLogger("standby.auth")
 
 PrincipalOf: TypeAlias = Callable[[Scope], "Awaitable[Principal | str | None] | Principal | str | None"]
-"""The host's word on who calls: a Principal, or the name of a key, user, team or organisation of routes.toml
-("user/ann" where several kinds have one of that name), or None for nobody it knows."""
+"""The host application's own authentication. Returns a Principal, or the name of a key, user, team or
+organisation of routes.toml ("user/ann" where several kinds share a name), or None for an unknown caller."""
 
 _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
-"""RFC 9110, 11.6.1: a 401 says how to do better."""
+"""RFC 9110, 11.6.1: a 401 names the scheme to use."""
 _SECTIONS: Final = ("key", "user", "team", "organisation")
 
 
@@ -44,7 +44,7 @@ def _refuse_or_seconds(value: object, info: ValidationInfo) -> object:
 
 
 def _imported(value: object) -> object:
-    """What a file names by its import string; code gives the callable itself."""
+    """The callable that a file names by an import string; code passes the callable itself."""
     if isinstance(value, str):
         try:
             value = imported(value)
@@ -59,28 +59,30 @@ def _imported(value: object) -> object:
 
 @dataclass(eq=False)
 class Auth:
-    """Who calls, and what they may use.
+    """Authenticates the caller and limits it to what its key may use.
 
-    The caller's key leads to a chain of scopes whose rules hold together. What no target could satisfy is
-    refused here; the rest is a clearance that every attempt must pass, so that no fallback leads where the
-    key may not go. What is asked is read only once it is known who asks.
+    The caller's key leads to a chain of scopes, whose rules all apply. What no target could satisfy is
+    refused here. The rest is a clearance that every attempt must pass, so that no fallback leads where the
+    key may not go. The body is read only after the caller is known.
     """
 
     app: ASGIApp
     _: KW_ONLY
     pepper: Secret | None = None
-    """Kept apart from the hashes of keys, which are made with it."""
+    """A secret that the hashes of keys are made with. Keep it apart from them."""
     on_store_error: Annotated[Literal["refuse"] | float, BeforeValidator(_refuse_or_seconds)] = "refuse"
-    """While the store is down: refuse what it alone could tell, or trust for so long what it last said."""
+    """While the store is down: refuse keys that only it knows, or trust its last answers for this many
+    seconds."""
     principal: Annotated[PrincipalOf | None, PlainValidator(_imported)] = None
-    """For hosts that have an authentication of their own; the gateway then looks for no key."""
+    """For hosts with an authentication of their own; the gateway then expects no key."""
     store: Store | str | None = field(default=None, metadata={"toml": False})
-    """Where keys are looked up in a foreign app: a store or its URL. In a gateway it is the gateway's."""
+    """Where keys are looked up around a foreign app: a store or its URL. In a gateway it is the gateway's
+    store."""
     routes: Routes | None = field(default=None, metadata={"toml": False})
-    """Teams, keys and the rest in a foreign app. In a gateway they are the gateway's."""
+    """The configuration around a foreign app: teams, keys and the rest. In a gateway it is the gateway's."""
     clock: Callable[[], float] = field(default=time.monotonic, metadata={"toml": False})
     now: Callable[[], float] = field(default=time.time, metadata={"toml": False})
-    """Seconds since 1970, for expiry where there is no store to tell."""
+    """Seconds since 1970, for the expiry of keys where there is no store with a clock."""
     _keyring: Keyring | None = field(default=None, init=False, repr=False)
     _records: Records | None = field(default=None, init=False, repr=False)
     _opened: Store | None = field(default=None, init=False, repr=False)
@@ -106,7 +108,7 @@ class Auth:
         await self.app(scope, receive, send)
 
     def inherit(self, before: Auth) -> None:
-        """Take over what the store said to an Auth that this one replaces: it counts as long as it did."""
+        """After a reload, take over the cached answers of the store from the Auth that this one replaces."""
         if self.pepper == before.pepper and self.store == before.store and before._keyring is not None:
             self._records = before._keyring.records
 
@@ -117,7 +119,7 @@ class Auth:
             self._opened = None
 
     async def _admitted(self, exchange: Exchange, scope: Scope) -> Principal:
-        """The caller, whose key works now, from here. Raises Refusal; there is no other way not to know."""
+        """The caller, whose key is valid now and from this address. Raises Refusal otherwise."""
         routes = exchange.routes or self.routes
         store = self._store(exchange)
         if self.principal is not None:
@@ -178,7 +180,7 @@ class Auth:
 
     @staticmethod
     async def _allowed(principal: Principal, scope: Scope, receive: Receive) -> Receive:
-        """Open the request. Raises Refusal for what this caller may have of no target."""
+        """Open the request. Raises Refusal for what no target may give this caller."""
         exchange = Exchange.of(scope)
         try:
             receive = await opened(scope, receive)
@@ -189,7 +191,7 @@ class Auth:
             pool = routes.pool_for(model) if routes is not None and model is not None else None
             if pool is not None and principal.grants(pool.name):
                 raise
-            # Whether such a model exists is not for those to know who may not use it.
+            # A caller that may not use a model does not learn whether it exists.
             raise Refusal("model_not_allowed", param="model") from None
         if (pool := exchange.pool) is None:
             return receive
@@ -229,6 +231,6 @@ class Auth:
 
     @staticmethod
     async def _turn_away(receive: Receive, send: Send) -> None:
-        """Nothing here judges what is said over a WebSocket."""
+        """Close it: nothing here checks what is sent over a WebSocket."""
         await receive()
         await send({"type": "websocket.close", "code": 1008})

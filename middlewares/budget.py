@@ -1,4 +1,4 @@
-"""Hold before, settle after: what a request may cost is taken before it is sent, what it did cost booked."""
+"""Holds what a request may cost before it is sent, and settles what it did cost afterwards."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ OnStoreError = Annotated[Literal["refuse"] | int, BeforeValidator(_allowance)]
 
 @dataclass(eq=False)
 class Budget:
-    """Hold what a request may cost before it is sent, and settle what it did cost after.
+    """Holds what a request may cost before it is sent, and settles what it did cost afterwards.
 
-    Measured are the budgets and limits of the caller's scopes (from Auth), of the pool and of each target
-    that is tried. Around an app that has no pools the caller's rates, concurrent requests and numbers of
-    requests are kept, and nothing that depends on what is asked.
+    It applies the budgets and limits of the caller's scopes (from Auth), of the pool and of each target that
+    is tried. Around an app without pools only the caller's rates, concurrent requests and numbers of requests
+    are limited, and nothing that depends on the content of the request.
     """
 
     app: ASGIApp
     _: KW_ONLY
     mode: Literal["enforce", "observe"] = "enforce"
-    """`observe` refuses nothing; the log and `x-standby-would-refuse` tell what `enforce` would have."""
+    """`observe` refuses nothing; the log and `x-standby-would-refuse` name what `enforce` would refuse."""
     charge: Charge = "all"
     """What counts against budgets: `all` attempts, or only the one `served`."""
     assume_output: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
@@ -57,9 +57,9 @@ class Budget:
     on_store_error: OnStoreError = "refuse"
     """While the store is down: `refuse`, or dollars (as text) that each process may let through."""
     escrow: bool = False
-    """Take slices of budgets in advance, and hold from them without asking the store."""
+    """Reserve slices of budgets in advance and take holds from them, without a call to the store for each."""
     store: Store | str | None = field(default=None, metadata={"toml": False})
-    """Or its URL. Else the gateway's; else this process's memory."""
+    """A store or its URL. By default the gateway's, or this process's memory where there is no gateway."""
     _accounts: Accounts = field(default_factory=Accounts, init=False, repr=False)
     _thresholds: Thresholds = field(default_factory=Thresholds, init=False, repr=False)
     _vocabularies: VocabularyCache = field(default_factory=VocabularyCache, init=False, repr=False)
@@ -73,7 +73,7 @@ class Budget:
             return
         exchange = Exchange.of(scope) if scope["type"] == "http" else None
         if exchange is None or (exchange.relayed and exchange.operation is None):
-            await self.app(scope, receive, send)  # nothing that a provider is asked
+            await self.app(scope, receive, send)  # no request to a provider
             return
         estimate: Estimate | None = None
         if exchange.operation is not None:
@@ -102,20 +102,21 @@ class Budget:
             await request_budget.leave()
 
     async def settled(self) -> None:
-        """Return once everything that was held is settled, and the store has confirmed it."""
+        """Return once every hold is settled and the store has confirmed it."""
         if self._budget_store is not None:
             await self._budget_store.settled()
 
     def inherit(self, before: Budget) -> None:
-        """Take over what a Budget knew that this one replaces, so that no alert is raised twice, and no
-        outage of the store gets an allowance twice."""
+        """After a reload, take over the state of the Budget that this one replaces, so that no alert is
+        raised twice and no outage of the store gets its allowance twice."""
         self._thresholds = before._thresholds
         self._vocabularies.inherit(before._vocabularies)
         if self.on_store_error == before.on_store_error:
             self._allowance = before._allowance
 
     async def aclose(self) -> None:
-        """Settle what is left, and close the store if it is ours. A later request opens it again."""
+        """Settle the open holds, and close the store if it was opened here. A later request opens it
+        again."""
         budget_store, self._budget_store = self._budget_store, None
         if budget_store is not None:
             await budget_store.aclose()
@@ -154,7 +155,7 @@ class Budget:
 
 
 def _noting(exchange: Exchange, send: Send) -> Send:
-    """A `send` that adds what there is to tell: nobody else does around an app of somebody's own."""
+    """A `send` that adds the notes of the exchange as headers: without a gateway nothing else does."""
 
     def noting(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Walk the plan until one answer proves good."""
+"""Walks the plan until one answer proves good."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ log: Final = logging.getLogger("standby.failover")
 
 @dataclass(eq=False)
 class Failover:
-    """Walk the plan until one answer proves good.
+    """Walks the plan until one answer proves good.
 
-    The plan is RouteSelect's; in its absence the order of the request's pool; around an app that has no
-    pools, `targets`. The app finds the target of each attempt in `scope["standby.attempt"]`.
+    The plan is RouteSelect's; without RouteSelect it is the order of the request's pool, and around an app
+    without pools it is `targets`. The app finds the target of each attempt in `scope["standby.attempt"]`.
     """
 
     app: ASGIApp
     _: KW_ONLY
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Targets tried for one request. Client SDKs multiply this by their own three."""
+    """Attempts for one request. Client SDKs multiply this by their own three."""
     deadline: Duration = 300.0
-    """Seconds over all attempts, until one is committed; `x-standby-timeout-ms` of a caller may lower it."""
+    """Seconds for all attempts until one is committed. A caller may lower it with `x-standby-timeout-ms`."""
     retries: Annotated[int, Field(ge=0, le=1)] = 0
-    """Times that the last target is asked again where no other is left. By default each is asked once."""
+    """Retries of the last target when no other is left. By default each target is tried once."""
     first_token: float | None = field(default=None, metadata={"toml": False})
-    """Seconds one attempt may take to prove good, for an app without clocks. Pools have `timeouts`."""
+    """Seconds until an attempt must prove good, around an app without timeouts. Pools have `timeouts`."""
     targets: tuple[str, ...] = field(default=(), metadata={"toml": False})
     """Names of the candidates, in order, for an app that has no pools."""
     chance: Callable[[], float] = field(default=random.random, repr=False, metadata={"toml": False})
-    """From 0 to 1: what spreads retries over time."""
+    """A random number from 0 to 1, for the jitter of retries."""
     _health: Health = field(default_factory=Health, init=False, repr=False)
     _hedges: Hedges = field(default_factory=Hedges, init=False, repr=False)
 
@@ -65,7 +65,7 @@ class Failover:
             return
         exchange = Exchange.of(scope)
         if exchange.relayed and exchange.operation is None:
-            await self.app(scope, receive, send)  # nothing that a provider is asked
+            await self.app(scope, receive, send)  # no request to a provider
             return
         try:
             body = await opened(scope, receive)
@@ -127,27 +127,27 @@ class _Walk:
         self._deadline = self._loop.time() + limit
         self._retries = failover.retries
         self._restarts = is_requested(exchange)
-        self._over = False  # the caller has its answer, or wants none any more
-        self._last: AttemptRun | None = None  # of those that failed
+        self._over = False  # the caller has its answer, or has left
+        self._last: AttemptRun | None = None  # the last attempt that failed
         self._race: Race | None = None
         self._hedge: AttemptRun | None = None
         self._claim: tuple[Candidate, Permit | None] | None = None
-        self._broken: Attempt | None = None  # after commit, and to be begun anew
+        self._broken: Attempt | None = None  # broke after commit, and is to be restarted
         self._break = Break("", b"")
         self._original: tuple[Message, ...] = ()
 
     async def run(self, scope: Scope, send: Send) -> None:
-        """Try candidates until one is committed, and answer for all of them if none is."""
+        """Try candidates until one is committed, or send one error for all of them."""
         exchange, app = self._exchange, self._failover.app
         onward: StreamRestart | None = None
         try:
-            while (run := self._next(send) or await self._again(send)) is not None:
-                after = self._lateness(run)
+            while (run := self._next(send) or await self._retry(send)) is not None:
+                after = self._hedge_delay(run)
                 if after is None:
-                    # Here and not in a method: a coroutine more would be entered for every token.
+                    # Inline: another coroutine would be resumed for every token.
                     with run:
                         await run.inside(app, scope, self._body.rewind())
-                    self._note(run)
+                    self._apply(run)
                 else:
                     await self._run_race(scope, send, run, after)
                 if self._over:
@@ -167,7 +167,7 @@ class _Walk:
 
     async def _give_up(self, scope: Scope, send: Send) -> None:
         if self._original:
-            # Nobody did better than the first refusal that was meant for the caller.
+            # No other target did better: the first error that was the caller's fault is the answer.
             for message in self._original:
                 await send(message)
         else:
@@ -177,15 +177,15 @@ class _Walk:
     # -- who is next ------------------------------------------------------------------------
 
     def _next(self, send: Send) -> AttemptRun | None:
-        """An attempt at the next candidate whose health, now, lets it be tried."""
+        """An attempt at the next candidate that its health permits now; None if there is no other."""
         claim, self._claim = self._claim, None
         if claim is None and self._loop.time() < self._deadline:
-            claim = self._enter(self._walk.next)
+            claim = self._claim_next(self._walk.next)
         if claim is None:
             return None
         return self._begin(*claim, send, "failover" if self._exchange.attempts else "primary")
 
-    def _enter(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Permit | None] | None:
+    def _claim_next(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Permit | None] | None:
         operation = self._exchange.operation
         while (candidate := choose()) is not None:
             target = candidate.target
@@ -202,16 +202,16 @@ class _Walk:
             self._walk.not_tried(candidate)
         return None
 
-    def _begin(self, candidate: Candidate, entry: Permit | None, send: Send, kind: Kind) -> AttemptRun:
+    def _begin(self, candidate: Candidate, permit: Permit | None, send: Send, kind: Kind) -> AttemptRun:
         run = AttemptRun(
             self._exchange,
             self._health,
-            entry,
+            permit,
             candidate,
             send,
             self._loop,
             kind=kind,
-            moves=self._moves,
+            moves=self._may_go_on,
             first=self._failover.first_token,
             deadline=self._deadline,
         )
@@ -220,15 +220,15 @@ class _Walk:
             run.attempt.takes_over = partial(self._take_over, run)
         return run
 
-    def _moves(self, candidate: Candidate, fault: Fault) -> bool:
-        """Whether a fault lets the walk go on: to another candidate, or with the one beside it."""
+    def _may_go_on(self, candidate: Candidate, fault: Fault) -> bool:
+        """Whether the walk can go on after this fault: to another candidate, or with the hedge beside it."""
         if self._broken is not None or self._walk.opens(candidate, fault):
             return True
         beside = self._race is not None and self._race.running > 1
         return beside and RULES[fault.kind].moves in {"yes", "larger"}
 
-    def _note(self, run: AttemptRun) -> None:
-        """An attempt has ended: what follows for the walk."""
+    def _apply(self, run: AttemptRun) -> None:
+        """Apply the outcome of an attempt that has ended to the walk."""
         exchange, candidate, fault = self._exchange, run.candidate, run.attempt.fault
         if run.attempt is self._broken or run.lost:
             return
@@ -250,14 +250,15 @@ class _Walk:
             self._original = run.gate.held
 
     def _release(self) -> None:
-        """What was claimed and never tried leaves no trace."""
-        if self._claim is not None and (entry := self._claim[1]) is not None:
-            self._health.record(entry, None, proved=False)
+        """Return the permit of a candidate that was claimed and never tried."""
+        if self._claim is not None and (permit := self._claim[1]) is not None:
+            self._health.record(permit, None, proved=False)
 
-    # -- the same target again --------------------------------------------------------------
+    # -- retries of the same target ---------------------------------------------------------
 
-    async def _again(self, send: Send) -> AttemptRun | None:
-        """Another attempt at the last target, after a pause, where nobody else is left."""
+    async def _retry(self, send: Send) -> AttemptRun | None:
+        """A retry of the last target after a pause, when no other target is left; None if it may not be
+        retried."""
         last, operation, health = self._last, self._exchange.operation, self._health
         if last is None or not self._retries or self._broken is not None or operation is None:
             return None
@@ -274,7 +275,7 @@ class _Walk:
             return None
         budget.take(health.clock())
         self._retries -= 1
-        if await self._is_left_within(wait):
+        if await self._client_leaves_within(wait):
             self._exchange.client_gone = self._over = True
             return None
         entered = health.enter(
@@ -282,8 +283,8 @@ class _Walk:
         )
         return self._begin(candidate, entered, send, "retry") if isinstance(entered, Permit) else None
 
-    async def _is_left_within(self, seconds: float) -> bool:
-        """Wait, and return at once if the client hangs up meanwhile."""
+    async def _client_leaves_within(self, seconds: float) -> bool:
+        """Wait. Returns True at once if the client hangs up meanwhile."""
         try:
             async with asyncio.timeout(seconds):
                 await self._body.disconnected()
@@ -291,10 +292,10 @@ class _Walk:
             return False
         return True
 
-    # -- one beside another -----------------------------------------------------------------
+    # -- hedges -----------------------------------------------------------------------------
 
-    def _lateness(self, run: AttemptRun) -> float | None:
-        """Seconds after which the first attempt is late, so that another one may begin beside it."""
+    def _hedge_delay(self, run: AttemptRun) -> float | None:
+        """Seconds after which the first attempt is late and a hedge may begin; None for no hedge."""
         pool = self._exchange.pool
         if pool is None or pool.hedge is None or run.attempt.kind != "primary":
             return None
@@ -306,32 +307,35 @@ class _Walk:
             body = self._body.copy() if hedge else self._body.rewind()
             return run.inside(self._failover.app, scope, body)
 
-        self._race = Race(self._exchange, inside=inside, hedge=partial(self._beside, send), ended=self._note)
+        self._race = Race(
+            self._exchange, inside=inside, hedge=partial(self._begin_hedge, send), ended=self._apply
+        )
         try:
             await self._race.run(run, after)
         finally:
             self._race = None
 
-    def _beside(self, send: Send) -> AttemptRun | None:
-        """Begin a hedge, unless there was one or there is no room for it."""
+    def _begin_hedge(self, send: Send) -> AttemptRun | None:
+        """Begin a hedge, unless there was one already or the hedge budget or the deadline forbids it."""
         pool, now = self._exchange.pool, self._loop.time()
         if pool is None or self._hedge is not None or now >= self._deadline:
             return None
-        if not self._hedges.allows(pool, now) or (claim := self._enter(self._walk.besides)) is None:
+        if not self._hedges.allows(pool, now) or (claim := self._claim_next(self._walk.besides)) is None:
             return None
         self._hedges.take(pool, now)
         self._hedge = self._begin(*claim, send, "hedge")
         return self._hedge
 
-    # -- a broken stream begun anew ---------------------------------------------------------
+    # -- restart of a broken stream ---------------------------------------------------------
 
     def _take_over(self, run: AttemptRun, broken: Break) -> bool:
-        """Claim somebody to begin this broken answer anew, once in a request."""
+        """Claim the next target for a restart of this broken answer. Once per request; whether there is
+        one."""
         fault = run.attempt.fault
         if self._broken is not None or fault is None or self._loop.time() >= self._deadline:
             return False
         self._walk.failed(run.candidate, fault)
-        self._claim = self._enter(self._walk.next)
+        self._claim = self._claim_next(self._walk.next)
         if self._claim is None:
             return False
         log.info("%s: %s broke (%s), begun anew", self._exchange.id, run.candidate.name, broken.code)

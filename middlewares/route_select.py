@@ -1,4 +1,4 @@
-"""The ordered plan for this request, with the reason for each target that is not in it."""
+"""Decides which targets may answer a request, in which order, and why the others may not."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ __all__ = ["RouteSelect"]
 
 @dataclass(eq=False)
 class RouteSelect:
-    """The ordered plan for this request, with the reason for each target that is not in it.
+    """Decides which targets may answer a request, in which order, and why the others may not.
 
-    Without it, or around an app that has no pools, Failover goes by the order that is written.
+    The rules are in `proxy/routing`. Without this middleware, or around an app without pools, Failover uses
+    the order of the file.
     """
 
     app: ASGIApp
@@ -31,7 +32,7 @@ class RouteSelect:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(scope) if scope["type"] == "http" else None
         if exchange is None or exchange.operation is None:
-            await self.app(scope, receive, send)  # nothing that a provider is asked
+            await self.app(scope, receive, send)  # no request to a provider
             return
         try:
             receive = body = await opened(scope, receive)
@@ -48,5 +49,5 @@ class RouteSelect:
         await self.app(scope, receive, send)
 
     def inherit(self, before: RouteSelect) -> None:
-        """After a reload, go on with the turns of the one before."""
+        """After a reload, go on with the turns of the RouteSelect that this one replaces."""
         self._balancer = before._balancer

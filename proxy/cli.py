@@ -1,4 +1,4 @@
-"""The command line: `standby serve`, `standby check`, `standby demo`, `standby usage`."""
+"""The command line: `standby serve`, `check`, `explain`, `demo`, `keys` and `usage`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
 from .ops.ledger_totals import BY, grouping
 from .ops.usage_report import FORMATS, recorded, shown
+from .ops.warnings import warnings
 from .rehearsal.demo import demo
 from .server import serve
 from .stores.store import StoreDown
@@ -25,9 +26,9 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, or 1 if the configuration cannot be used.
+    """Run one command. Returns the exit code: 0, 1 on an error, or 130 after Ctrl-C.
 
-    A server that cannot start, as its port is taken, ends the process with uvicorn's own code 3.
+    A server that cannot start, for example because its port is taken, exits with uvicorn's code 3.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -48,17 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("serve", help="run the gateway as a process of its own")
-    _takes_routes(run)
-    _takes_address(run)
+    _add_routes_argument(run)
+    _add_address_options(run)
     run.add_argument(
-        "--workers", type=_count, default=1, help="processes that share the port (default: %(default)s)"
+        "--workers",
+        type=_worker_count,
+        default=1,
+        help="processes that share the port (default: %(default)s)",
     )
     run.set_defaults(run=_serve)
 
     check = commands.add_parser(
         "check", help="say what a configuration does, or everything that is wrong with it"
     )
-    _takes_routes(check)
+    _add_routes_argument(check)
     check.add_argument(
         "--diff",
         nargs=2,
@@ -68,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     explain = commands.add_parser("explain", help="say where a request would go, and why; nothing is sent")
-    _takes_routes(explain)
+    _add_routes_argument(explain)
     add_options(explain)
 
     show = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
-    _takes_address(show)
+    _add_address_options(show)
     show.set_defaults(run=_demo)
 
     add_commands(commands.add_parser("keys", help="make, list and change the keys that callers show"))
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _usage_parser(parser: argparse.ArgumentParser) -> None:
-    _takes_routes(parser)
+    _add_routes_argument(parser)
     parser.add_argument(
         "--by",
         type=_grouping,
@@ -94,7 +98,7 @@ def _usage_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until", metavar="TIME", help="the same (default: now)")
     parser.add_argument(
-        "--timezone", type=_zone, default="UTC", metavar="ZONE", help="of dates and days (default: UTC)"
+        "--timezone", type=_time_zone, default="UTC", metavar="ZONE", help="of dates and days (default: UTC)"
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="table", dest="style", help="(default: %(default)s)"
@@ -102,18 +106,18 @@ def _usage_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_usage)
 
 
-def _takes_routes(parser: argparse.ArgumentParser) -> None:
+def _add_routes_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "routes", nargs="?", default="routes.toml", help="the configuration (default: %(default)s)"
     )
 
 
-def _takes_address(parser: argparse.ArgumentParser) -> None:
+def _add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
 
 
-def _count(text: str) -> int:
+def _worker_count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -127,11 +131,13 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     gateway = Gateway(options.routes)
     print(describe(gateway.routes))
+    if lines := warnings(gateway.routes):
+        print("\n".join(("", *(f"warning: {line}" for line in lines))))
     return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
-    # Before any worker starts: what is wrong is said once.
+    # Load it before any worker starts, so that errors are printed once.
     routes = Gateway(options.routes).routes
     return serve(routes, host=options.host, port=options.port, workers=options.workers)
 
@@ -154,7 +160,7 @@ def _grouping(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _zone(text: str) -> ZoneInfo:
+def _time_zone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,13 +1,13 @@
-"""Every way Standby says no, in one tree.
+"""All exceptions that Standby raises on purpose, and the table of its stable error codes.
 
 StandbyError
-+-- ConfigError     routes.toml is wrong; carries every problem found
-+-- Refusal         a request gets a documented status and code, and nothing was sent to a provider
-+-- Interrupted     an answer broke off after its first byte had gone to the client
++-- ConfigError     routes.toml is invalid; carries every problem found
++-- Refusal         the gateway answers a request itself, with a documented status and code
++-- Interrupted     an answer broke off after its first byte was sent to the client
 
-Superseded(OSError) this attempt lost; whoever still sends for it is told what a server
-                    tells an app whose client has left
-ClientGone(OSError) the client left before its request was complete
+Superseded(OSError) this attempt lost to another one; raised when it still sends, as a server raises OSError
+                    in an application whose client has disconnected
+ClientGone(OSError) the client disconnected before its request was complete
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = [
 
 
 class StandbyError(Exception):
-    """Root of everything Standby raises on purpose."""
+    """Base class of the exceptions above that are no OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a configuration file."""
+    """One problem in a configuration file. `line` counts from 1, None if it is unknown."""
 
     file: str
     line: int | None
@@ -51,7 +51,7 @@ class Problem:
 
 
 class ConfigError(StandbyError):
-    """`routes.toml` cannot be used. `problems` lists all that is wrong, in file order."""
+    """`routes.toml` is invalid. `problems` lists all problems, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -59,7 +59,7 @@ class ConfigError(StandbyError):
 
 
 class Code(NamedTuple):
-    """What a stable error code means to the caller."""
+    """The HTTP status and the message of a stable error code."""
 
     status: int
     message: str
@@ -67,7 +67,7 @@ class Code(NamedTuple):
 
 CODES: Final = MappingProxyType(
     {
-        # how the request arrived
+        # HTTP framing and headers
         "ambiguous_framing": Code(400, "The length of the request body is stated in more than one way."),
         "malformed_request": Code(400, "The request is not well-formed HTTP/1.1."),
         "bad_host": Code(400, "The request must name exactly one valid host."),
@@ -82,7 +82,7 @@ CODES: Final = MappingProxyType(
         "headers_too_large": Code(431, "The request's headers are too large or too many."),
         "uri_too_long": Code(414, "The request's path and query are too long."),
         "body_too_large": Code(413, "The request body is larger than this gateway accepts."),
-        # what it says
+        # request body
         "invalid_json": Code(400, "The request body is not one valid JSON document."),
         "invalid_encoding": Code(400, "The request body is not valid UTF-8."),
         "duplicate_key": Code(400, "An object in the request body names the same key twice."),
@@ -95,7 +95,7 @@ CODES: Final = MappingProxyType(
         "unknown_model": Code(404, "There is no model of this name."),
         "operation_not_supported": Code(400, "This model is not served at this path."),
         "invalid_header": Code(400, "A request header has a value this gateway does not take."),
-        # who sends it
+        # authentication and grants
         "invalid_api_key": Code(401, "The API key is missing or not valid."),
         "api_key_expired": Code(401, "The API key has expired."),
         "api_key_revoked": Code(401, "The API key has been revoked."),
@@ -106,18 +106,18 @@ CODES: Final = MappingProxyType(
             403, "No target of this model is at a provider that the API key allows."
         ),
         "auth_unavailable": Code(503, "The API key cannot be checked now."),
-        # what it may use
+        # budgets and rate limits
         "budget_exceeded": Code(402, "The budget does not allow this request."),
         "rate_limited": Code(429, "The rate limit does not allow this request now."),
         "budget_unavailable": Code(503, "The budget cannot be checked now."),
-        # what became of it
+        # failure before the answer began
         "all_attempts_failed": Code(502, "No target gave an answer."),
         "policy_no_eligible_target": Code(503, "No target that policy allows can take the request now."),
         "no_target_available": Code(503, "No target of this model can take the request now."),
         "deadline_exceeded": Code(504, "No target answered before the deadline."),
         "overloaded": Code(503, "The gateway has no room for this request now."),
         "internal_error": Code(500, "The gateway failed to handle this request."),
-        # what became of a stream after it had begun
+        # failure after a stream had begun
         "upstream_interrupted": Code(502, "The answer broke off before it was complete."),
         "upstream_stall": Code(504, "The answer stopped arriving before it was complete."),
         "upstream_event_too_large": Code(502, "The answer held an event larger than this gateway relays."),
@@ -125,15 +125,17 @@ CODES: Final = MappingProxyType(
         "answer_timeout": Code(504, "The answer took longer than this gateway allows."),
     }
 )
-"""Stable codes. The message is fixed: it never repeats input, keys, addresses or upstream text."""
+"""The stable error codes.
+
+Each message is fixed: it never contains input, keys, addresses or text of a provider."""
 
 
 class Refusal(StandbyError):
-    """The request is answered here, with a documented status and code.
+    """The gateway answers the request itself, with a documented status and code.
 
-    `code` is a key of `CODES`; `param` names the offending field; `retry_after` is in seconds; `retryable`
-    means that the same request may succeed if it is sent again at once; `status` overrides the code's own;
-    `close` asks for the connection to be closed; `headers` are added.
+    `code` is a key of `CODES`. `param` names the invalid field. `retry_after` is in seconds. `retryable`
+    means that the same request may succeed if it is sent again at once. `status` overrides the status of the
+    code. `close` requests that the connection is closed. `headers` are added to the response.
     """
 
     def __init__(
@@ -160,12 +162,12 @@ class Refusal(StandbyError):
 
 
 class Interrupted(StandbyError):
-    """An answer broke off after commit in a way that only cutting the connection can tell the client."""
+    """An answer broke off after commit. Only closing the connection can signal that to the client."""
 
 
 class Superseded(OSError):
-    """This attempt lost: its bytes reach nobody, as if its client had hung up."""
+    """This attempt lost to another one: its bytes are discarded, as if its client had disconnected."""
 
 
 class ClientGone(OSError):
-    """The client left before its request was complete."""
+    """The client disconnected before its request was complete."""

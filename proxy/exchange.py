@@ -1,8 +1,8 @@
-"""The facts of one request: what came, who may answer it, what was tried, and how it ended.
+"""The shared state of one request: its input, its plan, its attempts, and its outcome.
 
-One `Exchange` is shared by reference by everything that handles a request (`scope["standby"]`), and one
-`Attempt` by everything that handles one try at one target (`scope["standby.attempt"]`). Every field has
-one writer, named in its class's docstring; everybody may read.
+All code that handles a request shares one `Exchange` (`scope["standby"]`), and all code that handles one
+attempt at one target shares one `Attempt` (`scope["standby.attempt"]`). Every field has one writer, named in
+its class's docstring. Any code may read every field.
 """
 
 from __future__ import annotations
@@ -31,26 +31,28 @@ _list: Final = cast("Callable[[], list[Any]]", list)
 _dict: Final = cast("Callable[[], dict[Any, Any]]", dict)
 
 DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes. Past 4 MiB of brackets even a fast parser blocks the loop for over 100 ms."""
+"""Bytes. For more than 4 MiB of brackets even a fast parser blocks the event loop for over 100 ms."""
 
 
 Role = Literal["prefer", "alternate", "canary", "last"]
-"""Why a target is in a plan: `canary` for a share of the callers, `last` when nothing better is left."""
+"""The role of a target in a plan: `canary` for a share of the callers, `last` if no other target is left."""
 
 Kind = Literal["primary", "retry", "failover", "hedge"]
-"""Why an attempt is made: the first, the same target again, the next one, the next one besides."""
+"""Why an attempt is made: the first one, the same target again, the next target, or the next in parallel."""
 
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A target considered for this request. Written by whoever plans; Failover adds a rejection that came up
-    between the plan and the attempt, Relay one that a clearance gave.
+    """A target considered for this request.
 
-    `causes` is None where it may be entered at once; an alternate is entered only after one of its causes.
-    `rejected` is the reason why the target is not tried at all, or None; `ready_in` is the seconds
-    until that reason passes, where it is known to pass, and `limit` the limit that refused, if one did.
-    `degraded` is the reason why it is asked after others, `score` what placed it among its equals (the lower
-    the better), and `cost` what the request may cost there, in nano-dollars.
+    Written by the planner (RouteSelect, or Failover in its absence). Failover adds a rejection that occurs
+    between plan and attempt, and Relay one that a clearance returns.
+
+    `causes` is None if the target may be tried at once; an alternate is tried only after one of its causes.
+    `rejected` is the reason code why the target is not tried, or None. `ready_in` is the number of seconds
+    until that reason no longer applies, if known, and `limit` the name of the limit that refused, if one did.
+    `degraded` is the reason why it is tried after others. `score` is the balancer's value among equal
+    candidates (lower is better), and `cost` the estimated cost of the request there, in nano-dollars.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Candidate:
 
 
 class Break(NamedTuple):
-    """That a committed stream broke: the code of it, and the last event of the stream if nobody goes on."""
+    """A break of a committed stream: the error code, and the final event if no other attempt continues."""
 
     code: str
     words: bytes
@@ -74,17 +76,17 @@ class Break(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One try at one candidate.
+    """One attempt at one candidate.
 
-    Written by Failover (or Relay, when it stands alone): `number`, `kind`, `candidate`, `started` and
-    `deadline` (on the loop's clock; an app that keeps clocks ends at the deadline what has not proved good).
-    Written by Failover: `ended`.
-    Written by Failover: `continues` (its answer follows one that broke, so that only a stream which can be
-    read will do) and `takes_over` (asked, with what the client would be told, when its stream breaks after it
-    was committed: whether another attempt goes on in its place, so that the answer is left open).
-    Written by Relay: `sent` (something of the request may have reached the provider), `answer`, `fault`,
-    `upstream_wait` (seconds).
-    Written by Gate, around an app that keeps no such record: `answer`, `fault`.
+    Written by Failover (or Relay, without Failover): `number`, `kind`, `candidate`, `started` and `deadline`
+    (times of the event loop; an app with its own timeouts ends an uncommitted attempt at the deadline).
+    Written by Failover: `ended` (time of the event loop).
+    Written by Failover: `continues` (the answer follows a broken one, so it must be a readable stream) and
+    `takes_over` (called with the Break when the stream breaks after its commit; returns whether another
+    attempt continues the response, which is then left open).
+    Written by Relay: `sent` (whether any part of the request may have reached the provider), `answer`,
+    `fault`, `upstream_wait` (seconds).
+    Written by Gate, around an app that does not write them itself: `answer`, `fault`.
     """
 
     number: int
@@ -102,35 +104,35 @@ class Attempt:
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
-        """The attempt this scope belongs to, or None outside any."""
+        """Returns the attempt to which this scope belongs, or None."""
         attempt = scope.get("standby.attempt")
         return attempt if isinstance(attempt, Attempt) else None
 
 
 Clearance = Callable[["Exchange", Attempt], Awaitable[Rejection | None]]
-"""A check that every attempt must pass before a byte is sent to its target; it may refuse."""
+"""A check of every attempt before any byte is sent to its target. Returns a Rejection to refuse it."""
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request from accept to ledger.
+    """One request, from its arrival to its ledger entry.
 
-    Written by `Exchange.of`: `id`, `began`, `path` (below where we are mounted), `headers` (a snapshot:
-    nothing that arrives later counts).
-    Written by Gateway: `routes` (the snapshot of the configuration this request keeps), `health`,
-    `store`, `affinity`, `relayed` (a Relay stands below, so what is not the provider's answer is our own
-    stack's).
-    Written by Hygiene: `operation`, `dialect`, `max_body`, `time_limit` (the caller's, in seconds), and
-    `headers` and `path` again, cleaned.
+    Written by `Exchange.of`: `id`, `began` (of `time.perf_counter`), `path` (relative to the mount point),
+    `headers` (a snapshot; later changes such as trailers have no effect).
+    Written by Gateway: `routes` (the configuration that this request keeps to its end), `health`, `store`,
+    `affinity`, `relayed` (the innermost app is a Relay, so a response that is not the provider's is the
+    gateway's own).
+    Written by Hygiene: `operation`, `dialect`, `max_body` (bytes), `time_limit` (the caller's, in seconds),
+    and the cleaned `headers` and `path`.
     Written by `opened.resolve`: `pool`, `model`, `streamed`, `bound`.
     Written by RouteSelect, or by Failover in its absence: `plan`.
-    Written by Failover, or by Relay when it stands alone: `attempts`.
+    Written by Failover, or by Relay without Failover: `attempts`.
     Written by Auth: `principal`.
-    Written by Budget: `amendments` (members that the forwarded document has besides the caller's own, because
-    the caller left them out), `hides_usage` (the event that answers an amendment is not the caller's to see),
-    `share` (how much of its fullest budget the caller has used, 1.0 being all of it), `estimates` (what the
-    request may cost at each target that has a price, in nano-dollars).
-    Appended to by Budget: `notes` (headers of every answer besides `x-standby-*` of the report).
+    Written by Budget: `amendments` (members added to the forwarded document that the caller left out),
+    `hides_usage` (whether the usage event that results from an amendment is hidden from the caller), `share`
+    (the used part of the caller's fullest budget, 1.0 is all of it), `estimates` (the estimated cost at each
+    target with a price, in nano-dollars).
+    Appended to by Budget: `notes` (further headers of every response, added to the `x-standby-*` headers).
     Appended to by Auth, Guardrails and Budget: `clearances`.
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
@@ -167,7 +169,7 @@ class Exchange:
 
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
-        """The exchange of this request, created on first sight."""
+        """Returns the exchange of this request. The first call creates it and puts it in the scope."""
         existing: Exchange | None = scope.get("standby")
         if existing is not None:
             return existing
@@ -181,7 +183,7 @@ class Exchange:
         return exchange
 
     def begin(self, candidate: Candidate, now: float, kind: Kind = "primary") -> Attempt:
-        """Record that `candidate` is tried from `now` on."""
+        """Record and return a new attempt at `candidate`, started at `now`, a time of the event loop."""
         attempts = self.attempts
         number = attempts[-1].number + 1 if attempts else 1
         attempt = Attempt(number=number, candidate=candidate, started=now, kind=kind)
@@ -189,7 +191,7 @@ class Exchange:
         return attempt
 
     def withdraw(self, attempt: Attempt, rejection: Rejection) -> None:
-        """A clearance refused `attempt`: nothing was sent, so that it is none."""
+        """Remove `attempt` because a clearance refused it and nothing was sent. Its candidate is rejected."""
         candidate = attempt.candidate
         candidate.rejected, candidate.ready_in, candidate.limit = rejection
         self.attempts.remove(attempt)
@@ -197,26 +199,26 @@ class Exchange:
             self.served = None
 
     def tried(self) -> list[dict[str, str]]:
-        """Each target that was tried or passed over, with the class of its fault; no word of a provider."""
-        tried = [
+        """Returns each tried or rejected target with its fault kind or reason code, without provider text."""
+        attempted = [
             {
                 "target": attempt.candidate.name,
                 "fault": attempt.fault.kind if attempt.fault is not None else "unknown",
             }
             for attempt in self.attempts
         ]
-        passed_over = [
+        rejected = [
             {"target": candidate.name, "fault": candidate.rejected}
             for candidate in self.plan or ()
             if candidate.rejected is not None
         ]
-        return tried + passed_over
+        return attempted + rejected
 
     @property
     def degraded(self) -> str | None:
-        """Why the answer does not come from a preferred target that is well; None when it does.
+        """The reason why the answer does not come from a healthy preferred target, or None if it does.
 
-        That a canary gave none is no reason, and neither is where a request must go for its own sake.
+        A failed canary is not a reason, and neither is the provider to which a request is bound by its state.
         """
         served = self.served
         for attempt in self.attempts:
@@ -225,7 +227,7 @@ class Exchange:
             candidate = attempt.candidate
             if candidate.role == "canary" or (served is not None and candidate is served.candidate):
                 continue
-            # One without a fault was only slower than the one beside it.
+            # An attempt without a fault was slower than its hedge.
             return "hedged" if attempt.fault is None else attempt.fault.kind
         for candidate in self.plan or ():
             if candidate.role == "canary":
@@ -239,7 +241,7 @@ class Exchange:
         return None
 
     def report(self) -> list[tuple[bytes, bytes]]:
-        """The `x-standby-*` headers that every answer carries."""
+        """Returns the `x-standby-*` headers of every response, and `notes`."""
         headers = [(b"x-standby-request-id", self.id.encode())]
         if self.served is not None:
             headers.append((b"x-standby-target", self.served.candidate.name.encode()))
@@ -255,5 +257,5 @@ class Exchange:
 
 
 def _new_id() -> str:
-    """Unlike any other of any process: Python seeds its generator from the OS in each. It is no secret."""
+    """Returns an id that is unique across processes, as Python seeds `random` from the OS. Not a secret."""
     return f"req_{random.getrandbits(96):024x}"

@@ -1,4 +1,4 @@
-"""The gateway: `routes.toml` folded into one ASGI app, and folded anew when it is reloaded."""
+"""The gateway as one ASGI app, built from `routes.toml`, and its reload."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ _log: Final = logging.getLogger("standby.reload")
 
 
 class Gateway:
-    """Standby as one ASGI app, from a file or from `Routes`. Raises ConfigError with all that is wrong.
+    """Standby as one ASGI app, from a file or from `Routes`. Raises ConfigError with every error in it.
 
-    Served by itself it opens and closes with the server's lifespan. Mounted in a host whose lifespan does not
-    reach it, it opens with its first request; close it with `aclose`, or give `lifespan` to the host. It
-    watches no file: `reload` is the host's to call.
+    If it is the server's app, it closes with the server's lifespan. If it is mounted in a host app, whose
+    lifespan does not reach it, call `aclose` or pass `lifespan` to the host. Connections and the store open
+    with the first request. It does not watch the file; the host calls `reload`.
     """
 
     def __init__(self, routes: Routes | str | os.PathLike[str] = "routes.toml") -> None:
-        first = routes if isinstance(routes, Routes) else load_routes(routes, prices=lookup)
+        initial = routes if isinstance(routes, Routes) else load_routes(routes, prices=lookup)
         self.health = Health()
         self.affinity = StateAffinity()
         self.beside: list[AbstractAsyncContextManager[object]] = []
-        """What is entered when a server starts the gateway, and left when it stops it."""
+        """Context managers that are entered at the server's startup and exited at its shutdown."""
         self.reloaded: float | None = None
-        """When the configuration was last replaced, in seconds since 1970."""
+        """The time of the last successful reload in seconds since 1970, or None."""
         self.reload_failed: ConfigError | None = None
-        """What was wrong the last time, if it was not replaced."""
-        self._snapshot = Snapshot(first, _store(first), Transports())
+        """The error of the last reload, or None if that succeeded."""
+        self._snapshot = Snapshot(initial, _open_store(initial), Transports())
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
-        """Those that have been replaced, until their last request has ended."""
+        """The replaced snapshots whose requests have not all ended, with the tasks that close them."""
         self._reloading = asyncio.Lock()
 
     @property
     def routes(self) -> Routes:
-        """The configuration that new requests are given."""
+        """The configuration of new requests."""
         return self._snapshot.routes
 
     @property
     def transports(self) -> Transports:
-        """The connections of new requests."""
+        """The upstream connections of new requests."""
         return self._snapshot.transports
 
     @property
     def store(self) -> Store:
-        """The store of new requests. Another one may be set before the first."""
+        """The store of new requests. It may be replaced before the first request."""
         return self._snapshot.store
 
     @store.setter
@@ -72,7 +72,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
             return
         snapshot = self._snapshot
         if kind == "http":
@@ -89,20 +89,20 @@ class Gateway:
             snapshot.leave()
 
     async def reload(self, routes: Routes | str | os.PathLike[str] | None = None) -> Changes:
-        """Use another configuration for all requests from now on: the file's as it is now, unless given.
+        """Replace the configuration of new requests and return the changes. Rereads the file without `routes`.
 
-        Those under way keep theirs; what it alone uses is closed after the last of them. What is known of
-        targets by name is kept, as is the store where its URL is the same. Raises ConfigError with all that
-        is wrong, and then nothing has changed.
+        Running requests keep their configuration; its resources are closed after the last of them, unless the
+        new one uses them too. Health is kept by target name, and the store is kept if its URL is the same.
+        Raises ConfigError with every error in the file; then nothing has changed.
         """
-        async with self._reloading:  # what was read first must not be the last to take effect
+        async with self._reloading:  # an older reading of the file must not replace a newer one
             before = self._snapshot
             try:
                 if isinstance(routes, Routes):
                     new, changes = routes, differences(before.routes, routes)
                 else:
                     file = before.routes.file if routes is None else routes
-                    # Beside the requests: a large file takes a while.
+                    # In a thread, since a large file would block the event loop.
                     new, changes = await asyncio.to_thread(_read, file, before.routes)
                 after = Snapshot(new, self._store_for(new), before.transports.following())
             except ConfigError as error:
@@ -112,25 +112,25 @@ class Gateway:
             after.transports.adopt(new.targets.values())
             self._snapshot = after
             self.reload_failed, self.reloaded = None, time.time()
-            self._retired[before] = asyncio.create_task(self._end(before))
-            self._keep()
+            self._retired[before] = asyncio.create_task(self._retire(before))
+            self._forget_unused()
             return changes
 
     async def aclose(self) -> None:
-        """Settle what is left, and close the store and every connection. A later request opens them again.
+        """Settle what is pending, and close the store and every connection. A later request opens them again.
 
-        To be called once no request is under way: middlewares that have an `aclose` end theirs first.
+        Call this when no request is running. Middlewares with an `aclose` are closed first.
         """
         for snapshot in self._retired:
             snapshot.hurry()
         await asyncio.gather(*self._retired.values())
-        async with AsyncExitStack() as closing:  # the last one named is the first, and each is tried
+        async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails
             closing.push_async_callback(self.store.aclose)
             closing.push_async_callback(self._snapshot.aclose)
 
     @asynccontextmanager
     async def lifespan(self, host: object) -> AsyncGenerator[None]:
-        """A lifespan for the host's app: `Starlette(lifespan=gateway.lifespan)`."""
+        """The lifespan to pass to a host app: `Starlette(lifespan=gateway.lifespan)`."""
         del host
         async with self:
             yield
@@ -141,11 +141,11 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with AsyncExitStack() as living:
-            for each in self.beside:
-                await living.enter_async_context(each)
+        async with AsyncExitStack() as contexts:
+            for context in self.beside:
+                await contexts.enter_async_context(context)
             await send({"type": "lifespan.startup.complete"})
             await receive()
         # Before the reply: the server may exit right after it.
@@ -155,45 +155,45 @@ class Gateway:
     # -- from one snapshot to the next ------------------------------------------------------
 
     def _store_for(self, routes: Routes) -> Store:
-        """The store of `routes`: the same as long as some request uses the one at its URL."""
-        place = routes.store, routes.folder
-        for each in self._snapshots():
-            if (each.routes.store, each.routes.folder) == place:
-                return each.store
-        return _store(routes)
+        """Returns the store of `routes`: that of a snapshot in use if the URL is the same, else a new one."""
+        location = routes.store, routes.folder
+        for snapshot in self._snapshots():
+            if (snapshot.routes.store, snapshot.routes.folder) == location:
+                return snapshot.store
+        return _open_store(routes)
 
     def _snapshots(self) -> Iterator[Snapshot]:
-        """All that requests may be using."""
+        """Yields the snapshots that requests may use: the current one and the retired ones."""
         yield self._snapshot
         yield from self._retired
 
-    async def _end(self, snapshot: Snapshot) -> None:
+    async def _retire(self, snapshot: Snapshot) -> None:
         try:
             async with AsyncExitStack() as closing:
                 closing.push_async_callback(self._release, snapshot)
                 await snapshot.retire()
-        except Exception:  # noqa: BLE001  it is logged, and requests go on
+        except Exception:  # noqa: BLE001  logged; requests must go on
             _log.exception("what the configuration before had open could not be closed")
 
     async def _release(self, snapshot: Snapshot) -> None:
         del self._retired[snapshot]
-        self._keep()
+        self._forget_unused()
         if all(each.store is not snapshot.store for each in self._snapshots()):
             await snapshot.store.aclose()
 
-    def _keep(self) -> None:
-        """Forget targets and pools that no request can meet any more."""
+    def _forget_unused(self) -> None:
+        """Remove the health of targets and pools that are in no snapshot in use."""
         targets: set[str] = set()
         pools: dict[str, set[str]] = {}
-        for each in self._snapshots():
-            targets.update(each.routes.targets)
-            for pool in each.routes.pools.values():
+        for snapshot in self._snapshots():
+            targets.update(snapshot.routes.targets)
+            for pool in snapshot.routes.pools.values():
                 pools.setdefault(pool.name, set()).update(target.name for target in targets_of(pool))
         self.health.keep(targets, pools)
 
 
-def _store(routes: Routes) -> Store:
-    """The store that the file names. Nothing is opened before its first use."""
+def _open_store(routes: Routes) -> Store:
+    """Returns the store that the file names, without connecting yet. Raises ConfigError for a bad address."""
     try:
         return open_store(routes.store, routes.folder)
     except AddressError as error:

@@ -1,4 +1,4 @@
-"""What one configuration amounts to while requests use it: the routes, and the stack folded from them."""
+"""One configuration at run time: its routes, and the stack of middlewares built from them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _log: Final = logging.getLogger("standby.reload")
 
 
 class Snapshot:
-    """One configuration at run time. A request keeps the one it began with, to its end.
+    """One configuration at run time. A request uses the same snapshot from its start to its end.
 
-    `users` are the requests under way in it, counted by the gateway. Nothing in here refers to another
-    snapshot, so that one that has been replaced is freed with its last request.
+    `users` is the number of running requests, counted by the gateway. A snapshot has no reference to another
+    one, so that a replaced snapshot is freed after its last request.
     """
 
     __slots__ = (
@@ -45,7 +45,7 @@ class Snapshot:
     )
 
     def __init__(self, routes: Routes, store: Store, transports: Transports) -> None:
-        """Fold the stack of `routes`. Raises ConfigError with what is wrong; nothing is opened."""
+        """Build the stack of `routes` without opening anything. Raises ConfigError."""
         self.routes = routes
         self.store = store
         self.transports = transports
@@ -56,34 +56,34 @@ class Snapshot:
         self._middlewares: dict[str, ASGIApp] = {}
         for name, provider in routes.providers.items():
             if provider.transport is not None:
-                _imported(routes, ("providers", name, "transport"), provider.transport)
-        self.app = self._fold()
+                _import(routes, ("providers", name, "transport"), provider.transport)
+        self.app = self._build_app()
 
     def leave(self) -> None:
-        """A request has ended."""
+        """Count a request as ended."""
         self.users -= 1
         if self._retired and not self.users:
             self._idle.set()
 
     def inherit(self, before: Snapshot) -> None:
-        """Take what its middlewares know from those of the same name and kind in the snapshot before."""
-        for name, each in self._middlewares.items():
-            other = before._middlewares.get(name)
-            inherit = getattr(each, "inherit", None)
-            if callable(inherit) and type(other) is type(each):
-                inherit(other)
+        """Take over the state of the previous snapshot's middlewares that have the same name and type."""
+        for name, middleware in self._middlewares.items():
+            previous = before._middlewares.get(name)
+            inherit = getattr(middleware, "inherit", None)
+            if callable(inherit) and type(previous) is type(middleware):
+                inherit(previous)
 
     async def aclose(self) -> None:
-        """Close the middlewares that can be closed, outermost first, then the connections."""
-        async with AsyncExitStack() as closing:  # the last one named is the first, and each is tried
+        """Close the middlewares that have an `aclose`, outermost first, then the connections."""
+        async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails
             closing.push_async_callback(self.transports.aclose)
             for close in reversed(self._methods("aclose")):
                 closing.push_async_callback(close)
 
     async def retire(self) -> None:
-        """Close once the last request has ended and all it took is settled, however long the store takes.
+        """Wait until the last request has ended and the middlewares have settled everything, then close.
 
-        At once after `hurry`.
+        There is no timeout, but `hurry` ends the wait at once.
         """
         self._retired = True
         if not self.users:
@@ -101,45 +101,45 @@ class Snapshot:
         await self.aclose()
 
     def hurry(self) -> None:
-        """Have `retire` wait for nobody any more."""
+        """Make `retire` close without waiting."""
         self._hurry.set()
 
     async def _ended(self) -> None:
         await self._idle.wait()
-        for settled in self._methods("settled"):
-            await settled()
+        for settle in self._methods("settled"):
+            await settle()
 
     def _methods(self, name: str) -> list[Callable[[], Awaitable[object]]]:
-        """The methods of this name that middlewares have, outermost first."""
-        methods = (getattr(each, name, None) for each in self._middlewares.values())
-        return [cast("Callable[[], Awaitable[object]]", each) for each in methods if callable(each)]
+        """Returns the methods of this name of all middlewares that have one, outermost first."""
+        methods = (getattr(middleware, name, None) for middleware in self._middlewares.values())
+        return [cast("Callable[[], Awaitable[object]]", method) for method in methods if callable(method)]
 
-    def _fold(self) -> ASGIApp:
-        """Wrap the relay in each middleware of the stack, innermost first, and all of it in hygiene."""
+    def _build_app(self) -> ASGIApp:
+        """Wrap Relay in each middleware of the stack, innermost first, then in Probes and Hygiene."""
         routes = self.routes
         app: ASGIApp = ModelList(Relay(self.transports))
-        made: dict[str, ASGIApp] = {}
+        middlewares: dict[str, ASGIApp] = {}
         for name in reversed(routes.stack):
-            app = made[name] = _middleware(routes, name)(app)
-        self._middlewares = dict(reversed(made.items()))
+            app = middlewares[name] = _middleware(routes, name)(app)
+        self._middlewares = dict(reversed(middlewares.items()))
         return Hygiene(Probes(app), **_settings(routes, "hygiene", Hygiene))
 
 
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:
-    make = _imported(routes, (name, "use"), BUILT_IN.get(name) or str(routes.tables[name]["use"]))
+    make = _import(routes, (name, "use"), BUILT_IN.get(name) or str(routes.tables[name]["use"]))
     return partial(make, **_settings(routes, name, make))
 
 
-def _imported(routes: Routes, at: tuple[str, ...], use: str) -> Callable[..., Any]:
-    """What `use`, which stands at the key `at`, names. Raises ConfigError with its line."""
-    module, _, attribute = use.partition(":")
+def _import(routes: Routes, key: tuple[str, ...], path: str) -> Callable[..., Any]:
+    """Import `module:attribute`. Raises ConfigError at the line of `key` if this is not a callable."""
+    module, _, attribute = path.partition(":")
     try:
-        methods: Any = getattr(import_module(module), attribute)
+        imported: Any = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise routes.error(at, f"cannot import {use}: {error}") from error
-    if not callable(methods):
-        raise routes.error(at, f"{use} cannot be called")
-    return cast("Callable[..., Any]", methods)
+        raise routes.error(key, f"cannot import {path}: {error}") from error
+    if not callable(imported):
+        raise routes.error(key, f"{path} cannot be called")
+    return cast("Callable[..., Any]", imported)
 
 
 def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.redis_server import RedisServer
 
-__all__ = ["anyio_backend", "own_redis", "pytest_collection_modifyitems", "redis_server", "redis_url"]
+__all__ = [
+    "alpha",
+    "anyio_backend",
+    "beta",
+    "own_redis",
+    "pytest_collection_modifyitems",
+    "redis_server",
+    "redis_url",
+]
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, the loop that uvicorn serves on."""
     return "asyncio"
+
+
+@pytest.fixture
+async def alpha() -> AsyncIterator[Simulator]:
+    """A simulated provider, as a rule the preferred one."""
+    async with Simulator("alpha") as provider:
+        yield provider
+
+
+@pytest.fixture
+async def beta() -> AsyncIterator[Simulator]:
+    """Another simulated provider, as a rule the fallback."""
+    async with Simulator("beta") as provider:
+        yield provider
 
 
 @pytest.fixture(scope="session")

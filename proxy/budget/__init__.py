@@ -1,1 +1,1 @@
-"""What a request may spend: accounts to measure it by, a hold before it is sent, a settlement after."""
+"""Budgets and limits: the accounts of a request, its hold before it is sent, its settlement afterwards."""

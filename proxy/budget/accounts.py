@@ -1,7 +1,7 @@
-"""What a request is measured against: the accounts of its scopes, its pool and its targets. No I/O.
+"""The accounts that a request counts against: those of its scopes, its pool and its targets. No I/O.
 
-A budget over a window of the calendar is booked in the bucket that begins where the window began; one over
-a rolling window in parts of it, a sixtieth each, of which as many count as cover the window whole.
+A calendar budget uses one bucket per window; the bucket's id is the start of the window. A rolling budget
+uses buckets of one sixtieth of the window (see PARTS); the buckets that cover the whole window are added up.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from ..stores.records import Line
 __all__ = ["PARTS", "SPARE", "Account", "Accounts", "Amounts", "Period", "Unit", "calendar", "rolling"]
 
 PARTS: Final = 60
-"""Buckets of a rolling window. One more counts, the oldest being only partly over."""
+"""The number of buckets in a rolling window. One more bucket is counted, because the oldest is only partly
+outside the window."""
 
 SPARE: Final = 86_400
-"""Seconds for which figures are kept after their window: a request that began in it may end after it."""
+"""Seconds that a bucket is kept after its window. A request that starts in a window may end after it."""
 
 _KEPT: Final = 10_000
-"""Scopes, pools and targets whose accounts are remembered."""
+"""The maximum number of scopes, pools and targets whose accounts are cached."""
 
 Unit: TypeAlias = BudgetUnit | Literal["concurrent"]
 
@@ -43,14 +44,17 @@ _RATES: Final[tuple[tuple[str, str, Unit, int], ...]] = (
 
 
 class Period(NamedTuple):
-    """A stretch of time, from `start` up to and without `end`, in seconds since 1970."""
+    """A period of time in seconds since 1970. `start` is inclusive, `end` is exclusive."""
 
     start: int
     end: int
 
 
 class Amounts(NamedTuple):
-    """What a request takes, or may take. `cost` is in nano-dollars, `input` and `output` are tokens."""
+    """The actual or estimated usage of one or more requests.
+
+    `requests` is their number, `input` and `output` are tokens, `cost` is in nano-dollars.
+    """
 
     requests: int = 0
     input: int = 0
@@ -58,7 +62,7 @@ class Amounts(NamedTuple):
     cost: int = 0
 
     def of(self, unit: Unit) -> int:
-        """How much of `unit` that is."""
+        """Returns the amount in this unit. It is always 1 for "concurrent"."""
         match unit:
             case "cost":
                 return self.cost
@@ -75,10 +79,11 @@ class Amounts(NamedTuple):
 
 
 class Account(NamedTuple):
-    """One limit of one scope, pool or target, now.
+    """One limit of one scope, pool or target, for the current window.
 
-    `scope` and `what` name it to people: "key/checkout", "cost per month". `line` has no amount yet. `resets`
-    is when all of it is free again, for a window of the calendar; `alert_at` are shares of the limit.
+    `scope` and `what` are for display, such as "key/checkout" and "cost per month". `line` is the store's
+    line for this limit, with an amount of 0. `resets` is the end of a calendar window, in seconds since 1970;
+    it is None for other limits. `alert_at` holds fractions of the limit at which an alert is logged.
     """
 
     scope: str
@@ -90,7 +95,7 @@ class Account(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Its name in answers and logs."""
+        """The account's name in responses and logs."""
         return f"{self.scope} {self.what}"
 
 
@@ -101,7 +106,7 @@ class _Cached(NamedTuple):
 
 
 class Accounts:
-    """The accounts of scopes, pools and targets, remembered until a window of theirs ends."""
+    """A cache of the accounts of scopes, pools and targets. An entry expires when one of its windows ends."""
 
     __slots__ = ("_cached",)
 
@@ -109,8 +114,12 @@ class Accounts:
         self._cached: LRUCache[int, _Cached] = LRUCache(_KEPT)
 
     def of(self, kind: str, owner: Grants | Pool | Target, now: float) -> tuple[Account, ...]:
-        """The accounts of `owner`, a scope, pool or target of this `kind`, at `now` by the store's clock."""
-        cached = self._cached.get(id(owner))  # the entry keeps its owner, so that nobody else gets its id
+        """Returns the accounts of `owner`, a scope, pool or target.
+
+        `kind` is the first part of the account names, such as "key" or "pool". `now` is the store's time in
+        seconds since 1970.
+        """
+        cached = self._cached.get(id(owner))  # the entry references its owner, so the id cannot be reused
         if cached is not None and cached.owner is owner and cached.valid[0] <= now < cached.valid[1]:
             return cached.accounts
         accounts, valid = _accounts(f"{kind}/{owner.name}", owner.limits, owner.budget, now)
@@ -121,15 +130,15 @@ class Accounts:
 def _accounts(
     scope: str, limits: Limits, budget: Sequence[BudgetWindow], now: float
 ) -> tuple[tuple[Account, ...], tuple[float, float]]:
-    """The accounts, and the time for which they stay the same."""
+    """Returns the accounts and the period (start, end) in which they are valid, in seconds since 1970."""
     accounts: dict[str, Account] = {}
     valid = (-math.inf, math.inf)
     for window in budget:
         account, period = _budget(scope, window, now)
         valid = (max(valid[0], period.start), min(valid[1], period.end))
-        cached = accounts.get(account.line.account)
-        # Of two limits on one figure the lower one decides; the figure must not be counted twice.
-        if cached is None or (account.line.limit or 0) < (cached.line.limit or 0):
+        existing = accounts.get(account.line.account)
+        # Two limits on the same account: only the lower one is kept, so that no amount is counted twice.
+        if existing is None or (account.line.limit or 0) < (existing.line.limit or 0):
             accounts[account.line.account] = account
     return (*accounts.values(), *_limits(scope, limits)), valid
 
@@ -149,7 +158,7 @@ def _budget(scope: str, window: BudgetWindow, now: float) -> tuple[Account, Peri
             rolling=True,
             keep=length + period.end - period.start + SPARE,
         )
-        what, resets = f"{_words(unit)} per rolling {window.window}", None
+        what, resets = f"{_unit_label(unit)} per rolling {window.window}", None
     else:
         zone = "" if window.timezone == "UTC" else f"@{window.timezone}"
         period = calendar(window.window, window.timezone, now)
@@ -162,7 +171,7 @@ def _budget(scope: str, window: BudgetWindow, now: float) -> tuple[Account, Peri
             since=period.start,
             keep=period.end - period.start + SPARE,
         )
-        what, resets = f"{_words(unit)} per {window.window}", period.end
+        what, resets = f"{_unit_label(unit)} per {window.window}", period.end
     return Account(scope, what, unit, line, resets, window.alert_at), period
 
 
@@ -179,7 +188,7 @@ def _limits(scope: str, limits: Limits) -> list[Account]:
             kind="rate",
             amount=0,
             limit=size,
-            keep=math.ceil(size / per_second) + 60,  # full again by then: as if it had never been used
+            keep=math.ceil(size / per_second) + 60,  # by then it has refilled, as if it had never been used
             per_second=per_second,
         )
         accounts.append(Account(scope, name, unit, line))
@@ -189,7 +198,7 @@ def _limits(scope: str, limits: Limits) -> list[Account]:
     return accounts
 
 
-def _words(unit: BudgetUnit) -> str:
+def _unit_label(unit: BudgetUnit) -> str:
     return unit.replace("_", " ")
 
 
@@ -197,16 +206,17 @@ def _words(unit: BudgetUnit) -> str:
 
 
 def rolling(window: WindowName, now: float) -> Period:
-    """The part of a rolling window that is booked at `now`."""
+    """Returns the bucket of a rolling window that contains `now`."""
     length = _LENGTHS[window] // PARTS
     start = math.floor(now / length) * length
     return Period(start, start + length)
 
 
 def calendar(window: WindowName, timezone: str, now: float) -> Period:
-    """The window of the calendar of `timezone` that `now` is in. Weeks begin on Monday.
+    """Returns the calendar window in `timezone` that contains `now`. Weeks start on Monday.
 
-    Where clocks are set back, the hour that comes twice is two windows. A day has 23 or 25 hours then.
+    When clocks are set back, the repeated hour is two separate windows. A day on which the clocks change has
+    23 or 25 hours.
     """
     zone = ZoneInfo(timezone)
     local = datetime.fromtimestamp(now, zone)
@@ -248,12 +258,17 @@ def _following(window: WindowName, wall: datetime) -> datetime:
 
 
 def _instant(wall: datetime, zone: ZoneInfo, *, fold: int) -> int:
-    """When clocks in `zone` show `wall`, the first or the second time; or when they jump over it."""
+    """Returns the time in seconds since 1970 at which clocks in `zone` show `wall`.
+
+    `fold` selects the first (0) or second (1) occurrence of a repeated time. For a time that is skipped when
+    clocks are set forward, returns the moment of the change.
+    """
     first = int(wall.replace(tzinfo=zone, fold=0).timestamp())
     second = int(wall.replace(tzinfo=zone, fold=1).timestamp())
     if first <= second:
         return second if fold else first
-    # They never show it: it is as much before the jump by the new offset as it is after it by the old one.
+    # `wall` is skipped. Converted with the new offset it is before the change, with the old offset after it,
+    # so a binary search between the two finds the moment of the change.
     before, after = second, first
     offset = datetime.fromtimestamp(before, zone).utcoffset()
     while after - before > 1:

@@ -1,4 +1,8 @@
-"""One store as Budget uses it: holds now, settles in the background, sweeps, and gets by while it is down."""
+"""The store as the Budget middleware uses it.
+
+Holds are taken at once. Settlements are delivered in the background. Expired holds are swept periodically.
+While the store is down, an optional allowance serves holds from memory.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,17 @@ from .settlement_queue import SettlementQueue
 __all__ = ["SWEEP", "BudgetStore"]
 
 SWEEP: Final = 5.0
-"""Seconds between two looks for holds whose lease is over."""
+"""Seconds between two sweeps for holds whose lease has expired."""
 
 _log: Final = logging.getLogger("standby.budget")
 
 
 class BudgetStore:
-    """Takes and settles holds. Nothing happens before its first hold; `aclose` does not close the store."""
+    """Takes and settles holds. Background work starts with the first hold. `aclose` does not close the store.
+
+    `allowance` is for outages of the store: an OutageAllowance, an amount in nano-dollars, or None for none.
+    With `escrow`, holds are served from slices that are taken from the store in advance.
+    """
 
     __slots__ = ("_allowance", "_escrow", "_store", "_sweeping", "_timer", "outbox")
 
@@ -38,7 +46,7 @@ class BudgetStore:
         self.outbox = SettlementQueue(self._store)
 
     def now(self) -> float:
-        """The time by the store's clock."""
+        """Returns the store's time, in seconds since 1970."""
         return self._store.now()
 
     async def hold(
@@ -50,41 +58,48 @@ class BudgetStore:
         entries: Sequence[LedgerEntry],
         enforce: bool = True,
     ) -> Held | Denied:
-        """Take what is demanded, of the allowance if the store is down. Raises StoreDown."""
+        """Takes a hold for `demand` from the store, or from the allowance if the store is down.
+
+        `lease` is in seconds. Raises StoreDown if the store is down and there is no allowance, or if the
+        settlement queue is full.
+        """
         if self._timer is None:
-            self._rest()
+            self._schedule_sweep()
         await self.outbox.begun()
         if self.outbox.full:
             raise StoreDown("too many settlements wait for the store")
         try:
-            took = await self._store.hold(
+            outcome = await self._store.hold(
                 hold_id, demand.lines, lease=lease, entries=entries, enforce=enforce
             )
         except StoreDown as error:
             if self._allowance is None:
                 raise
-            let = await self._allowance.hold(hold_id, demand.lines, demand.cost, lease=lease, enforce=enforce)
-            return let._replace(unsure=error.asked) if isinstance(let, Denied) else let
+            fallback = await self._allowance.hold(
+                hold_id, demand.lines, demand.cost, lease=lease, enforce=enforce
+            )
+            # The store may have taken the hold even though the allowance refused it.
+            return fallback._replace(unsure=error.asked) if isinstance(fallback, Denied) else fallback
         if self._allowance is not None and not self.outbox.behind:
             self._allowance.restore()
-        return took
+        return outcome
 
     async def settle(
         self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry], cost: int
     ) -> None:
-        """Have the hold settled. Never waits."""
+        """Queues the settlement of a hold. Never waits for the store. `cost` is in nano-dollars."""
         self.outbox.settle(hold_id, lines, entries)
         if self._allowance is not None:
             await self._allowance.settle(hold_id, lines, cost)
 
     async def settled(self) -> None:
-        """Return once the store has taken every settlement, and what no request uses of the escrow."""
+        """Waits until the store has confirmed every settlement and taken back all unused escrow slices."""
         await self.outbox.settled()
         if self._escrow is not None:
             await self._escrow.settled()
 
     async def aclose(self) -> None:
-        """Have everything settled, return what is in escrow, and stop sweeping."""
+        """Stops sweeping, delivers the queued settlements and returns the escrow slices to the store."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -95,12 +110,12 @@ class BudgetStore:
         if self._escrow is not None:
             await self._escrow.release()
 
-    def _rest(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(SWEEP, self._begin)
+    def _schedule_sweep(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(SWEEP, self._start_sweep)
 
-    def _begin(self) -> None:
+    def _start_sweep(self) -> None:
         self._sweeping = asyncio.create_task(self._sweep())
-        self._rest()
+        self._schedule_sweep()
 
     async def _sweep(self) -> None:
         try:

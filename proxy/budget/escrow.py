@@ -1,11 +1,11 @@
-"""Slices of budgets, taken in advance in one store operation each, from which holds are served.
+"""Budget slices that are reserved in advance with one store operation each and then serve holds locally.
 
-A slice is a hold of the store like any other, for what many requests like the last one would need. It shrinks
-as the budget runs low, and where it would be less than one request's worth, the store is asked each time: so
-no budget is overspent, and the last of it is not left lying in slices. What a request took of a slice becomes
-spending when the slice is returned; its ledger entries are written at once.
+A slice is an ordinary hold in the store, sized for many requests like the last one. Slices get smaller as the
+budget runs low. When a slice would not cover one request, each request goes to the store. So no budget is
+overspent, and the rest of a budget is not stuck in slices. The amounts that requests take from a slice are
+booked in the store when the slice is returned; their ledger entries are written at once.
 
-A slice that is not returned, since its process was killed, expires like any hold: all of it counts as spent.
+If its process is killed, a slice is not returned. It expires like any hold, and all of it counts as spent.
 """
 
 from __future__ import annotations
@@ -27,23 +27,29 @@ from .settlement_queue import SettlementQueue
 __all__ = ["HOLDS", "IDLE", "LIFE", "SHARE", "Escrow"]
 
 HOLDS: Final = 32
-"""How many requests' worth a slice is at most."""
+"""The maximum size of a slice, in requests like the one it is taken for."""
 SHARE: Final = 16
-"""A slice is at most one part in so many of what is left."""
+"""A slice is at most 1/SHARE of the remaining budget."""
 IDLE: Final = 1.0
 """Seconds without use after which a slice is returned."""
 LIFE: Final = 10.0
-"""Seconds for which a slice serves holds. What they spend counts as held until it is returned."""
+"""Seconds for which a slice serves holds. Until the slice is returned, what they spend counts as held."""
 
 _log: Final = logging.getLogger("standby.escrow")
 
 _Key: TypeAlias = tuple[str, int]
-"""Account and bucket."""
+"""Account and bucket; the bucket is 0 for accounts that are not sums."""
 
 
 @dataclass(slots=True, eq=False)
 class _Slice:
-    """`free` is what more holds may take, `spent` what settled ones took, `open` how many are not settled."""
+    """One slice: a hold in the store that serves local holds.
+
+    `free` is the amount still available for each account. `used` is the store's total at the time of the
+    slice, without the slice itself, plus what local holds took. `spent` is what settled local holds took.
+    `ends` is when the slice stops serving holds and `last` when it was last used, in seconds of the loop's
+    clock. `open` is the number of local holds that are not settled. A `closed` slice serves no new requests.
+    """
 
     id: str
     signature: frozenset[_Key]
@@ -58,7 +64,10 @@ class _Slice:
 
 @dataclass(slots=True, eq=False)
 class _Local:
-    """A hold that is served from a slice, as far as `held` goes; `rest` is what the store is to book."""
+    """A hold that is served from a slice. `held` is the amount taken from the slice for each account.
+
+    `rest` is what the request spent beyond that, which the store books; it is None until the settlement.
+    """
 
     slice: _Slice
     held: dict[_Key, int]
@@ -66,14 +75,17 @@ class _Local:
 
 
 class Escrow(Store):
-    """A store that serves sums and rates from slices where it can. `release` returns them."""
+    """A store wrapper that serves holds on sums and rates from slices where possible.
+
+    `release` returns all slices to the wrapped store.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._outbox = SettlementQueue(store)
         self._slices: dict[frozenset[_Key], _Slice] = {}
         self._closing: set[_Slice] = set()
-        self._left: dict[_Key, int] = {}
+        self._remaining: dict[_Key, int] = {}
         self._local: dict[str, _Local] = {}
         self._ids = count()
         self._prefix = f"escrow_{uuid4().hex}"
@@ -97,38 +109,40 @@ class Escrow(Store):
             if (local := self._local.get(hold_id)) is not None:
                 if self._take(local, lines):
                     return self._held_of(local.slice, lines)
-            elif (piece := self._slice(lines)) or (piece := await self._cut(lines, lease, entries)):
+            elif (piece := self._find_slice(lines)) or (
+                piece := await self._new_slice(lines, lease, entries)
+            ):
                 local = self._local[hold_id] = _Local(piece, {})
                 piece.open += 1
                 self._take(local, lines)
                 return self._held_of(piece, lines)
         await self._outbox.begun()
-        took = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
-        if isinstance(took, Denied) and await self._return(lines):
-            took = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
-        if isinstance(took, Held):
-            self._learn(lines, took.used)
-        return took
+        outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
+        if isinstance(outcome, Denied) and await self._return(lines):
+            outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
+        if isinstance(outcome, Held):
+            self._update_remaining(lines, outcome.used)
+        return outcome
 
     @override
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         local = self._local.get(hold_id)
         if local is None:
             return await self._store.settle(hold_id, lines, entries)
-        if local.rest is None:  # else the store failed the last time
+        if local.rest is None:  # otherwise this is a retry after the store failed
             local.rest = self._spend(local, lines)
         settled = await self._store.settle(hold_id, local.rest, entries)
         self._local.pop(hold_id, None)
         return settled
 
     async def settled(self) -> None:
-        """Return every slice that no request uses, and return once the store has taken them."""
+        """Closes every slice and waits until the store has confirmed the return of those not in use."""
         for piece in tuple(self._slices.values()):
             self._close(piece)
         await self._outbox.settled()
 
     async def release(self) -> None:
-        """Return every slice that no request uses any more."""
+        """Closes every slice, stops the timer, and delivers the slices that no request uses to the store."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -138,8 +152,8 @@ class Escrow(Store):
 
     # -- slices -----------------------------------------------------------------------------
 
-    def _slice(self, lines: Sequence[Line]) -> _Slice | None:
-        """The slice that has room for these lines."""
+    def _find_slice(self, lines: Sequence[Line]) -> _Slice | None:
+        """Returns the slice that has room for these lines, or None. Closes one that is full or too old."""
         piece = self._slices.get(frozenset([_key(line) for line in lines]))
         if piece is None:
             return None
@@ -150,36 +164,42 @@ class Escrow(Store):
         self._close(piece)
         return None
 
-    async def _cut(
+    async def _new_slice(
         self, lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
     ) -> _Slice | None:
-        """A new slice, of a size that what is left allows; None where that is too small, or not known."""
-        sizes = [min(HOLDS * line.amount, self._left.get(_key(line), 0) // SHARE) for line in lines]
+        """Takes a new slice for requests with these lines, sized by the remaining budget.
+
+        Returns None if the remaining budget is unknown or too small, if the store refuses the slice, or if
+        two lines have the same account and bucket. Raises StoreDown.
+        """
+        sizes = [min(HOLDS * line.amount, self._remaining.get(_key(line), 0) // SHARE) for line in lines]
         if any(size < line.amount for size, line in zip(sizes, lines, strict=True)):
             return None
         signature = frozenset([_key(line) for line in lines])
         if len(signature) < len(lines):
             return None
         slice_id = f"{self._prefix}_{next(self._ids)}"
-        larger = [line._replace(amount=size) for line, size in zip(lines, sizes, strict=True)]
-        money = max((line.amount for line in larger if "/cost/" in line.account), default=None)
-        expiry = [replace(entry, request_id=slice_id, cost=money, charged=money) for entry in entries[:1]]
+        slice_lines = [line._replace(amount=size) for line, size in zip(lines, sizes, strict=True)]
+        cost = max((line.amount for line in slice_lines if "/cost/" in line.account), default=None)
+        expiry = [replace(entry, request_id=slice_id, cost=cost, charged=cost) for entry in entries[:1]]
         await self._outbox.begun()
         began = asyncio.get_running_loop().time()
         try:
-            took = await self._store.hold(slice_id, larger, lease=lease + 2 * LIFE, entries=expiry)
+            outcome = await self._store.hold(slice_id, slice_lines, lease=lease + 2 * LIFE, entries=expiry)
         except BaseException:
-            self._outbox.settle(slice_id, (), ())  # it may have been taken
+            self._outbox.settle(slice_id, (), ())  # the store may have taken the slice
             raise
-        if isinstance(took, Denied):
-            self._left.update((key, 0) for key in signature)
+        if isinstance(outcome, Denied):
+            self._remaining.update((key, 0) for key in signature)
             return None
-        self._learn(lines, took.used)
-        free = {_key(line): line.amount for line in larger}
-        used = {_key(line): amount - line.amount for line, amount in zip(larger, took.used, strict=True)}
+        self._update_remaining(lines, outcome.used)
+        free = {_key(line): line.amount for line in slice_lines}
+        used = {
+            _key(line): amount - line.amount for line, amount in zip(slice_lines, outcome.used, strict=True)
+        }
         piece = _Slice(slice_id, signature, free, used, {}, ends=began + LIFE, last=began)
         if (other := self._slices.get(signature)) is not None:
-            self._close(other)  # cut by another request meanwhile
+            self._close(other)  # another request took one concurrently
         self._slices[signature] = piece
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE, self._tick)
@@ -187,7 +207,7 @@ class Escrow(Store):
 
     @staticmethod
     def _take(local: _Local, lines: Sequence[Line]) -> bool:
-        """Whether the slice of this hold has room for these lines; then they are taken."""
+        """Takes these lines from the hold's slice. Returns False, and takes nothing, if there is no room."""
         free = local.slice.free
         if local.slice.closed and local.slice.open == 0:
             return False
@@ -201,13 +221,16 @@ class Escrow(Store):
 
     @staticmethod
     def _held_of(piece: _Slice, lines: Sequence[Line]) -> Held:
-        """What is used, as far as this process knows."""
+        """Returns the used amounts after these lines, as far as this process can see."""
         for line in lines:
             piece.used[_key(line)] += line.amount
         return Held(tuple([piece.used[_key(line)] for line in lines]))
 
     def _spend(self, local: _Local, lines: Sequence[Line]) -> tuple[Line, ...]:
-        """Book what the hold took of its slice, and give back the rest. Returns what the slice lacks."""
+        """Books the hold's spending in its slice and frees the unspent part.
+
+        Returns the lines that exceed what was held, which the store must book.
+        """
         piece, rest = local.slice, list[Line]()
         unspent = dict(local.held)
         for line in lines:
@@ -228,7 +251,7 @@ class Escrow(Store):
         return tuple(rest)
 
     def _close(self, piece: _Slice) -> None:
-        """The slice serves no more requests, and is returned once those are done that it serves."""
+        """Stops the slice from serving new requests. It is returned when its open holds are settled."""
         if self._slices.get(piece.signature) is piece:
             del self._slices[piece.signature]
         if piece.closed:
@@ -244,9 +267,9 @@ class Escrow(Store):
         self._outbox.settle(piece.id, tuple(piece.spent.values()), ())
 
     async def _return(self, lines: Sequence[Line]) -> bool:
-        """Return what idle slices hold of these accounts. Whether there were any."""
-        wanted = {_key(line) for line in lines}
-        idle = [piece for piece in self._slices.values() if not piece.open and piece.signature & wanted]
+        """Returns idle slices that share an account with these lines to the store. Whether there were any."""
+        requested = {_key(line) for line in lines}
+        idle = [piece for piece in self._slices.values() if not piece.open and piece.signature & requested]
         for piece in idle:
             del self._slices[piece.signature]
             piece.closed = True
@@ -257,21 +280,21 @@ class Escrow(Store):
                 self._settle(piece)
         return bool(idle)
 
-    def _learn(self, lines: Sequence[Line], used: Iterable[int]) -> None:
-        if len(self._left) > 10_000:
-            self._left.clear()
+    def _update_remaining(self, lines: Sequence[Line], used: Iterable[int]) -> None:
+        if len(self._remaining) > 10_000:
+            self._remaining.clear()
         for line, taken in zip(lines, used, strict=True):
-            self._left[_key(line)] = 0 if line.limit is None else line.limit - taken
+            self._remaining[_key(line)] = 0 if line.limit is None else line.limit - taken
 
     def _tick(self) -> None:
-        """Return the slices that are not used."""
+        """Closes the slices that are idle or too old, and schedules the next check."""
         loop = asyncio.get_running_loop()
         for piece in tuple(self._slices.values()):
             if loop.time() >= min(piece.last + IDLE, piece.ends):
                 self._close(piece)
         self._timer = loop.call_later(IDLE, self._tick) if self._slices else None
 
-    # -- what the store does ----------------------------------------------------------------
+    # -- delegated to the store -------------------------------------------------------------
 
     @override
     async def sweep(self) -> int:
@@ -311,7 +334,7 @@ class Escrow(Store):
 
     @override
     async def aclose(self) -> None:
-        """Return the slices. The store is closed by whoever opened it."""
+        """Returns the slices. Does not close the wrapped store; its owner does that."""
         await self.release()
 
 

@@ -1,4 +1,4 @@
-"""What a request may cost at each target, what its attempts cost, and what the ledger says of it. No I/O."""
+"""A request's estimated cost at each target, the cost of its attempts, and its ledger entries. No I/O."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from .metering.vocabularies import NONE, Vocabularies
 __all__ = ["Charge", "Estimate", "RequestTotals"]
 
 Charge: TypeAlias = Literal["all", "served"]
-"""What counts against budgets: what every attempt cost, or only the one whose answer the caller got."""
+"""Which attempts count against budgets: all of them, or only the one whose answer the caller received."""
 
 
-_LONGEST: Final = 256
-"""Characters kept of a model's name: providers choose those, and the ledger keeps them all."""
+_MAX_MODEL_NAME: Final = 256
+"""The maximum length in characters of a model name in the ledger. Providers choose these names, so the ledger
+needs a bound."""
 
 
 class RequestTotals(NamedTuple):
-    """What a request came to: amounts by target, a ledger entry for each attempt, and the targets that
-    answered with a model that has no price.
+    """The totals of a finished request.
+
+    `amounts` maps target names to amounts. `entries` has a ledger entry for each attempt. `unpriced` are the
+    names of the targets that answered with a model that has no price.
     """
 
     amounts: dict[str, Amounts]
@@ -34,12 +37,16 @@ class RequestTotals(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """What counts against budgets, in nano-dollars."""
+        """The cost that counts against budgets, in nano-dollars."""
         return sum(amounts.cost for amounts in self.amounts.values())
 
 
 class Estimate:
-    """The figures of one request, whose pool and operation are known."""
+    """The estimated and actual usage of one request whose pool and operation are known.
+
+    `value` is the request's JSON document. `assume_output` is the number of output tokens to assume where no
+    limit is set.
+    """
 
     __slots__ = (
         "_assume_output",
@@ -74,7 +81,7 @@ class Estimate:
         self._expected: dict[str, ExpectedUsage] = {}
 
     def expected(self, target: Target) -> ExpectedUsage:
-        """The most that an attempt at `target` may take."""
+        """Returns the upper bound of the usage of an attempt at `target`. The result is cached."""
         cached = self._expected.get(target.name)
         if cached is None:
             cached = self._expected[target.name] = expected_usage(
@@ -89,86 +96,92 @@ class Estimate:
         return cached
 
     def amounts(self, target: Target) -> Amounts:
-        """The same, with what it may cost; nothing, where `target` has no price."""
+        """Returns the upper bound for an attempt at `target`, with its cost: 0 if `target` has no price."""
         expected = self.expected(target)
         cost = 0 if target.price is None else expected.cost(target.price)
         return Amounts(1, expected.input, expected.output, cost)
 
-    def least(self) -> Amounts:
-        """What a request takes at the least, of each unit, wherever its caller may send it."""
+    def minimum(self) -> Amounts:
+        """Returns, for each unit, the smallest estimate among the targets that the caller may use."""
         principal = self._exchange.principal
-        every = [
+        candidates = [
             self.amounts(target)
             for target in self._targets()
             if principal is None or principal.objection(target) is None
         ] or [Amounts(1)]
-        return Amounts(*(min(column) for column in zip(*every, strict=True)))
+        return Amounts(*(min(column) for column in zip(*candidates, strict=True)))
 
     def estimates(self) -> dict[str, int]:
-        """What the request may cost at each target that has a price, in nano-dollars."""
+        """Returns the maximum cost in nano-dollars by target name, for the targets that have a price."""
         return {
             target.name: self.expected(target).cost(target.price)
             for target in self._targets()
             if target.price is not None
         }
 
-    def spent(self, before: Attempt) -> Amounts:
-        """What the attempts before this one took of the caller's budgets."""
+    def spent(self, current: Attempt) -> Amounts:
+        """Returns what all attempts other than `current` used of the caller's budgets.
+
+        An attempt that is still running counts with its full estimate.
+        """
         if self._charge == "served":
-            return Amounts(1)  # none of those that failed counts
-        read = written = cost = 0
+            return Amounts(1)  # failed attempts do not count
+        input_tokens = output_tokens = cost = 0
         for attempt in self._exchange.attempts:
-            if attempt is before:
+            if attempt is current:
                 continue
             target = attempt.candidate.target
             if attempt.ended is None and attempt.fault is None and target is not None:
-                under_way = self.amounts(target)  # beside this one: it may still take all of it
-                read += under_way.input
-                written += under_way.output
-                cost += under_way.cost
-            elif (figures := self._taken(attempt)) is not None:
-                read += figures.usage.input
-                written += figures.usage.output
-                cost += figures.charge
-        return Amounts(1, read, written, cost)
+                estimated = self.amounts(target)  # a concurrent attempt may still use its full estimate
+                input_tokens += estimated.input
+                output_tokens += estimated.output
+                cost += estimated.cost
+            elif (actual := self._actual_usage(attempt)) is not None:
+                input_tokens += actual.usage.input
+                output_tokens += actual.usage.output
+                cost += actual.charge
+        return Amounts(1, input_tokens, output_tokens, cost)
 
     def result(self, now: float, clock: float) -> RequestTotals:
-        """What it came to, now that it is over: at `now` by the store's clock, `clock` by the loop's."""
+        """Returns the totals of the finished request.
+
+        `now` is the store's time in seconds since 1970; `clock` is the event loop's time in seconds.
+        """
         attempts = self._exchange.attempts
-        ends = [clock if each.ended is None else each.ended for each in attempts]
+        ends = [clock if attempt.ended is None else attempt.ended for attempt in attempts]
         amounts: dict[str, Amounts] = {}
         entries: list[LedgerEntry] = []
         unpriced: list[str] = []
         for attempt, end in zip(attempts, ends, strict=False):
             target = attempt.candidate.target
-            if target is None or (figures := self._taken(attempt)) is None:
+            if target is None or (actual := self._actual_usage(attempt)) is None:
                 continue
             counts = self._charge == "all" or attempt is self._exchange.served
-            charged = figures.charge if counts else 0
-            usage = figures.usage
-            cached = amounts.get(target.name, Amounts())
+            charged = actual.charge if counts else 0
+            usage = actual.usage
+            subtotal = amounts.get(target.name, Amounts())
             amounts[target.name] = Amounts(
-                cached.requests + (1 if attempt.sent else 0),
-                cached.input + (usage.input if counts else 0),
-                cached.output + (usage.output if counts else 0),
-                cached.cost + charged,
+                subtotal.requests + (1 if attempt.sent else 0),
+                subtotal.input + (usage.input if counts else 0),
+                subtotal.output + (usage.output if counts else 0),
+                subtotal.cost + charged,
             )
-            if figures.source == "unpriced" and target.price is not None:
+            if actual.source == "unpriced" and target.price is not None:
                 unpriced.append(target.name)
             entries.append(
                 self.entry(
                     now,
                     attempt.number,
                     target,
-                    model=None if figures.model is None else figures.model[:_LONGEST],
+                    model=None if actual.model is None else actual.model[:_MAX_MODEL_NAME],
                     input=usage.input,
                     output=usage.output,
                     cached=usage.cached,
                     cache_write=usage.cache_write,
                     reasoning=usage.reasoning,
-                    cost=figures.cost,
+                    cost=actual.cost,
                     charged=charged,
-                    source=figures.source,
+                    source=actual.source,
                     outcome=self._outcome(attempt),
                     fault=None if attempt.fault is None else attempt.fault.kind,
                     first_token=attempt.upstream_wait or None,
@@ -177,25 +190,29 @@ class Estimate:
             )
         return RequestTotals(amounts, tuple(entries), tuple(unpriced))
 
-    def entry(self, at: float, attempt: int, target: Target | None, **figures: Any) -> LedgerEntry:
-        """A line of the ledger of this request."""
+    def entry(self, at: float, attempt: int, target: Target | None, **fields: Any) -> LedgerEntry:
+        """Returns a ledger entry for an attempt of this request.
+
+        `at` is in seconds since 1970, `attempt` is the attempt's number, `fields` are other fields of
+        LedgerEntry.
+        """
         principal = self._exchange.principal
-        who: dict[str, Any] = {}
+        scopes: dict[str, Any] = {}
         if principal is not None:
-            who = {scope.kind: scope.grants.name for scope in principal.scopes}
+            scopes = {scope.kind: scope.grants.name for scope in principal.scopes}
         return LedgerEntry(
             at=at,
             request_id=self._exchange.id,
             attempt=attempt,
-            **who,
+            **scopes,
             pool=self._pool.name,
             target="" if target is None else target.name,
             provider=None if target is None else target.provider.name,
             operation=self._operation,
-            **figures,
+            **fields,
         )
 
-    def _taken(self, attempt: Attempt) -> ActualUsage | None:
+    def _actual_usage(self, attempt: Attempt) -> ActualUsage | None:
         target = attempt.candidate.target
         return None if target is None else actual_usage(attempt, self.expected(target))
 

@@ -1,4 +1,4 @@
-"""What one request holds, what an attempt of it needs besides, and what it owes in the end. No I/O."""
+"""The amounts that one request holds, what each attempt must add, and what is booked at the end. No I/O."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from .accounts import Account, Amounts, Unit
 
 __all__ = ["Demand", "Hold"]
 
-_MOST: Final = 10**18
-"""The most that stores take in one amount."""
+_MAX_AMOUNT: Final = 10**18
+"""The largest amount that stores accept."""
 
 
 class Demand(NamedTuple):
-    """What is asked of the store: a line for each of `accounts`; and the money in it, whoever counts it."""
+    """A hold to request from the store: one line for each of `accounts`, in the same order.
+
+    `cost` is the cost in nano-dollars, whether or not an account limits cost.
+    """
 
     accounts: tuple[Account, ...]
     lines: tuple[Line, ...]
@@ -25,7 +28,8 @@ class Demand(NamedTuple):
 class Hold:
     """The amounts of one request on each of its accounts.
 
-    Everything is booked where the request began: the windows of its scopes are those of its first moment.
+    `accounts` are those of the request's scopes and pool at its start. Everything is booked in the windows
+    that were current at that time, even if the request ends in a later window.
     """
 
     __slots__ = ("_accounts", "_held", "_targets", "cost")
@@ -34,74 +38,78 @@ class Hold:
         self._accounts = tuple(accounts)
         self._held: dict[str, int] = {}
         self._targets: dict[str, tuple[Account, ...]] = {}
-        self.cost = 0  # held, in nano-dollars, whether or not an account counts it
+        self.cost = 0  # the held cost in nano-dollars, whether or not an account limits cost
 
     def entry(self, amounts: Amounts) -> Demand:
-        """What a request needs that may take these amounts."""
+        """Returns the demand of a request that is estimated to use these amounts, before any attempt."""
         return self._demand(self._accounts, (), amounts, amounts.cost)
 
     def attempt(self, target: str, accounts: Sequence[Account], spent: Amounts, expected: Amounts) -> Demand:
-        """What is needed besides for an attempt at `target`, whose own accounts these are.
+        """Returns the additional demand of an attempt at `target`. `accounts` are the target's own accounts.
 
-        `spent` is what earlier attempts took of the request's budgets, `expected` what this one may take.
+        `spent` is what other attempts used of the request's budgets, `expected` is the estimate for this one.
         """
         self._targets[target] = tuple(accounts)
         needed = Amounts(1, spent.input + expected.input, spent.output + expected.output, 0)
         needed = needed._replace(cost=spent.cost + expected.cost)
-        lacking = [account for account in self._accounts if self._lacks(account, needed) > 0]
-        return self._demand(lacking, accounts, needed, needed.cost, expected)
+        short = [account for account in self._accounts if self._missing(account, needed) > 0]
+        return self._demand(short, accounts, needed, needed.cost, expected)
 
-    def took(self, demand: Demand) -> None:
-        """The store has taken what was demanded."""
+    def add(self, demand: Demand) -> None:
+        """Records that the store has taken the hold for `demand`."""
         for line in demand.lines:
             self._held[line.account] = self._held.get(line.account, 0) + line.amount
         self.cost += demand.cost
 
-    def dues(self, taken: Mapping[str, Amounts]) -> tuple[Line, ...]:
-        """What is to be booked in the end, given what was taken at each target.
+    def settlement_lines(self, usage: Mapping[str, Amounts]) -> tuple[Line, ...]:
+        """Returns the lines to book at the end. `usage` maps target names to what was used there.
 
-        A rate of requests counts every request that was let in; a budget of requests only one for which a
-        provider was asked.
+        A rate limit on requests counts every admitted request. A budget in requests counts a request only if
+        it was sent to a provider.
         """
-        total = _sum(taken.values())
+        total = _sum(usage.values())
         total = total._replace(requests=min(1, total.requests))
-        lines = [_due(account, total, let_in=1) for account in self._accounts]
+        lines = [_settlement_line(account, total, admitted=1) for account in self._accounts]
         for target, accounts in self._targets.items():
-            own = taken.get(target, Amounts())
-            lines += [_due(account, own, let_in=own.requests) for account in accounts]
+            target_usage = usage.get(target, Amounts())
+            lines += [
+                _settlement_line(account, target_usage, admitted=target_usage.requests)
+                for account in accounts
+            ]
         return tuple([line for line in lines if line.amount and line.kind != "lease"])
 
-    def _lacks(self, account: Account, needed: Amounts) -> int:
+    def _missing(self, account: Account, needed: Amounts) -> int:
+        """Returns how much of `needed` is not held yet; negative if more is held."""
         return needed.of(account.unit) - self._held.get(account.line.account, 0)
 
     def _demand(
         self,
-        lacking: Sequence[Account],
-        own: Sequence[Account],
+        short: Sequence[Account],
+        target_accounts: Sequence[Account],
         needed: Amounts,
         cost: int,
         expected: Amounts = Amounts(),  # noqa: B008 - a tuple does not change
     ) -> Demand:
-        lines = [_line(account, self._lacks(account, needed)) for account in lacking]
-        lines += [_line(account, expected.of(account.unit)) for account in own]
-        return Demand((*lacking, *own), tuple(lines), max(0, cost - self.cost))
+        lines = [_line(account, self._missing(account, needed)) for account in short]
+        lines += [_line(account, expected.of(account.unit)) for account in target_accounts]
+        return Demand((*short, *target_accounts), tuple(lines), max(0, cost - self.cost))
 
 
 def _line(account: Account, amount: int) -> Line:
-    return account.line._replace(amount=min(amount, _MOST))
+    return account.line._replace(amount=min(amount, _MAX_AMOUNT))
 
 
-def _due(account: Account, taken: Amounts, *, let_in: int) -> Line:
+def _settlement_line(account: Account, usage: Amounts, *, admitted: int) -> Line:
     unit: Unit = account.unit
-    amount = let_in if account.line.kind == "rate" and unit == "requests" else taken.of(unit)
+    amount = admitted if account.line.kind == "rate" and unit == "requests" else usage.of(unit)
     return _line(account, amount)
 
 
 def _sum(amounts: Iterable[Amounts]) -> Amounts:
-    requests = read = written = cost = 0
-    for each in amounts:
-        requests += each.requests
-        read += each.input
-        written += each.output
-        cost += each.cost
-    return Amounts(requests, read, written, cost)
+    requests = input_tokens = output_tokens = cost = 0
+    for amount in amounts:
+        requests += amount.requests
+        input_tokens += amount.input
+        output_tokens += amount.output
+        cost += amount.cost
+    return Amounts(requests, input_tokens, output_tokens, cost)

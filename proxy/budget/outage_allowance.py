@@ -1,7 +1,7 @@
-"""What may be let through while the store is down, where the operator allows any of it.
+"""The spending allowance for an outage of the store, if the operator configures one.
 
-Counted in this process alone, and from nothing: what the store knows of budgets and rates cannot be had now.
-So besides the limits there is a sum of money that all requests of the outage share.
+Usage is counted in this process only and starts at zero, because the store's figures for budgets and rates
+are not available. So, in addition to the limits, all requests during the outage share one amount of money.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ACCOUNT: Final = "allowance"
 
 
 class OutageAllowance:
-    """`amount` nano-dollars for an outage of the store."""
+    """An allowance of `amount` nano-dollars for each outage of the store."""
 
     __slots__ = ("_amount", "_memory", "_open", "_used")
 
@@ -31,22 +31,29 @@ class OutageAllowance:
     async def hold(
         self, hold_id: str, lines: Sequence[Line], cost: int, *, lease: float, enforce: bool
     ) -> Held | Denied:
-        """As of a store. A position after the last line says that the allowance itself is used up."""
-        own = Line(_ACCOUNT, "sum", cost, self._amount)
-        took = await self._memory.hold(hold_id, (*lines, own), lease=lease, enforce=enforce)
-        if isinstance(took, Held):
+        """Takes a hold, like `Store.hold`. `cost` is in nano-dollars.
+
+        A Denied whose `line` is len(lines) means that the allowance itself is used up.
+        """
+        allowance_line = Line(_ACCOUNT, "sum", cost, self._amount)
+        outcome = await self._memory.hold(hold_id, (*lines, allowance_line), lease=lease, enforce=enforce)
+        if isinstance(outcome, Held):
             self._used = True
             self._open.add(hold_id)
-            return Held(took.used[:-1], tuple([place for place in took.exceeded if place < len(lines)]))
-        return took
+            exceeded = tuple([position for position in outcome.exceeded if position < len(lines)])
+            return Held(outcome.used[:-1], exceeded)
+        return outcome
 
     async def settle(self, hold_id: str, lines: Sequence[Line], cost: int) -> None:
-        """End a hold of it, if there is one; `cost` is what its request cost."""
+        """Settles a hold of this allowance, if there is one. `cost` is the request's cost in nano-dollars."""
         if hold_id in self._open:
             self._open.discard(hold_id)
             await self._memory.settle(hold_id, (*lines, Line(_ACCOUNT, "sum", cost, None)), ())
 
     def restore(self) -> None:
-        """The outage is over, and the store knows all that was spent: the next one has all of it again."""
+        """Resets the allowance to its full amount, unless a hold is still open.
+
+        Called when the store works again and has booked everything that was spent during the outage.
+        """
         if self._used and not self._open:
             self._memory, self._used = Memory(), False

@@ -1,4 +1,4 @@
-"""One request from its hold to its settlement: what is asked of the store, and what its answers mean."""
+"""The budget of one request, from its hold to its settlement."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ log: Final = logging.getLogger("standby.budget")
 alerts: Final = logging.getLogger("standby.alerts")
 
 _SPARE: Final = 60.0
-"""Seconds that a hold lasts beyond the longest that its request may take."""
+"""Seconds that a hold lasts beyond the maximum duration of its request."""
 _DEADLINE: Final = 300.0
-"""Seconds: Failover's own `deadline`, where the file says nothing else."""
-_SOON: Final = 1.0
-"""Seconds after which to ask again, where nobody can tell."""
+"""Seconds: the default of Failover's `deadline`, used where routes.toml sets none."""
+_RETRY_AFTER: Final = 1.0
+"""Seconds: the retry time where none can be computed, and the minimum where one can."""
 
 _REASONS: Final = MappingProxyType(
     {"sum": "budget.exhausted", "rate": "limit.rate", "lease": "limit.concurrency"}
@@ -41,7 +41,10 @@ _DURATION: Final = TypeAdapter[float](Duration)
 
 
 class BudgetSettings(NamedTuple):
-    """What the requests of one Budget share. Unless `enforce`, it is only told what would be refused."""
+    """The state that all requests of one Budget middleware share.
+
+    Without `enforce`, nothing is refused: requests that would be refused are only logged.
+    """
 
     store: BudgetStore
     accounts: Accounts
@@ -50,7 +53,10 @@ class BudgetSettings(NamedTuple):
 
 
 class RequestBudget:
-    """The hold of one request. `enter` it, then `clear` each attempt, and `leave` once, whatever happened."""
+    """The hold of one request.
+
+    Call `enter` first, `clear` before each attempt, and `leave` exactly once, whatever the outcome.
+    """
 
     __slots__ = ("_began", "_estimate", "_exchange", "_held", "_is_held", "_may_be_held", "_settings")
 
@@ -60,15 +66,16 @@ class RequestBudget:
         self._estimate = estimate
         self._began = settings.store.now()
         self._held = Hold(self._accounts())
-        self._may_be_held = False  # the store may know of a hold
-        self._is_held = False  # it does: two attempts may be cleared at once, and one of them in vain
+        self._may_be_held = False  # the store may have a hold for this request
+        # The store certainly has one. Two attempts may be cleared concurrently: if one fails, this stays set.
+        self._is_held = False
 
     async def leave(self) -> None:
-        """Have it settled. Never waits for the store, and never fails."""
+        """Queues the settlement. Never waits for the store and never raises."""
         try:
             await self._settle()
         except Exception:
-            # What the request came to must not depend on this; its hold expires at what it held.
+            # A failure here must not fail the request. The hold will expire and be booked in full.
             log.exception("%s: could not be settled", self._exchange.id)
 
     def _accounts(self) -> list[Account]:
@@ -85,9 +92,12 @@ class RequestBudget:
     # -- holding ----------------------------------------------------------------------------
 
     async def enter(self) -> Refusal | None:
-        """Hold what the request takes at the least."""
+        """Holds the minimum that the request needs.
+
+        Returns a Refusal if a limit refuses the request or the store is unavailable, otherwise None.
+        """
         exchange, estimate = self._exchange, self._estimate
-        demand = self._held.entry(Amounts(1) if estimate is None else estimate.least())
+        demand = self._held.entry(Amounts(1) if estimate is None else estimate.minimum())
         if estimate is not None and exchange.pool is not None and exchange.pool.at_budget:
             exchange.estimates = estimate.estimates()
         if not demand.lines:
@@ -98,33 +108,36 @@ class RequestBudget:
             log.warning("%s: %s", exchange.id, error)
             if not self._settings.enforce:
                 return None
-            return Refusal("budget_unavailable", retry_after=_SOON)
+            return Refusal("budget_unavailable", retry_after=_RETRY_AFTER)
         if isinstance(outcome, Denied):
             return self._refusal(demand, outcome)
-        self._notice(demand, outcome)
+        self._report(demand, outcome)
         return None
 
     async def clear(self, exchange: Exchange, attempt: Attempt) -> Rejection | None:
-        """Hold what this attempt takes besides."""
+        """Holds what this attempt needs in addition.
+
+        Returns a Rejection of this target if a limit refuses it or the store is unavailable, otherwise None.
+        """
         target, estimate = attempt.candidate.target, self._estimate
         if target is None or estimate is None:
             return None
         accounts = self._settings.accounts.of("target", target, self._settings.store.now())
         demand = self._held.attempt(target.name, accounts, estimate.spent(attempt), estimate.amounts(target))
         if not demand.lines and not (demand.cost and self._may_be_held):
-            return None  # where nothing limits money, what an expiry books must still be enough
+            return None  # nothing to hold; a cost without a limit only matters for an existing hold's expiry
         try:
             outcome = await self._hold(demand, attempt)
         except StoreDown as error:
             log.warning("%s: %s", exchange.id, error)
-            return None if not self._settings.enforce else Rejection("budget.unavailable", _SOON)
+            return None if not self._settings.enforce else Rejection("budget.unavailable", _RETRY_AFTER)
         if isinstance(outcome, Denied):
             if not 0 <= outcome.line < len(demand.accounts):
-                return Rejection("budget.unavailable", _SOON)
+                return Rejection("budget.unavailable", _RETRY_AFTER)
             account = demand.accounts[outcome.line]
             log.info("%s: %s refuses %s", exchange.id, account.label, target.name)
             return Rejection(_REASONS[account.line.kind], self._ready_in(account, outcome), account.label)
-        self._notice(demand, outcome)
+        self._report(demand, outcome)
         return None
 
     async def _hold(self, demand: Demand, attempt: Attempt | None) -> Held | Denied:
@@ -134,7 +147,7 @@ class RequestBudget:
                 self._exchange.id,
                 demand,
                 lease=self._lease(),
-                entries=self._if_it_expires(demand, attempt),
+                entries=self._expiry_entries(demand, attempt),
                 enforce=self._settings.enforce,
             )
         except StoreDown as error:
@@ -142,18 +155,19 @@ class RequestBudget:
             raise
         if isinstance(outcome, Held):
             self._may_be_held = self._is_held = True
-            self._held.took(demand)
+            self._held.add(demand)
         else:
             self._may_be_held = before or self._is_held or outcome.unsure
         return outcome
 
     def _lease(self) -> float:
+        """Returns the duration of the hold, in seconds."""
         exchange = self._exchange
         total = 0.0 if exchange.pool is None else exchange.pool.timeouts.total
         return _deadline(exchange.routes) + total + _SPARE
 
-    def _if_it_expires(self, demand: Demand, attempt: Attempt | None) -> tuple[LedgerEntry, ...]:
-        """What the ledger says if this process ends before the request does."""
+    def _expiry_entries(self, demand: Demand, attempt: Attempt | None) -> tuple[LedgerEntry, ...]:
+        """Returns the ledger entries to write if the hold expires because this process ended."""
         estimate = self._estimate
         if estimate is None:
             return ()
@@ -162,12 +176,12 @@ class RequestBudget:
         entry = estimate.entry(self._began, number, target, cost=held, charged=held, outcome="expired")
         return (entry,)
 
-    # -- what comes of it -------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------
 
     def _refusal(self, demand: Demand, denied: Denied) -> Refusal:
         if not 0 <= denied.line < len(demand.accounts):
             log.warning("%s: the allowance for an outage of the store is used up", self._exchange.id)
-            return Refusal("budget_unavailable", retry_after=_SOON)
+            return Refusal("budget_unavailable", retry_after=_RETRY_AFTER)
         account = demand.accounts[denied.line]
         label = account.label
         log.info("%s: refused by %s", self._exchange.id, label)
@@ -182,15 +196,20 @@ class RequestBudget:
         )
 
     def _ready_in(self, account: Account, denied: Denied) -> float | None:
-        """Seconds until what refused may have room again; None where that cannot be known, or never comes."""
+        """Returns the seconds until the limit may have room again, or None if unknown or never."""
         if account.line.kind == "sum":
-            return None if account.resets is None else max(_SOON, account.resets - self._settings.store.now())
+            if account.resets is None:
+                return None
+            return max(_RETRY_AFTER, account.resets - self._settings.store.now())
         if account.line.kind == "lease":
-            return _SOON
-        return None if denied.ready_in is None else max(_SOON, denied.ready_in)
+            return _RETRY_AFTER
+        return None if denied.ready_in is None else max(_RETRY_AFTER, denied.ready_in)
 
-    def _notice(self, demand: Demand, outcome: Held) -> None:
-        """Tell of shares passed, and of what would have been refused."""
+    def _report(self, demand: Demand, outcome: Held) -> None:
+        """Logs alert thresholds that were reached, and what would be refused if limits were enforced.
+
+        Also sets `exchange.share` to the highest used fraction of a cost budget.
+        """
         exchange = self._exchange
         for account, used in zip(demand.accounts, outcome.used, strict=True):
             if account.line.kind != "sum":
@@ -199,15 +218,15 @@ class RequestBudget:
                 exchange.share = max(exchange.share, share(account, used))
             if (passed := self._settings.thresholds.passed(account, used)) is not None:
                 alerts.warning("%s: %d %% of it is spent or held", account.label, round(passed * 100))
-        for place in outcome.exceeded:
-            label = demand.accounts[place].label
+        for position in outcome.exceeded:
+            label = demand.accounts[position].label
             log.warning("%s: would be refused by %s", exchange.id, label)
             exchange.notes.append((b"x-standby-would-refuse", label.encode()))
 
     # -- settling ---------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        """Book what the request came to. Never waits."""
+        """Queues the settlement of the request's actual usage. Never waits for the store."""
         result = RequestTotals({"": Amounts(1)}, (), ())
         if self._estimate is not None:
             result = self._estimate.result(self._settings.store.now(), asyncio.get_running_loop().time())
@@ -218,12 +237,12 @@ class RequestBudget:
                 name,
             )
         if self._may_be_held or result.entries:
-            lines = self._held.dues(result.amounts)
+            lines = self._held.settlement_lines(result.amounts)
             await self._settings.store.settle(self._exchange.id, lines, result.entries, result.cost)
 
 
 def _deadline(routes: Routes | None) -> float:
-    """How long Failover may try, in seconds."""
+    """Returns Failover's deadline for all attempts, in seconds."""
     table: Mapping[str, Any] = {} if routes is None else routes.tables.get("failover", {})
     given = table.get("deadline")
     return _DEADLINE if given is None else _DURATION.validate_python(given)

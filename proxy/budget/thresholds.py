@@ -1,4 +1,4 @@
-"""Which shares of a budget have just been passed: each is told once in each window. No I/O."""
+"""Alert thresholds of budgets: each threshold is reported once per window. No I/O."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from .accounts import Account
 __all__ = ["Thresholds", "share"]
 
 _KEPT: Final = 10_000
-"""Shares told that are remembered; each process tells of itself."""
+"""The maximum number of reported thresholds that are remembered. Each process reports separately."""
 
 
 class Thresholds:
-    """Remembers what has been told."""
+    """Remembers which thresholds have been reported."""
 
-    __slots__ = ("_raised",)
+    __slots__ = ("_reported",)
 
     def __init__(self) -> None:
-        self._raised: LRUCache[tuple[str, int, float], bool] = LRUCache(_KEPT)
+        self._reported: LRUCache[tuple[str, int, float], bool] = LRUCache(_KEPT)
 
     def passed(self, account: Account, used: int) -> float | None:
-        """The highest share of `account` that is reached and was not told before, which from now on it is."""
+        """Returns the highest threshold of `account` that is newly reached, or None.
+
+        `used` is in the account's unit. All thresholds reached are then remembered as reported.
+        """
         reached = share(account, used)
         line = account.line
-        # Of a rolling window's buckets many are in one window: it is told again when all of them have passed.
+        # A rolling window has many buckets: a threshold is reported again after a whole window has passed.
         window = line.bucket // (line.bucket - line.since) if line.rolling else line.bucket
-        news = [
-            each
-            for each in account.alert_at
-            if each <= reached and (line.account, window, each) not in self._raised
+        new = [
+            threshold
+            for threshold in account.alert_at
+            if threshold <= reached and (line.account, window, threshold) not in self._reported
         ]
-        for each in news:
-            self._raised[line.account, window, each] = True
-        return max(news, default=None)
+        for threshold in new:
+            self._reported[line.account, window, threshold] = True
+        return max(new, default=None)
 
 
 def share(account: Account, used: int) -> float:
-    """How much of the account's limit is used, 1.0 being all of it."""
+    """Returns the used fraction of the account's limit: 1.0 is the whole limit, 0.0 if there is no limit."""
     return used / account.line.limit if account.line.limit else 0.0

@@ -1,1 +1,1 @@
-"""Whether an answer is good, not yet, or which fault it is, and what follows from that. No I/O."""
+"""Classification of providers' answers: commit, hold or fault, and the policy for each fault. No I/O."""

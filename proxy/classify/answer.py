@@ -1,8 +1,8 @@
-"""Reading one answer as it arrives, to tell when it has proved itself. No I/O.
+"""Incremental classification of one answer while it arrives. No I/O.
 
-An `Answer` is fed a copy of what a provider sends, by whoever stands nearest the wire (Relay, or Gate around
-an app that has no Relay), and says at any moment whether to HOLD it, COMMIT to it, or call it a FAULT. After
-commit it goes on reading, for usage, the terminal marker and an error that comes late.
+Relay (or Gate, around an app that has no Relay) feeds an `Answer` a copy of the bytes that a provider sends.
+At any moment its verdict is HOLD (undecided, do not send yet), COMMIT (send it to the caller) or FAULT (the
+attempt failed). After COMMIT it continues to read, for the usage, the terminal marker and late errors.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from .provider_errors import in_band, refused
 __all__ = ["MAX_HELD", "MAX_READ", "MAX_TAIL", "Answer", "Verdict"]
 
 MAX_HELD: Final = 64 * 1024
-"""Bytes held back before an answer has proved itself (Linkerd's replay buffer has the same size)."""
+"""Bytes of an answer that are buffered before the verdict. A longer answer is committed, or a fault if its
+status is not 2xx. Linkerd's replay buffer has the same size."""
 
 MAX_READ: Final = 1024 * 1024
-"""Bytes of an unstreamed answer kept for reading it. A larger one is relayed all the same."""
+"""Bytes of an unstreamed answer that are kept for parsing. A larger answer is relayed but not parsed."""
 
 MAX_TAIL: Final = 4 * 1024
-"""Bytes kept of the end of a larger one, for reading its usage there."""
+"""Bytes kept of the end of an answer larger than `MAX_READ`, for reading its usage and model."""
 
 
 class Verdict(Enum):
-    """What to do with an attempt's answer."""
+    """What to do with an attempt's answer: keep it buffered, send it on, or discard it as failed."""
 
     HOLD = "hold"
     COMMIT = "commit"
     FAULT = "fault"
 
 
-# Reading an enum's member from its class costs a descriptor call; these are read for every token.
+# Looking up an enum member on its class costs a descriptor call, and these are used for every token.
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
 _HOLD: Final = Verdict.HOLD
@@ -55,30 +56,31 @@ def _nothing(name: bytes, data: bytes) -> Signal:
 
 
 class Answer:
-    """One reading of one answer.
+    """The classifier of one answer.
 
-    `verdict` starts as HOLD and changes once. `fault` says what went wrong, before commit (the verdict is
-    FAULT) or after it (the answer is truncated). `progress` tells whether the last chunk brought something a
-    caller waits for. `cut` is how many bytes of it are ripe to be relayed, or None where all are: only whole
-    events, since a client cannot use half of one, and the event that tells of a break must not end up inside
-    it. `skim`, where it is not None, is to be tried on the next chunk before `feed`: it tells whether that is
-    one whole event of content like one before; if so, it has been read, and is ripe. Once `ended` is set
-    nothing after them belongs to the answer. `complete` is set by the terminal marker, or by the end of an
-    unstreamed body.
+    * `verdict` starts as HOLD and changes once.
+    * `fault` is the reason of a FAULT verdict; after COMMIT it means that the answer is truncated.
+    * `progress` is whether the last chunk contained something that the caller waits for.
+    * `cut` is the number of bytes of the last chunk that may be relayed, or None for all of them. Only whole
+      events are: a client cannot use half an event, and an error event of ours must not end up inside one.
+    * `skim` is None or a fast path to try on the next chunk before `feed`. It returns whether the chunk is
+      one whole content event similar to an earlier one. If so, the chunk is processed and may be relayed.
+    * `ended` is set once the answer is over: bytes after `cut` do not belong to it.
+    * `complete` is set by the terminal marker, or by the end of an unstreamed body.
 
-    `streamed` is what the request asked for, or None where nobody knows. `plain` says that nothing but a
-    stream which can be added to will do. Set `withholds` to have an error event that comes late kept back: it
-    is not ripe then, but stands in `withheld`.
+    `streamed` is whether the request asks for a stream, or None if that is unknown. With `plain`, an answer
+    of status 2xx to which no event can be added is a fault. With `withholds` set, a late error event is not
+    relayed; it is stored in `withheld`, as bytes ready to send.
     """
 
     __slots__ = (
         "_body",
         "_decoder",
-        "_fed",
         "_headers",
         "_plain",
         "_read",
         "_reader",
+        "_received",
         "_splitter",
         "_streamed",
         "_tail",
@@ -107,20 +109,20 @@ class Answer:
         self._body: bytearray | None = None
         self._tail: bytes | None = None
         self._headers: Headers = ()
-        self._fed = 0
+        self._received = 0
         self.status = 0
         self.verdict = _HOLD
         self.fault: Fault | None = None
         self.progress = False
         self.complete = False
         self.ended = False
-        self.too_large = False  # an event that did not end
+        self.too_large = False  # an event exceeded the size limit
         self.cut: int | None = None
         self.skim: Callable[[bytes], bool] | None = None
 
     @property
     def reader(self) -> AnswerReader | None:
-        """What the answer said about itself: usage, model, id. None for an operation we do not know."""
+        """The reader with the answer's usage, model and id; None for an unknown operation."""
         return self._reader
 
     @property
@@ -130,71 +132,73 @@ class Answer:
 
     @property
     def outgrown(self) -> bool:
-        """Whether it is too long for us to tell, from what it says, if it is whole."""
+        """Whether the answer is an unstreamed body too large to be parsed, so it is not checked."""
         return self._splitter is None and self._body is None
 
     @property
     def written(self) -> int:
-        """Bytes of what was generated, as far as it was seen, or more of a body that was not read whole."""
+        """Bytes of generated output received so far; for a body that was not parsed, bytes of the body."""
         reader = self._reader
         if reader is None or not 200 <= self.status <= 299:
             return 0
-        return reader.written if self.is_stream or reader.written else self._fed
+        return reader.written if self.is_stream or reader.written else self._received
 
     @property
     def accepts_events(self) -> bool:
-        """Whether an event of ours can be added to it: to a stream, unless it is compressed."""
+        """Whether the gateway can append an event of its own: the answer is an uncompressed stream."""
         return self._splitter is not None and self._decoder is None
 
     def start(self, status: int, headers: Headers) -> Verdict:
-        """The head has arrived. Header names are lower case."""
+        """Process the status and headers, and return the verdict. Header names must be lower case."""
         self.status = status
         self._headers = headers
-        kind = (header(headers, b"content-type") or b"").lower()
+        media_type = (header(headers, b"content-type") or b"").lower()
         if self._streamed is None:
-            self._streamed = b"text/event-stream" in kind
+            self._streamed = b"text/event-stream" in media_type
         try:
             encoding = (header(headers, b"content-encoding") or b"").strip().lower()
             if encoding not in {b"", b"identity"}:
                 self._decoder = Decompressor(encoding)
         except Undecodable:
-            return self._refuse("bad_response")
+            return self._set_fault_kind("bad_response")
         if not 200 <= status <= 299:
             self._body = bytearray()
         elif self._reader is None:
             return self._commit()
-        elif b"text/event-stream" in kind or (self._streamed and b"json" not in kind and b"html" not in kind):
-            # Some servers stream without saying so; one that says JSON or HTML means it.
+        elif b"text/event-stream" in media_type or (
+            self._streamed and b"json" not in media_type and b"html" not in media_type
+        ):
+            # Some servers send a stream with another content type; JSON and HTML types are taken literally.
             self._splitter = Splitter()
-        elif b"html" in kind:
-            return self._refuse("bad_response")
+        elif b"html" in media_type:
+            return self._set_fault_kind("bad_response")
         else:
             self._body = bytearray()
         if self._splitter is not None and not self._streamed:
-            return self._refuse("bad_response")
+            return self._set_fault_kind("bad_response")
         if self._plain and 200 <= status <= 299 and not self.accepts_events:
-            return self._refuse("bad_response")
+            return self._set_fault_kind("bad_response")
         return self.verdict
 
     def feed(self, chunk: bytes) -> Verdict:
-        """The next bytes of the body have arrived."""
+        """Process the next bytes of the body, and return the verdict."""
         self.progress = False
         decoder, splitter = self._decoder, self._splitter
         try:
             plain = chunk if decoder is None else decoder.feed(chunk)
             if self.ended:
-                # Nothing belongs to the answer any more, but for what ends its compression.
+                # Bytes after the end are not relayed, except the trailer of the compression.
                 self.cut = 0 if decoder is None or plain else None
                 return self.verdict
             if splitter is not None:
                 self._feed_stream(splitter, plain)
                 if decoder is not None:
-                    self.cut = None  # offsets into a decoded copy say nothing about the bytes relayed
+                    self.cut = None  # offsets in the decoded copy do not apply to the relayed bytes
                 return self.verdict
         except (EventTooLarge, Undecodable) as error:
             self.too_large = isinstance(error, EventTooLarge)
             return self._fail("bad_response")
-        self._fed += len(plain)
+        self._received += len(plain)
         if self._body is not None:
             self._collect(self._body, plain)
         elif self._tail is not None:
@@ -203,7 +207,7 @@ class Answer:
         return self.verdict
 
     def end(self) -> Verdict:
-        """The body has ended as its framing promised."""
+        """Process the end of a body that is complete by its HTTP framing, and return the verdict."""
         if self._splitter is not None:
             if not self.ended:
                 self._end_of_stream(self._splitter)
@@ -213,31 +217,34 @@ class Answer:
         return self.verdict
 
     def broke(self, kind: FaultKind) -> Verdict:
-        """The connection failed, or a clock ran out, before the body had ended."""
+        """Process a failed connection or a timeout before the end of the body, and return the verdict.
+
+        Before the verdict this is a fault of this `kind`; after COMMIT the answer is truncated.
+        """
         if self.verdict is _HOLD:
-            return self._refuse(kind)
+            return self._set_fault_kind(kind)
         if not self.complete and self.fault is None:
             self.fault = Fault("stream_truncated", self.status)
         return self.verdict
 
     def refuse(self, fault: Fault) -> None:
-        """There will be no answer, for `fault`."""
-        self._conclude(fault)
+        """Record that the attempt failed with `fault` before any answer."""
+        self._set_fault(fault)
 
     # -- streams ----------------------------------------------------------------------------
 
     def _feed_stream(self, splitter: Splitter, plain: bytes) -> None:
-        between = self.skim is not None
+        between_events = self.skim is not None
         self.skim = None
-        sign = _NOTHING
+        signal = _NOTHING
         events = splitter.feed(plain)
         self.cut = splitter.boundary
         for name, data, end in events:
-            sign = self._read(name, data)
-            if sign is _CONTENT and self.verdict is _COMMIT:
+            signal = self._read(name, data)
+            if signal is _CONTENT and self.verdict is _COMMIT:
                 self.progress = True
-            elif sign is not _NOTHING:
-                self._take(sign)
+            elif signal is not _NOTHING:
+                self._apply(signal)
                 if self.ended:
                     self.cut = end
                     if self.withholds and self.fault is not None:
@@ -245,24 +252,25 @@ class Answer:
                         self.cut = max((other for _, _, other in events if other < end), default=0)
                     return
         if self.verdict is _HOLD:
-            self._fed += len(plain)
-            if self._fed > MAX_HELD:
+            self._received += len(plain)
+            if self._received > MAX_HELD:
                 self._commit()
         elif plain and self.cut == len(plain) and self._reader is not None and self._decoder is None:
-            if between and sign is _CONTENT and len(events) == 1:
+            if between_events and signal is _CONTENT and len(events) == 1:
                 self._reader.learn(plain, events[0][1])
             self.skim = self._reader.skim
 
-    def _take(self, sign: Signal) -> None:
+    def _apply(self, signal: Signal) -> None:
+        """Update the verdict and the result for a signal other than NOTHING."""
         reader = self._reader
-        if sign is _CONTENT or sign is Signal.FINISH:
+        if signal is _CONTENT or signal is Signal.FINISH:
             self.progress = True
             if self.verdict is _HOLD:
                 self._commit()
-        elif sign is Signal.END:
+        elif signal is Signal.END:
             self.ended = True
             if self.verdict is _HOLD and (reader is None or reader.finish is None):
-                self._refuse("bad_response")  # a stream with an end and nothing before it
+                self._set_fault_kind("bad_response")  # an end marker without any content before it
             else:
                 self._commit()
                 self.complete = True
@@ -278,22 +286,23 @@ class Answer:
     def _end_of_stream(self, splitter: Splitter) -> None:
         tail = splitter.tail
         for name, data, _ in splitter.finish():
-            if (sign := self._read(name, data)) is not _NOTHING:
-                self._take(sign)
+            if (signal := self._read(name, data)) is not _NOTHING:
+                self._apply(signal)
         if self.complete or self.fault is not None:
             return
         if self.verdict is _HOLD:
             if tail.lstrip()[:1] in {b"{", b"["}:
-                # Some providers shed load with a bare JSON document where a stream should be.
-                self._judge_document(tail)
+                # Some overloaded providers send a JSON document instead of a stream.
+                self._read_document(tail)
             else:
-                self._refuse("stream_failed")
+                self._set_fault_kind("stream_failed")
         else:
             self.fault = Fault("stream_truncated", self.status)
 
     # -- bodies -----------------------------------------------------------------------------
 
     def _collect(self, body: bytearray, plain: bytes) -> None:
+        """Append to the body, or keep only its end once it exceeds MAX_READ. May set the verdict."""
         if len(body) + len(plain) <= MAX_READ:
             body += plain
         else:
@@ -303,35 +312,36 @@ class Answer:
             if 200 <= self.status <= 299:
                 self._commit()
             else:
-                self._conclude(refused(self.status, self._headers, bytes(body[:MAX_HELD])))
+                self._set_fault(refused(self.status, self._headers, bytes(body[:MAX_HELD])))
 
     def _end_of_body(self) -> None:
         if not 200 <= self.status <= 299:
             if self.verdict is _HOLD:
-                self._conclude(refused(self.status, self._headers, bytes(self._body or b"")))
+                self._set_fault(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
-            self._judge_document(self._body)
+            self._read_document(self._body)
         elif self._tail is not None and self._reader is not None:
             self._reader.document(json_tail(self._tail))
         self.complete = self.verdict is _COMMIT and self.fault is None
 
-    def _judge_document(self, body: bytes | bytearray) -> None:
+    def _read_document(self, body: bytes | bytearray) -> None:
+        """Parse a complete JSON body and set the verdict, or the fault if the answer is committed already."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
             value = None
         reader = self._reader
-        sign = _NOTHING if reader is None else reader.document(value)
+        signal = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
-            if value is None:  # it was too long to hold, and its framing could not tell that it broke off
+            if value is None:  # committed by size, then cut off in a way that the framing did not show
                 self.fault = Fault("stream_truncated", self.status)
             return
-        if sign is _CONTENT and not self._streamed:
+        if signal is _CONTENT and not self._streamed:
             self._commit()
-        elif sign is Signal.ERROR:
-            self._conclude(in_band(reader.error if reader is not None else None, self.status))
+        elif signal is Signal.ERROR:
+            self._set_fault(in_band(reader.error if reader is not None else None, self.status))
         else:
-            self._refuse("bad_response")
+            self._set_fault_kind("bad_response")
 
     # -- verdicts ---------------------------------------------------------------------------
 
@@ -339,26 +349,29 @@ class Answer:
         self.verdict = _COMMIT
         return self.verdict
 
-    def _conclude(self, fault: Fault) -> None:
+    def _set_fault(self, fault: Fault) -> None:
+        """Set the verdict to FAULT."""
         self.fault = fault
         self.verdict = _FAULT
         self.ended = True
 
-    def _refuse(self, kind: FaultKind) -> Verdict:
-        self._conclude(Fault(kind, self.status or None))
+    def _set_fault_kind(self, kind: FaultKind) -> Verdict:
+        """Set the verdict to FAULT with a fault of this `kind`."""
+        self._set_fault(Fault(kind, self.status or None))
         return self.verdict
 
     def _fail(self, kind: FaultKind) -> Verdict:
+        """End the answer: with a fault of this `kind` if it is undecided, else as truncated."""
         self.ended = True
         self.cut = 0
         if self.verdict is _HOLD:
-            return self._refuse(kind)
+            return self._set_fault_kind(kind)
         self.fault = Fault("stream_truncated", self.status)
         return self.verdict
 
 
 def _event(name: bytes, data: bytes) -> bytes:
-    """An event as it may be sent, after whatever came before it."""
+    """Returns an event as bytes to send. A leading blank line ends any incomplete event before it."""
     lines = [b"event: " + name] if name else []
     lines += [b"data: " + line for line in data.split(b"\n")]
     return b"\n\n" + b"\n".join(lines) + b"\n\n"

@@ -1,7 +1,8 @@
-"""Reading a copy of an answer that arrived compressed, though we asked for none. No I/O.
+"""Incremental decompression of a copy of an answer, with a bound on the expansion. No I/O.
 
-The client gets the provider's bytes as they are; only what we read of them is decoded, and never more than
-the bound: 204 kB of gzip can hold 200 MiB.
+The gateway does not ask providers for compression, but some compress anyway. The client receives the
+provider's bytes unchanged; only the gateway's own copy is decoded. The bound protects against decompression
+bombs: 204 kB of gzip can hold 200 MiB.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from ..errors import StandbyError
 __all__ = ["MAX_RATIO", "Decompressor", "Undecodable"]
 
 MAX_RATIO: Final = 100
-"""Decoded bytes per byte received. JSON text seldom passes 20."""
+"""The most decoded bytes per received byte. JSON text rarely compresses by more than 20."""
 
-_FIRST_ALLOWANCE: Final = 64 * 1024
+_FIRST_ALLOWANCE: Final = 64 * 1024  # decoded bytes allowed on top of MAX_RATIO
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 
 
 class Undecodable(StandbyError):
-    """The encoding is unknown, broken, or expands beyond reason."""
+    """The content encoding is unknown, the data is corrupt, or it expands by more than `MAX_RATIO`."""
 
 
 class Decompressor:
-    """Incremental decoder for one answer. Knows gzip and deflate. Raises Undecodable."""
+    """An incremental decoder for one answer in gzip or deflate. Raises Undecodable for any other encoding."""
 
     __slots__ = ("_allowance", "_inflate")
 
@@ -36,7 +37,7 @@ class Decompressor:
         self._allowance = _FIRST_ALLOWANCE
 
     def feed(self, chunk: bytes) -> bytes:
-        """What `chunk` adds to the decoded answer."""
+        """Returns the decoded bytes of the next `chunk`. Raises Undecodable."""
         self._allowance += MAX_RATIO * len(chunk)
         try:
             decoded = self._inflate.decompress(chunk, self._allowance)

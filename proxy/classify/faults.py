@@ -1,10 +1,12 @@
-"""What may go wrong with an attempt, and what follows from it: the decision table. No I/O.
+"""The kinds of fault of an attempt, and the table of what the gateway does about each. No I/O.
 
-* May another target be tried (`Rule.moves`), and which alternates does that open (`Rule.cause`)?
-* What does it say about the target's health (`Rule.health`), and which status does the caller get when
-  nothing else is left (`Rule.status`; None means the provider's own answer)?
+For each kind of fault, `RULES` answers these questions:
 
-Which fault a provider's answer is, `provider_errors` and `answer` tell.
+* May another target be tried (`Rule.moves`), and which alternates become available (`Rule.opens`)?
+* How does the fault affect the target's health (`Rule.health`)?
+* Which status does the caller get if no target is left (`Rule.status`; None means the provider's own answer)?
+
+`provider_errors` and `answer` decide which kind of fault an answer is.
 """
 
 from __future__ import annotations
@@ -40,14 +42,15 @@ FaultKind = Literal[
     "stream_truncated",
     "policy",
 ]
-"""What can go wrong with an attempt. `RULES` says what follows from each."""
+"""The kinds of fault of an attempt. `RULES` has the policy for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one attempt gave no answer.
+    """Why one attempt failed.
 
-    `status` and `code` are the provider's own; `retry_after` is in seconds.
+    `status` and `code` are the provider's HTTP status and error code. `retry_after` is the delay that the
+    provider asks for, in seconds.
     """
 
     kind: FaultKind
@@ -57,25 +60,27 @@ class Fault:
 
 
 class Rejection(NamedTuple):
-    """Why a target is not tried: a stable reason code, and the seconds until it passes, where it will."""
+    """Why a target is skipped: a stable reason code, and the seconds until the reason passes, if known."""
 
     reason: str
     ready_in: float | None = None
     limit: str | None = None
-    """The limit that refused, by scope and name."""
+    """The scope and name of the limit that rejected the request."""
 
 
 MayMove = Literal["yes", "no", "larger", "opt_in"]
-"""To another target: always, never, only to one with a larger context, only where the pool asks for it."""
+"""Whether the request may move to another target: `yes`, `no`, only to one with a `larger` context window, or
+only if the pool opts in (`opt_in`)."""
 
 HealthEffect = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
-"""What a fault says of its target: a `failure` counts towards the breaker; a `cooldown` rests it for as long
-as it asked, a long one for minutes, since no waiting request will mend it; `alive` is the caller's fault, and
-told by a target that works; `none` is ours, and tells nothing."""
+"""How a fault affects its target's health. A `failure` counts towards the circuit breaker. A `cooldown` takes
+the target out of rotation for as long as it asks; a `long_cooldown` for minutes, since a short wait does not
+remove the cause. `alive` is an error of the caller's, which shows that the target works. `none` is an error
+of the gateway's own and shows nothing about the target."""
 
 
 class Rule(NamedTuple):
-    """What follows from one kind of fault."""
+    """The policy for one kind of fault. The module docstring explains the fields."""
 
     moves: MayMove
     opens: tuple[Cause, ...]
@@ -95,7 +100,7 @@ RULES: Final[Mapping[FaultKind, Rule]] = MappingProxyType(
         "bad_request": Rule("no", ("outage",), "alive", None),
         "incompatible": Rule("yes", ("outage",), "alive", None),
         "quota": Rule("yes", ("outage",), "long_cooldown", 503),
-        # Never 401: the caller's own key was fine.
+        # Never 401: the caller's own key is valid, the provider rejects the gateway's.
         "upstream_auth": Rule("yes", ("outage",), "long_cooldown", 502),
         "target_missing": Rule("yes", ("outage",), "long_cooldown", 502),
         "rate_limited": Rule("yes", ("rate_limited",), "cooldown", 429),
@@ -111,8 +116,8 @@ RULES: Final[Mapping[FaultKind, Rule]] = MappingProxyType(
 
 
 def is_callers(fault: Fault) -> bool:
-    """Whether the provider's own answer is for the caller to see, if nobody gives a better one.
+    """Whether to pass the provider's own error answer on to the caller, if no other target succeeds.
 
-    Never for an error that came with a 200: a client would take it for a success.
+    False for an error under a status 2xx: a client would mistake it for a success.
     """
     return RULES[fault.kind].status is None and (fault.status is None or not 200 <= fault.status <= 299)

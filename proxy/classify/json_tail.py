@@ -1,7 +1,7 @@
-"""What the end of a JSON document says, when the rest of it is too long to be read. No I/O.
+"""Extracting the model and the usage from the end of a JSON document too large to keep. No I/O.
 
-An answer of embeddings is often larger than what is kept of an answer; the model that served and the usage
-come after the vectors.
+An answer of embeddings is often larger than what the gateway keeps of an answer. Its `model` and `usage`
+members come after the vectors.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import Any, Final
 
 __all__ = ["json_tail"]
 
-# Within a string its quotes would be escaped, the one at the end of a name too.
+# Cannot match inside a string value: there, quotes are escaped, including the one at the end of the name.
 _MEMBER: Final = re.compile(r'"(model|usage)"\s*+:\s*+(?=["{])')
 _DECODER: Final = json.JSONDecoder()
 
 
 def json_tail(tail: bytes) -> dict[str, Any]:
-    """The last `model` and the last `usage` that stand in the end of a document, as far as they are whole."""
+    """Returns the last `model` and the last `usage` member found in `tail`, the end of a JSON document.
+
+    A member that is cut off or absent is left out.
+    """
     text = tail.decode(errors="replace")
     members: dict[str, Any] = {}
     for match in _MEMBER.finditer(text):

@@ -1,11 +1,7 @@
-"""What a failure is, and what follows from it: the decision table. No I/O.
+"""Classification of providers' error answers into faults. No I/O.
 
-Three questions are answered here and nowhere else:
-
-* which fault is it: of a status, headers and an error body (`refused`), of an error in a 200 (`in_band`);
-* may another target be tried (`Rule.moves`), and which alternates does that open (`Rule.opens`);
-* what does it say about the target's health (`Rule.health`), and which status does the caller get when
-  nothing else is left (`Rule.status`; None means the provider's own answer).
+`refused` classifies an answer whose status is not 2xx, by status, headers and body. `in_band` classifies an
+error object inside an answer of status 200. `faults.RULES` has the policy for each kind of fault.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ from .faults import RULES, Fault, FaultKind
 __all__ = ["MAX_RETRY_AFTER", "in_band", "is_refusal", "refused", "retry_after"]
 
 MAX_RETRY_AFTER: Final = 300.0
-"""Seconds. A provider may not park itself for longer on its own word (Envoy and Linkerd cap it likewise)."""
+"""Seconds. A longer delay asked for by a provider is reduced to this. Envoy and Linkerd cap it likewise."""
 
 
 _REFUSALS: Final = frozenset({"content_filter", "refusal"})
@@ -93,7 +89,8 @@ _BY_STATUS: Final[Mapping[int, FaultKind]] = MappingProxyType(
         529: "overloaded",
     }
 )
-# What a word in the body may refine, by status. A 500 whose text says "rate_limit_error" is still a 500.
+# The kinds that an error code in the body may select, by status. A 500 with the code "rate_limit_error" is
+# still a 500.
 _REFINES: Final[Mapping[int, frozenset[FaultKind]]] = MappingProxyType(
     {
         400: frozenset({"quota", "content_refused", "context_overflow", "incompatible"}),
@@ -106,16 +103,16 @@ _REFINES: Final[Mapping[int, frozenset[FaultKind]]] = MappingProxyType(
         503: frozenset({"ramp_limited"}),
     }
 )
-# Anthropic's own sentences, at their start: elsewhere a message may repeat the caller's words, and nobody may
-# rest a target for minutes by saying "billing".
+# Prefixes of Anthropic's own messages. Only prefixes match, since the rest of a message may quote the caller:
+# otherwise a caller could put a target into a long cooldown by sending the word "billing".
 _SPEND_PHRASES: Final = ("your credit balance is too low", "you have reached your specified api usage limits")
-# Anthropic; then Ollama, vLLM and others, which quote the name one way or another.
+# Prefixes for a missing model: Anthropic's; then those of Ollama, vLLM and others, which quote the name.
 _MISSING_PHRASES: Final = ("model:", 'model "', "model '", "model `", "the model ")
-_LONGEST_CODE: Final = 64
+_LONGEST_CODE: Final = 64  # characters
 
 
 class _ErrorFields(NamedTuple):
-    """What a provider's error object says, in lower case."""
+    """The fields of a provider's error object. `words` (its codes and types) and `text` are in lower case."""
 
     words: tuple[str, ...]
     text: str
@@ -124,8 +121,8 @@ class _ErrorFields(NamedTuple):
 
 
 def refused(status: int, headers: Headers, body: bytes) -> Fault:
-    """The fault of an answer whose status is not 2xx. `body` may be cut short or be no JSON at all."""
-    error = _error_fields(_parsed(body))
+    """Returns the fault of an answer whose status is not 2xx. `body` may be truncated or not JSON."""
+    error = _error_fields(_parse_json(body))
     wait = retry_after(headers)
     return Fault(
         kind=_kind(status, error),
@@ -136,12 +133,12 @@ def refused(status: int, headers: Headers, body: bytes) -> Fault:
 
 
 def in_band(error: object, status: int = 200) -> Fault:
-    """The fault of an error that arrived inside a 200: as the error says, else `bad_response`."""
+    """Returns the fault of an `error` object in an answer of status 2xx; `bad_response` if unknown."""
     fields = _error_fields({"error": error})
     kind: FaultKind = "bad_response"
-    for words, named in _BY_WORD:
+    for words, matched in _BY_WORD:
         if not words.isdisjoint(fields.words):
-            kind = named
+            kind = matched
             break
     else:
         if isinstance(code := within(error, "code"), int) and 400 <= code <= 599:
@@ -150,33 +147,33 @@ def in_band(error: object, status: int = 200) -> Fault:
             kind = "upstream_5xx"
         elif any(phrase in fields.text for phrase in _CONTEXT_PHRASES):
             kind = "context_overflow"
-    # An error under a 200 is this provider's way of failing; the next one judges the request by itself.
+    # An error under a 200 does not prove that the request is at fault: let the next target decide.
     if RULES[kind].moves == "no":
         kind = "bad_response"
     return Fault(kind=kind, status=status, code=fields.code, retry_after=fields.retry_after)
 
 
 def is_refusal(fault: Fault | None, finish: str | None) -> bool:
-    """Whether an attempt ended with a refusal of the content: a filter's, or as its `finish` the model's."""
+    """Whether an attempt ended with refused content: by a content filter, or by the model (`finish`)."""
     return finish in _REFUSALS if fault is None else fault.kind == "content_refused"
 
 
 def retry_after(headers: Headers) -> float | None:
-    """Seconds the provider asks to be left alone, at most `MAX_RETRY_AFTER`; None if it says nothing usable.
+    """Seconds until the provider accepts a retry, at most `MAX_RETRY_AFTER`; None without a usable header.
 
-    `retry-after-ms` is exact where it exists, so it goes first, as in the official SDKs.
+    `retry-after-ms` has precedence over `retry-after`, since it is more exact; the official SDKs do the same.
     """
     if (value := header(headers, b"retry-after-ms")) is not None and (seconds := _number(value)) is not None:
-        return _bounded(seconds / 1000)
+        return _capped(seconds / 1000)
     if (value := header(headers, b"retry-after")) is None:
         return None
     if (seconds := _number(value)) is not None:
-        return _bounded(seconds)
+        return _capped(seconds)
     date = header(headers, b"date")
     try:
         until = parsedate_to_datetime(value.decode("latin-1"))
-        # The provider's own clock, where it tells the time: ours may differ.
-        return _bounded((until - parsedate_to_datetime((date or b"").decode("latin-1"))).total_seconds())
+        # Relative to the provider's own clock (the date header), since ours may differ.
+        return _capped((until - parsedate_to_datetime((date or b"").decode("latin-1"))).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -191,16 +188,17 @@ def _kind(status: int, error: _ErrorFields) -> FaultKind:
     if status == 400 and error.text.startswith(_SPEND_PHRASES):
         return "quota"
     if status == 404 and (error.text.startswith(_MISSING_PHRASES) or not error.words):
-        # A 404 of something else, a file say, is the caller's; one that is no API error is a wrong base_url.
+        # Any other missing object, such as a file, is the caller's error. Without an API error in the body,
+        # the base_url is wrong.
         return "target_missing"
     if status == 403 and _AUTH.isdisjoint(error.words):
-        # Not a word of our credential: this model, or a wall before it, does not take this request.
+        # The error is not about the credential: the model, or a firewall before it, rejects this request.
         return "incompatible" if error.words else "bad_response"
     if (by_status := _BY_STATUS.get(status)) is not None:
         return by_status
     if 500 <= status <= 599:
         return "upstream_5xx"
-    # A redirect is never followed, and a status outside HTTP's own range is no answer.
+    # Redirects are never followed, and a status outside HTTP's range is not a valid answer.
     return "bad_request" if 400 <= status <= 499 else "bad_response"
 
 
@@ -229,7 +227,7 @@ def _error_fields(value: object) -> _ErrorFields:
 
 
 def _code(word: str) -> str | None:
-    """A provider's code as it may stand in our logs: short, plain, or not at all."""
+    """Returns a provider's error code if it is safe to log (short, letters, digits and `_-.`), else None."""
     plain = (
         len(word) <= _LONGEST_CODE
         and word.isascii()
@@ -239,7 +237,7 @@ def _code(word: str) -> str | None:
 
 
 def _google_delay(details: object) -> float | None:
-    """`RetryInfo.retryDelay` ("37s"), which Google sends instead of a header."""
+    """Seconds from `RetryInfo.retryDelay` ("37s"), which Google sends in the body instead of a header."""
     if not is_list(details):
         return None
     for detail in details:
@@ -249,7 +247,7 @@ def _google_delay(details: object) -> float | None:
             and delay.endswith("s")
             and (seconds := _number(delay[:-1].encode())) is not None
         ):
-            return _bounded(seconds)
+            return _capped(seconds)
     return None
 
 
@@ -261,11 +259,11 @@ def _number(value: bytes) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _bounded(seconds: float) -> float | None:
+def _capped(seconds: float) -> float | None:
     return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
 
 
-def _parsed(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

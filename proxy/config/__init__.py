@@ -1,6 +1,7 @@
 """The configuration: `routes.toml` as frozen, validated objects.
 
-Every error names the file, the line, the key and the nearest valid one, and all of them come at once.
+All errors of a file are reported at once; each has the file, the line, the key and, if there is one, the most
+similar valid key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where requests go and what they carry besides their own: provider URLs and static headers."""
+"""Validation of provider addresses and static headers: base URLs, hosts, and configured request headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
 _CREDENTIALS: Final = frozenset(
     {"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"}
 )
-_OURS: Final = frozenset(
+_RESERVED: Final = frozenset(
     {
         # framing and the connection (RFC 9110, 7.6.1, and RFC 9112, 6)
         "connection",
@@ -38,7 +38,7 @@ _OURS: Final = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # what the body is and how the answer may be coded: the gateway reads both
+        # the format of the body and of the answer: the gateway parses both
         "accept",
         "accept-encoding",
         "content-encoding",
@@ -48,7 +48,7 @@ _OURS: Final = frozenset(
 
 
 def _base_url(value: str) -> str:
-    """Check a URL and drop the slashes at its end. No message repeats it: it may hold a password."""
+    """Check a base URL and remove trailing slashes. Messages do not repeat it: it may contain a password."""
     if _URL.fullmatch(value) is None or "\\" in value:
         raise objection(Remark("not a URL", 'write "https://host/path"'))
     try:
@@ -62,14 +62,15 @@ def _base_url(value: str) -> str:
         raise objection(Remark("a URL must not hold credentials", 'give them as key = "env:NAME"'))
     if "?" in value or "#" in value:
         raise objection(Remark("a base URL has no query and no fragment"))
-    if not host or port == 0 or not _authority(parts.netloc):
+    if not host or port == 0 or not _is_authority(parts.netloc):
         raise objection(Remark("not a URL: its host or port is malformed"))
     if any(part.replace("%2e", ".").replace("%2E", ".") in (".", "..") for part in parts.path.split("/")):
         raise objection(Remark('a base URL has no "." or ".." in its path'))
     return value.rstrip("/")
 
 
-def _authority(netloc: str) -> bool:
+def _is_authority(netloc: str) -> bool:
+    """Whether `netloc` is a valid host with an optional port."""
     if netloc.startswith("["):
         address, _, port = netloc[1:].partition("]")
         try:
@@ -82,8 +83,11 @@ def _authority(netloc: str) -> bool:
 
 
 def splits(authority: str) -> tuple[str, str] | None:
-    """Host, in lower case and without brackets, and port of `authority`, "" without one; None for no such."""
-    if not _authority(authority):
+    """Splits a URL authority into host (in lower case, without brackets) and port ("" if there is none).
+
+    Returns None if `authority` is not valid.
+    """
+    if not _is_authority(authority):
         return None
     host, colon, port = authority.lower().rpartition(":")
     if not colon or port.endswith("]"):
@@ -92,17 +96,18 @@ def splits(authority: str) -> tuple[str, str] | None:
 
 
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
-"""`http` or `https`, a host, perhaps a port and a path; no credentials, query or fragment."""
+"""An `http` or `https` URL with a host and optionally a port and a path; no credentials, query or
+fragment."""
 
 
 def is_private(url: str) -> bool:
-    """Whether nobody on a network can read along: TLS, or a host that is this machine by definition."""
+    """Whether traffic to `url` cannot be read on the network: it uses TLS, or its host is loopback."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, in lower case and without brackets, is this machine by definition."""
+    """Whether `host`, in lower case and without brackets, is a loopback address or a `localhost` name."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -112,23 +117,23 @@ def is_loopback(host: str) -> bool:
 
 
 def outgoing_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Check static request headers and put their names in lower case. No message repeats a value."""
+    """Check static request headers and return them with lower-case names. Messages do not repeat values."""
     remarks: list[Remark] = []
     checked: dict[str, str] = {}
     for name, value in headers.items():
-        folded = name.lower()
+        lowered = name.lower()
         if _TOKEN.fullmatch(name) is None:
             remarks.append(Remark("not a header name", at=(name,)))
-        elif folded in _CREDENTIALS:
+        elif lowered in _CREDENTIALS:
             remarks.append(Remark("a credential is not a static header", 'use key = "env:NAME"', (name,)))
-        elif folded in _OURS or folded.startswith("x-standby-"):
+        elif lowered in _RESERVED or lowered.startswith("x-standby-"):
             remarks.append(Remark("this header is the gateway's own to set", at=(name,)))
-        elif folded in checked:
+        elif lowered in checked:
             remarks.append(Remark("this header is given twice", at=(name,)))
         if _VALUE.fullmatch(value) is None:
             message = "a header value is printable ASCII, without line breaks or spaces at its ends"
             remarks.append(Remark(message, at=(name,)))
-        checked[folded] = value
+        checked[lowered] = value
     if remarks:
         raise objection(*remarks)
     return MappingProxyType(checked)

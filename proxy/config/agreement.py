@@ -1,4 +1,4 @@
-"""What the tables of one file must agree on among themselves. No I/O."""
+"""Checks across the tables of one file: served names, key hashes, unused settings, missing prices. No I/O."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ROUTING: Final = (
     *("balance", "sticky", "min_quality", "max_price_ratio"),
     *("slow", "degrade_on", "canary"),
 )
-"""Keys of pools by which requests are routed."""
+"""Keys of pools that only RouteSelect reads."""
 
 
 def check_served(report: Report, document: Mapping[str, Any], pools: Mapping[str, Pool]) -> None:
-    """A model name leads to one pool."""
+    """Report model names that more than one pool serves."""
     owners: dict[str, str] = {}
     for pool in pools.values():
         for i, name in enumerate(pool.serves):
@@ -38,7 +38,7 @@ def check_served(report: Report, document: Mapping[str, Any], pools: Mapping[str
 
 
 def check_hashes(report: Report, routes: Routes) -> None:
-    """A secret leads to one key, and a hash that takes a pepper needs one."""
+    """Report hashes that more than one key has, and hashes that need a pepper if [auth] has none."""
     owners: dict[str, str] = {}
     peppered = "pepper" in routes.tables.get("auth", {})
     for key in routes.keys.values():
@@ -53,27 +53,28 @@ def check_hashes(report: Report, routes: Routes) -> None:
 
 
 def check_effect(report: Report, routes: Routes) -> None:
-    """What nobody in the stack would heed is an error, as is any table without effect.
+    """Report settings that no middleware in the stack reads, since they would have no effect.
 
-    Middlewares of your own may heed anything, so with one of them in the stack nothing is said.
+    Does nothing if the stack has a middleware that is not built in, since that may read any setting.
     """
     if not all(name in BUILT_IN for name in routes.stack):
         return
-    for name, heeded in (("auth", _called), ("route_select", _routed), ("budget", _limited)):
+    readers = {"auth": _auth_settings, "route_select": _routing_settings, "budget": _budget_settings}
+    for name, settings_of in readers.items():
         if name not in routes.stack:
-            for path, message in heeded(routes):
+            for path, message in settings_of(routes):
                 report.add(path, message, f'add "{name}" to stack, before "failover"')
 
 
-def _called(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
-    """Everything that only Auth heeds, with its place in the file."""
+def _auth_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """The settings that only Auth reads: the path of each, and the message if Auth is not in the stack."""
     for title in ("organisations", "teams", "users", "keys"):
         if getattr(routes, title):
             yield (title,), "nobody asks who calls"
 
 
-def _routed(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
-    """Everything that only RouteSelect heeds, with its place in the file."""
+def _routing_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """The settings that only RouteSelect reads, as in `_auth_settings`."""
     for name, target in routes.targets.items():
         for key in ("disabled", "can"):
             if getattr(target, key):
@@ -85,7 +86,7 @@ def _routed(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
 
 
 def check_prices(report: Report, routes: Routes) -> None:
-    """Where money is counted every target has a price, or says that it may have none."""
+    """Report targets without a price where a budget counts money, unless `unpriced = "allow"` is set."""
     for pool in routes.pools.values():
         for target in targets_of(pool):
             if target.price is not None or "allow" in {target.unpriced, pool.unpriced}:
@@ -96,9 +97,12 @@ def check_prices(report: Report, routes: Routes) -> None:
 
 
 def _counted_in_money(routes: Routes, pool: Pool, target: Target) -> str | None:
-    """Whose budget counts the money that `target` costs in `pool`: the first such scope in words, or None."""
-    for what, each in (("the pool", pool), (f"target {quoted(target.name)}", target)):
-        if _counts_money(each):
+    """Returns what has a budget in money that `target` in `pool` counts towards, in words, or None.
+
+    Only the first one is returned: the pool, the target, or a scope that may use the pool.
+    """
+    for what, table in (("the pool", pool), (f"target {quoted(target.name)}", target)):
+        if _counts_money(table):
             return what
     for scope in scopes_of(routes, pool.name):
         if _counts_money(scope):
@@ -107,40 +111,40 @@ def _counted_in_money(routes: Routes, pool: Pool, target: Target) -> str | None:
 
 
 def scopes_of(routes: Routes, pool: str) -> Iterator[Grants]:
-    """Every scope that may use `pool`, the widest kind first."""
-    return (scope for scope in _scopes(routes) if _may_use(scope, pool))
+    """Returns every scope that may use `pool`, the widest kind first."""
+    return (scope for scope in _all_scopes(routes) if _may_use(scope, pool))
 
 
-def _counts_money(each: Pool | Target | Grants) -> bool:
-    return any(window.unit == "cost" for window in each.budget)
+def _counts_money(table: Pool | Target | Grants) -> bool:
+    return any(window.unit == "cost" for window in table.budget)
 
 
-def _scopes(routes: Routes) -> Iterator[Grants]:
+def _all_scopes(routes: Routes) -> Iterator[Grants]:
     for section in (routes.organisations, routes.teams, routes.users, routes.keys):
         yield from cast("Mapping[str, Grants]", section).values()
 
 
-def _limited(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
-    """Everything that only Budget heeds, with its place in the file."""
-    for path, each in _limitable(routes):
+def _budget_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """The settings that only Budget reads, as in `_auth_settings`."""
+    for path, table in _tables_with_limits(routes):
         for name in ("budget", "limits"):
-            if getattr(each, name) not in ((), Limits()):
+            if getattr(table, name) not in ((), Limits()):
                 yield (*path, name), "nobody counts"
 
 
-def _limitable(routes: Routes) -> Iterator[tuple[KeyPath, Pool | Target | Grants]]:
-    """Everything that may have a budget and limits, with its place in the file."""
+def _tables_with_limits(routes: Routes) -> Iterator[tuple[KeyPath, Pool | Target | Grants]]:
+    """All tables that may have a budget and limits, each with its path in the file."""
     yield from ((("targets", name), target) for name, target in routes.targets.items())
     yield from ((("pools", name), pool) for name, pool in routes.pools.items())
-    for scope in _scopes(routes):
+    for scope in _all_scopes(routes):
         yield (f"{kind_of(scope)}s", scope.name), scope
 
 
 def _may_use(scope: Grants, pool: str) -> bool:
-    """Whether the scope and every one that it belongs to grant the pool."""
-    each: Grants | None = scope
-    while each is not None:
-        if each.pools is not None and pool not in each.pools and EVERY not in each.pools:
+    """Whether the scope and all of its ancestors grant the pool."""
+    current: Grants | None = scope
+    while current is not None:
+        if current.pools is not None and pool not in current.pools and EVERY not in current.pools:
             return False
-        each = parent_of(each)
+        current = parent_of(current)
     return True

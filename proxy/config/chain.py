@@ -1,4 +1,4 @@
-"""Which middlewares stand around the relay, and the table that configures each."""
+"""The stack of middlewares around the relay: its validation, and the configuration table of each one."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ BUILT_IN: Final = MappingProxyType(
         "failover": "standby.middlewares.failover:Failover",
     }
 )
-"""Middlewares that need no `use`: name and import string."""
+"""The import string of each built-in middleware, by name. Their tables need no `use`."""
 
 _DEFAULT: Final = ("route_select", "failover")
 _SECTIONS: Final = (
     *("stack", "store", "providers", "targets", "pools"),
     *("organisations", "teams", "users", "keys", "hygiene"),
 )
-"""Keys at the top of the file that are never middlewares."""
+"""The top-level keys of the file that are not middlewares."""
 
 _ORDER: Final = ("auth", "budget", "route_select", "failover")
-"""Who calls decides what it may cost, both where it may go, and all of it once for a request, not once for an
-attempt."""
+"""The required order of the built-in middlewares, outermost first. Budgets depend on the caller, and routing
+depends on both. All of these run once per request, not once per attempt, so failover is the innermost."""
 
 _USE: Final = 'use = "package.module:attribute"'
 
@@ -40,8 +40,11 @@ _USE: Final = 'use = "package.module:attribute"'
 def read_stack(
     report: Report, document: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], Mapping[str, Mapping[str, object]]]:
-    """The names of the stack, and the table of each of them and of "hygiene"."""
-    stack = _names(report, document)
+    """Returns the names in the stack, and the table of each of them and of "hygiene".
+
+    Adds problems to `report`, also for unknown top-level keys.
+    """
+    stack = _stack_names(report, document)
     for key, value in document.items():
         if key in stack or key == "hygiene":
             if not isinstance(value, dict):
@@ -61,8 +64,8 @@ def _table(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The stack as far as it makes sense, so that the tables can be judged along with it."""
+def _stack_names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the valid names in the stack, so that tables can be checked even if other names are invalid."""
     value = document.get("stack", list(_DEFAULT))
     if not isinstance(value, list):
         report.add(("stack",), "must be a list of names", 'write stack = ["route_select", "failover"]')
@@ -94,6 +97,7 @@ def _names(report: Report, document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_order(report: Report, names: list[str], written: list[object]) -> None:
+    """Report built-in middlewares in the wrong order. `written` is the stack as it is in the file."""
     for i, name in enumerate(names):
         for outer in _ORDER[: _ORDER.index(name)] if name in _ORDER else ():
             if outer in names[i + 1 :]:
@@ -102,6 +106,7 @@ def _check_order(report: Report, names: list[str], written: list[object]) -> Non
 
 
 def _check_use(report: Report, name: str, table: Mapping[str, Any]) -> None:
+    """Report a `use` that is missing, invalid, or given for a built-in middleware."""
     if name in BUILT_IN:
         if "use" in table:
             report.add((name, "use"), f"{quoted(name)} is built in", "give your own middleware another name")

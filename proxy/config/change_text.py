@@ -1,4 +1,4 @@
-"""What became of the fields of a table, in words: `first_token 8s -> 4s`."""
+"""Descriptions of the changes between two versions of a table, such as `first_token 8s -> 4s`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .values import quoted, spelled
 
 __all__ = ["changed", "joined", "listed", "moved", "windows"]
 
-_MOST: Final = 10
-"""Names told in one line."""
+_MAX_NAMES: Final = 10
+"""The most names listed in one line."""
 _SECONDS: Final = MappingProxyType[type[Table], Collection[str]](
     {
         Timeouts: Timeouts.model_fields,
@@ -27,28 +27,31 @@ _SECONDS: Final = MappingProxyType[type[Table], Collection[str]](
         Probe: ("every",),
     }
 )
-"""The fields that are durations."""
+"""The fields that are durations, by table."""
 _PLAIN: Final = (Timeouts, Limits)
-"""Tables whose fields are known by their own names."""
+"""Tables whose fields are described without the table's name in front."""
 
 
 def changed(before: Table, after: Table, leave_out: Collection[str] = ()) -> Iterator[str]:
-    """One sentence for each field that is not the same, those of tables within included."""
+    """Returns one line for each field that differs, including the fields of nested tables.
+
+    `leave_out` are the names of fields to skip.
+    """
     for name in type(after).model_fields:
         old: Any = getattr(before, name)
         new: Any = getattr(after, name)
         if name in leave_out or name == "name" or old == new:
             continue
         values: tuple[Any, ...] = (old, new)
-        if _opens_one(old, new):
-            yield moved(name, *("none" if each is None else _table(each) for each in values))
-        elif _opens(old):
+        if _is_added_or_removed(old, new):
+            yield moved(name, *("none" if value is None else _table(value) for value in values))
+        elif _is_nested(old):
             inner = changed(old, new)
             yield from inner if isinstance(new, _PLAIN) else (f"{name} {line}" for line in inner)
         elif name == "budget":
             yield from windows(old, new)
         elif isinstance(old, Secret) or isinstance(new, Secret):
-            yield f"{name} {_became(old, new)}"
+            yield f"{name} {_change_of(old, new)}"
         elif name in {"headers", "metadata"}:
             yield from _entries(name, old, new)
         else:
@@ -56,24 +59,24 @@ def changed(before: Table, after: Table, leave_out: Collection[str] = ()) -> Ite
 
 
 def moved(name: str, old: str, new: str) -> str:
-    """From one value to another."""
+    """Returns the line for a value that changes from `old` to `new`."""
     return f"{name} {old} -> {new}"
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a list, a long one cut short."""
+    """Returns the names joined by commas; of a long list, the first ten and the number of the others."""
     every = list(names)
-    more = f" and {len(every) - _MOST} more" if len(every) > _MOST else ""
-    return ", ".join(every[:_MOST]) + more
+    more = f" and {len(every) - _MAX_NAMES} more" if len(every) > _MAX_NAMES else ""
+    return ", ".join(every[:_MAX_NAMES]) + more
 
 
 def joined(names: Iterable[str] | None) -> str:
-    """What a rule names; without one it names everything."""
+    """Returns the names in a rule, "any" without a rule, or "none" for an empty rule."""
     return "any" if names is None else listed(names) or "none"
 
 
 def windows(old: Sequence[BudgetWindow], new: Sequence[BudgetWindow]) -> Iterator[str]:
-    """What became of budgets, told apart by what they measure and when."""
+    """Returns the lines for changed budgets. Windows match by unit, window, and time zone or rolling."""
     before = {_measure(window): window for window in old}
     after = {_measure(window): window for window in new}
     for measure in dict.fromkeys((*before, *after)):
@@ -90,7 +93,10 @@ def windows(old: Sequence[BudgetWindow], new: Sequence[BudgetWindow]) -> Iterato
 
 
 def _measure(window: BudgetWindow) -> str:
-    """Of one unit and window there may be two: then their limits tell them apart to nobody but the last."""
+    """Returns the identity of a budget window in words.
+
+    If two windows have the same identity, only the last one is compared.
+    """
     when = "rolling" if window.rolling else window.timezone
     unit = "" if window.unit == "cost" else f"{window.unit.replace('_', ' ')} "
     return f"{unit}per {window.window} ({when})"
@@ -100,25 +106,25 @@ def _amount(window: BudgetWindow) -> str:
     return dollars(window.limit) if window.unit == "cost" else str(window.limit)
 
 
-def _opens(value: object) -> bool:
-    """Whether a value is told field by field: a small table, but none that has a name of its own."""
+def _is_nested(value: object) -> bool:
+    """Whether a value is compared field by field: a nested table without a name of its own."""
     return isinstance(value, Table) and "name" not in type(value).model_fields
 
 
-def _became(old: object, new: object) -> str:
+def _change_of(old: object, new: object) -> str:
     return "removed" if new is None else "added" if old is None else "changed"
 
 
-def _opens_one(old: object, new: object) -> bool:
-    """Whether there is such a table before or after alone."""
-    return (old is None and _opens(new)) or (new is None and _opens(old))
+def _is_added_or_removed(old: object, new: object) -> bool:
+    """Whether a nested table is only in the old or only in the new version."""
+    return (old is None and _is_nested(new)) or (new is None and _is_nested(old))
 
 
 def _entries(name: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    """Headers and the like by name alone: what stands in them may be confidential."""
+    """Returns the lines for changed entries of a mapping. Without values, which may be confidential."""
     for entry in dict.fromkeys((*old, *new)):
         if old.get(entry) != new.get(entry):
-            yield f"{name} {entry} {_became(old.get(entry), new.get(entry))}"
+            yield f"{name} {entry} {_change_of(old.get(entry), new.get(entry))}"
 
 
 def _table(table: Table) -> str:
@@ -148,7 +154,7 @@ def _plain(value: Any) -> str:
             return _table(value) if named is None else str(named)
         case Mapping():
             items = cast("Mapping[object, object]", value).items()
-            return ", ".join(f"{_plain(key)} {_plain(each)}" for key, each in items) or "none"
+            return ", ".join(f"{_plain(key)} {_plain(item)}" for key, item in items) or "none"
         case tuple() | list():
             return ", ".join(map(_plain, cast("Sequence[object]", value)))
         case frozenset():

@@ -1,7 +1,7 @@
-"""What changes from one configuration to another, in words: for which pools, for which callers, and the rest.
+"""Describes the differences between two configurations in words: for pools, for callers, and the rest.
 
-Told are effects: a rule of a team is told with the keys that it touches, and what a key may use is what its
-whole chain of scopes grants. Secrets are told as changed and never shown.
+It describes effects: a changed rule of a team is listed with the keys it applies to, and what a key may use
+is computed from its whole chain of scopes. Secrets are reported as changed but never shown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GRANTED: Final = ("pools", "regions", "providers")
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One sentence for each change, those of pools first, then those of callers."""
+    """The changes, one line each: those of pools first, then those of callers, then the rest."""
 
     lines: tuple[str, ...]
 
@@ -41,7 +41,7 @@ class Changes:
 
 
 def differences(before: Routes, after: Routes) -> Changes:
-    """What changes from `before` to `after`."""
+    """Returns the changes from `before` to `after`."""
     if before.source == after.source and before.file == after.file and _same(before, after):
         return Changes(())
     return Changes(
@@ -57,7 +57,7 @@ def differences(before: Routes, after: Routes) -> Changes:
 
 
 def _same(before: Routes, after: Routes) -> bool:
-    """Of one text: whether its secrets and the prices looked up for it are the same too."""
+    """Whether two configurations of the same text also have the same secrets and looked-up prices."""
     return before.providers == after.providers and before.cards == after.cards and before.store == after.store
 
 
@@ -68,7 +68,10 @@ def _section(
     compare: Callable[[T, T], Iterator[str]],
     added: Callable[[T], str],
 ) -> Iterator[str]:
-    """The tables of one kind: those that came, went and changed."""
+    """Returns the lines for the added, removed and changed tables of one kind.
+
+    `compare` describes the changes of one table, and `added` is the text after "added" for a new one.
+    """
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name), after.get(name)
         if new is None:
@@ -83,7 +86,7 @@ def _section(
 
 
 def _new_pool(pool: Pool) -> str:
-    return f", serves {listed(pool.serves)} and prefers {listed(each.name for each in pool.prefer)}"
+    return f", serves {listed(pool.serves)} and prefers {listed(target.name for target in pool.prefer)}"
 
 
 def _pool(old: Pool, new: Pool) -> Iterator[str]:
@@ -93,13 +96,14 @@ def _pool(old: Pool, new: Pool) -> Iterator[str]:
     for name in new.serves:
         if name not in old.serves:
             yield f"now serves {name}"
-    yield from _preferred([each.name for each in old.prefer], [each.name for each in new.prefer])
+    yield from _preferred([target.name for target in old.prefer], [target.name for target in new.prefer])
     yield from _alternates(
-        {each.target.name: each.causes for each in old.alternates},
-        {each.target.name: each.causes for each in new.alternates},
+        {alternate.target.name: alternate.causes for alternate in old.alternates},
+        {alternate.target.name: alternate.causes for alternate in new.alternates},
     )
     shares = [
-        "none" if each is None else f"{each.target.name} {each.share:g}" for each in (old.canary, new.canary)
+        "none" if canary is None else f"{canary.target.name} {canary.share:g}"
+        for canary in (old.canary, new.canary)
     ]
     if shares[0] != shares[1]:
         yield moved("canary", *shares)
@@ -123,7 +127,7 @@ def _alternates(old: Mapping[str, frozenset[str]], new: Mapping[str, frozenset[s
 
 
 def _reordered(what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Whether those that stay have another order."""
+    """Returns a line if the names in both lists have a different order in `new`."""
     if [name for name in old if name in new] != [name for name in new if name in old]:
         yield f"order of {what} {', '.join(old)} -> {', '.join(new)}"
 
@@ -132,7 +136,7 @@ def _reordered(what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[st
 
 
 def _scopes(section: str, before: Routes, after: Routes) -> Iterator[str]:
-    """What scopes say themselves. What follows for keys is told of the keys."""
+    """Returns the changes of the scopes' own fields. `_callers` has the effects on keys."""
     old: Mapping[str, Grants] = getattr(before, section)
     new: Mapping[str, Grants] = getattr(after, section)
     kind = section.removesuffix("s")
@@ -160,25 +164,27 @@ def _grants(was: Grants, now: Grants) -> Iterator[str]:
         if not own and rules[0] != rules[1]:
             yield moved(name, *map(joined, rules))
     above = parent_of(was), parent_of(now)
-    names = ["nobody" if each is None else f"{kind_of(each)} {each.name}" for each in above]
+    names = ["nobody" if parent is None else f"{kind_of(parent)} {parent.name}" for parent in above]
     if names[0] != names[1]:
         yield moved("belongs to", *names)
     yield from changed(was, now, (*_GRANTED, "hash", "user", "team", "organisation"))
 
 
 def _touched(scope: Grants, routes: Routes) -> str:
-    """The keys of the file that the rules of `scope` hold for."""
-    keys = [key.name for key in routes.keys.values() if any(each == scope for each in _chain(key))]
+    """Returns, in brackets, the keys of the file to which the rules of `scope` apply."""
+    keys = [key.name for key in routes.keys.values() if any(ancestor == scope for ancestor in _chain(key))]
     return f" (key{'s' * (len(keys) > 1)} {listed(keys)})" if keys else " (no key of this file)"
 
 
 def _callers(before: Routes, after: Routes) -> Iterator[str]:
-    """What keys may use, by the whole chain of their scopes; those of which the same is told, together."""
+    """Returns the changes in what keys may use by their chain of scopes, one line per distinct change."""
     added: dict[str, list[str]] = {}
-    ways = [{name: set(targets_of(pool)) for name, pool in each.pools.items()} for each in (before, after)]
+    members = [
+        {name: set(targets_of(pool)) for name, pool in routes.pools.items()} for routes in (before, after)
+    ]
     for name, key in after.keys.items():
         old = before.keys.get(name)
-        for line in () if old is None else _reach(_Reach.of(old, ways[0]), _Reach.of(key, ways[1])):
+        for line in () if old is None else _reach(_Reach.of(old, members[0]), _Reach.of(key, members[1])):
             added.setdefault(line, []).append(name)
     for line, names in added.items():
         yield f"key{'s' * (len(names) > 1)} {listed(names)}: {line}"
@@ -186,23 +192,23 @@ def _callers(before: Routes, after: Routes) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """Where the requests of a key may go: all of its chain's rules at once."""
+    """Where the requests of a key may go, by all rules of its chain of scopes."""
 
     pools: dict[str, set[str]]
-    """The targets, by pool."""
+    """The names of the targets that the key may use, by pool."""
     regions: frozenset[str] | None
     providers: frozenset[str] | None
     members: Mapping[str, set[Target]]
-    """The targets of every pool, whoever asks."""
+    """All targets of every pool, independent of the key."""
 
     @classmethod
     def of(cls, key: Key, members: Mapping[str, set[Target]]) -> _Reach:
         chain = list(_chain(key))
-        pools = _common([None if each.pools and EVERY in each.pools else each.pools for each in chain])
-        regions = _common([each.regions for each in chain])
-        providers = _common([each.providers for each in chain])
+        pools = _common([None if scope.pools and EVERY in scope.pools else scope.pools for scope in chain])
+        regions = _common([scope.regions for scope in chain])
+        providers = _common([scope.providers for scope in chain])
         reached = {
-            name: {each.name for each in targets if _takes(each, regions, providers)}
+            name: {target.name for target in targets if _may_receive(target, regions, providers)}
             for name, targets in members.items()
             if pools is None or name in pools
         }
@@ -217,14 +223,14 @@ def _reach(was: _Reach, now: _Reach) -> Iterator[str]:
     for pool in now.pools:
         if pool not in was.pools:
             continue
-        # What changed for everybody is told of the pool.
-        stay = {each.name for each in was.members[pool]} & {each.name for each in now.members[pool]}
-        lost = (was.pools[pool] - now.pools[pool]) & stay
-        won = (now.pools[pool] - was.pools[pool]) & stay
+        # Targets added to or removed from the pool affect all keys; they are reported with the pool.
+        kept = {target.name for target in was.members[pool]} & {target.name for target in now.members[pool]}
+        lost = (was.pools[pool] - now.pools[pool]) & kept
+        gained = (now.pools[pool] - was.pools[pool]) & kept
         if lost:
             yield f"in pool {pool} its data may no longer go to {listed(sorted(lost))}"
-        if won:
-            yield f"in pool {pool} its data may now go to {listed(sorted(won))}"
+        if gained:
+            yield f"in pool {pool} its data may now go to {listed(sorted(gained))}"
 
 
 def _rule(what: str, old: frozenset[str] | None, new: frozenset[str] | None) -> Iterator[str]:
@@ -237,7 +243,7 @@ def _rule(what: str, old: frozenset[str] | None, new: frozenset[str] | None) -> 
         yield from (f"gains {what} {name}" for name in sorted(new - old))
 
 
-def _takes(target: Target, regions: frozenset[str] | None, providers: frozenset[str] | None) -> bool:
+def _may_receive(target: Target, regions: frozenset[str] | None, providers: frozenset[str] | None) -> bool:
     provider = target.provider
     return (regions is None or provider.region in regions) and (
         providers is None or provider.name in providers
@@ -245,14 +251,15 @@ def _takes(target: Target, regions: frozenset[str] | None, providers: frozenset[
 
 
 def _chain(key: Key) -> Iterator[Grants]:
-    each: Grants | None = key
-    while each is not None:
-        yield each
-        each = parent_of(each)
+    """Returns the key and all of its ancestors."""
+    scope: Grants | None = key
+    while scope is not None:
+        yield scope
+        scope = parent_of(scope)
 
 
 def _common(rules: Sequence[tuple[str, ...] | None]) -> frozenset[str] | None:
-    """What all rules name; one of None names everything."""
+    """Returns the names that are in all rules. A rule of None allows all names, as does a result of None."""
     given = [frozenset(rule) for rule in rules if rule is not None]
     return given[0].intersection(*given[1:]) if given else None
 
@@ -290,7 +297,7 @@ def _providers(before: Routes, after: Routes) -> Iterator[str]:
 
 def _rest(before: Routes, after: Routes) -> Iterator[str]:
     if before.stack != after.stack:
-        yield moved("stack:", *(", ".join(each.stack) or "none" for each in (before, after)))
+        yield moved("stack:", *(", ".join(routes.stack) or "none" for routes in (before, after)))
     if before.store != after.store:
         addresses = shown(before.store), shown(after.store)
         same = addresses[0] == addresses[1]
@@ -300,14 +307,14 @@ def _rest(before: Routes, after: Routes) -> Iterator[str]:
         for key in dict.fromkeys((*old, *new)):
             if old.get(key) == new.get(key):
                 continue
-            values = [_written(each.get(key)) for each in (old, new)]
-            # What operators write into tables of their own, they alone know whether to show.
-            legible = name in {*BUILT_IN, "hygiene"} and None not in values
-            yield moved(f"[{name}] {key}", *map(str, values)) if legible else f"[{name}] {key} changed"
+            values = [_written(table.get(key)) for table in (old, new)]
+            # The tables of custom middlewares may hold confidential values, so these are not shown.
+            showable = name in {*BUILT_IN, "hygiene"} and None not in values
+            yield moved(f"[{name}] {key}", *map(str, values)) if showable else f"[{name}] {key} changed"
 
 
 def _written(value: object) -> str | None:
-    """A value of a table as it was written, where that is short and no secret's place."""
+    """Returns a value of a table as text; None for references to secrets and for lists and tables."""
     if value is None:
         return "default"
     if isinstance(value, str) and value.startswith(("env:", "file:")):

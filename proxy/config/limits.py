@@ -1,4 +1,4 @@
-"""How much may be used: budgets over windows, and rates. Any scope, pool and target takes both."""
+"""Budgets over windows of time, and rate limits. Any scope, pool and target may have both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _zone(value: str) -> str:
 
 
 TimeZone: TypeAlias = Annotated[str, AfterValidator(_zone)]
-"""The name of a time zone, as the IANA database has it."""
+"""The name of a time zone in the IANA database."""
 
 
 def _limit(value: object, info: ValidationInfo) -> object:
@@ -36,14 +36,17 @@ def _limit(value: object, info: ValidationInfo) -> object:
 
 
 class Limits(Table):
-    """Rates, and requests under way at once. A burst is how much may come at once after a pause."""
+    """Rate limits and a limit of concurrent requests.
+
+    A burst is the most that may be used at once after a pause.
+    """
 
     requests_per_second: Whole | None = None
     requests_per_minute: Whole | None = None
     tokens_per_second: Whole | None = None
     tokens_per_minute: Whole | None = None
     request_burst: Whole | None = None
-    """Of both rates of requests; else what a rate allows in its own period."""
+    """The burst of both request rates. By default, each rate's burst is its amount for one period."""
     token_burst: Whole | None = None
     concurrent: Whole | None = None
 
@@ -62,15 +65,16 @@ class Limits(Table):
 
 
 class BudgetWindow(Table):
-    """A budget: how much may be used within a window of time."""
+    """A budget: the most that may be used within a window of time."""
 
     unit: BudgetUnit = "cost"
     limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=10**18)]
-    """Dollars as text for `unit = "cost"` (held as nano-dollars), else a whole number."""
+    """Dollars as text for `unit = "cost"` (stored as integer nano-dollars), else a whole number."""
     window: WindowName
     rolling: bool = False
-    """The last hour, day, ... instead of the one of the calendar. A month is then 30 days, a quarter 91."""
+    """Whether the window is the last hour, day, ... instead of the current one of the calendar. A rolling
+    month has 30 days, a rolling quarter 91."""
     timezone: TimeZone = "UTC"
-    """Whose calendar."""
+    """The time zone of the calendar."""
     alert_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8, 1.0)
     """Shares of the limit at which an alert is raised, once per window."""

@@ -1,4 +1,4 @@
-"""How `routes.toml` is read: from a file or a text to `Routes`, and from a store's table to a key."""
+"""Loading of `routes.toml`: a file or text becomes `Routes`, and the table of a stored key becomes `Key`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,19 @@ _SYNTAX: Final = re.compile(r"(.*) \(at (?:line (\d+), (column \d+)|end of docum
 
 
 PriceLookup: TypeAlias = Callable[[Target], Card | None]
-"""Finds the card of a target that has none, without any I/O but the reading of what is installed."""
+"""Returns the price card of a target without a price, or None. Its only I/O is to read installed files."""
 
 
 def load_routes(
     path: str | os.PathLike[str],
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = os.environ,
     prices: PriceLookup | None = None,
 ) -> Routes:
-    """Read a file. Raises `ConfigError` with everything that is wrong."""
+    """Load a configuration file. Raises `ConfigError` with all problems of the file.
+
+    `environ` has the secrets of the form "env:NAME"; if it is None, no secret is looked up, in files neither,
+    and the routes can be looked at but not served. `prices` returns the cards of targets without a price.
+    """
     file = os.fspath(path)
     problem = None
     source = ""
@@ -62,14 +66,15 @@ def load_routes(
 def parse_routes(
     text: str,
     file: str = "routes.toml",
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = os.environ,
     folder: Path | None = None,
     prices: PriceLookup | None = None,
 ) -> Routes:
-    """Read a text. Only secrets are looked up outside it: in `environ`, and in files under `folder`.
+    """Load a configuration from its text. `file` is its name in messages.
 
-    `folder` defaults to the one that holds `file`. `prices` finds the cards of targets without a price.
-    Raises `ConfigError` with everything that is wrong.
+    Only secrets are read from elsewhere: from `environ`, and from files relative to `folder`, by default the
+    folder of `file`. `prices` returns the cards of targets without a price. Raises `ConfigError` with all
+    problems of the text.
     """
     document = _document(text, file)
     report = Report(file, text)
@@ -84,19 +89,19 @@ def parse_routes(
     tables["pools"] = pools = _section(report, document, Pool, around)
     if not document.get("pools"):
         report.add(("pools",), "there must be at least one pool", "write [pools.NAME]")
-    check_served(report, document, _complete(pools))
+    check_served(report, document, _valid(pools))
     tables["organisations"] = organisations = _section(report, document, Organisation, around)
     tables["teams"] = teams = _section(report, document, Team, around)
     tables["users"] = users = _section(report, document, User, around)
     keys = _section(report, document, Key, around)
     stack, settings = read_stack(report, document)
     routes = Routes(
-        *(file, text, stack, _complete(providers), _complete(targets), _complete(pools), settings),
+        *(file, text, stack, _valid(providers), _valid(targets), _valid(pools), settings),
         store=store,
-        organisations=_complete(organisations),
-        teams=_complete(teams),
-        users=_complete(users),
-        keys=_complete(keys),
+        organisations=_valid(organisations),
+        teams=_valid(teams),
+        users=_valid(users),
+        keys=_valid(keys),
         cards=MappingProxyType(cards),
     )
     check_hashes(report, routes)
@@ -107,11 +112,11 @@ def parse_routes(
 
 
 def stored_key(routes: Routes, name: str, table: Mapping[str, Any], *, strict: bool = False) -> Key:
-    """The key that a store keeps as `table`, which is what `[keys.NAME]` would hold.
+    """Returns the key `name` that a store holds as `table`, in the form of a table `[keys.NAME]`.
 
-    Raises ConfigError for one that is not valid here, as it names a team that this file has not. Pools,
-    regions and providers that are gone from this file grant nothing; a new key is `strict`: they are
-    errors, and so is whatever would make this file not load if the key stood in it.
+    Raises ConfigError if the key is invalid in this configuration, for example if its team does not exist.
+    Pools, regions and providers that do not exist are ignored and grant nothing. With `strict`, for new keys,
+    they are errors, as is anything that would make the file invalid if the key were in it.
     """
     tables: dict[str, Mapping[str, object]]
     tables = {"organisations": routes.organisations, "teams": routes.teams, "users": routes.users}
@@ -120,12 +125,12 @@ def stored_key(routes: Routes, name: str, table: Mapping[str, Any], *, strict: b
     report = Report(routes.file, "")
     keys = _section(report, {"keys": {name: table}}, Key, Surroundings({}, routes.folder, tables))
     if strict and not report.problems:
-        whole = replace(routes, keys=_complete(keys))
-        check_hashes(report, whole)
-        check_effect(report, whole)
-        check_prices(report, whole)
+        combined = replace(routes, keys=_valid(keys))
+        check_hashes(report, combined)
+        check_effect(report, combined)
+        check_prices(report, combined)
     report.finish()
-    return _complete(keys)[name]
+    return _valid(keys)[name]
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
@@ -139,12 +144,12 @@ def _document(text: str, file: str) -> dict[str, Any]:
 
 
 def _syntax(message: str, text: str, file: str) -> Problem:
-    """Say where the syntax breaks; tomllib tells it in words only."""
+    """Returns the problem for a TOML syntax error. Its line is parsed from tomllib's message."""
     match = _SYNTAX.fullmatch(message)
     if match is None:
         return Problem(file, None, "", "not TOML: a number is too large")
-    what, line, column = match.groups()
-    message = f"not TOML: {what[:1].lower()}{what[1:]}"
+    reason, line, column = match.groups()
+    message = f"not TOML: {reason[:1].lower()}{reason[1:]}"
     if line is None:
         return Problem(file, text.rstrip("\n").count("\n") + 1, "", f"{message}, at the end of the file")
     return Problem(file, int(line), "", f"{message}, at {column}")
@@ -153,7 +158,7 @@ def _syntax(message: str, text: str, file: str) -> Problem:
 def _section(
     report: Report, document: Mapping[str, Any], kind: type[T], around: Surroundings
 ) -> Mapping[str, T | None]:
-    """Validate every table of one kind; None stands for one that is wrong."""
+    """Validate all tables of one kind and return them by name, with None for an invalid table."""
     title = f"{kind.__name__.lower()}s"
     tables: dict[str, T | None] = {}
     section = document.get(title, {})
@@ -177,17 +182,20 @@ def _section(
     return tables
 
 
-def _complete(section: Mapping[str, T | None]) -> Mapping[str, T]:
+def _valid(section: Mapping[str, T | None]) -> Mapping[str, T]:
+    """Returns the valid tables of a section."""
     return MappingProxyType({name: table for name, table in section.items() if table is not None})
 
 
 def _looked_up(targets: Mapping[str, Target | None], prices: PriceLookup | None) -> dict[str, Card]:
+    """Returns the looked-up price cards of the targets without a price, by target."""
     unpriced = (target for target in targets.values() if target is not None and target.price is None)
     tables = ((target.name, prices(target)) for target in unpriced) if prices is not None else ()
     return {name: card for name, card in tables if card is not None}
 
 
 def _priced(targets: Mapping[str, Target | None], cards: Mapping[str, Card]) -> dict[str, Target]:
+    """Returns copies of the targets in `cards` with the price of the card."""
     tables = ((card, targets[name]) for name, card in cards.items())
     return {
         target.name: target.model_copy(update={"price": card.price})

@@ -1,8 +1,8 @@
-"""Which line of a TOML document a key stands on.
+"""Finds the line number of each key in a TOML document.
 
-tomllib says what a document means, not where. This walks over the text of a document tomllib has already
-accepted and notes the line of each key and array element. It knows brackets, keys and strings; it
-interprets no value and checks nothing.
+tomllib does not report positions. This scans the text of a document that tomllib has already accepted, and
+records the line of each key and array element. It recognizes brackets, keys and strings, but does not parse
+values and validates nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LineNumbers:
         self._tokens: list[tuple[str, int]] = []
         self._at = 0
         self._lines: dict[KeyPath, int] = {}
-        self._lengths: dict[KeyPath, int] = {}  # of each [[array]] so far
+        self._lengths: dict[KeyPath, int] = {}  # the number of tables of each [[array]] so far
         line = 1
         for match in _TOKEN.finditer(source):
             if match.lastgroup != "comment":
@@ -43,7 +43,7 @@ class LineNumbers:
         self._document()
 
     def of(self, path: KeyPath) -> int | None:
-        """The line of the key, or of the nearest table around it that is written down."""
+        """Returns the line of the key at `path`, else that of its nearest enclosing table, else None."""
         while path:
             if path in self._lines:
                 return self._lines[path]
@@ -72,7 +72,7 @@ class LineNumbers:
         self._at += brackets
         path: KeyPath = ()
         for part in self._key():
-            if path in self._lengths:  # [list.key] means the key of the list's last table
+            if path in self._lengths:  # [list.key] refers to the list's last table
                 path = (*path, self._lengths[path] - 1)
             path = (*path, part)
             self._lines.setdefault(path, line)

@@ -1,4 +1,4 @@
-"""Money as `routes.toml` spells it: decimal text in dollars, held as integer nano-dollars."""
+"""Amounts of money: decimal text in dollars in `routes.toml`, integer nano-dollars in the program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AMOUNT: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def nano(value: object, info: ValidationInfo) -> int:
-    """Nano-dollars from the text of an amount; code that passes none of a file's passes nano-dollars."""
+    """Validates an amount: dollars as text become nano-dollars. Values from code are nano-dollars already."""
     if info.context is None and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -30,14 +30,14 @@ def nano(value: object, info: ValidationInfo) -> int:
 
 
 def dollars(nano: int) -> str:
-    """An amount as text in dollars, exact, with at least two decimals: 75_000_000 -> "0.075"."""
+    """Returns an amount as exact text in dollars with at least two decimals: 75_000_000 -> "0.075"."""
     whole, rest = divmod(abs(nano), NANO)
     decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
     return f"{'-' if nano < 0 else ''}{whole}.{decimals}"
 
 
 Money: TypeAlias = Annotated[int, BeforeValidator(nano)]
-"""Nano-dollars; in the file dollars, as `"50.00"`."""
+"""Nano-dollars; in the file, text in dollars such as `"50.00"`."""
 
 UnitPrice: TypeAlias = Money
-"""Nano-dollars for a million tokens (so that `"0.0375"` is exact); in the file dollars per million."""
+"""Nano-dollars per million tokens (so that `"0.0375"` is exact); in the file, text in dollars per million."""

@@ -1,4 +1,4 @@
-"""The tables of `routes.toml` that say which targets are fit for a workload, and when each is asked.
+"""The pool tables of `routes.toml`: the targets for one workload, and the conditions for using each.
 
 Pool --prefer, alternates, canary--> Target
 """
@@ -38,18 +38,18 @@ _SHARE: Final = re.compile(r"[01](?:\.[0-9]{1,6})?")
 
 
 def _shares(value: object) -> object:
-    """The table as it was meant: TOML reads a bare 0.8 as the key 8 in the table 0."""
+    """Validates a table of orders by share. Accepts a bare 0.8, which TOML parses as key 8 of table 0."""
     if not isinstance(value, dict):
-        if isinstance(value, Mapping):  # given by code
+        if isinstance(value, Mapping):  # from code, not from a file
             return cast("Mapping[float, Order]", value)
         raise objection(Remark("must be a table", 'write { "0.8" = "cheapest" }'))
     flat: dict[str, object] = {}
-    for key, inside in cast("dict[object, object]", value).items():
-        if isinstance(inside, dict):
-            inner = cast("dict[object, object]", inside)
+    for key, item in cast("dict[object, object]", value).items():
+        if isinstance(item, dict):
+            inner = cast("dict[object, object]", item)
             flat |= {f"{key}.{rest}": order for rest, order in inner.items()}
         else:
-            flat[str(key)] = inside
+            flat[str(key)] = item
     shares: dict[float, object] = {}
     remarks: list[Remark] = []
     for written, order in flat.items():
@@ -68,18 +68,18 @@ AtBudget: TypeAlias = Annotated[Mapping[float, Order], PlainValidator(_shares), 
 
 
 class Timeouts(Table):
-    """The limits of one attempt, in seconds. All attempts together have Failover's `deadline`."""
+    """The timeouts of one attempt, in seconds. Failover's `deadline` limits all attempts together."""
 
     connect: Duration = 3.0
-    """Until a connection stands, TLS included."""
+    """Until the connection is established, including TLS."""
     first_token: Duration = 15.0
     """Until the first content of a streamed answer."""
     answer: Duration = 60.0
-    """Until an answer that is not streamed begins. Follows `first_token` when only that is given."""
+    """Until an answer that is not streamed begins. Defaults to `first_token` if that is given."""
     stall: Duration = 30.0
-    """The longest silence once an answer has begun."""
+    """The longest time without progress after the answer has begun."""
     total: Duration = 240.0
-    """For the whole answer."""
+    """Until the end of the answer."""
 
     @model_validator(mode="after")
     def _answer_follows_first_token(self) -> Self:
@@ -90,7 +90,7 @@ class Timeouts(Table):
 
 
 class Alternate(Table):
-    """A target that a pool moves to for the named causes only."""
+    """A fallback target of a pool, used for the given causes only."""
 
     target: Annotated[Target, named("targets")]
     causes: Annotated[frozenset[Cause], Field(min_length=1, validation_alias="for")]
@@ -104,53 +104,58 @@ def _own_names(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 class Portion(Table):
-    """A target that takes part in some of a pool's requests."""
+    """A target that receives a share of a pool's callers."""
 
     target: Annotated[Target, named("targets")]
     share: Share
-    """Of the callers: whoever is among them stays among them."""
+    """The share of the callers. The selection is stable: the same caller is always in it or never."""
 
     def __hash__(self) -> int:
         return hash((self.target, self.share))
 
 
 class Pool(Table):
-    """The targets fit for one workload."""
+    """The targets for one workload, and the rules for routing between them."""
 
     name: Name
     serves: Annotated[tuple[ModelName, ...], Field(min_length=1)] = Field(default_factory=_own_names)
-    """The names applications send as `model`."""
+    """The names that applications send as `model`."""
     prefer: Annotated[tuple[Annotated[Target, named("targets")], ...], Field(min_length=1)]
-    """The load is spread over these, as `balance` says."""
+    """The preferred targets. The load is distributed over them according to `balance`."""
     balance: Balance = "priority"
-    """`priority`: in the order of `prefer`."""
+    """How the load is distributed. `priority` uses the order of `prefer`."""
     sticky: Sticky | None = None
-    """What keeps a caller at one preferred target, as long as it is healthy."""
+    """The attribute of a request by which it stays at one preferred target while that is healthy."""
     alternates: tuple[Alternate, ...] = ()
-    """For the named causes only, in this order."""
+    """Fallback targets, tried in this order, each for its causes only."""
     requires: frozenset[Capability] = frozenset()
-    """What every target of the pool must be able to do."""
+    """The capabilities that every target of the pool must have."""
     min_quality: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Targets of less `quality` are not asked, unless `when_exhausted` lets them be the last."""
+    """Targets with a lower `quality` are not used, or only as a last resort, depending on
+    `when_exhausted`."""
     max_price_ratio: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """Targets are not asked where the request costs more than so many times the first preferred's cost."""
+    """Targets at which a request costs more than this many times its cost at the first preferred are not
+    used."""
     when_exhausted: WhenExhausted = "refuse"
-    """Of targets below `min_quality`: none is asked, or they are when all others cannot be, or failed."""
+    """Whether targets below `min_quality` are used when all others are unavailable or have failed: `refuse`
+    never uses them, `degrade` does."""
     slow: Slow | None = None
-    """From when on a target is degraded: asked after the others, and alternates for "slow" before it."""
+    """The latency from which a target is degraded. It is then tried after the others, and after the
+    alternates for the cause "slow"."""
     degrade_on: DegradeOn | None = None
-    """The same, by what is in its answers."""
+    """The share of bad answers from which a target is degraded, with the same effect as `slow`."""
     canary: Portion | None = None
-    """A new target that is asked first for a share of the callers."""
+    """A new target that is tried first for a share of the callers."""
     hedge: Hedge | None = None
     on_break: OnBreak = "terminate"
     timeouts: Timeouts = Timeouts()
     max_output: Annotated[int, Field(gt=0)] | None = None
-    """The most tokens of output for one request; said to the provider when the caller sets no limit."""
+    """The most output tokens of one request. Sent to the provider if the caller sets no limit."""
     limits: Limits = Limits()
     budget: tuple[BudgetWindow, ...] = ()
     at_budget: AtBudget = Field(default_factory=lambda: MappingProxyType[float, Order]({}))
-    """From which share of the fullest budget on, how targets are ordered."""
+    """The order of the targets by budget use: each order applies from its share of the most used budget
+    on."""
     unpriced: Unpriced = "refuse"
 
     def __hash__(self) -> int:
@@ -158,7 +163,7 @@ class Pool(Table):
 
     @property
     def dialect(self) -> Dialect:
-        """The one dialect that all its targets speak."""
+        """The dialect of all targets of the pool."""
         return self.prefer[0].provider.dialect
 
     @model_validator(mode="after")
@@ -178,8 +183,8 @@ class Pool(Table):
         return self
 
     def _of_one_dialect(self, places: Sequence[tuple[KeyPath, Target]]) -> Iterator[Remark]:
-        spoken = Counter(target.provider.dialect for _, target in places)
-        common = max(spoken, key=lambda dialect: spoken[dialect])  # the first of the pool wins a draw
+        counts = Counter(target.provider.dialect for _, target in places)
+        common = max(counts, key=lambda dialect: counts[dialect])  # in a tie, the first one of the pool
         for at, target in places:
             dialect = target.provider.dialect
             if dialect != common:
@@ -198,7 +203,7 @@ class Pool(Table):
                 yield Remark(f"{quoted(name)} is served by this pool already", at=("serves", i))
 
     def _fit(self, places: Sequence[tuple[KeyPath, Target]]) -> Iterator[Remark]:
-        """What the pool asks of each of its targets."""
+        """Returns the pool's requirements that its targets do not meet."""
         for at, target in places:
             lacking = self.requires - (self.requires if target.can is None else target.can)
             if lacking:
@@ -213,6 +218,6 @@ class Pool(Table):
 
 
 def targets_of(pool: Pool) -> tuple[Target, ...]:
-    """All targets that may answer requests to a pool, preferred ones first."""
+    """Returns all targets of a pool: the preferred ones, the alternates, and the canary."""
     canary = () if pool.canary is None else (pool.canary.target,)
     return (*pool.prefer, *(alternate.target for alternate in pool.alternates), *canary)

@@ -1,4 +1,4 @@
-"""What a target costs, as `[targets.NAME] price` says it."""
+"""Price cards of targets, as in `price` of `[targets.NAME]`."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ __all__ = ["Card", "Price", "Rates", "Tier"]
 
 
 class Rates(Table):
-    """What tokens cost, per million; what is not given costs what its kind costs."""
+    """Prices per million tokens. A price that is not given defaults to that of the more general kind."""
 
     input: UnitPrice
     output: UnitPrice = 0
     cached_input: UnitPrice | None = None
-    """Input read from the provider's cache; else as `input`."""
+    """Input read from the provider's cache. Defaults to `input`."""
     cache_write: UnitPrice | None = None
-    """Input written to the provider's cache; else as `input`."""
+    """Input written to the provider's cache. Defaults to `input`."""
     cache_write_1h: UnitPrice | None = None
-    """Input written to the provider's cache for an hour; else as `cache_write`."""
+    """Input written to the provider's cache for one hour. Defaults to `cache_write`."""
     reasoning: UnitPrice | None = None
-    """Output spent on reasoning; else as `output`."""
+    """Reasoning output. Defaults to `output`."""
 
 
 class Tier(Rates):
-    """What all tokens of a request cost that has more than so many tokens of input."""
+    """Prices for all tokens of a request with more than `tokens` input tokens."""
 
     tokens: Annotated[int, Field(ge=1, le=10**9)]
 
 
 class Price(Rates):
-    """A price card."""
+    """The price card of a target."""
 
     per_request: Money = 0
     per_image: Money = 0
-    """For each image sent."""
+    """Per image in the request."""
     above: tuple[Tier, ...] = ()
-    """Other prices for long prompts, in any order."""
+    """Prices for long prompts, in any order."""
 
 
 class Card(NamedTuple):
-    """A price card that was looked up, and where: `date` is that of its source."""
+    """A looked-up price card, with its source and the date of the source."""
 
     price: Price
     source: str

@@ -1,4 +1,4 @@
-"""Names of other tables, resolved to the objects while a table is validated."""
+"""Validators for references to other tables: they resolve or check names while a table is validated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["among", "named"]
 
 
 def named(section: Literal["organisations", "providers", "targets", "teams", "users"]) -> BeforeValidator:
-    """Turns the name of another table into its object. Code that gives the object is left alone."""
+    """Returns a validator that replaces the name of a table in `section` with its object.
+
+    Without a file (no `Surroundings`), values pass unchanged, since code passes objects.
+    """
 
     def resolve(value: object, info: ValidationInfo) -> object:
         around = info.context
@@ -34,10 +37,10 @@ def named(section: Literal["organisations", "providers", "targets", "teams", "us
 
 
 def among(section: Literal["pools", "providers", "regions"], *others: str) -> AfterValidator:
-    """Refuses a name that is not in a section, and is none of `others`; the name stays a name.
+    """Returns a validator that rejects a name which is neither in `section` nor in `others`.
 
-    Regions are those of the providers. Where a section is not there to look into, every name passes: what was
-    granted by name stays granted by name when a key from a store is read.
+    The name is not replaced. The regions are those of the providers. If the section is not available, every
+    name passes, so that a key from a store may grant pools that no longer exist.
     """
 
     def check(value: str, info: ValidationInfo) -> str:
@@ -57,10 +60,10 @@ def among(section: Literal["pools", "providers", "regions"], *others: str) -> Af
 
 
 def _regions(around: Surroundings) -> Mapping[str, object] | None:
-    """The regions of all providers; None where that cannot be told, since the table of one is wrong."""
+    """Returns the regions of all providers as keys; None if unknown because a provider is invalid."""
     providers = around.tables.get("providers")
     if providers is None or None in providers.values():
         return None
     return dict.fromkeys(
-        region for each in providers.values() if isinstance(region := getattr(each, "region", None), str)
+        region for table in providers.values() if isinstance(region := getattr(table, "region", None), str)
     )

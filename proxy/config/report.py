@@ -1,4 +1,4 @@
-"""Everything wrong with one file, gathered while it is read and told at once, in file order."""
+"""Collects all problems of one file while it is loaded, and raises them as one error in file order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .values import KeyPath, Remark, quoted
 __all__ = ["Report", "dotted", "keys_of", "nearest", "suggestion"]
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
-_ALIKE: Final = 0.7  # of 1; difflib's own 0.6 takes "alerts" for "targets"
+_ALIKE: Final = 0.7  # similarity ratio; difflib's default of 0.6 matches "alerts" with "targets"
 _CHOICE: Final = re.compile(r"'([^']*)'")
 
 _MESSAGES: Final = MappingProxyType(
@@ -42,18 +42,18 @@ _MESSAGES: Final = MappingProxyType(
         "tuple_type": "must be a list",
     }
 )
-"""What the library's error types are called here; its own words speak of Python."""
+"""Messages by pydantic's error type, since pydantic's own messages use Python's terms."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice most like `word`, whatever their case, or None if none is alike."""
+    """Returns the choice most similar to `word`, ignoring case, or None if none is similar."""
     by_folded = {choice.casefold(): choice for choice in choices}
     alike = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=_ALIKE)
     return by_folded[alike[0]] if alike else None
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str | None:
-    """A hint for an unknown name: the nearest one, else all there are."""
+    """Returns a hint for an unknown name: the most similar choice, else all choices; None without choices."""
     choices = list(choices)
     alike = nearest(word, choices)
     if alike is not None:
@@ -62,7 +62,7 @@ def suggestion(word: str, choices: Iterable[str]) -> str | None:
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as TOML spells it, with positions of arrays in brackets."""
+    """Returns a path in TOML's dotted notation, with array positions in brackets."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -73,13 +73,13 @@ def dotted(path: KeyPath) -> str:
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
-    """The keys a table of this kind takes. `name` is none: it is the table's own name."""
+    """Returns the TOML keys of a table of this kind. Excludes `name`, which comes from the table's header."""
     names = ((name, field.validation_alias) for name, field in model.model_fields.items())
     return [alias if isinstance(alias, str) else name for name, alias in names if name != "name"]
 
 
 class Report:
-    """The problems found so far in one file."""
+    """The problems found so far in one file. `source` is its text, for line numbers."""
 
     def __init__(self, file: str, source: str) -> None:
         self.file = file
@@ -91,11 +91,11 @@ class Report:
         return LineNumbers(self._source)
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
-        """Note a problem with the value at `path`."""
+        """Add a problem with the value at `path`."""
         self.problems.append(Problem(self.file, self._lines.of(path), dotted(path), message, hint))
 
     def take(self, error: ValidationError, annotation: object, path: KeyPath, raw: object) -> None:
-        """Note everything a validation found wrong with `raw`, the value at `path`, as `annotation`."""
+        """Add the problems in `error`, from validating `raw`, the value at `path`, as `annotation`."""
         seen: set[KeyPath] = set()
         for detail in error.errors(include_url=False, include_input=False):
             kind, loc, context = detail["type"], detail["loc"], detail.get("ctx", {})
@@ -115,20 +115,20 @@ class Report:
                 alike = nearest(value, choices) if isinstance(value, str) else None
                 self.add(where, message, alike and f"did you mean {quoted(alike)}?")
             elif kind == "too_short" and value:
-                pass  # only because what is in it is wrong
+                pass  # a consequence of invalid items, which have their own errors
             elif kind != "default_factory_not_called" and where not in seen:
                 template = _MESSAGES.get(kind)
                 self.add(where, template.format(**context) if template else detail["msg"])
             seen.add(where)
 
     def finish(self) -> None:
-        """Raise a `ConfigError` with all that was noted, if anything was."""
+        """Raise a `ConfigError` with all problems, sorted by line, if there are any."""
         if self.problems:
             raise ConfigError(sorted(self.problems, key=lambda problem: problem.line or 0))
 
 
 def _inside(raw: object, loc: KeyPath) -> tuple[KeyPath, object]:
-    """The part of `loc` that is in the file (a validator adds names of its own), and the value there."""
+    """Returns the part of `loc` that exists in the file (validators add their own names), and its value."""
     inside: KeyPath = ()
     for part in loc:
         try:
@@ -140,7 +140,7 @@ def _inside(raw: object, loc: KeyPath) -> tuple[KeyPath, object]:
 
 
 def _model_at(annotation: object, loc: KeyPath) -> type[BaseModel] | None:
-    """The kind of table that `loc` leads to."""
+    """Returns the model of the table at `loc` inside `annotation`, or None."""
     model = _model_in(annotation)
     for part in loc:
         if isinstance(part, int):
@@ -154,6 +154,7 @@ def _model_at(annotation: object, loc: KeyPath) -> type[BaseModel] | None:
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
+    """Returns the first model in a type annotation, or None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)

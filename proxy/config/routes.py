@@ -1,4 +1,4 @@
-"""`routes.toml`, read and resolved: who is served, by which targets, through which middlewares."""
+"""The validated configuration: scopes, pools, targets, providers, and the stack of middlewares."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def _empty() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Routes:
-    """One configuration, complete and checked. It never changes; a reload makes another."""
+    """One complete and validated configuration. It is immutable; a reload creates a new one."""
 
     file: str
     source: str = field(repr=False)
-    """The text of the file, so that what is validated later can still name its line."""
+    """The text of the file, so that errors found after loading can still have a line number."""
     stack: tuple[str, ...]
     """Names of middlewares, outermost first."""
     providers: Mapping[str, Provider] = field(repr=False)
     targets: Mapping[str, Target] = field(repr=False)
     pools: Mapping[str, Pool] = field(repr=False)
     tables: Mapping[str, Mapping[str, object]] = field(repr=False)
-    """The table of each middleware of the stack, and of "hygiene", as written; empty when there is none."""
+    """The unvalidated table of each middleware in the stack, and of "hygiene"; empty if the file has none."""
     store: str = field(default=MEMORY, repr=False)
-    """URL of where keys, money and the ledger are kept; relative paths in it start at `folder`. It may hold a
-    password."""
+    """The URL of the store for keys, budgets and the ledger. A relative path in it is relative to `folder`.
+    It may contain a password."""
     organisations: Mapping[str, Organisation] = field(default_factory=_empty, repr=False)
     teams: Mapping[str, Team] = field(default_factory=_empty, repr=False)
     users: Mapping[str, User] = field(default_factory=_empty, repr=False)
     keys: Mapping[str, Key] = field(default_factory=_empty, repr=False)
     cards: Mapping[str, Card] = field(default_factory=_empty, repr=False)
-    """The price cards that were looked up, by target; the other targets say their own price, or have none."""
+    """The looked-up price cards, by target. The other targets have their own price or none."""
     _served: Mapping[str, Pool] = field(init=False, repr=False)
     _hashes: Mapping[str, Key] = field(init=False, repr=False)
 
@@ -58,19 +58,19 @@ class Routes:
 
     @property
     def folder(self) -> Path:
-        """Where relative paths start."""
+        """The folder of the file, to which relative paths refer."""
         return Path(self.file).parent
 
     def pool_for(self, model: str) -> Pool | None:
-        """The pool that serves exactly this name."""
+        """Returns the pool that serves exactly this model name, or None."""
         return self._served.get(model)
 
     def key_by_hash(self, digest: str) -> Key | None:
-        """The key of this file that has the hash `digest`."""
+        """Returns the key of this file with the hash `digest`, or None."""
         return self._hashes.get(digest)
 
     def error(self, path: KeyPath, message: str, hint: str | None = None) -> ConfigError:
-        """The error for what turns out wrong later, when the stack is built, with the value at `path`."""
+        """Returns an error about the value at `path`, for problems found later, when the stack is built."""
         report = Report(self.file, self.source)
         report.add(path, message, hint)
         return ConfigError(report.problems)

@@ -1,4 +1,4 @@
-"""The small tables by which a pool routes: what a target can do, what counts as slow, what is new."""
+"""Types and tables of a pool's routing settings: capabilities, causes, degradation, hedging, probes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ __all__ = [
 ]
 
 Cause: TypeAlias = Literal["outage", "slow", "rate_limited", "budget", "context", "refused", "truncated"]
-"""Why a request may leave a pool's preferred targets."""
+"""The causes for which a request may leave a pool's preferred targets."""
 
 Balance: TypeAlias = Literal["weighted", "fastest", "cheapest", "least_busy", "priority"]
-"""How the load is spread over preferred targets."""
+"""How the load is distributed over preferred targets."""
 
 Order: TypeAlias = Literal["cheapest"]
-"""How the targets of a pool may be ordered once its budget runs low."""
+"""How the targets of a pool may be ordered when its budget runs low."""
 
 WhenExhausted: TypeAlias = Literal["refuse", "degrade"]
-"""What follows when no target of the wanted quality is left: a refusal, or the others after all."""
+"""What happens when no target of the required quality is left: `refuse` the request, or `degrade` to the
+other targets."""
 
 OnBreak: TypeAlias = Literal["terminate", "restart"]
-"""What follows when a stream breaks after it began: its end, or the next target from the start for callers
-that say they understand that."""
+"""What happens when a stream breaks after it has begun: `terminate` ends it with an error; `restart` starts
+again at the next target, for callers that declare support for that."""
 
 Capability: TypeAlias = Literal[
     "chat",
@@ -59,7 +60,7 @@ Capability: TypeAlias = Literal[
     "json_schema",
     "reasoning",
 ]
-"""What a target may be able to do: operations, and what a request may ask for besides."""
+"""What a target may be able to do: operations, and features that a request may use."""
 
 OPERATIONS: Final[Mapping[str, frozenset[Capability]]] = MappingProxyType(
     {
@@ -67,10 +68,10 @@ OPERATIONS: Final[Mapping[str, frozenset[Capability]]] = MappingProxyType(
         "anthropic": frozenset({"messages", "count_tokens"}),
     }
 )
-"""The capabilities that are operations, by the dialect that has them."""
+"""The capabilities that are operations, by dialect."""
 
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-"""A part of a whole, more than 0 and at most 1."""
+"""A fraction of a whole, more than 0 and at most 1."""
 
 _STICKY: Final = re.compile(r"user|header:[a-z0-9][a-z0-9-]{0,63}")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]{0,127}")
@@ -93,16 +94,16 @@ def _after(value: object, info: ValidationInfo) -> object:
 
 
 Sticky: TypeAlias = Annotated[str, AfterValidator(_sticky)]
-"""`"user"` (the caller's user, key, or the request's own `user`) or `"header:NAME"`."""
+"""`"user"` (the caller's user, key, or the `user` in the request) or `"header:NAME"`."""
 
 
 class Slow(Table):
-    """From when on a target counts as degraded: the p95 of its last minute, of at least 20 answers."""
+    """The p95 latencies, in the last minute and of at least 20 answers, from which a target is degraded."""
 
     p95_first_token: Duration | None = None
-    """Of streamed answers, until their first content."""
+    """Seconds until the first content of a streamed answer."""
     p95_total: Duration | None = None
-    """Of whole answers."""
+    """Seconds until the end of an answer."""
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Self:
@@ -112,12 +113,12 @@ class Slow(Table):
 
 
 class DegradeOn(Table):
-    """From which share of its answers of the last minute on, of at least 20, a target counts as degraded."""
+    """The shares of bad answers, in the last minute and of at least 20, from which a target is degraded."""
 
     refusals: Share | None = None
-    """Answers that refuse to say what was asked for: a content filter, a model's own refusal."""
+    """Answers that refuse the content: by a content filter, or by the model itself."""
     malformed: Share | None = None
-    """Answers that are none: no JSON, no stream, nothing in them, or broken off."""
+    """Answers that are invalid: not JSON, not a stream, without content, or truncated."""
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Self:
@@ -127,18 +128,19 @@ class DegradeOn(Table):
 
 
 class Hedge(Table):
-    """A second attempt at the next target while the first has not begun to answer."""
+    """Hedging: a second attempt at the next target if the first has not begun to answer in time."""
 
     after: Annotated[Literal["p95"] | float, BeforeValidator(_after)] = "p95"
-    """How long to wait for the first: its own p95 of the last minute (no hedge while that is unknown), or a
-    duration."""
+    """The delay before the second attempt: the first target's p95 in the last minute (no hedging while that
+    is unknown), or seconds."""
     share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    """The most hedges, by requests to the pool."""
+    """The most hedged attempts, as a share of the requests to the pool."""
 
 
 class Probe(Table):
-    """A `GET` that tells whether a resting target can be reached again."""
+    """A `GET` request that checks whether a target in cooldown can be reached again."""
 
     path: Annotated[str, AfterValidator(_path)] = "/models"
-    """Below the provider's `base_url`."""
+    """The path, relative to the provider's `base_url`."""
     every: Duration = 30.0
+    """Seconds between two probes."""

@@ -1,9 +1,9 @@
-"""Who may call, as `routes.toml` says it: organisations, teams, users, and the keys they call with.
+"""The scope tables of `routes.toml`: organisations, teams, users, and their keys.
 
     Key --user, team or organisation--> User --team or organisation--> Team --organisation--> Organisation
 
-A scope names its nearest parent and no other, so there is one way up. What every scope of a chain says holds
-at once: a team cannot grant what its organisation does not.
+A scope names only its nearest parent, so each scope has one chain of ancestors. The rules of all scopes in
+the chain apply together: a team cannot grant what its organisation does not.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 EVERY: Final = "*"
-"""In `pools`: all of them, also those that are added later."""
+"""In `pools`: all pools, including pools that are added later."""
 
 _HASH: Final = re.compile(r"(?:hmac-)?sha256:[0-9a-f]{64}")
 
@@ -58,7 +58,7 @@ def _hash(value: str) -> str:
 
 
 def _listed(value: object) -> object:
-    """One hash is a list of one. A tuple, as what a validator gives on is judged by Python's types."""
+    """Accepts a single hash as a list of one. Returns a tuple, since strict validation requires it here."""
     if isinstance(value, list):
         return tuple(cast("list[object]", value))
     return (value,) if isinstance(value, str) else value
@@ -66,32 +66,32 @@ def _listed(value: object) -> object:
 
 Network: TypeAlias = Annotated[IPv4Network | IPv6Network, PlainValidator(_network), PlainSerializer(str)]
 KeyHash: TypeAlias = Annotated[str, AfterValidator(_hash)]
-"""`"sha256:"`, or `"hmac-sha256:"` where Auth has a pepper, and 64 hex digits."""
+"""`"sha256:"`, or `"hmac-sha256:"` if Auth has a pepper, followed by 64 hex digits."""
 
 _Pools: TypeAlias = Annotated[tuple[Annotated[str, among("pools", EVERY)], ...], Field(min_length=1)]
 
 
 ScopeKind: TypeAlias = Literal["organisation", "team", "user", "key"]
-"""Widest first."""
+"""The kinds of scope, widest first."""
 
 
 class Grants(Table):
-    """What a scope may use, and how much. What is not given is not restricted here."""
+    """What a scope may use, and how much. A field that is not set adds no restriction."""
 
     name: Name
     pools: _Pools | None = None
-    """The pools granted; `"*"` for all."""
+    """The granted pools; `"*"` for all."""
     regions: Annotated[tuple[Annotated[Name, among("regions")], ...], Field(min_length=1)] | None = None
-    """Where data may go: the regions of providers. A provider without one is outside all of them."""
+    """The regions to which data may be sent. A provider without a region is in none of them."""
     providers: Annotated[tuple[Annotated[Name, among("providers")], ...], Field(min_length=1)] | None = None
-    """To whom data may go."""
+    """The providers to which data may be sent."""
     ips: Annotated[tuple[Network, ...], Field(min_length=1)] | None = None
-    """Where callers may come from."""
+    """The networks from which callers may connect."""
     disabled: bool = False
     metadata: Annotated[Mapping[str, str], PlainSerializer(dict)] = Field(
         default_factory=lambda: MappingProxyType[str, str]({})
     )
-    """For you; the gateway never reads it."""
+    """For the operator's own use; the gateway does not read it."""
     limits: Limits = Limits()
     budget: tuple[BudgetWindow, ...] = ()
 
@@ -122,10 +122,10 @@ class User(Grants):
 
 
 class Key(Grants):
-    """A virtual key: what a caller shows. It grants nothing that it does not name."""
+    """A virtual key, with which a caller authenticates. Unlike other scopes, it must name its pools."""
 
     hash: Annotated[tuple[KeyHash, ...], BeforeValidator(_listed), Field(min_length=1)]
-    """Of the key; of several while it is being rotated."""
+    """The hash of the key. There are several hashes while the key is being rotated."""
     expires: Moment | None = None
     user: Annotated[User, named("users")] | None = None
     team: Annotated[Team, named("teams")] | None = None
@@ -144,12 +144,12 @@ class Key(Grants):
 
 
 def kind_of(scope: Grants) -> ScopeKind:
-    """What `scope` is, in one word."""
+    """Returns the kind of a scope."""
     return _KINDS[type(scope)]
 
 
 def parent_of(scope: Grants) -> Grants | None:
-    """The scope that `scope` belongs to, or None for the widest."""
+    """Returns the nearest parent of a scope, or None if it has none."""
     for kind in ("user", "team", "organisation"):
         parent: Grants | None = getattr(scope, kind, None)
         if parent is not None:
@@ -163,7 +163,7 @@ _KINDS: Final = MappingProxyType[type[Grants], ScopeKind](
 
 
 def _check_parent(scope: Grants, kinds: tuple[str, ...]) -> None:
-    """A second way up could contradict the first."""
+    """Raises an error if a scope names several parents, since these could contradict each other."""
     given = [kind for kind in kinds if getattr(scope, kind) is not None]
     remarks = [
         Remark(f"a scope names its nearest parent alone, and {given[0]} is given", "leave it out", at=(kind,))

@@ -1,4 +1,4 @@
-"""Secrets: named in `routes.toml`, kept elsewhere, shown nowhere."""
+"""Secrets: `routes.toml` refers to an environment variable or a file, and the value is never displayed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .values import Remark, Surroundings, objection
 __all__ = ["Secret"]
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # what a header can carry as it is
-_LIMIT: Final = 64 * 1024  # bytes; no credential is larger, and a path may lead to an endless device
+_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # valid in a header without encoding
+_LIMIT: Final = 64 * 1024  # bytes; no credential is larger, and a path may be an endless device
 _FORMS: Final = 'write "env:NAME" or "file:path"'
 
 
 class Secret:
-    """A value whose text only `reveal` gives; every other way to print it shows where it comes from."""
+    """A secret value. Only `reveal` returns it; any other representation shows its source instead."""
 
     __slots__ = ("_value", "source")
 
@@ -34,13 +34,18 @@ class Secret:
         self._value = value
 
     @classmethod
-    def find(cls, source: str, environ: Mapping[str, str], folder: Path) -> Self:
-        """Look a secret up. A relative path starts at `folder`; line ends after the value are dropped.
+    def find(cls, source: str, environ: Mapping[str, str] | None, folder: Path) -> Self:
+        """Returns the secret of a source "env:NAME" or "file:path". A relative path is relative to `folder`.
 
-        Raises a `PydanticCustomError` that names the variable or file and never the value.
+        Without `environ` only the form of `source` is checked, and the secret is empty, which no real one is.
+
+        Trailing line ends of the value are removed. Raises a `PydanticCustomError` with the name of the
+        variable or file, but never the value.
         """
         kind, _, name = source.partition(":")
-        if kind == "env":
+        if environ is None and kind in {"env", "file"}:
+            return cls(source, "")
+        if kind == "env" and environ is not None:
             if _VARIABLE.fullmatch(name) is None:
                 raise objection(Remark("not the name of an environment variable", 'write "env:NAME"'))
             where, value = f"environment variable {name}", environ.get(name)
@@ -58,7 +63,7 @@ class Secret:
         return cls(source, value)
 
     def reveal(self) -> str:
-        """The secret itself. Call it where the value is used, and keep no copy."""
+        """Returns the secret itself. Call this where the value is used, and do not store the result."""
         return self._value
 
     def __repr__(self) -> str:
@@ -107,4 +112,4 @@ def _contents(folder: Path, name: str) -> str:
         raise objection(Remark(f"file {name} cannot be read: {error.strerror}")) from None
     if len(raw) > _LIMIT:
         raise objection(Remark(f"file {name} is too large for a secret"))
-    return raw.decode("latin-1")  # any byte decodes; what is not ASCII is refused with the rest
+    return raw.decode("latin-1")  # decodes any byte; `find` rejects what is not ASCII

@@ -1,7 +1,7 @@
-"""The table of a middleware, as keyword arguments of its constructor.
+"""Validates the table of a middleware and returns it as keyword arguments of its constructor.
 
-A middleware is a dataclass: its fields are its TOML keys. Their types say how values are read, so
-`wait: Duration = 8.0` takes `wait = "250ms"`. A table within the table is a subclass of `Table`.
+A middleware is a dataclass whose fields are its TOML keys. The type of a field determines how its value is
+parsed: `wait: Duration = 8.0` accepts `wait = "250ms"`. A nested table is a subclass of `Table`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ __all__ = ["as_json", "settings"]
 
 
 def as_json(value: object) -> str:
-    """A TOML value as JSON, whose strict reading suits TOML: lists become tuples, but "1" no number.
+    """Returns a TOML value as JSON, because strict validation of JSON suits TOML.
 
-    TOML's dates become tables, since nothing here takes one and as text they would pass for text.
+    It accepts lists for tuples, but not the text "1" for a number. TOML dates become tables with the key
+    "date", since as text they would be accepted for text fields.
     """
     return json.dumps(value, default=lambda date: {"date": str(date)})
 
@@ -43,11 +44,12 @@ def settings(
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Validate the table `name` of `source` for the middleware `cls`; what is not in the table is left out.
+    """Validate `table`, the table `name` in the text `source`, for the middleware `cls`.
 
-    Fields named `app`, private ones, those with `init=False` and those with `metadata={"toml": False}` are
-    no keys; nor is `use`, which names the middleware. A callable that is no dataclass, or whose annotations
-    cannot be resolved, has only the names of its keywords checked. Raises `ConfigError`.
+    Returns the given values by key, without defaults. Fields named `app`, private fields, and fields with
+    `init=False` or `metadata={"toml": False}` are not keys; `use`, which names the middleware, is ignored.
+    For a callable that is not a dataclass, or whose annotations cannot be resolved, only the names of its
+    keywords are checked. Raises `ConfigError`.
     """
     report = Report(file, source)
     around = Surroundings(environ, Path(file).parent if folder is None else folder)
@@ -77,7 +79,10 @@ def settings(
 
 
 def _fields(cls: Callable[..., Any]) -> tuple[dict[str, Any], list[str], bool] | None:
-    """The keys of a dataclass with their types, those it requires, and whether it takes others: never."""
+    """Returns a dataclass's keys with their types, the required keys, and whether others are allowed (False).
+
+    Returns None if `cls` is not a dataclass or its annotations cannot be resolved.
+    """
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         return None
     try:
@@ -98,10 +103,10 @@ def _fields(cls: Callable[..., Any]) -> tuple[dict[str, Any], list[str], bool] |
 
 
 def _keywords(cls: Callable[..., Any]) -> tuple[dict[str, Any], list[str], bool]:
-    """The same for any other callable: its first parameter is the app, and values pass as they are."""
+    """Returns the same for any other callable. Its first parameter is the app; values are not validated."""
     try:
         _, *parameters = inspect.signature(cls).parameters.values()
-    except ValueError:  # written in C, or takes nothing: the call will tell
+    except ValueError:  # implemented in C, or without parameters: calling it will show errors
         return {}, [], True
     named = [p for p in parameters if p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
     required = [p.name for p in named if p.default is Parameter.empty]

@@ -1,4 +1,4 @@
-"""Where the store is, as `store = "..."` says it."""
+"""The address of the store: validation of `store = "..."`, and its form for display."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HINT: Final = 'write "memory:", "sqlite:///standby.db", "redis://localhost:6379
 
 
 def read_store(report: Report, document: Mapping[str, Any], around: Surroundings) -> str:
-    """The URL of the store, as far as it can be judged without opening it."""
+    """Returns the URL of the store, checked without opening it. Adds problems to `report`."""
     written = document.get("store", MEMORY)
     try:
         return _address(written, around)
@@ -32,7 +32,7 @@ def read_store(report: Report, document: Mapping[str, Any], around: Surroundings
 
 
 def shown(store: str) -> str:
-    """The address without the credentials in it."""
+    """Returns the store's address without credentials and query, for display."""
     head, slashes, rest = store.partition("://")
     place, _, _ = rest.partition("?")
     return f"{head}{slashes}{place.rpartition('@')[2]}"
@@ -43,6 +43,8 @@ def _address(written: object, around: Surroundings) -> str:
         raise objection(Remark("must be text", _HINT))
     url = written
     if written.startswith(("env:", "file:")):
+        if around.environ is None:
+            return MEMORY  # not looked up, so that nothing can be opened by mistake
         url = Secret.find(written, around.environ, around.folder).reveal()
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What every table of `routes.toml` has in common."""
+"""The base class of all tables of `routes.toml`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["Table"]
 
 
 class Table(BaseModel):
-    """A table that takes the keys it declares and no others, and never changes."""
+    """An immutable table that accepts only its declared keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)

@@ -1,8 +1,8 @@
-"""The tables of `routes.toml` that say who can be asked, which are also the objects the gateway works with.
+"""The provider and target tables of `routes.toml`. The gateway uses these objects at run time too.
 
     Target --provider--> Provider
 
-Names are resolved while a table is validated, so nothing later looks one up.
+References by name are resolved to objects during validation, so there are no lookups later.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from .values import ImportString, ModelName, Name, Remark, objection, quoted
 __all__ = ["Dialect", "Provider", "Target", "Unpriced"]
 
 Dialect: TypeAlias = Literal["openai", "anthropic"]
-"""The wire formats a provider may speak."""
+"""The dialects of providers: families of wire formats."""
 
 Unpriced: TypeAlias = Literal["refuse", "allow"]
-"""What becomes of a target without a price where money is counted: the file does not load, or it counts 0."""
+"""How to treat a target without a price where a budget counts money: `refuse` to load the file, or `allow`
+the target at a cost of 0."""
 
 _EVERY_OPERATION: Final = frozenset[Capability]().union(*OPERATIONS.values())
 
 
 def _own_name(data: dict[str, Any]) -> str:
-    return str(data.get("name", ""))  # one that is not valid is told elsewhere
+    return str(data.get("name", ""))  # an invalid name is reported elsewhere
 
 
 class Provider(Table):
@@ -43,19 +44,19 @@ class Provider(Table):
     name: Name
     dialect: Dialect
     base_url: BaseURL
-    """Without a slash at its end. Plain http needs a loopback host, or `insecure`."""
+    """Without a trailing slash. Plain http requires a loopback host or `insecure`."""
     key: Secret | None = None
     region: Name | None = None
     headers: Annotated[Mapping[str, str], AfterValidator(outgoing_headers), PlainSerializer(dict)] = Field(
         default_factory=lambda: MappingProxyType[str, str]({})
     )
-    """Sent with every request besides the gateway's own; names in lower case."""
+    """Static headers, sent with every request in addition to the gateway's own. Names are in lower case."""
     transport: ImportString | None = None
-    """What makes the `httpx2.AsyncBaseTransport` for this provider, if not the gateway's own."""
+    """The factory of the `httpx2.AsyncBaseTransport` for this provider. By default the gateway's own."""
     insecure: bool = False
     """Allow plain http to a host that is not loopback."""
     signature_domain: Name = Field(default_factory=_own_name)
-    """Where reasoning that one target signed can be read by another: providers with the same word here."""
+    """Providers with the same value here can verify each other's signed reasoning. Defaults to `name`."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -75,29 +76,30 @@ class Target(Table):
     name: Name
     provider: Annotated[Provider, named("providers")]
     model: ModelName
-    """As the provider spells it."""
+    """The provider's name for the model."""
     disabled: bool = False
-    """Not asked, by anybody."""
+    """Whether the target is never used."""
     can: frozenset[Capability] | None = None
-    """What it is able to do, its operations included; else everything."""
+    """Its capabilities, including its operations. None means all."""
     quality: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How good its answers are, for `min_quality` of pools; the higher the better."""
+    """The quality of its answers, for `min_quality` of pools. Higher is better."""
     weight: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    """Its share of the traffic where load is spread, relative to the others' weights."""
+    """Its share of the load, relative to the weights of the other targets."""
     context: Annotated[int, Field(gt=0)] | None = None
-    """The most tokens the model takes, if known."""
+    """The model's context window in tokens, if known."""
     connections: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """The most requests under way at once."""
+    """The most concurrent requests."""
     max_output: Annotated[int, Field(gt=0)] | None = None
-    """The most tokens of output it ever gives to one request, if known."""
+    """The most output tokens that it generates for one request, if known."""
     price: Price | None = None
     unpriced: Unpriced = "refuse"
     served_as: tuple[ModelName, ...] = ()
-    """Names the provider may give for it, besides `model` and its dated snapshots; `*` and `?` are wild."""
+    """Names that the provider may report for it, besides `model` and its dated snapshots. `*` and `?` are
+    wildcards."""
     limits: Limits = Limits()
     budget: tuple[BudgetWindow, ...] = ()
     probe: Probe | None = None
-    """What to ask while it rests, to see whether it can be reached again."""
+    """How to check during a cooldown whether the target can be reached again."""
 
     def __hash__(self) -> int:
         return hash(self.name)

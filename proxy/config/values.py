@@ -1,8 +1,8 @@
-"""How single values are written in `routes.toml`: durations, sizes, secrets, names, import strings.
+"""Types of single values in `routes.toml`: durations, sizes, points in time, names, import strings.
 
-Each type is an annotated one: in the file a duration is the text `"8s"`, in the program it is the float 8.0.
-Text that came from a file is told apart by the validation context (`Surroundings`); code that builds the same
-objects without one passes plain numbers of seconds or bytes.
+Each type is an annotated one that converts a value: a duration is the text `"8s"` in the file and the float
+8.0 in the program. The validation context (`Surroundings`) marks values from a file. Code that builds the
+same objects has no context and passes numbers of seconds or bytes.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""Where a value stands in a TOML document: keys, and positions in arrays."""
+"""The path of a value in a TOML document: keys, and positions in arrays."""
 
 
 class Remark(NamedTuple):
-    """One thing wrong with a value; `at` leads from the value judged to the part that is wrong."""
+    """One problem with a value. `at` is the path from the validated value to its invalid part."""
 
     message: str
     hint: str | None = None
@@ -51,39 +51,44 @@ class Remark(NamedTuple):
 
 
 def objection(*remarks: Remark) -> PydanticCustomError:
-    """The error a validator raises. Without remarks it stops silently: another table is to blame."""
+    """Returns the error that a validator raises.
+
+    An error without remarks is not reported: it results from another table that is invalid and reported
+    itself.
+    """
     message = "; ".join(remark.message for remark in remarks) or "depends on a table that is wrong"
     return PydanticCustomError("standby", "{message}", {"message": message, "remarks": remarks})
 
 
 def quoted(text: str) -> str:
-    """`text` in double quotes, with control characters escaped."""
+    """Returns `text` in double quotes, with control characters escaped."""
     return json.dumps(text, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a value in the file may refer to. `None` stands for a name whose own table is wrong."""
+    """The validation context: what a value in the file may refer to."""
 
-    environ: Mapping[str, str] = field(repr=False)
+    environ: Mapping[str, str] | None = field(repr=False)
+    """The environment variables. None: secrets are not looked up at all."""
     folder: Path
     tables: Mapping[str, Mapping[str, object | None]] = field(
         default_factory=dict[str, Mapping[str, object | None]]
     )
-    """By section, then by name."""
+    """Tables by section, then by name. None stands for a table that is invalid."""
 
 
 _MILLISECONDS: Final = MappingProxyType({"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000})
 _BYTES: Final = MappingProxyType({"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30})
-_LONGEST: Final = 365 * 24 * 3600.0  # a year: beyond it, a typing error is likelier than an intention
-_LARGEST: Final = 2**40
+_LONGEST: Final = 365 * 24 * 3600.0  # seconds in a year; a longer duration is probably a typing error
+_LARGEST: Final = 2**40  # bytes
 
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
 _SIZE: Final = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 
 
 def seconds(value: object, info: ValidationInfo) -> float:
-    """Seconds from the text of a duration; code that passes none of a file's passes seconds."""
+    """Validates a duration and returns seconds. In a file it is text with a unit; code passes seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if info.context is not None:
             raise objection(Remark("a duration is text with a unit", f'did you mean "{value}s"?'))
@@ -118,7 +123,7 @@ def _bytes(value: object, info: ValidationInfo) -> int:
 
 
 def spelled(seconds: float) -> str:
-    """A number of seconds as the file would spell it: 0.25 -> "250ms", 120.0 -> "2m", 90.0 -> "90s"."""
+    """Returns seconds in the notation of the file: 0.25 -> "250ms", 120.0 -> "2m", 90.0 -> "90s"."""
     for unit in ("h", "m", "s"):
         amount = seconds * 1000 / _MILLISECONDS[unit]
         if amount >= 1 and amount.is_integer():
@@ -127,7 +132,7 @@ def spelled(seconds: float) -> str:
 
 
 def _moment(value: object) -> datetime:
-    if isinstance(value, dict):  # how a date of TOML arrives, so that it passes for text nowhere else
+    if isinstance(value, dict):  # a TOML date; `settings.as_json` has the reason for this form
         value = cast("dict[str, object]", value).get("date")
     if isinstance(value, str):
         try:
@@ -166,7 +171,7 @@ def _import(value: str) -> str:
 
 
 def imported(text: str) -> Any:
-    """What an import string names. Raises ValueError, ImportError or AttributeError."""
+    """Imports the object of an import string. Raises ValueError, ImportError or AttributeError."""
     if _IMPORT.fullmatch(text) is None:
         raise ValueError("not an import string")
     module, _, attribute = text.partition(":")
@@ -180,13 +185,13 @@ Size: TypeAlias = Annotated[int, BeforeValidator(_bytes)]
 """Bytes, more than zero and at most a tebibyte; in the file `"512B"`, `"64KiB"`, `"4MiB"` or `"1GiB"`."""
 
 Moment: TypeAlias = Annotated[datetime, BeforeValidator(_moment)]
-"""A point in time with its offset from UTC; in the file a TOML date-time, as `2030-01-31T12:00:00Z`."""
+"""A point in time with its offset from UTC; in the file a TOML date-time such as `2030-01-31T12:00:00Z`."""
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
 """The name of a provider, target, pool, region, middleware, organisation, team, user or key."""
 
 ModelName: TypeAlias = Annotated[str, AfterValidator(_model)]
-"""The name of a model, as applications or providers spell it; may hold `/` and `:`."""
+"""The name of a model at applications or providers. It may contain `/` and `:`."""
 
 ImportString: TypeAlias = Annotated[str, AfterValidator(_import)]
-"""`"package.module:attribute"`; imported where it is used, never while the file is read."""
+"""`"package.module:attribute"`. It is imported where it is used, never while the file is loaded."""

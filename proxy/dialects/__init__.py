@@ -1,1 +1,1 @@
-"""The wire formats Standby speaks, one file per operation. `registry` finds them; `base` says what one is."""
+"""The wire formats of the supported APIs, one file per operation. `base` is the interface."""

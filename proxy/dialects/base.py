@@ -1,8 +1,8 @@
-"""What a wire format is to the gateway: which paths it serves, what in an answer counts, how it says no.
+"""The interface of a wire format: the paths of its operations, and a reader for their answers.
 
-Standby relays bytes it does not own. A dialect therefore describes rather than translates: it reads a copy
-of an answer and says what each event means, and it can write exactly three things of its own: an error body,
-the one event that ends a stream that broke, and the one that tells a client to forget such a stream.
+The gateway relays a provider's bytes and does not translate them. A dialect reads a copy of an answer and
+classifies each event. It generates only three things itself: an error body, the error event that ends a
+broken stream, and the event that asks a client to discard what it has received of a stream.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ from .usage_event_filter import UsageEventFilter
 __all__ = ["AnswerReader", "Operation", "RequestDocument", "Signal"]
 
 
-_LIKENESSES: Final = 16
-"""Kinds of events that are learnt of one answer, so that one in which no two are alike costs little more."""
+_MAX_TEMPLATES: Final = 16
+"""The most event templates learnt from one answer. It bounds the cost for answers whose events all differ."""
 
 
 class Signal(IntEnum):
-    """What one event of an answer means. Everything that is not listed here is NOTHING: it is relayed and
-    proves nothing, so it neither commits an attempt nor keeps a stalled one alive."""
+    """The meaning of one event of an answer.
+
+    Any event that matches no other member is NOTHING. It is relayed, but neither commits an attempt nor
+    counts as progress of a stalled one.
+    """
 
     NOTHING = 0
-    CONTENT = 1  # text, a tool call, a refusal: what the caller asked for
-    FINISH = 2  # the model says why it stopped
+    CONTENT = 1  # text, a tool call or a refusal
+    FINISH = 2  # the reason why the model stopped
     END = 3  # the terminal marker: the answer is complete
-    ERROR = 4  # the provider says that it failed
+    ERROR = 4  # an error of the provider
 
 
 class RequestDocument(Protocol):
-    """A parsed request body, as `json_document.read` returns it."""
+    """A parsed request body, as returned by `json_document.read`; see `json_document.Document`."""
 
     @property
     def value(self) -> dict[str, Any]: ...
@@ -48,16 +51,16 @@ class RequestDocument(Protocol):
 class AnswerReader(ABC):
     """Reads one answer of one operation, event by event or as one document.
 
-    `usage`, `model` (the one that really served), `answer_id` and `finish` are None until the answer says
-    them; `error` is the provider's error object once a Signal.ERROR was returned. `written` is how many bytes
-    of what was generated it has shown: no fewer than the tokens of it that a caller can see.
+    `usage`, `model` (the one that actually served), `answer_id` and `finish` (the stop reason) are None until
+    the answer contains them. `error` is the provider's error object once a Signal.ERROR was returned.
+    `written` is the number of bytes of generated output so far; it is at least the number of visible tokens.
     """
 
-    __slots__ = ("_left", "_like", "answer_id", "error", "finish", "model", "usage", "written")
+    __slots__ = ("_template", "_templates_left", "answer_id", "error", "finish", "model", "usage", "written")
 
     def __init__(self) -> None:
-        self._like: SimilarEvents | None = None
-        self._left = _LIKENESSES
+        self._template: SimilarEvents | None = None
+        self._templates_left = _MAX_TEMPLATES
         self.usage: Usage | None = None
         self.model: str | None = None
         self.answer_id: str | None = None
@@ -66,74 +69,81 @@ class AnswerReader(ABC):
         self.written = 0
 
     def event(self, name: bytes, data: bytes) -> Signal:
-        """What this event of a stream means; nothing, for an operation that has no streams.
+        """Returns the meaning of one stream event; NOTHING for an operation without streams.
 
-        Data that is no JSON means nothing either, and is no error, unless the event's name is.
+        Data that is not JSON is NOTHING too, unless the event's name is that of an error or the data is a
+        terminal marker.
         """
         del name, data
         return Signal.NOTHING
 
     def learn(self, piece: bytes, data: bytes) -> None:
-        """Remember what `piece` looks like: it was one whole event, `data`, and no more than CONTENT."""
-        like = self._like
-        if not self._left or b"\\" in piece or (like is not None and like.begins(piece)):
+        """Learn a template for `skim` from `piece`, the bytes of one whole CONTENT event with this `data`."""
+        template = self._template
+        if not self._templates_left or b"\\" in piece or (template is not None and template.begins(piece)):
             return
-        self._left -= 1
+        self._templates_left -= 1
         if (text := self._text(data)) is not None:
-            self._like = SimilarEvents.of(piece, *text) or like
+            self._template = SimilarEvents.of(piece, *text) or template
 
     def skim(self, piece: bytes) -> bool:
-        """Whether `piece` is one whole event of CONTENT, like one that was learnt. If so, it has been read.
+        """Whether `piece` is one whole CONTENT event that matches a learnt template. If so, it is processed.
 
-        This is for every token: it gives what `event` would, for a third of what that costs.
+        This is the fast path for every token: the same result as `event` at a third of its cost.
         """
-        like = self._like
-        if like is None or not (text_size := like.text_size(piece)):
+        template = self._template
+        if template is None or not (text_size := template.text_size(piece)):
             return False
         self.written += text_size
         return True
 
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
-        """Of an event of CONTENT: the name of the member that holds all that it says, that text, and the
-        event's number where that is read.
+        """Returns the JSON member with a CONTENT event's text, that text, and the event's sequence number.
 
-        None for an event that says more than that.
+        The number is None if the dialect does not use it. Returns None for an event with any other content,
+        which therefore cannot serve as a template.
         """
         del data
         return None
 
     @abstractmethod
     def document(self, value: object) -> Signal:
-        """What this whole body means: CONTENT, ERROR, or NOTHING if it is no answer at all."""
+        """Returns the meaning of a whole JSON body: CONTENT, ERROR, or NOTHING if it is not an answer."""
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
-        """The one event that ends a stream that broke; empty where the operation has no streams."""
+        """Returns the error event that ends a broken stream; empty for an operation without streams."""
         del code, message, request_id
         return b""
 
     def restarted(self, reason: str, attempt: int) -> bytes:
-        """The event that tells a client to forget this stream, since another follows from its start."""
+        """Returns the event that asks a client to discard this stream, since a new one follows.
+
+        Empty for an operation without streams.
+        """
         del reason, attempt
         return b""
 
 
-def _asks_nothing(value: dict[str, Any]) -> dict[str, Any]:
+def _no_usage_request(value: dict[str, Any]) -> dict[str, Any]:
     del value
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that can be asked of a provider.
+    """One API operation of a provider.
 
-    `path` is where callers send it; `upstream_path` is appended to the provider's base URL. `reader` makes
-    the reader of one answer. `check` raises Refusal for a request of the wrong shape. `bound` tells whether
-    the request names state that lives at one provider, so that it must not move to another;
-    `answers_have_ids`, that a later request may name the answer to this one. `limits` are the members that
-    limit the output, the dialect's own name first; an operation without any generates nothing.
-
-    `usage_request` gives the members that ask a stream for its usage where the caller does not ask, and
-    `usage_filter` makes the filter that removes the answer to them again.
+    * `path` is the path that callers use; `upstream_path` is appended to the provider's base URL.
+    * `reader` makes the reader of one answer.
+    * `check` raises Refusal for a request of the wrong shape.
+    * `bound` returns whether the request refers to state stored at one provider, so that it must not move to
+      another one.
+    * `answers_have_ids` is whether a later request may refer to the answer by its id.
+    * `limits` are the request members that limit the output, the dialect's own name first. An operation
+      without any generates no output.
+    * `usage_request` returns the members to add to a streamed request so that the provider reports its usage;
+      empty if the caller has decided this already. `usage_filter` makes the filter that removes the resulting
+      event from the answer.
     """
 
     name: str
@@ -145,15 +155,15 @@ class Operation:
     bound: Callable[[RequestDocument], bool]
     answers_have_ids: bool = False
     limits: tuple[str, ...] = ()
-    usage_request: Callable[[dict[str, Any]], dict[str, Any]] = _asks_nothing
+    usage_request: Callable[[dict[str, Any]], dict[str, Any]] = _no_usage_request
     usage_filter: Callable[[], UsageEventFilter] | None = None
 
     @property
     def limit_field(self) -> str | None:
-        """The member that limits the output of a request; None for an operation that writes nothing."""
+        """The request member that limits the output; None for an operation that generates no output."""
         return self.limits[0] if self.limits else None
 
     def requested_output(self, value: dict[str, Any]) -> int | None:
-        """The most tokens of output that the request allows for one choice; None where it sets no limit."""
-        limits_given = [given for name in self.limits if type(given := value.get(name)) is int]
-        return max(limits_given, default=None)
+        """The most output tokens that the request allows per choice; None if it sets no limit."""
+        given_limits = [given for name in self.limits if type(given := value.get(name)) is int]
+        return max(given_limits, default=None)

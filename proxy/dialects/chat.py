@@ -1,8 +1,9 @@
-"""`POST /v1/chat/completions`, as OpenAI and the many servers that follow it speak it.
+"""`POST /v1/chat/completions`, as implemented by OpenAI and by compatible servers.
 
-A stream is `data:` lines of chunks and ends with `data: [DONE]`. Servers differ in what they add (Azure
-begins with a chunk of filter results, OpenRouter reports a failure as `finish_reason: "error"`, vLLM puts
-an error object into a 200), so what counts is what a chunk holds, never which one it is.
+A stream consists of `data:` lines with chunks and ends with `data: [DONE]`. Servers differ in their
+additions: Azure begins with a chunk of filter results, OpenRouter reports a failure as `finish_reason:
+"error"`, vLLM puts an error object into a 200. So a chunk is classified by its content, never by its
+position.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from .usage_event_filter import UsageEventFilter
 __all__ = ["OPERATION", "ChatReader"]
 
 _loads: Final = orjson.loads
-# An enum's member costs a descriptor call each time it is read from its class.
+# Looking up an enum member on its class costs a descriptor call.
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
-_WORDS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
-_BYTES_PER_SOUND: Final = 100  # of audio for one token, as `token_estimate` has it
+_OUTPUT_MEMBERS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
+_AUDIO_BYTES_PER_TOKEN: Final = 100  # bytes of audio per token, as in `token_estimate`
 
 
 class ChatReader(AnswerReader):
@@ -38,16 +39,16 @@ class ChatReader(AnswerReader):
         try:
             chunk = _loads(data)
         except orjson.JSONDecodeError:
-            return Signal.END if data.strip() == b"[DONE]" else self._no_object(name)
-        if chunk.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
-            return self._no_object(name)
+            return Signal.END if data.strip() == b"[DONE]" else self._not_an_object(name)
+        if chunk.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
+            return self._not_an_object(name)
         if (error := chunk.get("error")) or name == b"error":
             return self._failed(error or chunk)
         if (usage := chunk.get("usage")) is not None:
             self.usage = _usage(usage) or self.usage
         if self.model is None or self.answer_id is None:
             self._identify(chunk)
-        return self._judge(chunk)
+        return self._read_choices(chunk)
 
     def document(self, value: object) -> Signal:
         if not is_object(value):
@@ -62,7 +63,7 @@ class ChatReader(AnswerReader):
         for choice in choices:
             if is_object(message := within(choice, "message")):
                 self.written += size(message.get("content")) + _other_output(message)
-        failed = self._judge(value) is Signal.ERROR
+        failed = self._read_choices(value) is Signal.ERROR
         return Signal.ERROR if failed else Signal.CONTENT
 
     @override
@@ -82,12 +83,12 @@ class ChatReader(AnswerReader):
             "code": code,
             "request_id": request_id,
         }
-        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        # The leading blank line ends an incomplete event of the provider's, which would absorb this one.
         return b"\n\ndata: " + orjson.dumps({"error": error}) + b"\n\n"
 
     def restarted(self, reason: str, attempt: int) -> bytes:
         event: dict[str, object] = {
-            # A chunk without choices, so that typed clients which do not know of this find nothing in it.
+            # A chunk without choices, so that a typed client without support for restarts ignores it.
             "id": self.answer_id or "",
             "object": "chat.completion.chunk",
             "created": 0,
@@ -97,30 +98,30 @@ class ChatReader(AnswerReader):
         }
         return b"\n\ndata: " + orjson.dumps(event) + b"\n\n"
 
-    def _judge(self, chunk: dict[str, Any]) -> Signal:
-        sign = _NOTHING
+    def _read_choices(self, chunk: dict[str, Any]) -> Signal:
+        signal = _NOTHING
         choices = chunk.get("choices", ())
         if choices.__class__ is not list:
-            return sign
+            return signal
         for choice in choices:
             if choice.__class__ is not dict:
                 continue
             if (delta := choice.get("delta")).__class__ is dict:
                 content = delta.get("content")
-                # This runs for every token; most chunks say nothing but a little text.
-                said = len(content) if content.__class__ is str and content.isascii() else size(content)
-                if len(delta) > 1 or not said:
-                    said += _other_output(delta)
-                if said:
-                    self.written += said
-                    if sign is _NOTHING:
-                        sign = _CONTENT
+                # A hot path, run for every token: most chunks hold only a short text.
+                output = len(content) if content.__class__ is str and content.isascii() else size(content)
+                if len(delta) > 1 or not output:
+                    output += _other_output(delta)
+                if output:
+                    self.written += output
+                    if signal is _NOTHING:
+                        signal = _CONTENT
             if choice.get("finish_reason"):
-                sign = max(sign, self._finished(chunk, choice))
-        return sign
+                signal = max(signal, self._finished(chunk, choice))
+        return signal
 
     def _identify(self, chunk: dict[str, Any]) -> None:
-        # Azure's first chunk has both, empty.
+        # Azure's first chunk has both as empty strings.
         self.model = self.model or text(chunk.get("model"))
         self.answer_id = self.answer_id or text(chunk.get("id"))
 
@@ -130,11 +131,11 @@ class ChatReader(AnswerReader):
             return self._failed(choice.get("error") or {})
         self.finish = reason or self.finish
         if self.usage is None:
-            # Moonshot puts usage in the choice, Groq under its own name.
+            # Moonshot puts the usage into the choice, Groq into `x_groq`.
             self.usage = _usage(choice.get("usage")) or _usage(within(chunk.get("x_groq"), "usage"))
         return Signal.FINISH
 
-    def _no_object(self, name: bytes) -> Signal:
+    def _not_an_object(self, name: bytes) -> Signal:
         return self._failed({}) if name == b"error" else Signal.NOTHING
 
     def _failed(self, error: object) -> Signal:
@@ -142,14 +143,14 @@ class ChatReader(AnswerReader):
         return Signal.ERROR
 
 
-def _other_output(said: dict[str, Any]) -> int:
-    """Bytes of what a message, or a piece of one, says besides its `content`."""
+def _other_output(message: dict[str, Any]) -> int:
+    """Bytes of model output in a message or a delta, without its `content`."""
     total = 0
-    for name in _WORDS:
-        if value := said.get(name):
+    for name in _OUTPUT_MEMBERS:
+        if value := message.get(name):
             total += size(value)
-    if audio := said.get("audio"):
-        total += 1 + size(within(audio, "transcript")) + size(audio) // _BYTES_PER_SOUND
+    if audio := message.get("audio"):
+        total += 1 + size(within(audio, "transcript")) + size(audio) // _AUDIO_BYTES_PER_TOKEN
     return total
 
 
@@ -158,24 +159,24 @@ def _usage(value: object) -> Usage | None:
 
 
 def _bound(document: RequestDocument) -> bool:
-    """Whether the request stores its answer, or refers to a file or to audio that a provider keeps.
+    """Whether the request stores its answer, or refers to a file or to audio stored at a provider.
 
-    A request that says nothing about `store` is free to move: whatever a provider stores by default, nothing
-    in this request depends on it, and the caller cannot know the id before it has the answer.
+    A request without `store` is not bound: even if a provider stores by default, nothing in this request
+    depends on it, and the caller does not have the id before it has the answer.
     """
     value = document.value
     if value.get("store") is True:
         return True
     messages = value.get("messages")
     if is_list(messages):
-        for said in messages:
-            if is_object(said) and "audio" in said and within(said["audio"], "id") is not None:
+        for message in messages:
+            if is_object(message) and "audio" in message and within(message["audio"], "id") is not None:
                 return True
     return names_state(document, "messages")
 
 
-def _asks_usage(value: dict[str, Any]) -> dict[str, Any]:
-    """What a stream has to be asked besides for its usage; nothing where the caller has said either way."""
+def _usage_request(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns the members that make a stream report its usage; empty if the caller sets `include_usage`."""
     options: dict[str, Any] = value.get("stream_options") or {}
     if options.get("include_usage") is not None:
         return {}
@@ -191,6 +192,6 @@ OPERATION: Final = Operation(
     check=check_chat,
     bound=_bound,
     limits=("max_completion_tokens", "max_tokens"),
-    usage_request=_asks_usage,
+    usage_request=_usage_request,
     usage_filter=UsageEventFilter,
 )

@@ -1,4 +1,4 @@
-"""`POST /v1/messages/count_tokens`: how long a prompt is, as its model would count it. Never streamed."""
+"""`POST /v1/messages/count_tokens`: the token count of a prompt, as its model counts. Never streamed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["OPERATION", "CountTokensReader"]
 
 
 class CountTokensReader(AnswerReader):
-    """Reads one count. Nothing is generated, so there is no usage."""
+    """Reads one token count. The operation generates no output, so there is no usage."""
 
     __slots__ = ()
 

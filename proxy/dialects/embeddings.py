@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: one document in, one document out, never streamed, and nothing kept."""
+"""`POST /v1/embeddings`: one JSON document in, one JSON document out. Never streamed and without state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EmbeddingsReader(AnswerReader):
 
 
 def _bound(document: RequestDocument) -> bool:
-    """Never: an embedding refers to nothing but its input."""
+    """Always False: a request for embeddings refers to no state at a provider."""
     del document
     return False
 

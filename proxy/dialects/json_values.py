@@ -1,4 +1,4 @@
-"""Reading members of JSON that somebody else wrote: right type or nothing, and never an exception."""
+"""Reading untrusted JSON: each function returns a value of the right type or a default, and never raises."""
 
 from __future__ import annotations
 
@@ -27,55 +27,55 @@ __all__ = [
 
 
 MOST: Final = 1_000_000_000
-"""Tokens. A larger figure is none, and no store could keep what it comes to."""
+"""The most tokens that a count may have. A larger one is invalid, and its cost would not fit into a store."""
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether this is a JSON array."""
+    """Whether `value` is a JSON array."""
     return isinstance(value, list)
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether this is a JSON object."""
+    """Whether `value` is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether this is a number of tokens: whole, not negative, of a size that can be. A bool is no number."""
+    """Whether `value` is a valid number of tokens: an integer from 0 to `MOST`, and not a bool."""
     return type(value) is int and 0 <= value <= MOST
 
 
 def count(value: object) -> int:
-    """A number of tokens; 0 for what is none."""
+    """Returns `value` if it is a valid number of tokens, else 0."""
     return value if is_count(value) else 0
 
 
 def text(value: object) -> str | None:
-    """A string that says something, or None."""
+    """Returns `value` if it is a string that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def size(value: object) -> int:
-    """Bytes of a text, or of a value's JSON; 0 for what says nothing."""
+    """Bytes of a string as UTF-8, or of any other value as JSON; 0 for a false value such as null or []."""
     if isinstance(value, str):
         return len(value) if value.isascii() else len(value.encode())
     return len(orjson.dumps(value)) if value else 0
 
 
 def within(value: object, member: str) -> object:
-    """`value[member]`, or None if `value` is no object or has no such member."""
+    """Returns `value[member]`, or None if `value` is not an object or has no such member."""
     return value.get(member) if is_object(value) else None
 
 
 def error_of(value: object) -> Mapping[str, Any]:
-    """A provider's error as an object; a bare string becomes its code and message."""
+    """Returns a provider's error as an object. A string becomes `code` and `message`; other values, {}."""
     if is_object(value):
         return value
     return {"code": value, "message": value} if isinstance(value, str) else {}
 
 
 class UsageNames(NamedTuple):
-    """What an API calls the tokens it read and wrote, and what more it says of them."""
+    """The member names of a usage object in one API: input and output tokens, and the details of each."""
 
     read: str
     written: str
@@ -92,30 +92,30 @@ RESPONSE_NAMES: Final = UsageNames(
 
 
 def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Usage | None:
-    """Usage as OpenAI reports it, under the names that each of its APIs has for the two sides.
+    """Parses usage in OpenAI's format, with the member names of one of its APIs.
 
-    None where one side is missing or makes no sense: half a figure would be booked as the whole. What never
-    `writes` need not say that it wrote nothing.
+    Returns None if the input or output tokens are missing or invalid, since a partial count would be billed
+    as the whole. For an operation that never `writes`, the output tokens may be missing.
 
-    Some compatible servers report reasoning beside the completion and not within it; their total shows it.
-    Some have names of their own for what came from their cache: DeepSeek, Moonshot.
+    Some compatible servers do not include reasoning tokens in the output tokens; their total shows it. Some
+    have other names for cached tokens: DeepSeek, Moonshot.
     """
     if not is_object(value):
         return None
-    read, written = value.get(names.read), value.get(names.written)
-    if written is None and not writes:
-        written = 0
-    if not is_count(read) or not is_count(written):
+    input_tokens, output_tokens = value.get(names.read), value.get(names.written)
+    if output_tokens is None and not writes:
+        output_tokens = 0
+    if not is_count(input_tokens) or not is_count(output_tokens):
         return None
     details: dict[str, Any] = value.get(names.read_details) or {}
     if not is_object(details):
         details = {}
     reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
-    if reasoning and value.get("total_tokens") == read + written + reasoning:
-        written += reasoning
+    if reasoning and value.get("total_tokens") == input_tokens + output_tokens + reasoning:
+        output_tokens += reasoning
     return Usage(
-        input=read,
-        output=written,
+        input=input_tokens,
+        output=output_tokens,
         cached=count(details.get("cached_tokens"))
         or count(value.get("prompt_cache_hit_tokens"))
         or count(value.get("cached_tokens")),

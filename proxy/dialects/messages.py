@@ -1,7 +1,9 @@
-"""`POST /v1/messages`, Anthropic's: named events, each of which repeats its name as the `type` of its data.
+"""`POST /v1/messages`, Anthropic's Messages API: named events; the `type` in an event's data repeats its
+name.
 
-A stream is `message_start`, then blocks of `content_block_start`, `_delta` and `_stop`, then `message_delta`
-with the reason why it stopped, and ends with `message_stop`. `ping` may come at any time and proves nothing.
+A stream is `message_start`, then blocks of `content_block_start`, `content_block_delta` and
+`content_block_stop`, then `message_delta` with the stop reason, and last `message_stop`. A `ping` may occur
+at any time; it is neither content nor progress.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ from .usage import Usage
 __all__ = ["OPERATION", "MessagesReader", "names_provider_state"]
 
 _loads: Final = orjson.loads
-# An enum's member costs a descriptor call each time it is read from its class.
+# Looking up an enum member on its class costs a descriptor call.
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
-# tool_use, server_tool_use, mcp_tool_use, web_search_tool_result and others of their kind
+# Suffixes of the block types that count as content from their start: tool_use, server_tool_use, mcp_tool_use,
+# web_search_tool_result and similar ones.
 _CONTENT_BLOCKS: Final = ("_use", "_result")
-_DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")  # of a compaction
+# Members of a delta that hold its output; `content` is that of a compaction.
+_DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")
 _BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
-# What a message took, and what is meant where nothing is said of it.
-_SIDES: Final = (
+# Members of a usage object, and the default of each if it is absent; None means that it is required.
+_USAGE_MEMBERS: Final = (
     ("input_tokens", None),
     ("output_tokens", None),
     ("cache_read_input_tokens", 0),
@@ -49,20 +53,20 @@ class MessagesReader(AnswerReader):
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
-            return self._no_object(name)
-        if event.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
-            return self._no_object(name)
+            return self._not_an_object(name)
+        if event.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
+            return self._not_an_object(name)
         kind = event.get("type")
         if kind == "content_block_delta":
-            said = _said(event.get("delta"))
-            self.written += said
-            return _CONTENT if said else _NOTHING
+            output = _delta_size(event.get("delta"))
+            self.written += output
+            return _CONTENT if output else _NOTHING
         if kind == "error" or name == b"error" or event.get("error"):
             return self._failed(event.get("error") or event)
         if kind == "message_stop":
             return Signal.END
         if kind == "content_block_start":
-            return self._begun(event.get("content_block"))
+            return self._block_started(event.get("content_block"))
         if kind == "message_start":
             self._identify(event.get("message"))
         elif kind == "message_delta":
@@ -81,7 +85,7 @@ class MessagesReader(AnswerReader):
         content = value.get("content")
         if value.get("type") != "message" or not is_list(content):
             return Signal.NOTHING
-        self.written += sum(map(_written, content))
+        self.written += sum(map(_block_size, content))
         return Signal.CONTENT
 
     @override
@@ -90,23 +94,23 @@ class MessagesReader(AnswerReader):
         delta = event.get("delta") if event.get("type") == "content_block_delta" else None
         if not is_object(delta):
             return None
-        said = next((name for name in _DELTAS if delta.get(name)), "text")
-        return said.encode(), delta.get(said), None
+        member = next((name for name in _DELTAS if delta.get(name)), "text")
+        return member.encode(), delta.get(member), None
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         error = {"type": "api_error", "message": message, "code": code}
         event = {"type": "error", "error": error, "request_id": request_id}
-        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        # The leading blank line ends an incomplete event of the provider's, which would absorb this one.
         return b"\n\nevent: error\ndata: " + orjson.dumps(event) + b"\n\n"
 
     def restarted(self, reason: str, attempt: int) -> bytes:
         event = {"type": "standby.restart", "standby": {"restart": {"reason": reason, "attempt": attempt}}}
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
 
-    def _begun(self, block: object) -> Signal:
+    def _block_started(self, block: object) -> Signal:
         if not _is_content(block):
             return Signal.NOTHING
-        self.written += _written(block)
+        self.written += _block_size(block)
         return Signal.CONTENT
 
     def _identify(self, message: object) -> None:
@@ -116,17 +120,17 @@ class MessagesReader(AnswerReader):
             self._count(message.get("usage"))
 
     def _count(self, usage: object) -> None:
-        """Take in a usage object: counts are cumulative, so a later one replaces what it names."""
+        """Merge a usage object. Its counts are cumulative, so they replace earlier ones of the same name."""
         if not is_object(usage):
             return
         tokens = self._tokens
         tokens.update((key, value) for key, value in usage.items() if value is not None)
-        if not all(is_count(tokens.get(name, other)) for name, other in _SIDES):
-            self.usage = None  # half a figure would be booked as the whole
+        if not all(is_count(tokens.get(name, default)) for name, default in _USAGE_MEMBERS):
+            self.usage = None  # a partial count would be billed as the whole
             return
         cached = count(tokens.get("cache_read_input_tokens"))
         cache_write = count(tokens.get("cache_creation_input_tokens"))
-        # What was read from or written to the cache is not within `input_tokens`.
+        # `input_tokens` does not include tokens read from or written to the cache.
         self.usage = Usage(
             input=count(tokens.get("input_tokens")) + cached + cache_write,
             output=count(tokens.get("output_tokens")),
@@ -138,13 +142,13 @@ class MessagesReader(AnswerReader):
 
     def _finished(self, reason: str, usage: object) -> Signal:
         if not is_count(within(usage, "output_tokens")):
-            self._tokens.pop("output_tokens", None)  # what the beginning said is not what it came to
+            self._tokens.pop("output_tokens", None)  # the count of message_start is not the final one
             self.usage = None
         self.finish = reason
         return Signal.FINISH
 
-    def _no_object(self, name: bytes) -> Signal:
-        # The official SDK raises at an event of this name, whatever it holds.
+    def _not_an_object(self, name: bytes) -> Signal:
+        # The official SDK raises an error for an event of this name, whatever its data.
         return self._failed({}) if name == b"error" else Signal.NOTHING
 
     def _failed(self, error: object) -> Signal:
@@ -152,8 +156,8 @@ class MessagesReader(AnswerReader):
         return Signal.ERROR
 
 
-def _said(delta: object) -> int:
-    """Bytes of what a piece of a block says."""
+def _delta_size(delta: object) -> int:
+    """Bytes of model output in the delta of a block."""
     if not is_object(delta):
         return 0
     for name in _DELTAS:
@@ -162,14 +166,14 @@ def _said(delta: object) -> int:
     return 0
 
 
-def _written(block: object) -> int:
-    """Bytes of what the model wrote in a block. A result is a tool's word."""
+def _block_size(block: object) -> int:
+    """Bytes of model output in a block; 0 for a tool result, which the model does not generate."""
     kind = within(block, "type")
     return 0 if isinstance(kind, str) and kind.endswith("_result") else size(block)
 
 
 def _is_content(block: object) -> bool:
-    """Whether a block is an answer by having begun: a tool call is, an empty text is not."""
+    """Whether the start of a block counts as content: a tool call does, an empty text does not."""
     kind = within(block, "type")
     if isinstance(kind, str) and kind.endswith(_CONTENT_BLOCKS):
         return True
@@ -177,10 +181,11 @@ def _is_content(block: object) -> bool:
 
 
 def names_provider_state(document: RequestDocument) -> bool:
-    """Whether the request refers to a container, a file or a skill of its own that a provider keeps.
+    """Whether the request refers to a container, a file or a custom skill stored at a provider.
 
-    Without an id a container is only asked for, and a skill of Anthropic's exists for everyone: neither ties
-    the request to one account. A tool call's `input` is the model's words, not ours to read names in.
+    A container without an id is a new one, and Anthropic's own skills exist in every account: neither binds
+    the request to one account. A tool call's `input` is skipped, since its member names are those of the
+    tool.
     """
     container = document.value.get("container")
     if isinstance(container, str) or within(container, "id") is not None:

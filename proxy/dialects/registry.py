@@ -1,4 +1,4 @@
-"""Every operation and dialect there is, by path and by name."""
+"""All supported operations and dialects, by path and by name."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ OPERATIONS: Final = MappingProxyType(
         )
     }
 )
-"""By name."""
+"""All operations, by name."""
 
 DIALECTS: Final = MappingProxyType({dialect.name: dialect for dialect in (OPENAI, ANTHROPIC)})
-"""By name."""
+"""All dialects, by name."""
 
 _BY_PATH: Final = MappingProxyType({operation.path: operation for operation in OPERATIONS.values()})
 
 
 def operation_at(path: str) -> Operation | None:
-    """The operation callers find at exactly this path, or None."""
+    """Returns the operation at exactly this path of the gateway, or None."""
     return _BY_PATH.get(path)
 
 
 def operation_named(name: str) -> Operation:
-    """The operation of this name. Raises KeyError."""
+    """Returns the operation of this name. Raises KeyError."""
     return OPERATIONS[name]
 
 
 def dialect_named(name: str) -> Dialect:
-    """The dialect of this name. Raises KeyError."""
+    """Returns the dialect of this name. Raises KeyError."""
     return DIALECTS[name]

@@ -1,9 +1,9 @@
-"""Whether a request has the shape that its path takes: one table for each operation, one small interpreter.
+"""Validation of request bodies: one table of rules per operation, and one function that applies it.
 
-Only what is certain for every vendor is checked, because a gateway that refuses what a provider would take is
-broken from the day the provider adds it. So unknown members and unknown values pass. Checked are the members
-that the gateway itself reads or that multiply the cost of an answer, by type and by a generous bound. Null
-stands for absence, as SDKs write it.
+Only what holds for every vendor is checked: a gateway that rejects what a provider accepts breaks as soon as
+the provider adds a feature. So unknown members and unknown values pass. The checks cover the members that the
+gateway itself reads or that multiply the cost of an answer, by type and by a generous bound. Null counts as
+absent, since SDKs send it for members that are not set.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ from .json_values import is_list, is_object
 __all__ = ["check_chat", "check_count_tokens", "check_embeddings", "check_messages", "check_responses"]
 
 Rule: TypeAlias = Callable[[Any], str | None]
-"""Takes a member's value, which is not null. Returns None if it is right; otherwise where in it the fault is,
-to be appended to the member's name, or "" if it is the value itself."""
+"""Takes a member's value, which is not null. Returns None if it is valid; otherwise the path of the invalid
+part, to be appended to the member's name, or "" for the value itself."""
 
-_LONGEST_MODEL: Final = 256
-_MOST_TOKENS: Final = 10_000_000  # ten times the largest context window there is
+_LONGEST_MODEL: Final = 256  # characters
+_MOST_TOKENS: Final = 10_000_000  # ten times the largest context window of any model
 _MOST_CHOICES: Final = 128  # OpenAI's limit for `n`
-_MOST_TOOLS: Final = 1_024  # OpenAI takes 128, others more
+_MOST_TOOLS: Final = 1_024  # OpenAI accepts 128, others more
 
 
 class _Shape(NamedTuple):
-    # Of each group at least one member is given, and not as an empty list. A fault is reported of the first.
+    """The rules for one operation's request.
+
+    Each group in `needs` must have at least one member that is present and not an empty list; an error names
+    the group's first member. `rules` has the rule of each checked member.
+    """
+
     needs: tuple[tuple[str, ...], ...]
     rules: Mapping[str, Rule]
 
@@ -59,8 +64,10 @@ def check_count_tokens(value: dict[str, Any]) -> None:
 
 
 def _check(value: dict[str, Any], shape: _Shape) -> None:
-    """Raise Refusal: `invalid_request` for what is missing, `invalid_value` for what is wrong, and
-    `unknown_model` with status 400 for a model that cannot be a name.
+    """Check a request body against `shape`.
+
+    Raises Refusal: `invalid_request` for a missing member, `invalid_value` for an invalid one, and
+    `unknown_model` with status 400 for a `model` that cannot be a model name.
     """
     for names in shape.needs:
         for name in names:
@@ -73,13 +80,13 @@ def _check(value: dict[str, Any], shape: _Shape) -> None:
     for name, given in value.items():
         if given is None or (rule := rules.get(name)) is None:
             continue
-        fault = rule(given)
-        if fault is not None:
-            raise Refusal("invalid_value", param=name + fault)
+        invalid_part = rule(given)
+        if invalid_part is not None:
+            raise Refusal("invalid_value", param=name + invalid_part)
 
 
 def _model(given: Any) -> None:
-    # No list, no empty string and no megabyte names a model. Whether a string does is for the routes to say.
+    # Rejects other types, the empty string and very long ones. Routing decides whether the model exists.
     if given.__class__ is not str or not 0 < len(given) <= _LONGEST_MODEL:
         raise Refusal("unknown_model", status=400, param="model")
 
@@ -89,7 +96,7 @@ def _boolean(given: Any) -> str | None:
 
 
 def _number(given: Any) -> str | None:
-    return None if given.__class__ in {float, int} else ""  # always finite: JSON has no other
+    return None if given.__class__ in {float, int} else ""  # always finite: JSON has no NaN and no infinity
 
 
 def _string(given: Any) -> str | None:
@@ -140,14 +147,14 @@ def _stream_options(given: Any) -> str | None:
 
 def _integer(least: int, most: int) -> Rule:
     def rule(given: Any) -> str | None:
-        # A bool is an int to Python alone.
+        # By class, since a bool is an instance of int.
         return None if given.__class__ is int and least <= given <= most else ""
 
     return rule
 
 
 def _logprobs(given: Any) -> str | None:
-    # A switch at OpenAI; some of those who follow it take the number of alternatives here.
+    # A boolean at OpenAI; some compatible servers take the number of alternatives here.
     return None if given.__class__ is bool else _choices(given)
 
 
@@ -189,7 +196,7 @@ _CHAT: Final = _Shape(
 )
 
 _RESPONSES: Final = _Shape(
-    # A stored prompt or an earlier turn may say all there is to say.
+    # A stored prompt or an earlier turn may replace the input.
     needs=(("model",), ("input", "prompt", "previous_response_id", "conversation")),
     rules=MappingProxyType(
         {
@@ -205,7 +212,7 @@ _RESPONSES: Final = _Shape(
 )
 
 _EMBEDDINGS: Final = _Shape(
-    # vLLM embeds conversations too.
+    # vLLM also embeds `messages`.
     needs=(("model",), ("input", "messages")),
     rules=MappingProxyType(
         {

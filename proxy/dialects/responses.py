@@ -1,7 +1,8 @@
-"""`POST /v1/responses`, OpenAI's: some sixty kinds of named, numbered events.
+"""`POST /v1/responses`, OpenAI's Responses API: about sixty kinds of named, numbered events.
 
-A stream begins with `response.created`, and its own numbering and ids run through it, so events of two
-providers never fit together. It ends with `response.completed` or `response.incomplete`, or with an error.
+A stream begins with `response.created` and ends with `response.completed`, `response.incomplete` or an error.
+All its events share one sequence numbering and one set of ids, so events of two providers cannot be combined
+into one stream.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from .request_shapes import check_responses
 __all__ = ["OPERATION", "ResponsesReader"]
 
 _loads: Final = orjson.loads
-# An enum's member costs a descriptor call each time it is read from its class.
+# Looking up an enum member on its class costs a descriptor call.
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
 
 
-_LARGEST: Final = 2**53
-"""No number that a client can hold exactly is larger."""
+_MAX_SEQUENCE: Final = 2**53
+"""The largest sequence number that is continued: the largest integer exact in a double, as in JavaScript."""
 
 
 class ResponsesReader(AnswerReader):
@@ -42,9 +43,9 @@ class ResponsesReader(AnswerReader):
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
-            return self._no_object(name)
-        if event.__class__ is not dict:  # orjson makes no subclasses, and this is read for every token
-            return self._no_object(name)
+            return self._not_an_object(name)
+        if event.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
+            return self._not_an_object(name)
         self._sequence = event.get("sequence_number", self._sequence)
         kind = event.get("type")
         if not isinstance(kind, str):
@@ -55,7 +56,7 @@ class ResponsesReader(AnswerReader):
             text_size = size(event.get("delta"))
             self.written += text_size
             return _CONTENT if text_size else _NOTHING
-        return self._rare(kind, event)
+        return self._other_event(kind, event)
 
     def document(self, value: object) -> Signal:
         if not is_object(value):
@@ -65,7 +66,7 @@ class ResponsesReader(AnswerReader):
             return self._failed(error)
         output = value.get("output")
         if is_list(output):
-            self.written += sum(map(_written, output))
+            self.written += sum(map(_output_size, output))
         answered = is_list(output) or text(value.get("status")) is not None
         return Signal.CONTENT if answered else Signal.NOTHING
 
@@ -73,8 +74,8 @@ class ResponsesReader(AnswerReader):
     def skim(self, piece: bytes) -> bool:
         if not super().skim(piece):
             return False
-        if self._like is not None and self._like.number:
-            self._sequence = int(self._like.number)
+        if self._template is not None and self._template.number:
+            self._sequence = int(self._template.number)
         return True
 
     @override
@@ -90,7 +91,7 @@ class ResponsesReader(AnswerReader):
     def restarted(self, reason: str, attempt: int) -> bytes:
         event = {
             "type": "standby.restart",
-            "sequence_number": self._next(),
+            "sequence_number": self._next_sequence(),
             "standby": {"restart": {"reason": reason, "attempt": attempt}},
         }
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
@@ -101,7 +102,7 @@ class ResponsesReader(AnswerReader):
             "object": "response",
             "created_at": self._created_at,
             "status": "failed",
-            # Codes are a closed list here, and typed clients fail on one they do not know.
+            # The codes are a closed list here, and typed clients fail on an unknown one.
             "error": {"code": "server_error", "message": message},
             "incomplete_details": None,
             "model": self.model or "",
@@ -112,9 +113,9 @@ class ResponsesReader(AnswerReader):
         }
         event: dict[str, object] = {
             "type": "response.failed",
-            "sequence_number": self._next(),
+            "sequence_number": self._next_sequence(),
             "response": response,
-            # The openai SDK raises at this member only, and would take the event for one like any other.
+            # The openai SDK raises an error only if this member is present.
             "error": {
                 "message": message,
                 "type": "server_error",
@@ -123,16 +124,16 @@ class ResponsesReader(AnswerReader):
                 "request_id": request_id,
             },
         }
-        # The blank line ends whatever event the provider left half-sent, which would swallow this one.
+        # The leading blank line ends an incomplete event of the provider's, which would absorb this one.
         return b"\n\nevent: response.failed\ndata: " + orjson.dumps(event) + b"\n\n"
 
-    def _next(self) -> int:
-        """The number of the event that follows the last one."""
+    def _next_sequence(self) -> int:
+        """Returns the sequence number that follows the last event's; 0 if that one is not usable."""
         last = self._sequence
-        return last + 1 if type(last) is int and -1 <= last < _LARGEST else 0
+        return last + 1 if type(last) is int and -1 <= last < _MAX_SEQUENCE else 0
 
-    def _rare(self, kind: str, event: dict[str, Any]) -> Signal:
-        """What an event means that is no delta and has no error of its own."""
+    def _other_event(self, kind: str, event: dict[str, Any]) -> Signal:
+        """Returns the meaning of an event that is not a delta and has no `error` member."""
         if kind in {"response.created", "response.in_progress", "response.queued"}:
             self._identify(event.get("response"))
             return Signal.NOTHING
@@ -153,9 +154,9 @@ class ResponsesReader(AnswerReader):
         return Signal.NOTHING
 
     def _item_added(self, item: object) -> Signal:
-        # A call is an answer by having begun: its name is in here. An empty message or reasoning is not.
-        called = text(within(item, "type"))
-        if called is None or not called.endswith("_call"):
+        # The start of a call is content, since it has the call's name. An empty message or reasoning is not.
+        kind = text(within(item, "type"))
+        if kind is None or not kind.endswith("_call"):
             return Signal.NOTHING
         self.written += size(within(item, "name"))
         return Signal.CONTENT
@@ -163,8 +164,8 @@ class ResponsesReader(AnswerReader):
     def _item_done(self, item: object) -> Signal:
         if not is_object(item):
             return Signal.NOTHING
-        if not self.written:  # else it came piece by piece
-            self.written = _written(item)
+        if not self.written:  # otherwise its deltas have been counted
+            self.written = _output_size(item)
         return Signal.CONTENT
 
     def _identify(self, response: object) -> None:
@@ -180,7 +181,7 @@ class ResponsesReader(AnswerReader):
         if status not in {None, "queued", "in_progress"}:
             self.finish = text(within(response.get("incomplete_details"), "reason")) or status
 
-    def _no_object(self, name: bytes) -> Signal:
+    def _not_an_object(self, name: bytes) -> Signal:
         return self._failed({}) if name == b"error" else Signal.NOTHING
 
     def _failed(self, error: object) -> Signal:
@@ -188,16 +189,16 @@ class ResponsesReader(AnswerReader):
         return Signal.ERROR
 
 
-def _written(item: object) -> int:
-    """Bytes of what the model wrote in an item of its output; an image is none of its words."""
+def _output_size(item: object) -> int:
+    """Bytes of model output in an output item. An image counts 1, since its data is not generated text."""
     return 1 if within(item, "type") == "image_generation_call" else size(item)
 
 
 def _bound(document: RequestDocument) -> bool:
-    """Whether the request continues, stores or refers to something that one provider keeps.
+    """Whether the request continues, stores or refers to state at one provider.
 
-    A request that says nothing about `store` is free to move, though OpenAI stores by default: nothing in
-    *this* request depends on what is stored. The one that does names it as `previous_response_id`.
+    A request without `store` is not bound, though OpenAI stores by default: nothing in *this* request depends
+    on what is stored. A later request that does has a `previous_response_id`.
     """
     value = document.value
     if value.get("previous_response_id") is not None or value.get("conversation") is not None:
@@ -216,7 +217,7 @@ def _bound(document: RequestDocument) -> bool:
 
 
 def _is_reference(item: object) -> bool:
-    """Whether an input item stands for one the provider has stored; its type may be left out."""
+    """Whether an input item is a reference to a stored one. The `type` of a reference is optional."""
     if not is_object(item):
         return False
     kind = item.get("type")

@@ -1,8 +1,8 @@
-"""Events that differ from one another by a text alone. No I/O.
+"""Templates of stream events that differ only in their text. No I/O.
 
-Nearly every event of a stream is the one before it, byte for byte, but for a few letters of text. Once one
-was read, only these letters of the next have to be looked at: as long as they are the inside of a JSON string
-that needs no decoding, the event means the same, whatever that is.
+Nearly every event of a stream equals the previous one byte for byte, except for a short text. So one parsed
+event serves as a template: if the next event differs only in the text, and that text is the inside of a JSON
+string that needs no decoding, it has the same meaning and need not be parsed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Final, Self
 
 __all__ = ["SimilarEvents"]
 
+# Printable ASCII that JSON does not escape.
 _PLAIN: Final = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
-# What OpenAI pads its events with, so that their sizes do not tell the words; and how it counts them.
+# OpenAI's padding, which hides the sizes of the texts from eavesdroppers, and its sequence numbers.
 _PADDING: Final = re.compile(rb'"obfuscation" ?: ?"([^"\\]*)"')
 _NUMBER: Final = re.compile(rb'"sequence_number" ?: ?([0-9]+)(?=[,}])')
 _COUNTED: Final = b'"sequence_number"'
-_LONGEST_NUMBER: Final = 15  # digits; exact in every reader
+_LONGEST_NUMBER: Final = 15  # digits; such a number is exact in a double
 
 
 class SimilarEvents:
-    """The bytes of one event, as one piece of a stream, with gaps where others may differ.
+    """A template made from the bytes of one event, with gaps where a similar event may differ.
 
-    `number` is the sequence number of the event that was last found to be alike, or empty.
+    `number` is the sequence number of the last event that matched, as digits; empty if there is none.
     """
 
     __slots__ = ("_foot", "_head", "_number_at", "_parts", "_text_at", "number")
@@ -43,22 +44,22 @@ class SimilarEvents:
 
     @classmethod
     def of(cls, piece: bytes, member: bytes, text: object, number: int | None = None) -> Self | None:
-        """What is like `piece`: one event, whose only `member` of that name says `text`.
+        """Returns a template for events like `piece`: one event, whose only member `member` has the value
+        `text`.
 
-        `number` is the event's sequence number, if it has one that others may differ in. None where it cannot
-        be told for certain from the bytes where these stand.
+        `number` is the event's sequence number, or None if it has none. Returns None if the places of the
+        text and the number in `piece` are ambiguous, or the text needs decoding.
         """
         name = b'"%b"' % member
         if b"\\" in piece or not isinstance(text, str) or piece.count(name) != 1:
             return None
-        text_size = text.encode()
+        encoded = text.encode()
         at = piece.find(b'"', piece.find(name) + len(name)) + 1
-        if not text_size or piece[at : at + len(text_size) + 1] != text_size + b'"':
+        if not encoded or piece[at : at + len(encoded) + 1] != encoded + b'"':
             return None
-        gaps = {"text": (at, at + len(text_size))}
+        gaps = {"text": (at, at + len(encoded))}
         for kind, shape in (("padding", _PADDING), ("number", _NUMBER)):
-            found = shape.findall(piece)
-            if len(found) == 1 and (match := shape.search(piece)) is not None:
+            if len(shape.findall(piece)) == 1 and (match := shape.search(piece)) is not None:
                 gaps[kind] = match.span(1)
         if number is None:
             gaps.pop("number", None)
@@ -73,13 +74,13 @@ class SimilarEvents:
         )
 
     def begins(self, piece: bytes) -> bool:
-        """Whether `piece` begins like it."""
+        """Whether `piece` begins with the bytes before the template's first gap."""
         return piece.startswith(self._head)
 
     def text_size(self, piece: bytes) -> int:
-        """Bytes of the text that `piece` says, if it is like the one that was read; else 0."""
+        """Returns the bytes of the text in `piece` if it matches the template, else 0. Sets `number`."""
         at = 0
-        found: list[bytes] = []
+        values: list[bytes] = []
         for fixed, length, stop in self._parts:
             if not piece.startswith(fixed, at):
                 return 0
@@ -87,14 +88,14 @@ class SimilarEvents:
             end = piece.find(stop, at)
             if end < 0:
                 return 0
-            found.append(piece[at:end])
+            values.append(piece[at:end])
             at = end
         if piece[at:] != self._foot or (
-            (strange := b"".join(found).translate(None, _PLAIN)) and not _is_text(found, strange)
+            (special := b"".join(values).translate(None, _PLAIN)) and not _is_text(values, special)
         ):
             return 0
         if (place := self._number_at) is not None:
-            number = found[place]
+            number = values[place]
             if (
                 not number.isdigit()
                 or len(number) > _LONGEST_NUMBER
@@ -102,16 +103,19 @@ class SimilarEvents:
             ):
                 return 0
             self.number = number
-        return len(found[self._text_at])
+        return len(values[self._text_at])
 
 
-def _is_text(found: list[bytes], strange: bytes) -> bool:
-    """Whether each is UTF-8 with nothing that JSON escapes; `strange` is all that is not plain in them."""
-    if min(strange) < 0x7F:
+def _is_text(values: list[bytes], special: bytes) -> bool:
+    """Whether each value is UTF-8 without characters that JSON escapes.
+
+    `special` holds all bytes of the values that are not in `_PLAIN`.
+    """
+    if min(special) < 0x7F:
         return False
     try:
-        for each in found:
-            each.decode()
+        for value in values:
+            value.decode()
     except UnicodeDecodeError:
         return False
     return True

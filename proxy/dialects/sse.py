@@ -1,7 +1,7 @@
-"""Server-sent events: bytes in, events out, bytes preserved. No I/O.
+"""Incremental parser for server-sent events. No I/O.
 
-The splitter reads a *copy* of what is relayed. It never changes, joins or delays the bytes that the
-client receives; it tells where in a chunk each event ended, so that a relay can stop there.
+The splitter parses a *copy* of the relayed bytes. It never changes, joins or delays the bytes that the client
+receives. It reports where in a chunk each event ended, so that the relay can stop there.
 
 Line ends may be LF, CRLF or CR (https://html.spec.whatwg.org/multipage/server-sent-events.html),
 and any of them may be split between two chunks.
@@ -17,43 +17,44 @@ from ..errors import StandbyError
 __all__ = ["BLANK_LINE", "MAX_EVENT", "Event", "EventTooLarge", "Splitter"]
 
 MAX_EVENT: Final = 1024 * 1024
-"""Bytes one event may have. The largest real ones (a Responses API echo of all its input) are far below."""
+"""The most bytes of one event. The largest real ones (a Responses API echo of all its input) are far
+smaller."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LONGEST_BLANK_LINE: Final = 4  # CRLF CRLF
-# Atomic groups: a CRLF is one line end, never a CR and an LF with an empty line between them.
+# Atomic groups: a CRLF is one line end, never two with an empty line between them.
 BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 Event: TypeAlias = tuple[bytes, bytes, int]
-"""One event: its name, its data, and where in the chunk just fed it ended, its blank line included. A plain
-tuple, since one is made for every token."""
+"""One event: its name, its data, and the offset in the latest chunk where it ended, blank line included. A
+plain tuple for speed, since one is made for every token."""
 
 
 class EventTooLarge(StandbyError):
-    """An event grew past `MAX_EVENT` without ending."""
+    """An event exceeds `MAX_EVENT` bytes."""
 
 
 class Splitter:
-    """Incremental splitter for one stream.
+    """Splits one stream into events.
 
-    `boundary` is how many bytes of the chunk just fed belong to whole events, comments included.
+    `boundary` is the number of bytes of the latest chunk that belong to whole events, comments included.
     """
 
-    __slots__ = ("_begun", "_pending", "boundary")
+    __slots__ = ("_pending", "_started", "boundary")
 
     def __init__(self) -> None:
         self._pending = bytearray()
-        self._begun = False
+        self._started = False
         self.boundary = 0
 
     @property
     def tail(self) -> bytes:
-        """What came after the last whole event."""
+        """The bytes received after the last whole event."""
         return bytes(self._pending)
 
     def feed(self, chunk: bytes) -> list[Event]:
-        """The events that `chunk` completes. Raises EventTooLarge."""
+        """Returns the events that `chunk` completes. Raises EventTooLarge."""
         pending = self._pending
         length = len(chunk)
         if (
@@ -63,14 +64,14 @@ class Splitter:
             and chunk.startswith(b"data: ")
             and b"\r" not in chunk
         ):
-            # One data line and a blank one: nearly every chunk there is.
-            self._begun = True
+            # Fast path for one data line and a blank line, which is nearly every chunk.
+            self._started = True
             self.boundary = length
             return [(b"", chunk[6:-2], length)]
         if pending:
             searched = len(pending)
             pending += chunk
-            # Most pieces of a long event end nothing: copy it only when something is to be cut out of it.
+            # Most chunks of a long event do not end it, so copy the buffer only if there is a blank line.
             if BLANK_LINE.search(pending, max(0, searched - _LONGEST_BLANK_LINE)) is None:
                 self.boundary = 0
                 if len(pending) > MAX_EVENT:
@@ -80,7 +81,7 @@ class Splitter:
         return self._split(chunk, 0, 0)
 
     def finish(self) -> list[Event]:
-        """The event that the end of the stream completes, for senders that omit the last blank line."""
+        """Returns the last event if the stream ended without its blank line, which some senders omit."""
         return self.feed(b"\n\n") if self._pending else []
 
     def _split(self, buffer: bytes, searched: int, search: int) -> list[Event]:
@@ -105,11 +106,11 @@ class Splitter:
         return events
 
     def _dispatch(self, events: list[Event], block: bytes, end: int) -> None:
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             block = block.removeprefix(_BOM)
         if b"\r" not in block:
-            # Nearly every event of OpenAI is one data line, of Anthropic an event line and a data line.
+            # Fast paths: one data line (OpenAI), or an event line and a data line (Anthropic).
             if block.startswith(b"data: ") and b"\n" not in block:
                 events.append((b"", block[6:], end))
                 return

@@ -1,4 +1,4 @@
-"""What an answer took, as its provider counted it."""
+"""The token usage of an answer, as reported by its provider."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Usage"]
 
 
 class Usage(NamedTuple):
-    """Tokens as the provider counted them.
+    """Numbers of tokens, as counted by the provider.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cache_write_1h` is the part
-    of `cache_write` that is kept for an hour, which costs more.
+    of `cache_write` that is cached for one hour, which costs more.
     """
 
     input: int

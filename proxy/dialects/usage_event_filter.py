@@ -1,8 +1,8 @@
-"""Taking out of a stream the one event that its caller did not ask for. No I/O.
+"""A filter that removes the usage event which the caller of a stream did not ask for. No I/O.
 
-To know what a chat stream cost, the gateway asks for its usage (`stream_options.include_usage`) also where
-the caller did not. The answer to that is one event more, of usage and no choices, and clients that never
-asked for it stumble over its empty list. All other bytes pass as they came.
+To know the cost of a chat stream, the gateway requests its usage (`stream_options.include_usage`) even if the
+caller does not. The provider then adds one event with usage and an empty list of choices, and clients that
+did not ask for it may fail on the empty list. All other bytes pass unchanged.
 """
 
 from __future__ import annotations
@@ -15,43 +15,46 @@ from .sse import BLANK_LINE, Splitter
 
 __all__ = ["UsageEventFilter"]
 
-_TRACE: Final = b"prompt_tokens"
-"""What no usage lacks, and nearly no other event has."""
+_MARKER: Final = b"prompt_tokens"
+"""Occurs in every usage object and in hardly any other event."""
 
 
 class UsageEventFilter:
-    """Takes usage-only events out of one stream."""
+    """Removes the events with usage only from one stream."""
 
-    __slots__ = ("_split", "_taken")
+    __slots__ = ("_ended_with_cr", "_removed")
 
     def __init__(self) -> None:
-        self._split = False  # the last event ended with a CR, of which the LF may be still to come
-        self._taken = False  # that event was taken out
+        self._ended_with_cr = False  # the last event ended with a CR, whose LF may be in the next chunk
+        self._removed = False  # that event was removed
 
     def out_of(self, events: bytes) -> bytes:
-        """What is left of these whole events; the last of a stream may lack its blank line."""
-        if not self._split and _TRACE not in events:
-            if events:
-                self._split, self._taken = events.endswith(b"\r"), False
-            return events
-        return self._sift(events)
+        """Returns `events` without usage-only events.
 
-    def _sift(self, events: bytes) -> bytes:
+        `events` must be whole events; only the last one of a stream may lack its blank line.
+        """
+        if not self._ended_with_cr and _MARKER not in events:
+            if events:
+                self._ended_with_cr, self._removed = events.endswith(b"\r"), False
+            return events
+        return self._filter(events)
+
+    def _filter(self, events: bytes) -> bytes:
         kept: list[bytes] = []
         begin = 0
-        if self._split and events.startswith(b"\n"):
+        if self._ended_with_cr and events.startswith(b"\n"):
             begin = 1
-            if not self._taken:
+            if not self._removed:
                 kept.append(b"\n")
         ends = [match.end() for match in BLANK_LINE.finditer(events, begin)]
         for end in (*ends, len(events)):
             if event := events[begin:end]:
-                self._taken = _TRACE in event and _is_usage_only(event)
-                if not self._taken:
+                self._removed = _MARKER in event and _is_usage_only(event)
+                if not self._removed:
                     kept.append(event)
             begin = end
         if events:
-            self._split = events.endswith(b"\r")
+            self._ended_with_cr = events.endswith(b"\r")
         return b"".join(kept)
 
 

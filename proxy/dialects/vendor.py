@@ -1,5 +1,6 @@
-"""What two providers of one vendor's API have in common: how a key is shown, and which of a caller's headers
-may reach them. Everything not named here stays at the gateway.
+"""Header conventions of each vendor's API: how a key is sent, and which of a caller's headers are forwarded.
+
+Any header that is not listed here is not forwarded.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ __all__ = ["ANTHROPIC", "OPENAI", "Dialect"]
 class Dialect:
     """A vendor's conventions for headers.
 
-    `forwards` is an allowlist (lower case) of what a caller may say to a provider. It holds no credential,
-    no cookie, no organization or project (they are the operator's), no trace context or baggage (they leak
-    internal names), nothing about the caller's address, and no `x-stainless-*`: those tell of the caller's
-    machine and of its own retries, which are not the provider's to count. `defaults` are sent where the
-    caller says nothing.
+    `key_header` and `key_prefix` define the header with the credential. `forwards` is the allowlist (in lower
+    case) of a caller's headers that may reach a provider. It has no credentials, no cookies, no organization
+    or project (the operator sets these), no trace context or baggage (they leak internal names), no addresses
+    of the caller, and no `x-stainless-*`: they describe the caller's machine and its retries to the gateway.
+    `defaults` are sent unless the caller sends a header of the same name.
     """
 
     name: str
@@ -30,11 +31,11 @@ class Dialect:
     defaults: Headers = ()
 
     def credential(self, secret: str) -> Headers:
-        """The headers that show `secret` to a provider."""
+        """Returns the headers that authenticate with `secret` at a provider."""
         return ((self.key_header, self.key_prefix + secret.encode()),)
 
     def forwarded(self, headers: Headers) -> Headers:
-        """What of a caller's `headers` (names in lower case) may reach a provider, and the defaults."""
+        """Returns the caller's `headers` (names in lower case) that may be forwarded, and the defaults."""
         forwards = self.forwards
         kept = tuple([(name, value.strip(b" \t")) for name, value in headers if name in forwards])
         if not self.defaults:
@@ -55,6 +56,6 @@ ANTHROPIC: Final = Dialect(
     key_header=b"x-api-key",
     key_prefix=b"",
     forwards=frozenset({b"anthropic-beta", b"anthropic-version", b"user-agent"}),
-    # The API refuses a request without a version; this is the only stable one its SDKs have ever sent.
+    # The API rejects a request without a version; this is the only stable one that its SDKs have ever sent.
     defaults=((b"anthropic-version", b"2023-06-01"),),
 )

@@ -1,1 +1,1 @@
-"""What is known of targets across requests: who rests, how fast they are, whose state is where."""
+"""Target health across requests: breakers, cooldowns, degradation, latency and state affinity."""

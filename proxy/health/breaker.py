@@ -1,8 +1,9 @@
-"""A breaker: rests a target for an operation after failures, and lets it come back by single probes. No I/O.
+"""A circuit breaker for one target and operation: opens after failures and closes after probes. No I/O.
 
-    closed     everybody is let in; failures in a row, or too large a share of them, open it
-    open       nobody is, for a time that doubles with each time it opens again
-    half open  that time is over: one attempt at a time is let in, a probe. Two good ones in a row close it
+    closed     all attempts are admitted. Consecutive failures, or too large a share of failures, open it
+    open       no attempt is admitted. The open time doubles each time the breaker opens again
+    half open  the open time is over: one attempt at a time is admitted, a probe. Two successful probes in
+               a row close the breaker
 
 `now` is in seconds of one monotonic clock.
 """
@@ -25,74 +26,95 @@ __all__ = [
     "TRIP",
     "WINDOW",
     "Breaker",
-    "Turn",
+    "Transition",
 ]
 
 TRIP: Final = 5
 """Consecutive failures that open a breaker (Envoy, Finagle and LiteLLM agree on five)."""
 SHARE: Final = 0.5
-"""Failures by attempts that open it too: what fails every other time may never fail five times in a row."""
+"""Share of failed attempts that also opens a breaker.
+
+A target that fails every other time may never fail five times in a row."""
 LEAST: Final = 10
-"""Attempts of which that share is taken, at least."""
+"""Minimum number of attempts in the window before SHARE applies."""
 WINDOW: Final = 30.0
-"""Seconds over which both are counted."""
+"""Seconds over which failures and attempts are counted for SHARE."""
 OPEN: Final = 5.0
-"""Seconds a breaker stays open the first time; doubled each time it opens again."""
+"""Seconds a breaker stays open the first time. Doubled each time it opens again."""
 MAX_OPEN: Final = 300.0
-"""Seconds a breaker stays open at most (Envoy, Finagle)."""
+"""Maximum number of seconds that a breaker stays open (Envoy, Finagle)."""
 CLOSE_AFTER: Final = 2
 """Successful probes that close a breaker (HAProxy's `rise`)."""
 SETTLED: Final = 30.0
-"""Seconds that a breaker must stay closed, at least, until the next opening counts as a first one again."""
+"""Minimum number of seconds that a breaker must stay closed before the open time is reset to OPEN."""
 
-Turn: TypeAlias = Literal["opened", "closed"]
+Transition: TypeAlias = Literal["opened", "closed"]
+"""A change of a breaker's state."""
 
 
 class Breaker:
-    """Closed while `until` is None.
+    """The circuit breaker of one target and operation. Closed while `until` is None.
 
-    The time it stays open is not forgotten when it closes, or a target that fails every other time would be
-    tried every five seconds for ever. It is when the breaker has stayed closed for as long as it was last to
-    stay open, and for SETTLED at least.
+    Closing does not reset the open time, or a target that fails every other time would be tried every five
+    seconds for ever. The open time is reset once the breaker has stayed closed for the length of the last
+    open time, and for at least SETTLED seconds.
     """
 
-    __slots__ = ("_closed", "_opened", "failures", "probing", "span", "successes", "until", "window")
+    __slots__ = (
+        "_closed_at",
+        "_opened_at",
+        "failures",
+        "open_seconds",
+        "probing",
+        "successes",
+        "until",
+        "window",
+    )
 
     def __init__(self) -> None:
         self.failures = 0
         self.successes = 0
-        self.span = OPEN / 2
+        self.open_seconds = OPEN / 2
         self.until: float | None = None
         self.probing = False
         self.window = RatioWindow(WINDOW)
-        self._opened = -inf
-        self._closed = -inf
+        self._opened_at = -inf
+        self._closed_at = -inf
 
     @property
-    def well(self) -> bool:
-        """Whether it is closed, and nothing has failed since something succeeded."""
+    def healthy(self) -> bool:
+        """Whether the breaker is closed and the last recorded attempt did not fail."""
         return self.until is None and not self.failures
 
     def wait(self, now: float) -> float | None:
-        """Seconds of rest that are left (0 or less while a probe is under way); None where one may enter."""
+        """Returns the seconds until an attempt may enter, or None if one may enter now.
+
+        The result is 0 or less while a probe is in flight after the open time.
+        """
         until = self.until
         return None if until is None or (until <= now and not self.probing) else until - now
 
-    def record(self, now: float, *, failed: bool, probe: bool, chance: Callable[[], float]) -> Turn | None:
-        """An attempt has ended, the `probe` or another. Returns what the breaker did, if anything."""
+    def record(
+        self, now: float, *, failed: bool, probe: bool, chance: Callable[[], float]
+    ) -> Transition | None:
+        """Record the end of an attempt. `probe` is whether it was the probe.
+
+        `chance` returns a random number from 0 to 1, for the jitter of the open time. Returns the state
+        transition that followed, or None.
+        """
         if probe:
             self.probing = False
             if failed:
                 self._open(now, chance())
                 return "opened"
             self.successes += 1
-            # Half of a rest is chance, and it may have been short; no target comes and goes faster than this.
-            if self.successes < CLOSE_AFTER or now < self._opened + OPEN:
+            # Half of the open time is random and may have been short. OPEN limits how fast a target can flap.
+            if self.successes < CLOSE_AFTER or now < self._opened_at + OPEN:
                 return None
             self._close(now)
             return "closed"
         if self.until is not None:
-            return None  # it began before the breaker opened, and tells nothing that opened it did not
+            return None  # it began before the breaker opened, so it carries no new information
         self.window.record(now, hit=failed)
         if not failed:
             self.failures = 0
@@ -103,35 +125,22 @@ class Breaker:
         self._open(now, chance())
         return "opened"
 
-    def adopt(self, now: float, rest: float) -> bool:
-        """Open for `rest` seconds from now, as a breaker elsewhere has; False if this one rests longer."""
-        until = now + rest
-        if self.until is None:
-            self._forget(now)
-            self._opened = now
-        elif self.until >= until:
-            return False
-        self.until = until
-        self.successes = 0
-        self.span = max(self.span, min(rest, MAX_OPEN))
-        return True
-
     def _open(self, now: float, chance: float) -> None:
         if self.until is None:
-            self._forget(now)
-        self._opened = now
+            self._reset_open_time(now)
+        self._opened_at = now
         self.successes = 0
-        self.span = min(self.span * 2, MAX_OPEN)
+        self.open_seconds = min(self.open_seconds * 2, MAX_OPEN)
         # Equal jitter: replicas that tripped together must not probe together.
-        self.until = now + self.span * (0.5 + chance / 2)
+        self.until = now + self.open_seconds * (0.5 + chance / 2)
 
     def _close(self, now: float) -> None:
         self.until = None
         self.failures = self.successes = 0
-        self._closed = now
+        self._closed_at = now
         self.window.clear()
 
-    def _forget(self, now: float) -> None:
-        """Begin anew with the first open time, if it has been closed for long enough."""
-        if now - self._closed >= max(SETTLED, self.span):
-            self.span = OPEN / 2
+    def _reset_open_time(self, now: float) -> None:
+        """Reset the open time to its first value if the breaker has been closed for long enough."""
+        if now - self._closed_at >= max(SETTLED, self.open_seconds):
+            self.open_seconds = OPEN / 2

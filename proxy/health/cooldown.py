@@ -1,4 +1,4 @@
-"""Cooldowns: targets that rest because their provider asked for it, or refuses our credential. No I/O.
+"""Cooldowns: targets that are not tried for a while after a rate limit or a rejected credential. No I/O.
 
 `now` is in seconds of one monotonic clock.
 """
@@ -11,56 +11,69 @@ from typing import Final, TypeAlias
 
 from ..classify.faults import RULES, Fault
 
-__all__ = ["ANY", "COOLDOWN", "LONG_COOLDOWN", "Cooldown", "Cooldowns", "Place", "place_of", "rest_of"]
+__all__ = [
+    "ANY",
+    "COOLDOWN",
+    "LONG_COOLDOWN",
+    "Cooldown",
+    "CooldownKey",
+    "Cooldowns",
+    "cooldown_key",
+    "cooldown_seconds",
+]
 
 COOLDOWN: Final = 5.0
-"""Seconds a rate-limited target rests when its provider does not say for how long."""
+"""Seconds of cooldown for a rate-limited target whose provider sends no `Retry-After`."""
 LONG_COOLDOWN: Final = 300.0
-"""Seconds a target rests that refused our credential, has no quota left, or does not exist."""
+"""Seconds of cooldown for a target that rejected our credential, has no quota left, or does not exist."""
 ANY: Final = ""
-"""In a place: every operation."""
+"""The operation of a cooldown that applies to every operation."""
 
-Place: TypeAlias = tuple[str, str, str]
-"""What a cooldown is of: target, credential, operation or ANY."""
+CooldownKey: TypeAlias = tuple[str, str, str]
+"""Target, credential, and operation or ANY."""
 
 
 @dataclass(slots=True, eq=False)
 class Cooldown:
-    """Nobody is let in before `until`; then one probe at a time, until one has succeeded."""
+    """A cooldown of one target. Before `until` no attempt is admitted.
+
+    After it, one probe at a time is admitted, until a probe succeeds and ends the cooldown. `reason` is the
+    kind of the fault that began it, `probing` whether a probe is in flight.
+    """
 
     until: float
     reason: str
     probing: bool = False
 
 
-class Cooldowns(dict[Place, Cooldown]):
-    """What rests, by its place. A rest is exactly as long as was asked for, and nothing is added to it.
+class Cooldowns(dict[CooldownKey, Cooldown]):
+    """The cooldowns in force, by key. A cooldown is exactly as long as the provider asked for.
 
-    One probe goes through after it, so that no crowd arrives with the same second; and what a caller is told
-    to wait is what holds.
+    Jitter is not needed, since only one probe is admitted when a cooldown ends. Without it, the
+    `Retry-After` that callers receive is exact.
     """
 
     def of(self, target: str, credential: str, operation: str) -> tuple[Cooldown, ...]:
-        """What rests this target for this operation: for all of them, and for this one alone."""
-        resting = [self.get((target, credential, scope)) for scope in (ANY, operation)]
-        return tuple([cooldown for cooldown in resting if cooldown is not None])
+        """Returns the cooldowns that apply to this operation of the target: for ANY, and for this one."""
+        cooldowns = [self.get((target, credential, scope)) for scope in (ANY, operation)]
+        return tuple([cooldown for cooldown in cooldowns if cooldown is not None])
 
-    def begin(self, place: Place, until: float, reason: str) -> bool:
-        """A later, longer word extends a rest; a shorter one does not cut it, and is False."""
-        current = self.get(place)
+    def begin(self, key: CooldownKey, until: float, reason: str) -> bool:
+        """Begin or extend a cooldown. Returns False, and changes nothing, if one lasts as long already."""
+        current = self.get(key)
         if current is not None and current.until >= until:
             return False
-        self[place] = Cooldown(until, reason)
+        self[key] = Cooldown(until, reason)
         return True
 
     def end(self, ended: Iterable[Cooldown]) -> None:
-        """They are over: a probe has succeeded."""
-        for place in [place for place, held in self.items() if held in ended]:
-            del self[place]
+        """Remove these cooldowns, since a probe has succeeded."""
+        for key in [key for key, cooldown in self.items() if cooldown in ended]:
+            del self[key]
 
 
-def rest_of(fault: Fault) -> float | None:
-    """Seconds for which a fault rests its target; None where it asks for no rest."""
+def cooldown_seconds(fault: Fault) -> float | None:
+    """Returns the seconds of cooldown that a fault causes, or None if it causes none."""
     effect = RULES[fault.kind].health
     if effect in {"alive", "none"}:
         return None
@@ -69,7 +82,11 @@ def rest_of(fault: Fault) -> float | None:
     return fault.retry_after or COOLDOWN if effect == "cooldown" else fault.retry_after
 
 
-def place_of(fault: Fault, target: str, credential: str, operation: str) -> Place:
-    """What a fault rests: a model, or a permission, may be missing for one operation and not for another."""
-    alone = fault.kind == "target_missing" or fault.status == 403
-    return target, credential, operation if alone else ANY
+def cooldown_key(fault: Fault, target: str, credential: str, operation: str) -> CooldownKey:
+    """Returns the key of the cooldown that a fault causes.
+
+    A missing model (`target_missing`) and a missing permission (403) apply to one operation only. Every other
+    fault applies to all operations.
+    """
+    one_operation = fault.kind == "target_missing" or fault.status == 403
+    return target, credential, operation if one_operation else ANY

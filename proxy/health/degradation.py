@@ -1,11 +1,12 @@
-"""A target that answers, but too slowly for a pool, or too often with what is no use to it. No I/O.
+"""Degradation of a target that works, but breaks a pool's limits on latency, refusals or bad answers. No I/O.
 
-    normal    the last minute is judged by the pool's rules (`slow`, `degrade_on`)
-    degraded  the target is asked after all others; now and then one request goes to it first, a trial
+    normal    the last minute is compared with the pool's rules (`slow`, `degrade_on`)
+    degraded  the target is tried after all others. From time to time one request goes to it first, a trial
 
-What broke a rule is what a trial is judged by: a target that was slow must be fast, one that refused must not
-refuse. Three good trials in a row bring it back. So do the others that it is sent because nobody else is
-there, once there are enough of them to tell. It then starts slowly, with nothing held against it.
+A trial is judged by the rule that was broken: after slow answers it must be fast, after refusals it must not
+be a refusal. Three good trials in a row end the degradation. So do other requests that reach the target
+because no other target is available, once there are enough of them (LEAST). The target then gets a slow
+start, and the measurements of the broken rule are cleared.
 
 `now` is in seconds of one monotonic clock.
 """
@@ -34,29 +35,29 @@ __all__ = [
 ]
 
 TRIAL: Final = 5.0
-"""Seconds from one trial to the next, and to the first; doubled each time that one fails."""
+"""Seconds until the first trial, and from one trial to the next. Doubled each time a trial fails."""
 LONGEST_GAP: Final = 60.0
-"""Seconds between two trials at most."""
+"""Maximum number of seconds between two trials."""
 TRIALS: Final = 3
-"""Good trials in a row that bring a target back."""
+"""Consecutive good trials that end a degradation."""
 LEAST: Final = 20
-"""Answers by which a target is judged, at least."""
+"""Minimum number of answers by which a target is judged."""
 RELAPSE: Final = 60.0
-"""Seconds. Who is degraded again sooner than this waits twice as long for a trial as the time before."""
+"""Seconds. A target that is degraded again sooner than this waits twice as long for its first trial."""
 FRESH: Final = 0.25
-"""Seconds for which a verdict stands, so that a plan costs next to nothing."""
+"""Seconds for which a verdict is cached, so that planning stays cheap."""
 
 _SPAN: Final = 60.0
-_BEYOND: Final = 0.05  # of answers: the p95 is within its limit
+_MAX_SHARE_ABOVE_P95: Final = 0.05  # share of answers that may exceed a p95 limit
 
 Breach: TypeAlias = Literal["first_token", "total", "refusals", "malformed"]
-"""Which rule was broken."""
+"""The rule that was broken."""
 Reason: TypeAlias = Literal["latency.slo", "quality.refusals", "quality.malformed"]
-"""The code that says so."""
+"""The reason code of a degradation."""
 
 
 class Degraded(NamedTuple):
-    """Why a target is asked after the others, since when, and whether a trial may go to it now."""
+    """Why a target is degraded, since when (`now` of that time), and whether a trial is due now."""
 
     reason: Reason
     since: float
@@ -64,18 +65,18 @@ class Degraded(NamedTuple):
 
 
 class Degradation:
-    """Where one target stands with one pool, for one operation. `breach` is None while all is well."""
+    """The degradation state of one target in one pool, for one operation. Normal while `breach` is None."""
 
     __slots__ = (
-        "_base",
-        "_ended",
-        "_fresh",
-        "_gap",
-        "_good",
-        "_judged",
+        "_cached_until",
+        "_first_interval",
+        "_good_trials",
+        "_interval",
         "_limit",
-        "_next",
+        "_next_trial_at",
+        "_recovered_at",
         "_trial",
+        "_verdicts",
         "breach",
         "pool",
         "since",
@@ -86,91 +87,97 @@ class Degradation:
         self.breach: Breach | None = None
         self.since = -inf
         self._limit = 0.0
-        self._fresh = -inf  # until when the verdict stands
-        self._ended = -inf
-        self._base = self._gap = TRIAL
-        self._next = inf  # when the next trial may begin
+        self._cached_until = -inf  # until when the verdict is cached
+        self._recovered_at = -inf
+        self._first_interval = self._interval = TRIAL
+        self._next_trial_at = inf  # when the next trial may begin
         self._trial: InFlight | None = None
-        self._good = 0
-        self._judged = RatioWindow(
-            _SPAN
-        )  # what was sent to it since it is degraded; hits are those that broke the rule
+        self._good_trials = 0
+        self._verdicts = RatioWindow(_SPAN)  # attempts since the degradation began; hits broke the rule
 
-    def look(self, pool: Pool, vitals: Measurements, now: float) -> Degraded | None:
-        """The verdict by the pool's rules as they are now; None while all is well."""
-        if now >= self._fresh:
-            self._fresh = now + FRESH
-            self._review(pool, vitals, now)
+    def review(self, pool: Pool, measurements: Measurements, now: float) -> Degraded | None:
+        """Returns the state by the pool's current rules, at most FRESH seconds old. None if not degraded."""
+        if now >= self._cached_until:
+            self._cached_until = now + FRESH
+            self._apply_rules(pool, measurements, now)
         return None if self.breach is None else self.state(now)
 
     def state(self, now: float) -> Degraded | None:
-        """The last verdict."""
+        """Returns the state of the last review, or None if not degraded."""
         breach = self.breach
         if breach is None:
             return None
-        return Degraded(_reason(breach), self.since, self._trial is None and now >= self._next)
+        return Degraded(_reason(breach), self.since, self._trial is None and now >= self._next_trial_at)
 
     def begin(self, attempt: InFlight, now: float) -> None:
-        """An attempt goes to the degraded target: it is the trial if one is due."""
-        if self._trial is None and now >= self._next:
+        """Record that an attempt begins at the degraded target. It becomes the trial if one is due."""
+        if self._trial is None and now >= self._next_trial_at:
             self._trial = attempt
 
     def answered(self, attempt: InFlight, now: float) -> None:
-        """Its first content has come. Where only that was too slow, the rest need not be waited for."""
+        """Record that the first content of an attempt has arrived.
+
+        If the broken rule is the one on the first token, the attempt is judged now.
+        """
         if self.breach == "first_token" and attempt.first_token is not None and attempt.started >= self.since:
             self._judge(attempt, now, good=attempt.first_token <= self._limit)
 
     def end(self, attempt: InFlight, now: float, fault: Fault | None, *, proved: bool, refused: bool) -> None:
-        """It has ended. `proved` is False for one whose client left, say."""
+        """Record the end of an attempt.
+
+        `proved` is False if it shows nothing about the target, for example because its client left.
+        """
         breach = self.breach
         if breach is None or attempt.started < self.since:
             return
         if breach == "first_token" and attempt.first_token is not None:
-            return  # it was judged when that came
+            return  # it was judged when its first token arrived
         inconclusive = RULES[fault.kind].health == "none" if fault is not None else not proved
         good = self._verdict(breach, attempt, now, fault, inconclusive=inconclusive, refused=refused)
         if good is not None:
             self._judge(attempt, now, good=good)
         elif attempt is self._trial:
             self._trial = None
-            self._next = now if inconclusive else now + self._gap
+            self._next_trial_at = now if inconclusive else now + self._interval
 
     def recovered(self, now: float) -> bool:
-        """Whether trials, or enough of all that it was sent, say that it does again what it should."""
-        beyond, total = self._judged.counted(now)
+        """Whether enough trials in a row were good, or enough of all attempts since the degradation began."""
+        beyond, total = self._verdicts.counted(now)
         if total < LEAST:
-            return self._good >= TRIALS
+            return self._good_trials >= TRIALS
         if self.breach in {"first_token", "total"}:
-            return beyond <= total * _BEYOND
+            return beyond <= total * _MAX_SHARE_ABOVE_P95
         return beyond < total * self._limit
 
-    def leave(self, now: float) -> None:
-        """All is well again."""
+    def recover(self, now: float) -> None:
+        """End the degradation."""
         self.breach = None
-        self._ended = now
+        self._recovered_at = now
         self._trial = None
 
-    def _review(self, pool: Pool, vitals: Measurements, now: float) -> None:
+    def _apply_rules(self, pool: Pool, measurements: Measurements, now: float) -> None:
         if self.breach is None:
             for breach in _BREACHES:
                 limit = _limit(pool, breach)
-                if limit is not None and _breaks(breach, limit, vitals, now):
+                if limit is not None and _is_broken(breach, limit, measurements, now):
                     self._enter(breach, limit, now)
                     return
         elif (limit := _limit(pool, self.breach)) is None:
-            self.leave(now)  # there is no such rule any more
+            self.recover(now)  # the rule was removed from the configuration
         else:
             self._limit = limit
 
     def _enter(self, breach: Breach, limit: float, now: float) -> None:
-        relapsed = now - self._ended < RELAPSE
+        relapsed = now - self._recovered_at < RELAPSE
         self.breach = breach
         self.since = now
         self._limit = limit
-        self._base = self._gap = min(self._base * 2, LONGEST_GAP) if relapsed else TRIAL
-        self._next = now + self._gap
-        self._good = 0
-        self._judged.clear()
+        self._first_interval = self._interval = (
+            min(self._first_interval * 2, LONGEST_GAP) if relapsed else TRIAL
+        )
+        self._next_trial_at = now + self._interval
+        self._good_trials = 0
+        self._verdicts.clear()
 
     def _verdict(
         self,
@@ -182,33 +189,35 @@ class Degradation:
         inconclusive: bool,
         refused: bool,
     ) -> bool | None:
-        """Whether the target did what it should; None where that cannot be told."""
+        """Whether the attempt kept the broken rule. None if it does not show that."""
         late = breach in {"first_token", "total"} and now - attempt.started > self._limit
         if inconclusive:
-            # Who left before the limit proves nothing. Who had waited longer has seen enough.
+            # An attempt that ended before the limit shows nothing. One that ended after it was late.
             return False if late and (breach == "total" or attempt.waiting) else None
         if fault is not None:
             if RULES[fault.kind].health == "failure":
                 return False
             return False if breach == "refusals" and fault.kind == "content_refused" else None
         if breach == "first_token":
-            return None if late else True  # whole before its first token would have been due, or not streamed
+            # Not late: complete before its first token would have been late, or not streamed.
+            return None if late else True
         if breach == "refusals":
             return not refused
         return not late
 
     def _judge(self, attempt: InFlight, now: float, *, good: bool) -> None:
-        self._judged.record(now, hit=not good)
+        """Count a verdict. If the attempt is the trial, schedule the next one."""
+        self._verdicts.record(now, hit=not good)
         if attempt is not self._trial:
             return
         self._trial = None
         if good:
-            self._good += 1
-            self._gap = self._base
+            self._good_trials += 1
+            self._interval = self._first_interval
         else:
-            self._good = 0
-            self._gap = min(self._gap * 2, LONGEST_GAP)
-        self._next = now + self._gap
+            self._good_trials = 0
+            self._interval = min(self._interval * 2, LONGEST_GAP)
+        self._next_trial_at = now + self._interval
 
 
 _BREACHES: Final[tuple[Breach, ...]] = ("first_token", "total", "refusals", "malformed")
@@ -221,7 +230,7 @@ def _reason(breach: Breach) -> Reason:
 
 
 def _limit(pool: Pool, breach: Breach) -> float | None:
-    """Seconds, or a share; None where the pool has no such rule."""
+    """Returns the pool's limit in seconds or as a share, or None if the pool has no such rule."""
     if breach == "first_token":
         return None if pool.slow is None else pool.slow.p95_first_token
     if breach == "total":
@@ -231,12 +240,12 @@ def _limit(pool: Pool, breach: Breach) -> float | None:
     return pool.degrade_on.refusals if breach == "refusals" else pool.degrade_on.malformed
 
 
-def _breaks(breach: Breach, limit: float, vitals: Measurements, now: float) -> bool:
+def _is_broken(breach: Breach, limit: float, measurements: Measurements, now: float) -> bool:
     if breach == "first_token":
-        overdue = vitals.overdue(limit, now, first_token=True)
-        return vitals.latency.first_token.exceeds(limit, now, overdue)
+        overdue = measurements.overdue(limit, now, first_token=True)
+        return measurements.latency.first_token.exceeds(limit, now, overdue)
     if breach == "total":
-        overdue = vitals.overdue(limit, now, first_token=False)
-        return vitals.latency.total.exceeds(limit, now, overdue)
-    window = vitals.refusals if breach == "refusals" else vitals.malformed
+        overdue = measurements.overdue(limit, now, first_token=False)
+        return measurements.latency.total.exceeds(limit, now, overdue)
+    window = measurements.refusals if breach == "refusals" else measurements.malformed
     return window.reaches(limit, LEAST, now)

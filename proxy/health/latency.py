@@ -1,6 +1,6 @@
-"""How long one target takes for one operation: to its first token, and to the end. No I/O.
+"""The latency of one target for one operation: to the first token, and to the end of the answer. No I/O.
 
-`now` is in seconds of one monotonic clock, as for `Durations`, which does the counting.
+`now` is in seconds of one monotonic clock, as for `PercentileWindow`, which does the counting.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ __all__ = ["Latency"]
 
 
 class Latency:
-    """The latency of one (target, operation): percentiles of the last minute, and what was usual before it.
+    """The latency of one (target, operation): percentiles of the last minute.
 
-    25 KB at most, however many requests there are; 6 KB for a target that nobody asks.
+    Takes at most 25 KB, independent of the number of requests, and 6 KB for a target without requests.
     """
 
     __slots__ = ("first_token", "total")
@@ -22,25 +22,9 @@ class Latency:
         self.first_token = PercentileWindow()
         self.total = PercentileWindow()
 
-    def record(self, now: float, first_token: float | None = None, total: float | None = None) -> None:
-        """An attempt ended at `now`, or has begun to answer. Seconds since it was sent, as far as known.
-
-        Only answers are recorded: a refusal after 2 ms is not fast, and a client that left says nothing.
-        """
-        if first_token is not None:
-            self.first_token.record(first_token, now)
-        if total is not None:
-            self.total.record(total, now)
-
     def expected(self, now: float, *, streamed: bool) -> float | None:
-        """What a caller should expect, in seconds; None for a target unknown. See `Durations.expected`.
+        """Returns the latency that a caller should expect, in seconds, or None without enough samples.
 
-        To the first token for one who reads a stream, to the end for the others.
+        To the first token for a streamed answer, else to the end. See `PercentileWindow.expected`.
         """
         return (self.first_token if streamed else self.total).expected(now)
-
-    def slowdown(self, now: float) -> float | None:
-        """How many times longer than usual the first token takes, by p95; None where that is not known."""
-        usual = self.first_token.usual(now)
-        p95 = self.first_token.percentiles(now).p95
-        return None if usual is None or p95 is None else p95 / usual

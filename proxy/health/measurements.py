@@ -1,4 +1,4 @@
-"""What is measured of one target for one operation: how fast it answers, with what, and what is under way.
+"""The measurements of one target for one operation: latency, refusals, malformed answers, attempts in flight.
 
 No I/O. `now` is in seconds of one monotonic clock.
 """
@@ -16,13 +16,17 @@ from .retry_budget import RetryBudget
 __all__ = ["MALFORMED", "SPAN", "InFlight", "Load", "Measurements"]
 
 SPAN: Final = 60.0
-"""Seconds over which answers that refuse, or are none, are counted."""
+"""Seconds over which refusals and malformed answers are counted."""
 MALFORMED: Final[frozenset[FaultKind]] = frozenset({"bad_response", "stream_failed", "stream_truncated"})
-"""What came was no answer, or not all of one."""
+"""Faults where the response was not a valid answer, or not a complete one."""
 
 
 class InFlight:
-    """An attempt, since it `started`; `first_token` is in seconds, once something of it has come."""
+    """An attempt in flight.
+
+    `started` is the time at which it was sent. `first_token` is the number of seconds to its first content,
+    None until that has arrived. `before` and `after` are its neighbours in the chain of `Measurements`.
+    """
 
     __slots__ = ("after", "before", "first_token", "started", "streamed")
 
@@ -35,12 +39,12 @@ class InFlight:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is to be streamed, and nothing of it has come yet."""
+        """Whether the answer is streamed and its first token has not arrived yet."""
         return self.streamed and self.first_token is None
 
 
 class Load:
-    """How many attempts are under way at one target, whatever the operation."""
+    """The number of attempts in flight at one target, over all operations."""
 
     __slots__ = ("busy",)
 
@@ -49,9 +53,9 @@ class Load:
 
 
 class Measurements:
-    """The measurements of one (target, operation). 31 KB at most, however many requests there are.
+    """The measurements of one (target, operation). At most 31 KB, independent of the number of requests.
 
-    Attempts under way hang on one chain, the oldest first, so that they take no memory here.
+    Attempts in flight form a linked list, the oldest first, so that they take no memory here.
     """
 
     __slots__ = ("_chain", "breaker", "busy", "latency", "load", "malformed", "refusals", "retries")
@@ -68,7 +72,7 @@ class Measurements:
         self._chain.before = self._chain.after = self._chain
 
     def begin(self, attempt: InFlight, now: float, *, streamed: bool) -> None:
-        """An attempt is under way."""
+        """Record that `attempt` was sent at `now`."""
         attempt.started = now
         attempt.streamed = streamed
         chain = self._chain
@@ -79,13 +83,13 @@ class Measurements:
         self.load.busy += 1
 
     def answered(self, attempt: InFlight, now: float) -> None:
-        """Its first content has come."""
+        """Record that the first content of a streamed answer has arrived."""
         if attempt.waiting:
-            attempt.first_token = took = now - attempt.started
-            self.latency.first_token.record(took, now)
+            attempt.first_token = elapsed = now - attempt.started
+            self.latency.first_token.record(elapsed, now)
 
     def end(self, attempt: InFlight) -> None:
-        """It is under way no more. The second time nothing happens."""
+        """Remove `attempt` from the attempts in flight. A second call has no effect."""
         before, after = attempt.before, attempt.after
         if before is None or after is None:
             return
@@ -94,12 +98,15 @@ class Measurements:
         self.busy -= 1
         self.load.busy -= 1
 
-    def finished(self, now: float, took: float | None, fault: Fault | None, *, refused: bool) -> None:
-        """The target has answered, well or not, after `took` seconds. Only good answers are timed."""
+    def finished(self, now: float, duration: float | None, fault: Fault | None, *, refused: bool) -> None:
+        """Record the result of an attempt. Only successful answers are added to the latency.
+
+        `duration` is in seconds, None if it was not measured. `refused` is whether the answer is a refusal.
+        """
         malformed = False
         if fault is None:
-            if took is not None:
-                self.latency.total.record(took, now)
+            if duration is not None:
+                self.latency.total.record(duration, now)
         elif fault.kind == "content_refused":
             refused = True
         elif fault.kind in MALFORMED:
@@ -111,7 +118,7 @@ class Measurements:
             self.refusals.record(now, hit=refused)
 
     def forget(self, *, latency: bool) -> None:
-        """What comes next is judged by itself: how long it takes, or what is in it."""
+        """Clear the latency windows, or else the windows of refusals and malformed answers."""
         if latency:
             self.latency.first_token.clear()
             self.latency.total.clear()
@@ -120,7 +127,10 @@ class Measurements:
             self.malformed.clear()
 
     def overdue(self, limit: float, now: float, *, first_token: bool) -> int:
-        """How many under way have lasted longer than `limit` seconds, to their first token or in all."""
+        """Returns the number of attempts in flight that have exceeded `limit` seconds.
+
+        With `first_token`, only those count whose first token has not arrived yet.
+        """
         since = now - limit
         count = 0
         attempt = self._chain.after

@@ -1,8 +1,8 @@
-"""How many of those that came lately were of a kind: failures, refusals, retries. No I/O.
+"""A sliding window that counts hits (failures, refusals, retries) and their total. No I/O.
 
-Ten buckets make the span; the oldest is dropped as a new one begins. Within them every count is exact, where
-a moving average would let a burst of successes hide a total outage. `now` is in seconds of one monotonic
-clock, always the same one; a moment before one that was seen already counts as that one.
+The window consists of ten buckets. The oldest is dropped when a new one begins. The counts within the window
+are exact, where a moving average would let a burst of successes hide a total outage. `now` is in seconds of
+one monotonic clock, always the same one. A time before the latest one seen counts as the latest.
 """
 
 from __future__ import annotations
@@ -13,35 +13,38 @@ from typing import Final, NamedTuple
 __all__ = ["BUCKETS", "Counted", "RatioWindow"]
 
 BUCKETS: Final = 10
-"""Of one span. The newest is under way, so a window is nine to ten tenths of its span long, never longer."""
+"""Buckets of one window. The newest is not full, so a window covers 90 to 100 % of its span, never more."""
 
 
 class Counted(NamedTuple):
-    """So many of so many."""
+    """The counts of a window: hits, and the total they are compared with."""
 
     hits: int
     total: int
 
 
 class RatioWindow:
-    """Counts hits and all over a sliding span of seconds."""
+    """Counts hits and the total over a sliding window of `span` seconds."""
 
     __slots__ = ("_at", "_hit_counts", "_hits", "_total", "_totals", "_until", "_width", "span")
 
     def __init__(self, span: float) -> None:
         self.span = span
         self._width = span / BUCKETS
-        self._at = 0  # the bucket under way, counted from the clock's zero
-        self._until = -inf  # when it ends
+        self._at = 0  # number of the current bucket, counted from the clock's zero
+        self._until = -inf  # when the current bucket ends
         self._hit_counts = [0] * BUCKETS
         self._totals = [0] * BUCKETS
         self._hits = 0
         self._total = 0
 
     def add(self, now: float, *, hits: int = 0, total: int = 0) -> None:
-        """Count so many more. Hits are within the total where a hit is one of all, as a failure is."""
+        """Add `hits` and `total` to the counts.
+
+        A hit that is also one of the total, as a failure is one of the attempts, must be counted in both.
+        """
         if now >= self._until:
-            self._turn(now)
+            self._advance(now)
         slot = self._at % BUCKETS
         self._hit_counts[slot] += hits
         self._totals[slot] += total
@@ -49,32 +52,33 @@ class RatioWindow:
         self._total += total
 
     def record(self, now: float, *, hit: bool) -> None:
-        """One more came, which is of the kind or is not."""
+        """Count one more event. `hit` is whether it is of the counted kind."""
         self.add(now, hits=int(hit), total=1)
 
     def counted(self, now: float) -> Counted:
-        """What was counted within the span."""
+        """Returns the counts within the window."""
         if now >= self._until:
-            self._turn(now)
+            self._advance(now)
         return Counted(self._hits, self._total)
 
     def share(self, now: float, least: int = 1) -> float | None:
-        """Hits by all, from 0 to 1; None for fewer than `least` in all."""
+        """Returns hits divided by the total, from 0 to 1, or None if the total is less than `least`."""
         hits, total = self.counted(now)
         return hits / total if total >= max(1, least) else None
 
     def reaches(self, share: float, least: int, now: float) -> bool:
-        """Whether at least `share` of at least `least` are hits: half of at least ten, for a breaker."""
+        """Whether the total is at least `least` and at least `share` of it are hits."""
         current = self.share(now, least)
         return current is not None and current >= share
 
     def clear(self) -> None:
-        """Forget all: what comes after a breaker has closed is judged by itself."""
+        """Reset all counts, so that earlier events do not affect what is counted next."""
         self._hit_counts = [0] * BUCKETS
         self._totals = [0] * BUCKETS
         self._hits = self._total = 0
 
-    def _turn(self, now: float) -> None:
+    def _advance(self, now: float) -> None:
+        """Move on to the bucket that contains `now`, and drop the buckets that are out of the window."""
         at = int(now // self._width)
         for bucket in range(self._at + 1, min(at, self._at + BUCKETS) + 1):
             slot = bucket % BUCKETS

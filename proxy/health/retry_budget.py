@@ -1,7 +1,7 @@
-"""How often a target may be asked again for the same request. No I/O.
+"""A retry budget: limits how often the same target is tried again for the same request. No I/O.
 
-A retry helps against a fault that strikes now and then. Against an outage it only adds load, so retries are
-limited to a share of requests and not per request alone. Moving on to another target is not a retry.
+A retry helps against a transient fault. Against an outage it only adds load, so retries are limited to a
+share of requests and not only per request. Failing over to another target is not a retry.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from .ratio_window import RatioWindow
 __all__ = ["FLOOR", "SHARE", "SPAN", "RetryBudget"]
 
 SHARE: Final = 0.2
-"""Retries by requests (Finagle, Linkerd and Envoy agree on a fifth)."""
+"""Retries as a share of requests (Finagle, Linkerd and Envoy agree on a fifth)."""
 SPAN: Final = 10.0
-"""Seconds over which both are counted (Finagle's and Linkerd's)."""
+"""Seconds over which retries and requests are counted (as in Finagle and Linkerd)."""
 FLOOR: Final = 3
-"""Retries that are allowed within the span however few the requests (Envoy's)."""
+"""Retries that are allowed within SPAN even if there are few requests (as in Envoy)."""
 
 
 class RetryBudget:
-    """The retries of one target. `now` is in seconds of one monotonic clock."""
+    """The retry budget of one target and operation. `now` is in seconds of one monotonic clock."""
 
     __slots__ = ("_floor", "_share", "_window")
 
@@ -31,16 +31,16 @@ class RetryBudget:
         self._window = RatioWindow(span)
 
     def request(self, now: float) -> None:
-        """The target is asked for a request for the first time."""
+        """Count a request: its first attempt at the target."""
         self._window.add(now, total=1)
 
     def allows(self, now: float) -> bool:
-        """Whether there is room for one more retry; takes nothing."""
+        """Whether one more retry fits the budget. Consumes nothing."""
         retries, requests = self._window.counted(now)
         return retries < self._floor or (requests > 0 and (retries + 1) / requests <= self._share)
 
     def take(self, now: float) -> bool:
-        """Count one more retry, if there is room for it. Without room it must not happen."""
+        """Count one more retry. Returns False, and counts nothing, if the budget does not allow it."""
         if not self.allows(now):
             return False
         self._window.add(now, hits=1)

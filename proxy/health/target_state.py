@@ -1,25 +1,25 @@
-"""What is told of a target's health: what rests it, and all that is known of it. Data, and no I/O."""
+"""Snapshots of target health: what keeps requests from a target, and its full state. Data only, no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from .cooldown import ANY
 from .degradation import Degradation, Degraded
 from .measurements import Measurements
 from .percentiles import Percentiles
 
-__all__ = ["Ejection", "Listener", "TargetState"]
+__all__ = ["Ejection", "TargetState"]
 
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """A target rests, for `left` more seconds; 0 says that its breaker has closed.
+    """A breaker or cooldown that keeps requests from a target for `left` more seconds.
 
-    A breaker has no credential. A cooldown without an operation is for all of them. `reason` is the kind of
-    the fault that began it.
+    `credential` is "" for a breaker. `operation` is
+    "" for a cooldown that applies to all operations. `reason` is the kind of the fault that began it.
     """
 
     kind: Literal["breaker", "cooldown"]
@@ -30,15 +30,14 @@ class Ejection:
     reason: str
 
 
-Listener: TypeAlias = Callable[[Ejection], None]
-
-
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """All that is known of one target for one operation, at one moment.
+    """The health of one target for one operation, at one moment.
 
-    `ready_in` is in seconds, None where nothing rests it; `cooldowns` and `degraded` (by pool) are those in
-    force. `refusals` and `malformed` are shares of the last minute's answers, None without any.
+    `ready_in` is the number of seconds until an attempt may enter, None if one may enter now. `cooldowns` are
+    those in force. `degraded` holds pairs of a pool name and the target's degradation there. `ramp` is the
+    share of its usual traffic, less than 1 during a slow start. `busy` is the number of attempts in flight.
+    `refusals` and `malformed` are shares of the last minute's answers, None if there were none.
     """
 
     target: str
@@ -58,31 +57,40 @@ class TargetState:
     def of(
         cls,
         key: tuple[str, str],
-        vitals: Measurements,
+        measurements: Measurements,
         cooldowns: Collection[Ejection],
         degradations: Collection[Degradation],
         ready_in: float | None,
         ramp: float,
         now: float,
     ) -> TargetState:
-        """Of target and operation; all `cooldowns` are looked through, and `ready_in` is its breaker's."""
+        """Returns the state of `key` (target and operation).
+
+        `cooldowns` may be those of all targets. `ready_in` is that of the breaker alone.
+        """
         target, operation = key
-        resting = tuple([c for c in cooldowns if c.target == target and c.operation in {ANY, operation}])
-        waits = [ejection.left for ejection in resting]
+        matched = tuple([c for c in cooldowns if c.target == target and c.operation in {ANY, operation}])
+        waits = [ejection.left for ejection in matched]
         if ready_in is not None:
             waits.append(ready_in)
-        until = vitals.breaker.until
+        until = measurements.breaker.until
         return cls(
             target,
             operation,
             breaker="closed" if until is None else "open" if until > now else "half_open",
             ready_in=max(waits, default=None),
-            cooldowns=resting,
-            degraded=tuple([(one.pool, state) for one in degradations if (state := one.state(now))]),
+            cooldowns=matched,
+            degraded=tuple(
+                [
+                    (degradation.pool, state)
+                    for degradation in degradations
+                    if (state := degradation.state(now))
+                ]
+            ),
             ramp=ramp,
-            busy=vitals.busy,
-            first_token=vitals.latency.first_token.percentiles(now),
-            total=vitals.latency.total.percentiles(now),
-            refusals=vitals.refusals.share(now),
-            malformed=vitals.malformed.share(now),
+            busy=measurements.busy,
+            first_token=measurements.latency.first_token.percentiles(now),
+            total=measurements.latency.total.percentiles(now),
+            refusals=measurements.refusals.share(now),
+            malformed=measurements.malformed.share(now),
         )

@@ -1,4 +1,4 @@
-"""The request body: read once, parsed once, served again to every attempt."""
+"""The request body, which is read once, parsed once, and replayed for every attempt."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Body"]
 
 
 class Body:
-    """A `receive` that carries the whole request body and can be rewound.
+    """An ASGI `receive` callable that holds the whole request body and can be rewound.
 
-    After the body it falls through to the server's own `receive`, so that a hang-up is heard. Later
-    middlewares recognise it by its type, and the document is parsed once.
+    After the body it calls the server's own `receive`, so that a disconnect of the client is noticed. Later
+    middlewares recognise it by its type and share the parsed document. `raw` is the body as bytes.
     """
 
     __slots__ = ("_document", "_receive", "_sent", "raw")
@@ -26,9 +26,10 @@ class Body:
 
     @classmethod
     async def of(cls, receive: Receive, limit: int) -> Body:
-        """The body that `receive` carries, read to its end unless it was already.
+        """Read the whole body from `receive`. Returns `receive` itself if it is a Body already.
 
-        Raises Refusal `body_too_large` past `limit` bytes, and ClientGone.
+        Raises Refusal `body_too_large` if the body has more than `limit` bytes, and ClientGone if the client
+        disconnects first.
         """
         if isinstance(receive, cls):
             return receive
@@ -48,19 +49,19 @@ class Body:
 
     @property
     def document(self) -> Document:
-        """The body as a document. Raises Refusal, with the code of what is wrong with it."""
+        """The parsed body. Raises Refusal with the error code that fits if it is not a valid document."""
         if self._document is None:
             self._document = read(self.raw)
         return self._document
 
     def copy(self) -> Body:
-        """The same body from its start, for an attempt beside another."""
+        """Returns a rewound copy, for an attempt that runs in parallel. The parsed document is shared."""
         copy = Body(self.raw, self._receive)
-        copy._document = self._document  # parsed once
+        copy._document = self._document
         return copy
 
     def rewind(self) -> Body:
-        """The same body, from its start."""
+        """Start again at the first message. Returns this body."""
         self._sent = False
         return self
 
@@ -71,6 +72,9 @@ class Body:
         return {"type": "http.request", "body": self.raw, "more_body": False}
 
     async def disconnected(self) -> None:
-        """Return when the client has hung up. A server says so after a normal end too: cancel this before."""
+        """Return when the client has disconnected.
+
+        A server also reports a disconnect after a normal end of the response, so cancel this before.
+        """
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -1,4 +1,4 @@
-"""What the caller is told when no target gave an answer. No I/O."""
+"""Builds the refusal for a request that no target answered. No I/O."""
 
 from __future__ import annotations
 
@@ -10,73 +10,82 @@ from ..exchange import Exchange
 
 __all__ = ["exhausted"]
 
-_SOONEST: Final = 1.0
-"""Seconds. `Retry-After: 0` invites the storm it should prevent."""
+_MIN_RETRY_AFTER: Final = 1.0
+"""The minimum of Retry-After in seconds. `Retry-After: 0` would cause immediate retries by every client."""
 
-_OTHERS: Final = ("capability.", "deadline.", "disabled", "health.")
-"""How reasons begin that are neither of policy nor of money."""
+_OTHER_REASONS: Final = ("capability.", "deadline.", "disabled", "health.")
+"""The prefixes of rejection reasons that have nothing to do with policy, budgets or limits."""
 
 
 def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
-    """The refusal that sums up every attempt and rejection of `exchange`.
+    """Returns the refusal that summarises every attempt and rejection of `exchange`.
 
-    One status for all if the attempts agree on it, else the one that says most about what to do. Retry-After
-    is the soonest time at which a target may recover.
+    If all attempts have the same status, that is its status; see `_status` for mixed ones. Retry-After is the
+    shortest time after which a target may be available again. `deadline_passed` is whether the request's
+    deadline ended the search.
     """
     kinds: list[FaultKind] = [
         attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None
     ]
-    wait = _soonest(exchange)
+    retry_after = _retry_after(exchange)
     if set(kinds) == {"local_overload"}:
-        return Refusal("overloaded", retry_after=_SOONEST, retryable=True)  # nobody but us is the matter
+        # Only the gateway itself is overloaded.
+        return Refusal("overloaded", retry_after=_MIN_RETRY_AFTER, retryable=True)
     if deadline_passed:
-        return Refusal("deadline_exceeded", retry_after=wait)
+        return Refusal("deadline_exceeded", retry_after=retry_after)
     if not kinds:
-        return _not_cleared(exchange, wait) or Refusal("no_target_available", retry_after=wait)
-    return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=wait)
+        return _not_cleared(exchange, retry_after) or Refusal("no_target_available", retry_after=retry_after)
+    return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=retry_after)
 
 
-def _not_cleared(exchange: Exchange, wait: float | None) -> Refusal | None:
-    """What to say where clearances refused every target; None if something else stood against one.
+def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | None:
+    """Returns the refusal if only policy, budgets and limits rejected the targets, else None.
 
-    What policy forbids is left aside as long as it allows another target: that one decides.
+    Policy decides only if it rejects every target; otherwise the budget or limit of the others does.
     """
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
-    reasons.discard("state.bound")  # nothing that this request could use stood there
-    if not reasons or any(reason.startswith(_OTHERS) for reason in reasons):
+    reasons.discard("state.bound")  # a target without the request's state cannot serve it anyway
+    if not reasons or any(reason.startswith(_OTHER_REASONS) for reason in reasons):
         return None
-    spent = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
-    if not spent:
+    budget_or_limit = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
+    if not budget_or_limit:
         return Refusal("policy_no_eligible_target")
-    if "budget.unavailable" in spent:
-        return Refusal("budget_unavailable", retry_after=_SOONEST)
-    limited = sorted(reason for reason in spent if reason.startswith("limit."))
+    if "budget.unavailable" in budget_or_limit:
+        return Refusal("budget_unavailable", retry_after=_MIN_RETRY_AFTER)
+    limited = sorted(reason for reason in budget_or_limit if reason.startswith("limit."))
     limit = next(
         (
             candidate.limit
             for candidate in exchange.plan or ()
-            if candidate.rejected in (limited or spent) and candidate.limit is not None
+            if candidate.rejected in (limited or budget_or_limit) and candidate.limit is not None
         ),
         None,
     )
     headers = () if limit is None else ((b"x-standby-limit", limit.encode()),)
     if not limited:
-        return Refusal("budget_exceeded", param=limit, retry_after=wait, headers=headers)
-    return Refusal("rate_limited", param=limit, retry_after=wait, retryable=wait is not None, headers=headers)
+        return Refusal("budget_exceeded", param=limit, retry_after=retry_after, headers=headers)
+    return Refusal(
+        "rate_limited",
+        param=limit,
+        retry_after=retry_after,
+        retryable=retry_after is not None,
+        headers=headers,
+    )
 
 
 def _status(kinds: list[FaultKind], dialect: str) -> int:
-    # A refusal that was the caller's, but came without a status to pass on, is a bad request.
+    # A fault of the caller without a status to pass on is a bad request.
     statuses = {RULES[kind].status or 400 for kind in kinds}
     if dialect == "anthropic" and set(kinds) == {"overloaded"}:
         return 529
     if len(statuses) == 1:
         return statuses.pop()
-    # Mixed causes: 503 says "later" where any of them will pass by itself, 502 says that none will.
+    # Mixed causes: 503 means "later" and is used if any of them is temporary; otherwise it is 502.
     return 503 if statuses & {429, 503} else 502
 
 
-def _soonest(exchange: Exchange) -> float | None:
+def _retry_after(exchange: Exchange) -> float | None:
+    """Returns the seconds until the first target may be available again, or None if that is unknown."""
     waits = [candidate.ready_in for candidate in exchange.plan or () if candidate.ready_in is not None]
     health, operation = exchange.health, exchange.operation
     if health is not None and operation is not None:
@@ -85,10 +94,10 @@ def _soonest(exchange: Exchange) -> float | None:
             if target is not None and (
                 rejection := health.rejection(target.name, target.provider.name, operation.name)
             ):
-                waits.append(rejection.ready_in or _SOONEST)
+                waits.append(rejection.ready_in or _MIN_RETRY_AFTER)
     waits += [
         attempt.fault.retry_after
         for attempt in exchange.attempts
         if attempt.fault is not None and attempt.fault.retry_after is not None
     ]
-    return max(_SOONEST, min(waits)) if waits else None
+    return max(_MIN_RETRY_AFTER, min(waits)) if waits else None

@@ -1,7 +1,7 @@
-"""A `send` that holds a response back until it has proved itself.
+"""An ASGI `send` that buffers the response of one attempt until it is judged to be good or faulty.
 
-HOLD --good--> COMMITTED   the start and what was held are flushed; from then on one `if` per message
-HOLD --fault-> DISCARDED   nothing reaches the client; send() raises Superseded, as if it had hung up
+HOLD --good--> COMMITTED   the buffered messages are sent; every later message passes with one `if`
+HOLD --fault-> DISCARDED   nothing reaches the client; send() raises Superseded, as after a disconnect
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["Gate", "State"]
 
 
 class State(Enum):
-    """Where an attempt's response stands."""
+    """The state of an attempt's response."""
 
     HOLD = "hold"
     COMMITTED = "committed"
     DISCARDED = "discarded"
 
 
-# Reading an enum's member from its class costs a descriptor call; these are read for every message.
+# Reading an enum member from its class costs a descriptor call; these are read for every message.
 _HOLD: Final = State.HOLD
 _COMMITTED: Final = State.COMMITTED
 _DISCARDED: Final = State.DISCARDED
@@ -43,11 +43,11 @@ _BYTES: Final = frozenset({bytes})
 class Gate:
     """The `send` of one attempt.
 
-    `moves` tells whether a fault lets the walk go on, now, to another candidate; `on_commit` is called once,
-    before the first byte goes out.
+    `moves` returns whether another candidate can be tried now after a given fault. `on_commit` is called
+    once, before the first message is sent to the client.
     """
 
-    __slots__ = ("_attempt", "_exchange", "_held", "_moves", "_on_commit", "_reads", "_send", "state")
+    __slots__ = ("_attempt", "_exchange", "_held", "_moves", "_on_commit", "_reads_answer", "_send", "state")
 
     def __init__(
         self,
@@ -64,34 +64,34 @@ class Gate:
         self._moves = moves
         self._on_commit = on_commit
         self._held: list[Message] = []
-        self._reads = False
+        self._reads_answer = False
         self.state = _HOLD
 
     @property
     def held(self) -> tuple[Message, ...]:
-        """What was held back when the attempt was discarded."""
+        """The messages that are buffered, or were when the attempt was discarded."""
         return tuple(self._held)
 
     def discard(self) -> None:
-        """Let nothing of the attempt reach the client: another one is served."""
+        """Discard the attempt, because the client receives the response of another one."""
         self.state = _DISCARDED
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Take one ASGI message of the attempt. Raises Superseded once the attempt is discarded.
+        """Handle one ASGI message of the attempt. Raises Superseded once the attempt is discarded.
 
-        After commit the caller awaits the outer `send` itself: a coroutine of ours between the two would be
-        entered again for every token.
+        After the commit this returns the awaitable of the outer `send`. A coroutine here would add its
+        overhead to every token.
         """
         return self._send(message) if self.state is _COMMITTED else self._judge(message)
 
     async def _judge(self, message: Message) -> None:
-        """Hold the message, and commit or discard the attempt if it settles the matter."""
+        """Buffer the message, and commit or discard the attempt if the message decides that."""
         if self.state is _DISCARDED:
             raise Superseded
         attempt = self._attempt
         answer = attempt.answer
-        if not self._held and not self._reads and answer is not None and self._is_good(answer):
-            # It was judged before it began, as ours are: there is nothing to hold.
+        if not self._held and not self._reads_answer and answer is not None and self._is_good(answer):
+            # The answer was judged before its first message, as Relay does: nothing has to be buffered.
             self._open(attempt)
             await self._send(message)
             return
@@ -99,18 +99,18 @@ class Gate:
         self._held.append(message)
         if answer is None and attempt.fault is None:
             if self._exchange.relayed:
-                # Our own stack answers: a refusal of ours is never a reason to try another provider.
+                # The gateway itself responds. Its refusals are never a reason to try another provider.
                 await self._commit(served=None)
                 return
             answer = attempt.answer = Answer(operation_at(self._exchange.path), streamed=None)
-            self._reads = True
-        if self._reads and answer is not None:
+            self._reads_answer = True
+        if self._reads_answer and answer is not None:
             _read(answer, message)
         if self._proves_good(answer, last=_is_last(message)):
             await self._commit(served=attempt)
 
     def _proves_good(self, answer: Answer | None, *, last: bool) -> bool:
-        """Whether to commit now. Raises Superseded where the attempt is to be discarded now."""
+        """Whether to commit now. Raises Superseded if the attempt has to be discarded now."""
         attempt = self._attempt
         if attempt.fault is None and answer is not None:
             if self._is_good(answer):
@@ -119,14 +119,14 @@ class Gate:
                 attempt.fault = answer.fault
         if (fault := attempt.fault) is None:
             return False
-        callers = is_callers(fault)
-        if callers and not self._moves(fault):
+        is_callers_fault = is_callers(fault)
+        if is_callers_fault and not self._moves(fault):
             return True
-        if last or not callers:
-            # Also with nobody left to try: the walk's own end tells the caller more than one attempt can.
+        if last or not is_callers_fault:
+            # Also if no candidate is left: Failover's final response covers all attempts, not only this one.
             self.state = _DISCARDED
             raise Superseded
-        return False  # held whole: if nobody does better, it is what the caller gets
+        return False  # buffer the whole response: the caller receives it if no other attempt succeeds
 
     def _is_good(self, answer: Answer) -> bool:
         return answer.verdict is _GOOD and self._attempt.fault is None
@@ -148,25 +148,25 @@ def _is_last(message: Message) -> bool:
 
 
 def _copy(message: Message) -> Message:
-    """What the message says now: an app may reuse it, its headers and its bytes."""
+    """Returns a copy of the message, since an app may reuse the message, its headers and its buffers."""
     copy = dict(message)
     if (headers := copy.get("headers")) is not None:
-        copy["headers"] = _copies(headers)
+        copy["headers"] = _copy_headers(headers)
     if (body := copy.get("body")) is not None and body.__class__ is not bytes:
         copy["body"] = bytes(body)
     return copy
 
 
-def _copies(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers as they are now: ASGI lets them be any kind of iterables, of any kind of bytes."""
+def _copy_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Returns a copy of the headers. ASGI allows any iterable of iterables, and any bytes-like type."""
     pairs = list(headers)
     if _PAIRS.issuperset(map(type, pairs)) and _BYTES.issuperset(map(type, chain.from_iterable(pairs))):
-        return pairs  # nobody can change any of them
+        return pairs  # tuples of bytes are immutable
     return [(bytes(pair[0]), bytes(pair[1])) for pair in pairs]
 
 
 def _read(answer: Answer, message: Message) -> None:
-    """Feed the answer of an app that keeps no reading of its own."""
+    """Feed a message to `answer`, for an app that does not write `attempt.answer` itself."""
     if message["type"] == "http.response.start":
         headers = tuple([(name.lower(), value) for name, value in message.get("headers", ())])
         answer.start(message["status"], headers)

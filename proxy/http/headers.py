@@ -1,7 +1,8 @@
-"""Which headers cross the gateway, in either direction. No I/O.
+"""Selection of the headers that are forwarded, in either direction. No I/O.
 
-Both ways an allowlist: what is not known to be harmless stays where it is. Framing is never copied from the
-other side, cookies and organisation ids never cross, and a name or value that could end a line is dropped.
+Both directions use an allowlist: a header that is not known to be harmless is not forwarded. Framing headers
+are never copied, cookies and organisation ids are never forwarded, and a name or value that could end a line
+is dropped.
 """
 
 from __future__ import annotations
@@ -34,27 +35,30 @@ _USUAL: Final = _DOWN | {
     for what in (b"limit", b"remaining", b"reset")
     for of in (b"requests", b"tokens")
 }
-"""Most of what passes; only for the rest it is looked at how it begins."""
+"""The headers that pass most often. Only other names are compared with the prefixes, which is slower."""
 _PRINTABLE: Final = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _DIGITS: Final = 15
-"""No body has a length of more digits."""
+"""The most digits of a valid content length."""
 
 
 def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> list[tuple[bytes, bytes]]:
-    """The headers of a request to a provider: `own`, the operator's, and of the caller's what may go."""
+    """Returns the headers of a request to a provider.
+
+    These are `own` (the operator's), the content length, and the forwarded ones of the `caller`'s headers.
+    """
     names = dict(own)
     forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in names]
     return [*own, (b"content-length", b"%d" % length), *forwarded]
 
 
 def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer to a caller: what of the provider's may pass. Names are lower case."""
+    """Returns the headers of an answer to a caller, from those of the provider. Names are in lower case."""
     headers = [pair for pair in provider if pair[0] in _USUAL or pair[0].startswith(_DOWN_FAMILIES)]
-    if not _is_printable(b"".join([value for _, value in headers])):  # all at once, since nearly all are
+    if not _is_printable(b"".join([value for _, value in headers])):  # one check, since nearly all are
         headers = [pair for pair in headers if _is_printable(pair[1])]
     if streamed:
-        # Proxies on the way must not collect a stream before they pass it on.
+        # Proxies between the gateway and the caller must not buffer a stream.
         headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
     elif (length := _length(provider)) is not None:
         headers.append((b"content-length", length))
@@ -66,7 +70,7 @@ def _is_printable(value: bytes) -> bool:
 
 
 def _length(provider: Headers) -> bytes | None:
-    """How long the answer says that it is, if it says so once and in one way."""
+    """Returns the answer's content length, or None if it is missing, invalid or contradictory."""
     framing = [pair for pair in provider if pair[0] in _FRAMING]
     if not framing or any(pair != framing[0] for pair in framing[1:]):
         return None

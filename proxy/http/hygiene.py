@@ -1,4 +1,4 @@
-"""Hygiene, the outermost step: one behaviour for every request, whatever the server's parser let through."""
+"""The outermost middleware, which validates requests and answers refusals, whatever server runs it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .request_checks import RequestChecks, examine
 
 __all__ = ["Hygiene"]
 
-_OURS: Final = b"x-standby-"
+_OWN_PREFIX: Final = b"x-standby-"
 
 
 @dataclass(eq=False)
 class Hygiene:
-    """Refuse what is malformed, ambiguous or unknown, hand on only what counts, and answer every refusal.
+    """Refuses malformed, ambiguous and unknown requests, and turns every refusal into a response.
 
-    What stands inside sees a copy of the scope whose headers were taken at entry and cleaned, and a filled-in
-    `Exchange`. A `Refusal` raised by anything inside is answered here, in the caller's dialect; so is a
-    crash, which then travels on for the server to log.
+    The inner app receives a copy of the scope with cleaned headers, and a filled-in `Exchange`. A `Refusal`
+    raised by the inner app is answered here in the caller's dialect. So is any other exception, which is then
+    raised again for the server to log.
 
-    `max_body` is in bytes: a request that announces more is refused before any of it is read.
+    `max_body` is in bytes. A request whose content-length is larger is refused before its body is read.
     """
 
     app: ASGIApp
@@ -37,31 +37,32 @@ class Hygiene:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return self._other(scope, receive, send)
+            return self._pass_other(scope, receive, send)
         try:
             checked = examine(scope, self.max_body)
         except Refusal as refusal:
             exchange = Exchange.of(scope)
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
             return send_refusal(scope, send, refusal)
-        return self._within(*self._entered(scope, checked), receive, send)
+        return self._run_inner(*self._inner_scope(scope, checked), receive, send)
 
-    async def _within(self, inside: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
-        """Let what stands inside answer, and answer in its place if it does not."""
+    async def _run_inner(self, inner: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Call the inner app, and send a refusal if it does not start a response."""
         started = False
 
-        def reporting(message: Message) -> Awaitable[None]:
+        def send_with_report(message: Message) -> Awaitable[None]:
             nonlocal started
             if not started and message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": _reported(message.get("headers", ()), exchange)}
+                message = {**message, "headers": _with_report(message.get("headers", ()), exchange)}
             return send(message)
 
         try:
-            await self.app(inside, receive, reporting)
+            await self.app(inner, receive, send_with_report)
             if started or exchange.client_gone:
                 return
-            refusal = Refusal("internal_error", close=True)  # silence would be a 500 in the server's words
+            # Without a response the server would send its own 500.
+            refusal = Refusal("internal_error", close=True)
         except ClientGone:
             return
         except Refusal as error:
@@ -70,25 +71,25 @@ class Hygiene:
             refusal = error
         except (Exception, asyncio.CancelledError) as error:
             if not started:
-                await _refuse(inside, reporting, _in_place_of(error))
+                await _try_refuse(inner, send_with_report, _refusal_for(error))
             raise
-        await send_refusal(inside, reporting, refusal)
+        await send_refusal(inner, send_with_report, refusal)
 
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The lifespan passes; a WebSocket is told no, since nothing inside would judge it."""
+    async def _pass_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the lifespan on. Close a WebSocket, since no inner middleware checks WebSockets."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
             await self.app(scope, receive, send)
 
-    def _entered(self, scope: Scope, checked: RequestChecks) -> tuple[Scope, Exchange]:
-        """The scope for what stands inside, and its exchange.
+    def _inner_scope(self, scope: Scope, checked: RequestChecks) -> tuple[Scope, Exchange]:
+        """Returns the scope for the inner app, and its exchange.
 
-        A copy, so that trailers, which httptools adds to the list of headers while the body is read, cannot
-        count, and so that the server and the host still find the headers as they came.
+        The scope is a copy. So trailers, which httptools appends to the list of headers while the body is
+        read, have no effect, and the server and the host keep the original headers.
         """
-        inside: Scope = {**scope, "headers": ()}
-        exchange = scope["standby"] = Exchange.of(inside)
+        inner: Scope = {**scope, "headers": ()}
+        exchange = scope["standby"] = Exchange.of(inner)
         exchange.headers = checked.headers
         exchange.path = checked.path
         exchange.operation = checked.operation
@@ -97,27 +98,27 @@ class Hygiene:
         )
         exchange.time_limit = checked.time_limit
         exchange.max_body = self.max_body
-        inside["headers"] = list(checked.headers)
-        return inside, exchange
+        inner["headers"] = list(checked.headers)
+        return inner, exchange
 
 
-def _reported(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer with what the gateway, and nobody else, tells of it."""
+def _with_report(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """Returns the headers of a response with the `x-standby-*` headers of the exchange and no others."""
     kept = list(headers)
-    if _OURS in b",".join([name for name, _ in kept]):
-        kept = [pair for pair in kept if not pair[0].startswith(_OURS)]
+    if _OWN_PREFIX in b",".join([name for name, _ in kept]):
+        kept = [pair for pair in kept if not pair[0].startswith(_OWN_PREFIX)]
     return kept + exchange.report()
 
 
-def _in_place_of(error: BaseException) -> Refusal:
-    """What to tell a client whose request ended in a crash, or was cancelled by a server that stops."""
+def _refusal_for(error: BaseException) -> Refusal:
+    """Returns the refusal for a request that raised an error, or that a stopping server cancelled."""
     if isinstance(error, asyncio.CancelledError):
         return Refusal("gateway_draining", retryable=True, close=True)
     return Refusal("internal_error", close=True)
 
 
-async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Answer, if there is still somebody to hear it."""
+async def _try_refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Send the refusal, and ignore that the client has disconnected."""
     with suppress(OSError):
         await send_refusal(scope, send, refusal)
 

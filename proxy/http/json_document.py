@@ -1,19 +1,19 @@
-"""Strict reading of a JSON request body: one meaning, or a refusal.
+"""Strict parsing of a JSON request body: rejects any body that two parsers could read differently.
 
-What was inspected is what is forwarded. A provider gets the document written anew, never the caller's bytes,
-which its parser may read differently from ours: so a body is refused wherever parsers are known to differ
-(duplicate keys, trailing data, NaN, lone surrogates, numbers beyond 64 bits), and wherever reading it would
-block the event loop for the other requests.
+The document that was checked is the one that is forwarded. A provider receives a newly serialized document,
+never the caller's bytes, since its parser could read them differently. So a body is rejected wherever parsers
+are known to differ (duplicate keys, trailing data, NaN, lone surrogates, numbers beyond 64 bits), and
+wherever parsing it would block the event loop for other requests.
 
-orjson does the parsing. It is strict about encoding and syntax, but silent about two things: of duplicate
-keys it keeps the last, and an integer beyond 64 bits becomes a float. `_same_meaning` finds both afterwards,
-from the bytes, for less than the standard library's `object_pairs_hook` costs. In microseconds, for a chat
-body of 1.5 KB, one of 25 KB, and 25 KB mostly of tool schemas: 5, 32 and 70 as SDKs write them, 8, 62 and 100
-with spaces, against 9, 73 and 111 with the hook.
+orjson does the parsing. It is strict about encoding and syntax, but accepts two things without an error: of
+duplicate keys it keeps the last, and an integer beyond 64 bits becomes a float. `_same_meaning` detects both
+afterwards from the bytes, at a lower cost than the standard library's `object_pairs_hook`. Microseconds for a
+chat body of 1.5 KB, one of 25 KB, and one of 25 KB mostly of tool schemas: 5, 32 and 70 as SDKs write them;
+8, 62 and 100 with spaces; and 9, 73 and 111 with the hook.
 
-Everything is linear in the size of the body, without backtracking or recursion; and what is slow per byte in
-that (making objects, looking at them) is bounded by counting bytes before anything is parsed. The garbage
-collector adds at most a quarter to a body at these bounds and nothing to others, so it is left alone.
+All steps are linear in the size of the body, without backtracking or recursion. Counting bytes before parsing
+bounds the number of objects, whose creation and traversal is slow per byte. The garbage collector adds at
+most a quarter to the time of a body at these bounds, and nothing to other bodies, so it is not disabled.
 """
 
 from __future__ import annotations
@@ -38,21 +38,22 @@ MAX_DEPTH: Final = 64
 """Levels of objects and arrays, the outermost included. orjson reads 1,024 but writes only 254."""
 
 MAX_PARTS: Final = 100_000
-"""Objects, arrays and members of objects together: about 20 ms to read and to look through."""
+"""Objects, arrays and members of objects together. Parsing and checking this many takes about 20 ms."""
 
 MAX_ELEMENTS: Final = 300_000
-"""Commas: elements and members. As many as one embeddings request at OpenAI may hold tokens, which SDKs send
-as arrays of integers."""
+"""Commas, that is elements and members. It equals the most tokens of one embeddings request at OpenAI, which
+SDKs send as arrays of integers."""
 
-# A body that says one thing in two ways is decided by its beginning; 65 brackets are enough to see.
+# Bytes searched to tell whether a body is too deep or too complex if it is both; 65 brackets suffice for
+# that.
 _PREFIX: Final = 4096
 
 _NOTABLE: Final = BINDING | CONTROL
 
-# What `_survey` looks at. A list of anything else, like the tokens of an embeddings request, it skips.
+# The types of elements that `_survey` examines. It skips lists without any, such as the tokens of embeddings.
 _DEEPER: Final = frozenset({dict, list, float})
 
-# orjson reads integers from -2^63 to 2^64 - 1. Those beyond become floats, which are not between these two.
+# orjson parses integers from -2^63 to 2^64 - 1. Any other becomes a float that is not between these two.
 _LOWEST: Final = -(2.0**63)
 _HIGHEST: Final = 2.0**64
 
@@ -65,11 +66,11 @@ _NO_AMENDMENTS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """A request body that has one meaning.
+    """A parsed and checked request body.
 
-    `value` is the parsed object; whoever changes it changes what is forwarded. `notable` are the binding
-    names (`request_fields.BINDING`) seen as keys anywhere, in the caller's own data too: one that is not
-    among them need not be searched for.
+    `value` is the parsed object; a change to it changes what is forwarded. `notable` are the binding names
+    (`request_fields.BINDING`) that occur as keys at any depth, including free-form data of the caller. A name
+    that is not in it does not occur, so that there is no need to search for it.
     """
 
     value: dict[str, Any]
@@ -78,8 +79,9 @@ class Document:
     def bytes(
         self, model: str | None = None, amendments: Mapping[str, Any] = _NO_AMENDMENTS
     ) -> builtins.bytes:
-        """The document written anew as UTF-8 without white space, with `model` and the members of
-        `amendments` in place of its own.
+        """Returns the document serialized as UTF-8 without white space.
+
+        `model` and the members of `amendments` replace the document's own.
         """
         if model is not None:
             return orjson.dumps({**self.value, **amendments, "model": model})
@@ -87,26 +89,28 @@ class Document:
 
 
 def read(raw: bytes) -> Document:
-    """Read a request body, or raise `Refusal`.
+    """Parse and check a request body. Raises `Refusal` if it is not acceptable.
 
-    Its code is one of `invalid_request` (empty, or not an object), `invalid_encoding`, `invalid_json`,
-    `duplicate_key`, `json_too_deep`, `json_too_complex`, `number_out_of_range`, `forbidden_field`.
+    The code of the refusal is one of `invalid_request` (empty, or not an object), `invalid_encoding`,
+    `invalid_json`, `duplicate_key`, `json_too_deep`, `json_too_complex`, `number_out_of_range`,
+    `forbidden_field`.
     """
-    # A body this short cannot hold too much of anything.
+    # A shorter body cannot exceed any of the counts.
     if len(raw) > MAX_PARTS:
-        _weigh(raw)
+        _check_size(raw)
     value: Any = None
     fault: str | None = None
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         fault = _diagnose(raw, error)
-    if fault is not None:  # raised out here, so that the refusal does not keep the body alive as its context
+    if fault is not None:
+        # Raised outside of `except`, so that the exception's context does not keep the body alive.
         raise Refusal(fault)
-    if value.__class__ is not dict and value.__class__ is not list:  # orjson makes no subclasses
+    if value.__class__ is not dict and value.__class__ is not list:  # orjson returns no subclasses
         raise Refusal("invalid_request")
-    seen, huge = _survey(value)
-    _same_meaning(raw, value, huge)
+    seen, has_huge_float = _survey(value)
+    _same_meaning(raw, value, has_huge_float)
     if value.__class__ is not dict:
         raise Refusal("invalid_request")
     if not seen.isdisjoint(CONTROL):
@@ -115,35 +119,37 @@ def read(raw: bytes) -> Document:
     return Document(value, seen & BINDING)
 
 
-def _weigh(raw: bytes) -> None:
-    """Refuse, without parsing, a body that would take too long to parse.
+def _check_size(raw: bytes) -> None:
+    """Reject, without parsing, a body that would take too long to parse.
 
-    Bytes are counted wherever they stand, which is fast and right for nearly all bodies. Only when there are
-    too many are the strings taken out to count again: a prompt may be a table with a million commas.
+    The first count includes the bytes in strings, which is fast and sufficient for nearly all bodies. Only if
+    it is too high, the strings are removed and the rest is counted again: a prompt may be a table with a
+    million commas. Raises Refusal `json_too_deep` or `json_too_complex`.
     """
     if _within(raw):
         return
     if _depth(raw[:_PREFIX]) > MAX_DEPTH:
         raise Refusal("json_too_deep")
-    # Taking strings out costs time for each of them; with this many it is no prompt that raised the counts.
-    if raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_PARTS or not _within(_outside_strings(raw)):
+    # Removing strings costs time per string. With this many strings, the counts are not high due to a prompt.
+    if raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_PARTS or not _within(_without_strings(raw)):
         raise Refusal("json_too_complex")
 
 
 def _within(raw: bytes) -> bool:
+    """Whether the counts of brackets, colons and commas are within the limits."""
     parts = raw.count(b"{") + raw.count(b"[") + raw.count(b":")
     return parts <= MAX_PARTS and raw.count(b",") <= MAX_ELEMENTS
 
 
-def _outside_strings(raw: bytes) -> bytes:
-    """The bytes of a JSON text that are not in a string: between quotes that are not escaped."""
+def _without_strings(raw: bytes) -> bytes:
+    """Returns the bytes of a JSON text that are not in a string, that is not between unescaped quotes."""
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(raw.split(b'"')[::2])
 
 
 def _depth(text: bytes) -> int:
-    """How deep the beginning of a JSON text is nested at its deepest, whether or not it is valid."""
+    """Returns the greatest nesting depth in the beginning of a JSON text, which may be invalid."""
     depth = deepest = 0
     for token in _TOKEN.findall(text):
         if token in b"[{":
@@ -155,31 +161,33 @@ def _depth(text: bytes) -> int:
 
 
 def _diagnose(raw: bytes, error: orjson.JSONDecodeError) -> str:
-    """The code for what orjson would not read.
+    """Returns the error code for a body that orjson rejects.
 
-    Its message is read where only orjson knows better. Were it worded differently one day, the code would
-    fall back to `invalid_json`, and a test would say so.
+    It depends on orjson's message only where there is no other way. If a later version has another wording,
+    the code falls back to `invalid_json`, and a test fails.
     """
     if not raw.strip(b" \t\n\r"):
         return "invalid_request"
-    # JSON begins with an ASCII character: UTF-16 and UTF-32 without a mark have a NUL in the first two bytes.
+    # JSON begins with an ASCII character, so UTF-16 and UTF-32 without a BOM have a NUL in the first two
+    # bytes.
     if raw.startswith(codecs.BOM_UTF8) or 0 in raw[:2] or "surrogate" in error.msg:
         return "invalid_encoding"
     if "depth" in error.msg or _depth(raw[:_PREFIX]) > MAX_DEPTH:
         return "json_too_deep"
-    # A number beyond a double is no valid JSON for us; written as an integer, it is merely out of range.
+    # A number too large for a double is invalid JSON here; if it is an integer, it is out of range instead.
     if "infinity" in error.msg and _INTEGER.match(error.doc, error.pos):
         return "number_out_of_range"
     return "invalid_json"
 
 
 def _survey(root: Any) -> tuple[frozenset[str], bool]:
-    """The notable keys of a document, and whether a number is so large that it may have been an integer.
+    """Returns the notable keys of a document, and whether a float is so large that it may have been an
+    integer.
 
-    Level by level, so that the depth is known without recursion. Raises `json_too_deep`.
+    Traverses level by level, so that the depth is known without recursion. Raises Refusal `json_too_deep`.
     """
     seen: frozenset[str] = frozenset()
-    huge = False
+    has_huge_float = False
     none_notable, none_deeper = _NOTABLE.isdisjoint, _DEEPER.isdisjoint
     level: list[Any] = [root]
     for _ in range(MAX_DEPTH):
@@ -197,41 +205,43 @@ def _survey(root: Any) -> tuple[frozenset[str], bool]:
                 if kind is dict or kind is list:
                     below.append(child)
                 elif kind is float and not _LOWEST < child < _HIGHEST:
-                    huge = True
+                    has_huge_float = True
         if not below:
-            return seen, huge
+            return seen, has_huge_float
         level = below
     raise Refusal("json_too_deep")
 
 
-def _same_meaning(raw: bytes, value: Any, huge: bool) -> None:
-    r"""Refuse what orjson read but changed: a duplicate key, an integer beyond 64 bits.
+def _same_meaning(raw: bytes, value: Any, has_huge_float: bool) -> None:
+    r"""Reject a body that orjson accepts but changes: one with a duplicate key or an integer beyond 64 bits.
 
-    Most SDKs write what orjson writes, byte for byte, and then nothing was changed.
+    Most SDKs write the same bytes as orjson, and then nothing was changed.
 
-    Otherwise duplicates show in the number of colons. Every colon of the text separates a member's key from
-    its value, or stands in a string, as itself or as the escape `\u003a`. Parsing loses those of the members
-    it drops and no others, at least one for each; writing keeps all that are left. So the colons of the text,
-    escaped ones included, are as many as those of the document written anew exactly if nothing was dropped.
+    Otherwise the number of colons shows duplicates. Every colon of the text separates a key from its value,
+    or is in a string, as itself or as the escape `\u003a`. Parsing loses the colons of the members that it
+    drops, at least one for each, and no others; serializing keeps the rest. So the number of colons in the
+    text, escaped ones included, equals that in the serialized document exactly if no member was dropped.
+
+    Raises Refusal `duplicate_key` or `number_out_of_range`.
     """
     written = orjson.dumps(value)
     if written == raw:
         return
     colons = raw.count(b":")
     if b"\\u003" in raw:
-        text = raw.replace(b"\\\\", b"")  # leaves no backslash but the first of an escape
+        text = raw.replace(b"\\\\", b"")  # the remaining backslashes each begin an escape
         colons += text.count(b"\\u003a") + text.count(b"\\u003A")
     if colons != written.count(b":"):
         raise Refusal("duplicate_key")
-    if huge and _overflows(raw):
+    if has_huge_float and _overflows(raw):
         raise Refusal("number_out_of_range")
 
 
 def _overflows(raw: bytes) -> bool:
-    """Whether a number is written as an integer that neither an int64 nor a uint64 holds.
+    """Whether a number is written as an integer that fits neither an int64 nor a uint64.
 
-    The standard library reads integers of any size, and orjson writes none beyond 64 bits. Other numbers do
-    not matter here; `len` takes their text for a fifth of what reading them costs.
+    The standard library parses integers of any size, and orjson serializes none beyond 64 bits. Other numbers
+    are irrelevant here; `len` as the parser of floats takes a fifth of the time of parsing them.
     """
     try:
         orjson.dumps(json.loads(raw, parse_float=len))

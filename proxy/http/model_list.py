@@ -1,4 +1,4 @@
-"""What the gateway itself answers below its middlewares: the list of models, which are the pools granted."""
+"""Answers the list of models, which are the names of the pools that the caller may use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .refusal import send_refusal
 __all__ = ["ModelList"]
 
 _CREATED: Final = 0
-"""A pool has no date of birth; both SDKs require one."""
+"""A pool has no creation date, but both SDKs require one."""
 _CREATED_AT: Final = "1970-01-01T00:00:00Z"
 
 
 @dataclass(eq=False)
 class ModelList:
-    """Answers `GET /v1/models` and `/v1/models/{name}`; everything else goes on to `app`."""
+    """Answers `GET /v1/models` and `/v1/models/{name}`, and passes every other request to `app`."""
 
     app: ASGIApp
 
@@ -40,20 +40,20 @@ async def _list(scope: Scope, send: Send, exchange: Exchange, routes: Routes) ->
     name = exchange.path.removeprefix(MODELS).removeprefix("/")
     pools = _by_name(routes, exchange.principal)
     if name and name not in pools:
-        # As for a request to it: whether there is such a model is not for those to know who may not use it.
+        # As for a request to the model: a restricted caller does not learn whether the model exists.
         restricted = exchange.principal is not None and exchange.principal.pools is not None
         await send_refusal(scope, send, Refusal("model_not_allowed" if restricted else "unknown_model"))
         return
-    show = _anthropic if exchange.dialect == "anthropic" else _openai
-    shown = [show(model, pool) for model, pool in pools.items() if not name or model == name]
-    body = orjson.dumps(shown[0] if name else _listed(shown, exchange.dialect))
+    entry_of = _anthropic if exchange.dialect == "anthropic" else _openai
+    entries = [entry_of(model, pool) for model, pool in pools.items() if not name or model == name]
+    body = orjson.dumps(entries[0] if name else _envelope(entries, exchange.dialect))
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def _by_name(routes: Routes, principal: Principal | None) -> Mapping[str, Pool]:
-    """The names that the caller may ask for; all where nobody asks who calls."""
+    """Returns the pools by the model names that the caller may use: all of them without authentication."""
     return {
         name: pool
         for pool in routes.pools.values()
@@ -71,8 +71,8 @@ def _anthropic(model: str, pool: Pool) -> dict[str, Any]:
     return {**info, "lifecycle": "active"}
 
 
-def _listed(shown: list[dict[str, Any]], dialect: str) -> dict[str, Any]:
+def _envelope(entries: list[dict[str, Any]], dialect: str) -> dict[str, Any]:
     if dialect == "anthropic":
-        ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {}
-        return {"data": shown, "has_more": False, "first_id": None, "last_id": None, **ends}
-    return {"object": "list", "data": shown}
+        ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
+        return {"data": entries, "has_more": False, "first_id": None, "last_id": None, **ends}
+    return {"object": "list", "data": entries}

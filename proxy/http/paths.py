@@ -1,7 +1,7 @@
-"""Which paths there are, and what each takes. No I/O.
+"""The paths of the gateway, with the methods and query parameters that each accepts. No I/O.
 
-The table is exact: a path is one of these or it does not exist. Nothing is decoded, joined or normalised, so
-that no other spelling (`%2e`, `//`, `;`) can mean the same.
+Paths match exactly. Nothing is decoded, joined or normalised, so no other spelling (`%2e`, `//`, `;`) leads
+to the same path.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ HEALTH: Final = "/healthz"
 READY: Final = "/readyz"
 
 _MODEL: Final = re.compile(
-    # RFC 3986 pchar without `%` and `;`. A segment of dots only is a step in a tree, which this is not.
+    # RFC 3986 pchar without `%` and `;`. The segments `.` and `..` are rejected, as path traversal.
     r"/v1/models/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+"
     r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,=:@-]+)*"
 )
-_LONGEST_NAME: Final = 256  # characters; no model has a longer name, as config holds
+_LONGEST_NAME: Final = 256  # characters; the limit of model names in the configuration
 
 
 class Route(NamedTuple):
-    """What a path takes. `operation` is None where the gateway itself answers."""
+    """What a path accepts. `operation` is None if the gateway itself answers."""
 
     methods: frozenset[str]
     operation: Operation | None = None
@@ -39,7 +39,8 @@ class Route(NamedTuple):
 _READ: Final = frozenset({"GET", "HEAD"})
 _WRITE: Final = frozenset({"POST"})
 _BETA: Final = frozenset({b"beta"})
-"""The Anthropic SDK adds `?beta=true` to all of `client.beta`. Its headers say it too: it goes no further."""
+"""The Anthropic SDK adds `?beta=true` to all requests of `client.beta`. It is not forwarded, since the SDK's
+headers carry the same information."""
 
 _MODELS: Final = Route(_READ, queries=_BETA)
 _ROUTES: Final = MappingProxyType(
@@ -58,7 +59,10 @@ _ROUTES: Final = MappingProxyType(
 
 
 def route(method: str, path: str) -> Route:
-    """What is at `path`. Raises Refusal `unknown_route`, or `method_not_allowed` with what is allowed."""
+    """Returns the route at `path`.
+
+    Raises Refusal `unknown_route`, or `method_not_allowed` with an `allow` header.
+    """
     matched = _ROUTES.get(path)
     if matched is None:
         name = path[len(MODELS) + 1 :]
@@ -72,7 +76,7 @@ def route(method: str, path: str) -> Route:
 
 
 def admit_query(matched: Route, query: bytes) -> None:
-    """Raise Refusal `unknown_query` for a parameter that the path does not take, however it is spelled."""
+    """Raise Refusal `unknown_query` for a query parameter that the route does not accept, in any encoding."""
     for parameter in query.split(b"&"):
         if parameter.partition(b"=")[0] not in matched.queries:
             raise Refusal("unknown_query")

@@ -1,4 +1,4 @@
-"""What a platform asks of the process: is it alive, may it get traffic."""
+"""Answers the liveness and readiness probes of the platform that runs the process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BODY: Final = b'{"status":"ok"}'
 
 @dataclass(eq=False)
 class Probes:
-    """Answers `/healthz` and `/readyz` before any middleware: a platform has no credential to show.
+    """Answers `/healthz` and `/readyz` before any middleware, since a platform has no credential.
 
-    Both say the same: the process answers. That a provider is down is no reason to restart the gateway or to
-    take traffic from it; that is what it is for. A process that is told to stop closes its port at once.
+    Both always return 200. A provider outage is no reason to restart the gateway or to stop sending it
+    traffic, because failover is its purpose. A process that is stopping closes its port at once.
     """
 
     app: ASGIApp

@@ -1,7 +1,8 @@
-"""How the gateway says no: a refusal as status, headers and body, in the caller's dialect.
+"""Renders a refusal as status, headers and body in the caller's dialect.
 
-Everything that refuses uses this: Hygiene, Failover, Relay, and the server when a request is too broken to
-reach them. The message is the code's fixed text: no answer repeats input, keys, addresses or upstream text.
+It is used by everything that refuses a request: Hygiene, the middlewares, Relay, and the server if a request
+cannot be parsed. The message is the fixed text of the error code, so that no response repeats input, keys,
+addresses or upstream text.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ _ANTHROPIC_TYPES: Final = MappingProxyType(
     }
 )
 _REQUEST_ID_HEADER: Final = MappingProxyType({"anthropic": b"request-id", "openai": b"x-request-id"})
-"""Where each official SDK looks for what it calls `request_id`."""
+"""By dialect: the header from which the official SDK reads its `request_id`."""
 
 
 def dialect_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The dialect of a caller whose request names no operation: Anthropic's SDK gives itself away."""
+    """Returns the dialect of a request without a known operation, from its path and Anthropic's header."""
     if path.startswith("/v1/messages"):
         return "anthropic"
     return "anthropic" if any(name == b"anthropic-version" for name, _ in headers) else "openai"
@@ -50,10 +51,11 @@ def dialect_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
 def render(
     refusal: Refusal, request_id: str, dialect: str, attempts: Sequence[Mapping[str, str]] = ()
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and JSON body. `attempts` (`target` and `fault` of each) are told to the caller.
+    """Returns status, headers and JSON body. `attempts` is added to the body: `target` and `fault` of each.
 
-    The answer says `x-should-retry: false`, as the gateway has tried all there is to try: the official SDKs
-    would otherwise multiply every outage by three. Retry-After is for whoever queues the work.
+    Unless the refusal is retryable, the header `x-should-retry: false` keeps the official SDKs from retrying:
+    the gateway has already tried every target, and they would multiply an outage's requests by three.
+    Retry-After is for callers that queue the work.
     """
     status = refusal.status
     error: dict[str, Any] = {"message": refusal.message, "type": _type(status, dialect), "code": refusal.code}
@@ -88,7 +90,7 @@ def render(
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Send the refusal as the whole answer to this request, with what became of each of its targets."""
+    """Send the refusal as the whole response, with the result of each of the request's targets."""
     exchange = Exchange.of(scope)
     exchange.notes += [pair for pair in refusal.headers if pair[0].startswith(b"x-standby-")]
     status, headers, body = render(refusal, exchange.id, exchange.dialect, exchange.tried())

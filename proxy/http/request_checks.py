@@ -1,7 +1,7 @@
-"""What a request may look like when it enters, whatever its server's parser let through. No I/O.
+"""Checks of a request's head (method, path, headers), independent of the server's parser. No I/O.
 
-Parsers differ: what one refuses another repairs, and a repaired request is read differently by two readers.
-So every rule stands here once, over the ASGI scope, and gives one answer under any server.
+Parsers differ: one repairs what another rejects, and two readers may understand a repaired request
+differently. So all rules are implemented here, on the ASGI scope, with the same result under any server.
 """
 
 from __future__ import annotations
@@ -29,39 +29,40 @@ __all__ = [
 ]
 
 CHUNKED: Final = -1
-"""The length of a body that tells its length as it goes."""
+"""The length of a body with chunked transfer encoding, which is not known in advance."""
 
 MAX_HEADERS: Final = 100
-"""As Envoy has it; HAProxy stops at 101. The official SDKs send about 20."""
+"""The most headers of a request. Envoy has the same limit, HAProxy allows 101; the official SDKs send about
+20."""
 
-_MAX_DIGITS: Final = 18  # of a length; more would not fit the parsers' 64 bits
+_MAX_DIGITS: Final = 18  # of a content length; more would not fit into 64 bits
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
-_First: TypeAlias = Mapping[bytes, bytes]  # the first value of each header that a rule reads
+_First: TypeAlias = Mapping[bytes, bytes]  # the first value of each header that a check reads
 _Repeated: TypeAlias = Mapping[bytes, list[bytes]]  # its further values
 
-# What becomes of a header.
+# What to do with a header.
 _KEPT: Final = 0
-_DROPPED: Final = (
-    1  # it is about this connection, or about what is not served, or claims what cannot be checked
-)
-_NOTED: Final = 2  # kept, and a rule reads it
-_READ: Final = 3  # a rule reads it, and it goes no further
+# Concerns only this connection, or an unsupported feature, or makes a claim that cannot be verified.
+_DROPPED: Final = 1
+_NOTED: Final = 2  # kept, and read by a check
+_READ: Final = 3  # read by a check, and then dropped
 
 
-def _fates() -> dict[bytes, int]:
+def _header_actions() -> dict[bytes, int]:
+    """Returns the action for each header that is not simply kept."""
     table = {
-        # A caller's request id may hold anything, so it is never echoed: ours is always our own.
+        # A caller's request id may contain anything, so it is never echoed; the gateway makes its own.
         _DROPPED: "expect forwarded http2-settings keep-alive range request-id te trailer upgrade"
         " x-request-id",
         _NOTED: "authorization baggage content-encoding content-length content-type host idempotency-key"
         " traceparent tracestate x-api-key x-goog-api-key x-standby-on-break",
         _READ: "connection transfer-encoding x-standby-timeout-ms",
     }
-    return {name.encode(): fate for fate, names in table.items() for name in names.split()}
+    return {name.encode(): action for action, names in table.items() for name in names.split()}
 
 
-_FATES: Final = MappingProxyType(_fates())
+_ACTIONS: Final = MappingProxyType(_header_actions())
 _DROPPED_KINDS: Final = (b"if-", b"proxy-", b"x-forwarded-", b"x-standby-")
 USUAL: Final = frozenset(
     name.strip()
@@ -74,13 +75,14 @@ USUAL: Final = frozenset(
     x-stainless-timeout
     """.split(b",")
 )
-"""What official SDKs and curl send. All but `connection` is kept; no rule passes one between blanks."""
+"""The headers that official SDKs and curl send. All but `connection` are kept. No check accepts a value of
+these with blanks around it."""
 
-_SELDOM: Final = frozenset(
+_RARE: Final = frozenset(
     {b"baggage", b"idempotency-key", b"traceparent", b"tracestate", b"x-standby-timeout-ms"}
 )
-_NAMES_NOTHING: Final = frozenset({b"close", b"keep-alive"})
-_NOTHING: Final[_Repeated] = MappingProxyType({})
+_NO_HEADER_NAMED: Final = frozenset({b"close", b"keep-alive"})
+_NONE_REPEATED: Final[_Repeated] = MappingProxyType({})
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _BEARER: Final = CREDENTIALS[b"authorization"]
@@ -89,7 +91,7 @@ _JSON: Final = re.compile(rb'(?i:application/json)(?:[ \t]*;[ \t]*(?i:charset)=(
 _MILLISECONDS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 _PRINTABLE: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL_CHARACTER: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"  # W3C Trace Context, 3.2
 )
@@ -98,11 +100,11 @@ _MAX_BAGGAGE: Final = 8192  # bytes; W3C Baggage, 3.3.2
 
 
 class RequestChecks(NamedTuple):
-    """A request that may enter.
+    """The result of the checks for a request that is accepted.
 
-    `headers` is what counts of the headers, taken before the body: what arrives later never counts. `path`
-    is relative to where the gateway is mounted. `operation` is None where the gateway itself answers.
-    `time_limit` is how many seconds the caller is willing to wait.
+    `headers` are the kept headers, without trailers after the body. `path` is relative to the mount point of
+    the gateway. `operation` is None if the gateway itself answers. `time_limit` is the number of seconds that
+    the caller is willing to wait, or None.
     """
 
     headers: Headers
@@ -112,7 +114,10 @@ class RequestChecks(NamedTuple):
 
 
 def examine(scope: Mapping[str, Any], max_body: int) -> RequestChecks:
-    """The request of an ASGI scope of type "http", if it may enter. Raises Refusal. Needs no body yet."""
+    """Check the request of an ASGI scope of type "http", before its body is received. Raises Refusal.
+
+    `max_body` is the most bytes of a body.
+    """
     pairs: _Pairs = list(scope["headers"])
     first = dict(pairs)
     if (
@@ -120,28 +125,33 @@ def examine(scope: Mapping[str, Any], max_body: int) -> RequestChecks:
         and USUAL.issuperset(first)
         and not b"".join(first.values()).translate(None, _PRINTABLE)
     ):
-        # The short way, for nearly every request. What it refuses is looked at again the long way, which
-        # forgives blanks around a value (llhttp leaves them there, h11 does not) and pairs that are lists.
+        # The fast path, for nearly every request. A request that it rejects is checked again on the slow
+        # path, which accepts blanks around a value (llhttp does not remove them, h11 does) and pairs that are
+        # lists.
         try:
             if (connection := first.get(b"connection")) is not None:
                 pairs.remove((b"connection", connection))
-            return _judged(scope, max_body, tuple(pairs), first, _NOTHING)
+            return _check(scope, max_body, tuple(pairs), first, _NONE_REPEATED)
         except (Refusal, ValueError):
             pairs = list(scope["headers"])
-    return _closely(scope, max_body, pairs)
+    return _examine_slowly(scope, max_body, pairs)
 
 
-def _closely(scope: Mapping[str, Any], max_body: int, pairs: _Pairs) -> RequestChecks:
-    checked = _judged(scope, max_body, *_sorted_out(pairs))
-    if any(_CONTROL.search(value) for _, value in pairs):  # h11 lets most of them through
+def _examine_slowly(scope: Mapping[str, Any], max_body: int, pairs: _Pairs) -> RequestChecks:
+    """The slow path of `examine`, for any headers."""
+    checked = _check(scope, max_body, *_classify_headers(pairs))
+    if any(_CONTROL_CHARACTER.search(value) for _, value in pairs):  # h11 accepts most control characters
         raise Refusal("malformed_request", close=True)
     return checked
 
 
-def _judged(
+def _check(
     scope: Mapping[str, Any], max_body: int, kept: Headers, first: _First, repeated: _Repeated
 ) -> RequestChecks:
-    """First where the request ends and whom it is for, then what it asks, who asks, and what it carries."""
+    """Run the checks in this order: framing, host, path and query, credentials, content, and rare headers.
+
+    `kept` are the headers to keep; `first` and `repeated` hold the values that the checks read.
+    """
     version: str = scope["http_version"]
     length = body_length(version, first.get(b"content-length"), first.get(b"transfer-encoding"), repeated)
     check_host(version, first.get(b"host"), repeated)
@@ -152,7 +162,7 @@ def _judged(
         admit_query(matched, query)
 
     if (connection := first.get(b"connection")) is not None and (
-        repeated or connection not in _NAMES_NOTHING
+        repeated or connection not in _NO_HEADER_NAMED
     ):
         kept = _without_named(kept, (connection, *repeated.get(b"connection", ())))
     _check_credentials(first, repeated)
@@ -161,20 +171,24 @@ def _judged(
         if length > max_body:
             raise Refusal("body_too_large", close=True)
     time_limit = None
-    if repeated is not _NOTHING and not _SELDOM.isdisjoint(first):  # the short way never meets these
+    if repeated is not _NONE_REPEATED and not _RARE.isdisjoint(first):  # never on the fast path
         _check_idempotency_key(first, repeated)
         time_limit = _time_limit(first, repeated)
-        kept = _with_sound_trace(kept, first, repeated)
+        kept = _with_valid_trace(kept, first, repeated)
     return RequestChecks(kept, path, matched.operation, time_limit)
 
 
 def local_path(scope: Mapping[str, Any]) -> str:
-    """The path below where we are mounted. Raises Refusal for one that only decoding makes look like ours."""
+    """Returns the path relative to the mount point of the gateway.
+
+    Raises Refusal `malformed_request` for a target that is not a path, and `unknown_route` for a path with
+    percent-encoded or non-ASCII characters.
+    """
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     if root and path.startswith(root) and path[len(root) :][:1] == "/":
         path = path[len(root) :]
-    if path[:1] != "/":  # absolute form, authority form: some parsers hand them on as they came
+    if path[:1] != "/":  # absolute form or authority form, which some parsers pass on
         raise Refusal("malformed_request", close=True)
     raw: bytes | None = scope.get("raw_path")
     if not path.isascii() or (raw is not None and not raw.endswith(path.encode())):
@@ -185,14 +199,16 @@ def local_path(scope: Mapping[str, Any]) -> str:
 def body_length(
     version: str, length: bytes | None, encoding: bytes | None, repeated: Mapping[bytes, object]
 ) -> int:
-    """Bytes of the body, or CHUNKED. `repeated` holds the names of the headers that came more than once.
+    """Returns the number of bytes of the body, or CHUNKED.
 
-    Raises Refusal `ambiguous_framing` for whatever two readers could measure differently (RFC 9112, 6.3),
-    also where the RFC lets a server repair it: repairs are what request smuggling lives on.
+    `length` and `encoding` are the values of Content-Length and Transfer-Encoding. `repeated` contains the
+    names of the headers that occur more than once. Raises Refusal `ambiguous_framing` if two readers could
+    determine different lengths (RFC 9112, 6.3), even where the RFC allows a server to repair the framing:
+    request smuggling exploits such repairs.
     """
     if encoding is not None:
-        sound = encoding.lower() == b"chunked" and version == "1.1" and length is None
-        if not sound or b"transfer-encoding" in repeated:
+        valid = encoding.lower() == b"chunked" and version == "1.1" and length is None
+        if not valid or b"transfer-encoding" in repeated:
             raise Refusal("ambiguous_framing", close=True)
         return CHUNKED
     if length is None:
@@ -203,7 +219,7 @@ def body_length(
 
 
 def check_host(version: str, host: bytes | None, repeated: Mapping[bytes, object]) -> None:
-    """Raise Refusal `bad_host` unless there is exactly one, and valid; HTTP/1.0 may lack it."""
+    """Raise Refusal `bad_host` unless there is exactly one valid Host header. It is optional in HTTP/1.0."""
     if host is None:
         if version != "1.0":
             raise Refusal("bad_host", close=True)
@@ -211,37 +227,43 @@ def check_host(version: str, host: bytes | None, repeated: Mapping[bytes, object
         raise Refusal("bad_host", close=True)
 
 
-def _sorted_out(pairs: _Pairs) -> tuple[Headers, dict[bytes, bytes], dict[bytes, list[bytes]]]:
-    """What is kept of the headers, and what the rules read of them. Raises Refusal when they are too many."""
+def _classify_headers(pairs: _Pairs) -> tuple[Headers, dict[bytes, bytes], dict[bytes, list[bytes]]]:
+    """Returns the kept headers, and the first and the further values of those that the checks read.
+
+    Raises Refusal `headers_too_large` if there are more than MAX_HEADERS.
+    """
     if len(pairs) > MAX_HEADERS:
         raise Refusal("headers_too_large", close=True)
     kept: _Pairs = []
     first: dict[bytes, bytes] = {}
     repeated: dict[bytes, list[bytes]] = {}
-    fate_of = _FATES.get
-    for given, value in pairs:
-        name = given
-        fate = fate_of(name)
-        if fate is None:
-            name = given.lower()
-            fate = fate_of(name)
-            if fate is None:
-                fate = _DROPPED if b"_" in name or name.startswith(_DROPPED_KINDS) else _KEPT
-        if fate == _KEPT:
+    action_of = _ACTIONS.get
+    for raw_name, value in pairs:
+        name = raw_name
+        action = action_of(name)
+        if action is None:
+            name = raw_name.lower()
+            action = action_of(name)
+            if action is None:
+                action = _DROPPED if b"_" in name or name.startswith(_DROPPED_KINDS) else _KEPT
+        if action == _KEPT:
             kept.append((name, value))
-        elif fate >= _NOTED:
-            sound = value.strip(b" \t")  # llhttp leaves the spaces after a value, h11 does not
+        elif action >= _NOTED:
+            stripped = value.strip(b" \t")  # llhttp does not remove blanks after a value, h11 does
             if name in first:
-                repeated.setdefault(name, []).append(sound)
+                repeated.setdefault(name, []).append(stripped)
             else:
-                first[name] = sound
-            if fate == _NOTED:
-                kept.append((name, sound))
+                first[name] = stripped
+            if action == _NOTED:
+                kept.append((name, stripped))
     return tuple(kept), first, repeated
 
 
 def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
-    """The headers but those that `Connection` names: they are for this hop only. A credential never is."""
+    """Returns the headers without those that `Connection` names, which are for this hop only.
+
+    Raises Refusal `invalid_header` if it names a header with credentials.
+    """
     named = {token.strip(b" \t").lower() for value in connections for token in value.split(b",")}
     if not named.isdisjoint(CREDENTIALS):
         raise Refusal("invalid_header", param="connection")
@@ -249,7 +271,7 @@ def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
 
 
 def _check_credentials(first: _First, repeated: _Repeated) -> None:
-    """Raise Refusal for a credential that cannot be one, and for several that differ. None at all is fine."""
+    """Raise Refusal for a malformed credential and for several different ones. None at all is accepted."""
     bearer, key = first.get(b"authorization"), first.get(b"x-api-key")
     if repeated or b"x-goog-api-key" in first or (bearer is not None and key is not None):
         _compare_credentials(first, repeated)
@@ -260,19 +282,20 @@ def _check_credentials(first: _First, repeated: _Repeated) -> None:
 
 
 def _compare_credentials(first: _First, repeated: _Repeated) -> None:
-    shown: set[bytes] = set()
+    """Raise Refusal `invalid_api_key` for a malformed credential, or `ambiguous_credentials`."""
+    credentials: set[bytes] = set()
     for name, shape in CREDENTIALS.items():
         for value in (*([first[name]] if name in first else ()), *repeated.get(name, ())):
             match = shape.fullmatch(value)
             if match is None:
                 raise Refusal("invalid_api_key")
-            shown.add(match[1])
-    if len(shown) > 1:
+            credentials.add(match[1])
+    if len(credentials) > 1:
         raise Refusal("ambiguous_credentials")
 
 
 def _check_content(first: _First, repeated: _Repeated) -> None:
-    """Raise Refusal unless the body is said to be one JSON document, as it is."""
+    """Raise Refusal unless the headers declare an uncompressed body of type JSON in UTF-8."""
     kind = first.get(b"content-type")
     if kind != b"application/json" and (kind is None or _JSON.fullmatch(kind) is None):
         raise Refusal("unsupported_media_type")
@@ -290,6 +313,7 @@ def _check_idempotency_key(first: _First, repeated: _Repeated) -> None:
 
 
 def _time_limit(first: _First, repeated: _Repeated) -> float | None:
+    """Returns the caller's time limit in seconds, or None. Raises Refusal `invalid_header`."""
     limit = first.get(b"x-standby-timeout-ms")
     if limit is None:
         return None
@@ -298,19 +322,19 @@ def _time_limit(first: _First, repeated: _Repeated) -> float | None:
     return int(limit) / 1000
 
 
-def _with_sound_trace(kept: Headers, first: _First, repeated: _Repeated) -> Headers:
-    """The headers without a trace context that cannot be continued: a new trace is better than a broken."""
-    unsound: set[bytes] = set()
+def _with_valid_trace(kept: Headers, first: _First, repeated: _Repeated) -> Headers:
+    """Returns the headers without an invalid trace context: a new trace is better than a broken one."""
+    invalid: set[bytes] = set()
     parent = first.get(b"traceparent")
     state = _size(b"tracestate", first, repeated)
-    sound = (
+    valid = (
         parent is not None and b"traceparent" not in repeated and _TRACEPARENT.fullmatch(parent) is not None
     )
-    if not sound or state > _MAX_TRACESTATE:
-        unsound |= {b"traceparent", b"tracestate"}
+    if not valid or state > _MAX_TRACESTATE:
+        invalid |= {b"traceparent", b"tracestate"}
     if _size(b"baggage", first, repeated) > _MAX_BAGGAGE:
-        unsound.add(b"baggage")
-    return tuple(pair for pair in kept if pair[0] not in unsound)
+        invalid.add(b"baggage")
+    return tuple(pair for pair in kept if pair[0] not in invalid)
 
 
 def _size(name: bytes, first: _First, repeated: _Repeated) -> int:

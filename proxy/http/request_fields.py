@@ -1,12 +1,12 @@
-"""Names in a request body that decide where a request may go, and the places where they are only data.
+"""Names of fields in a request body that affect its routing, and the places where such names are only data.
 
-Two kinds of name matter, at any depth. A *control* name is one by which an SDK or another gateway lets a
-caller choose address, credentials or routing: no caller of ours may, because the provider behind us can be
-such a gateway itself and would obey. A *binding* name ties a request to what one provider has stored, so
-that no other provider could answer it.
+Two kinds of name matter, at any depth. A *control* name is a field by which an SDK or another gateway lets a
+caller choose the address, the credentials or the routing. Callers may not use these, because the provider can
+be such a gateway itself and would apply them. A *binding* name ties a request to state stored at one
+provider, so that no other provider can answer it.
 
-Both are ordinary words elsewhere: a tool may well take a parameter called `proxy` or `store`. `places` finds
-the names that are fields of the request and passes over those in data of the caller's own making.
+Both are ordinary words elsewhere: a tool may have a parameter `proxy` or `store`. `places` finds the names
+that are fields of the request, and skips free-form data of the caller.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["BINDING", "CONTROL", "places"]
 
 CONTROL: Final = frozenset(
     {
-        # where the request goes and through what
+        # the address of the request, and its proxy
         "api_base",
         "api_version",
         "aws_bedrock_runtime_endpoint",
@@ -33,7 +33,7 @@ CONTROL: Final = frozenset(
         "proxy",
         "vertex_location",
         "vertex_project",
-        # on whose account
+        # the account and its credentials
         "api_key",
         "aws_access_key_id",
         "aws_profile_name",
@@ -46,8 +46,8 @@ CONTROL: Final = frozenset(
         "extra_headers",
         "organization",
         "vertex_credentials",
-        # which models may stand in; Anthropic's own beta field `fallbacks` is meant too: it would
-        # answer from a model that no pool names
+        # fallback models; includes Anthropic's own beta field `fallbacks`, with which a model that is
+        # in no pool could answer
         "content_policy_fallbacks",
         "context_window_fallbacks",
         "fallbacks",
@@ -58,8 +58,8 @@ CONTROL: Final = frozenset(
         "user_config",
     }
 )
-"""Fields only the operator may set. `extra_body` is not one of them: Gemini's OpenAI-compatible endpoint
-takes it on the wire, and what stands inside it is searched like the rest."""
+"""Fields that only the operator may set. `extra_body` is not one of them: Gemini's OpenAI-compatible endpoint
+accepts it in requests, and its contents are searched like the rest."""
 
 BINDING: Final = frozenset(
     {
@@ -70,21 +70,24 @@ BINDING: Final = frozenset(
         "file_id",
         "file_ids",
         "previous_response_id",
-        "prompt",  # of the Responses API: a template stored at the provider
+        "prompt",  # in the Responses API, a template stored at the provider
         "skill_id",
         "store",
         "vector_store_ids",
     }
 )
-"""Fields that may bind a request to one provider's state. Whether one does depends on place and value
-(`"store": false` does not), which is the dialect's to say."""
+"""Fields that may bind a request to one provider's state. Whether one does depends on its place and value
+(`"store": false` does not); the dialect decides that."""
 
 _Step: TypeAlias = str | int
 _Callers: TypeAlias = "Mapping[str | None, _Callers] | None"
 
 
 def _callers(paths: Iterable[str]) -> Mapping[str | None, _Callers]:
-    """Dotted paths as a tree of keys, or None for any element of a list, down to None: the caller's own."""
+    """Returns dotted paths as a tree of mappings. `[]`, any element of a list, becomes the key None.
+
+    A value of None marks the end of a path: the data there is the caller's own.
+    """
     tree: dict[str | None, list[str]] = {}
     for path in paths:
         step, _, rest = path.partition(".")
@@ -94,12 +97,12 @@ def _callers(paths: Iterable[str]) -> Mapping[str | None, _Callers]:
 
 _NOWHERE: Final[Mapping[str | None, _Callers]] = MappingProxyType({})
 
-# Data whose keys the caller makes up: whatever they are called, no API reads them as settings. `[]` is any
-# element of a list. OpenAI's `metadata` is such a map too and is left out on purpose: gateways keep their own
-# settings in it, so a control name there is an attempt at one.
+# Data whose keys the caller chooses freely: no API reads them as settings. `[]` is any element of a list.
+# OpenAI's `metadata` is such data too but is omitted on purpose: gateways read their own settings from it, so
+# a control name in it is an attempt to set one.
 _CALLERS: Final = _callers(
     (
-        # JSON Schemas: property names are keys
+        # JSON schemas: their keys are names of properties
         "functions.[].parameters",
         "guided_json",
         "output_config.format.schema",
@@ -118,14 +121,14 @@ _CALLERS: Final = _callers(
         "input.[].tools.[].parameters",
         "input.[].tools.[].tools.[].output_schema",
         "input.[].tools.[].tools.[].parameters",
-        # what a model passed to a tool, and samples of it
+        # arguments that a model passed to a tool, and examples of them
         "input.[].arguments",
         "messages.[].content.[].input",
         "messages.[].function_call.arguments",
         "messages.[].tool_calls.[].function.arguments",
         "tools.[].input_examples",
-        # maps from names of the caller's choice: environment, headers for the caller's own MCP server,
-        # attributes of stored files, variables of a prompt or template, records to quote from
+        # maps whose keys the caller chooses: environment variables, headers for the caller's own MCP server,
+        # attributes of stored files, variables of a prompt or template, documents to quote from
         "chat_template_kwargs",
         "documents",
         "input.[].action.env",
@@ -136,23 +139,24 @@ _CALLERS: Final = _callers(
 )
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
-_STEP_LIMIT: Final = 64
-_PATH_LIMIT: Final = 256
+_STEP_LIMIT: Final = 64  # characters
+_PATH_LIMIT: Final = 256  # characters
 
 _Trail: TypeAlias = "tuple[_Trail, _Step] | None"
 
 
 def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
-    """Where `names` occur as keys outside the caller's own data, shallowest first, as `messages[0].name`.
+    """Returns the paths, such as `messages[0].name`, where `names` occur as keys outside the caller's own
+    data.
 
-    A place is safe to show: keys are cut to 64 characters of `[A-Za-z0-9_-]`, places to their last 256, and
-    no value is in one.
+    The shallowest come first. A path is safe to display: each key is cut to 64 characters of `[A-Za-z0-9_-]`,
+    a path to its last 256 characters, and it contains no values.
     """
-    waiting: list[tuple[Any, _Trail, Mapping[str | None, _Callers]]] = [(document, None, _CALLERS)]
-    for node, trail, callers in waiting:  # grows while it is read: breadth first, without recursion
+    pending: list[tuple[Any, _Trail, Mapping[str | None, _Callers]]] = [(document, None, _CALLERS)]
+    for node, trail, callers in pending:  # grows during the iteration: breadth first, without recursion
         steps: Iterable[tuple[_Step, Any]]
-        if node.__class__ is dict:  # orjson makes no subclasses
-            yield from (_spell((trail, key)) for key in node if key in names)
+        if node.__class__ is dict:  # orjson returns no subclasses
+            yield from (_path_text((trail, key)) for key in node if key in names)
             steps = node.items()
         else:
             elements: list[Any] = node
@@ -161,13 +165,14 @@ def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
             if child.__class__ is dict or child.__class__ is list:
                 below = callers.get(None if isinstance(step, int) else step, _NOWHERE)
                 if below is not None:
-                    waiting.append((child, (trail, step), below))
+                    pending.append((child, (trail, step), below))
 
 
-def _spell(trail: _Trail) -> str:
+def _path_text(trail: _Trail) -> str:
+    """Returns the path of a key, given as a linked list from the last step to the first."""
     steps: list[str] = []
     while trail is not None:
         trail, step = trail
         steps.append(f"[{step}]" if isinstance(step, int) else "." + _UNSAFE.sub("_", step[:_STEP_LIMIT]))
-    place = "".join(reversed(steps)).removeprefix(".")
-    return place if len(place) <= _PATH_LIMIT else "..." + place[3 - _PATH_LIMIT :]
+    path = "".join(reversed(steps)).removeprefix(".")
+    return path if len(path) <= _PATH_LIMIT else "..." + path[3 - _PATH_LIMIT :]

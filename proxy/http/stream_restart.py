@@ -1,7 +1,7 @@
-"""A stream that broke, begun anew by another provider for a client that said it can take that.
+"""Restarts a broken stream with another provider, for a client that supports it.
 
-Bytes of two providers are never one answer. Here they are two answers in one body, and between them stands
-an event that tells the client to forget the first.
+The bytes of two providers are never joined into one answer. The response body holds two answers instead, with
+an event between them that tells the client to discard the first.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..exchange import Attempt, Break, Exchange
 __all__ = ["ON_BREAK", "StreamRestart", "is_requested"]
 
 ON_BREAK: Final = b"x-standby-on-break"
-"""The header by which a client says what it understands: `restart`."""
+"""The request header with which a client accepts restarts. Its value is `restart`."""
 
 
 def is_requested(exchange: Exchange) -> bool:
-    """Whether the pool offers to begin a broken stream anew, and this client takes it."""
+    """Whether the pool allows restarts of broken streams and the client accepts them."""
     pool = exchange.pool
     return (
         pool is not None
@@ -33,46 +33,49 @@ def is_requested(exchange: Exchange) -> bool:
 
 
 class StreamRestart:
-    """The `send` of what follows an answer that broke: its head becomes the event that says so.
+    """The `send` for the attempts after a broken answer. It replaces the new response head by a reset event.
 
-    The client has had a head, and its body is open. So what is no stream of a provider's has no place in it,
-    and is not sent on. Whoever began this `close`s it.
+    The client has received a response head, and the body is still open. Only the stream of a provider may
+    follow, so other responses, such as refusals, are dropped. The creator must call `close`.
     """
 
-    __slots__ = ("_broken", "_exchange", "_reason", "_send", "_taken")
+    __slots__ = ("_broken", "_exchange", "_reason", "_resumed", "_send")
 
     def __init__(self, send: Send, exchange: Exchange, broken: Attempt, reason: Break) -> None:
         self._send = send
         self._exchange = exchange
         self._broken = broken
         self._reason = reason
-        self._taken = False  # another answer goes on, and will end itself
+        self._resumed = False  # whether another stream follows, which ends the body itself
 
     def __call__(self, message: Message) -> Awaitable[None]:
-        return self._send(message) if self._taken else self._first(message)
+        return self._send(message) if self._resumed else self._await_start(message)
 
     async def close(self, code: str | None = None) -> None:
-        """End the body if nobody went on with it: as it broke, or with this code."""
-        if self._taken or self._exchange.client_gone:
+        """End the body if no other stream followed, with the error event of the break or of `code`.
+
+        Sets `exchange.client_gone` if the client does not read it within the pool's stall timeout.
+        """
+        if self._resumed or self._exchange.client_gone:
             return
         reader = None if self._broken.answer is None else self._broken.answer.reader
-        words = self._reason.words
+        body = self._reason.words
         if code is not None and reader is not None:
-            words = reader.broken(code, CODES[code].message, self._exchange.id)
+            body = reader.broken(code, CODES[code].message, self._exchange.id)
         pool = self._exchange.pool
         try:
-            # A client need not ever read the end of its answer.
+            # A client that stopped reading would block this for ever.
             async with asyncio.timeout(None if pool is None else pool.timeouts.stall):
-                await self._send({"type": "http.response.body", "body": words, "more_body": False})
+                await self._send({"type": "http.response.body", "body": body, "more_body": False})
         except (TimeoutError, OSError):
             self._exchange.client_gone = True
 
-    async def _first(self, message: Message) -> None:
+    async def _await_start(self, message: Message) -> None:
         attempt, broken = self._exchange.served, self._broken
         if message["type"] != "http.response.start" or attempt is None or attempt is broken:
             return
         if attempt.answer is None or broken.answer is None or broken.answer.reader is None:
             return
-        self._taken = True
+        self._resumed = True
         reset = broken.answer.reader.restarted(self._reason.code, attempt.number)
         await self._send({"type": "http.response.body", "body": reset, "more_body": True})

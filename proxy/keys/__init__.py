@@ -1,1 +1,1 @@
-"""Who calls: credentials, the keys that there are, and what their scopes allow."""
+"""Authentication: credentials, virtual keys, and what the scopes of a key allow."""

@@ -1,6 +1,6 @@
-"""The key that a caller shows: where it is found in a request, how it is made, and how it is kept. No I/O.
+"""API keys: reading one from a request's headers, generating one, and hashing it. No I/O.
 
-A key is opaque bytes: nothing is read from it, and only its hash is ever looked up, compared or stored.
+A key is opaque: it is never parsed, and only its hash is looked up, compared or stored.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..errors import Refusal
 __all__ = ["CREDENTIALS", "MAX_KEY", "PREFIX", "credential", "digests", "new_secret", "same"]
 
 MAX_KEY: Final = 512
-"""Bytes; the longest vendor keys are under 200."""
+"""The maximum length of a key in bytes. The longest vendor keys have fewer than 200."""
 
 PREFIX: Final = "sk-standby-"
-"""Of every key that is made here, so that scanners for leaked secrets can find one."""
+"""The prefix of every generated key, by which scanners for leaked secrets can find it."""
 
-_RANDOM: Final = 32
-"""Bytes: 256 bits, which nobody guesses, so that a plain hash of them protects them."""
+_RANDOM_BYTES: Final = 32
+"""The number of random bytes in a key. 256 bits cannot be guessed, so a plain, unsalted hash is safe."""
 
 _BEARER: Final = re.compile(rb"(?i:bearer) ([\x21-\x7e]{1,%d})" % MAX_KEY)
 _KEY: Final = re.compile(rb"([\x21-\x7e]{1,%d})" % MAX_KEY)
@@ -32,43 +32,43 @@ _KEY: Final = re.compile(rb"([\x21-\x7e]{1,%d})" % MAX_KEY)
 CREDENTIALS: Final = MappingProxyType(
     {b"authorization": _BEARER, b"x-api-key": _KEY, b"x-goog-api-key": _KEY}
 )
-"""The headers that may carry a key, and how: OpenAI's SDK, Anthropic's, Google's."""
+"""The headers that may carry a key, and their formats: those of the OpenAI, Anthropic and Google SDKs."""
 
 
 def credential(headers: Headers) -> str | None:
-    """The one key that a request carries, or None.
+    """Returns the key in a request's headers, or None if there is none.
 
-    Raises Refusal: `invalid_api_key` for what can be no key, `ambiguous_credentials` for several that differ,
-    and `invalid_header` when `Connection` calls a credential a matter of this hop, which would make it
-    depend on who reads the request whether there is one.
+    Raises Refusal with the code `invalid_api_key` for a malformed key, `ambiguous_credentials` for several
+    different keys, and `invalid_header` if `Connection` names a credential header. Such a header is meant for
+    one hop only, so not every reader of the request would see the same credential.
     """
-    shown: set[bytes] = set()
+    credentials: set[bytes] = set()
     for name, value in headers:
-        shape = CREDENTIALS.get(name)
-        if shape is not None:
-            match = shape.fullmatch(value.strip(b" \t"))
+        pattern = CREDENTIALS.get(name)
+        if pattern is not None:
+            match = pattern.fullmatch(value.strip(b" \t"))
             if match is None:
                 raise Refusal("invalid_api_key")
-            shown.add(match[1])
+            credentials.add(match[1])
         elif name == b"connection" and not CREDENTIALS.keys().isdisjoint(
             token.strip(b" \t").lower() for token in value.split(b",")
         ):
             raise Refusal("invalid_header", param="connection")
-    if len(shown) > 1:
+    if len(credentials) > 1:
         raise Refusal("ambiguous_credentials")
-    return shown.pop().decode() if shown else None
+    return credentials.pop().decode() if credentials else None
 
 
 def new_secret() -> str:
-    """A new key. It is shown once; what is kept is its hash."""
-    return PREFIX + secrets.token_urlsafe(_RANDOM)
+    """Returns a new random key. It is shown to the operator once; only its hash is stored."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def digests(secret: str, pepper: str | None = None) -> tuple[str, ...]:
-    """The hashes by which `secret` may be known, as `routes.toml` spells them; the one to store comes first.
+    """Returns the hashes to look up for `secret`, in the format of routes.toml. The first one is for storing.
 
-    With a pepper, which is kept apart from the store, a copy of the store does not even tell whether a guess
-    is right. Keys made before there was one are known by their plain hash still.
+    A pepper is a secret that is kept apart from the store. With it, a copy of the store is not enough to
+    check a guessed key. The plain hash is returned as well, for keys that were created without a pepper.
     """
     raw = secret.encode()
     plain = f"sha256:{hashlib.sha256(raw).hexdigest()}"
@@ -78,5 +78,5 @@ def digests(secret: str, pepper: str | None = None) -> tuple[str, ...]:
 
 
 def same(digest: str, other: str) -> bool:
-    """Whether two hashes are equal, in a time that does not tell how far they agree."""
+    """Whether two hashes are equal, compared in constant time."""
     return hmac.compare_digest(digest, other)

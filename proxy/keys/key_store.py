@@ -1,7 +1,7 @@
-"""Virtual keys in the store: made, listed, disabled, rotated, deleted.
+"""Management of virtual keys in the store: creating, listing, disabling, rotating and deleting them.
 
-A secret exists in the moment it is made and is never kept: what is kept is its hash. Gateways that run learn
-of every change within `keyring.TTL` seconds.
+A secret is returned once, when it is created; only its hash is stored. Running gateways apply every change
+within `keyring.TTL` seconds.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ __all__ = ["KeyRefused", "KeyStore", "Made", "Shown"]
 
 
 class KeyRefused(StandbyError):
-    """A key cannot be made or changed as asked."""
+    """The key cannot be created or changed as requested."""
 
 
 class Made(NamedTuple):
-    """A new secret, to be shown once, and the key it opens."""
+    """A new secret, to be shown once, and the record of its key."""
 
     secret: str
     record: KeyRecord
 
 
 class Shown(NamedTuple):
-    """A key as people see it: never its secret, which nobody has.
+    """A key for display. It does not contain the secret, which is not stored anywhere.
 
-    `state` is "active", "expired", "disabled", or what else keeps it from working. `hashes` maps each hash to
-    the time at which it ends, in seconds since 1970, or None. `source` is "store" or "routes.toml".
+    `state` is "active", "expired", "disabled" or "unreadable". `hashes` maps each hash to the time at which
+    it stops working, in seconds since 1970, or None. `source` is "store" or "routes.toml". `table` holds the
+    key's settings. `created` is in seconds since 1970; it is None for a key in routes.toml.
     """
 
     name: str
@@ -49,14 +50,17 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class KeyStore:
-    """The keys of one configuration and its store. `pepper` is Auth's."""
+    """The keys of one configuration and its store. `pepper` is the one that the Auth middleware uses."""
 
     routes: Routes
     store: Store
     pepper: str | None = None
 
     async def create(self, name: str, table: Mapping[str, Any]) -> Made:
-        """A new key with these grants. Raises ConfigError for grants that are not valid, and KeyRefused."""
+        """Creates a key with the settings in `table`.
+
+        Raises ConfigError for invalid settings, and KeyRefused if the name is taken.
+        """
         if name in self.routes.keys:
             raise KeyRefused(f"{self.routes.file} has a key of the name {name}")
         secret = new_secret()
@@ -69,9 +73,10 @@ class KeyStore:
         return Made(secret, record)
 
     async def rotate(self, name: str, overlap: float) -> Made:
-        """A new secret for a key; the old one works for `overlap` more seconds.
+        """Creates a new secret for a key. The old secret works for `overlap` more seconds.
 
-        A key of the file is not changed: the record is what should stand there, with the old hash as well.
+        A key in routes.toml is not changed: the returned record is what to write there, with the old hash as
+        well. Raises KeyRefused if there is no such key.
         """
         if (key := self.routes.keys.get(name)) is not None:
             secret = new_secret()
@@ -79,33 +84,36 @@ class KeyStore:
             return Made(secret, KeyRecord(name=name, hashes=hashes, table=self._written(name)))
         record = await self._stored(name)
         now = self.store.now()
-        kept = {
+        remaining = {
             digest: now + overlap if ends is None else min(ends, now + overlap)
             for digest, ends in record.hashes.items()
             if ends is None or ends > now
         }
         secret = new_secret()
-        changed = replace(record, hashes={**kept, digests(secret, self.pepper)[0]: None})
-        await self.store.put_key(changed)
-        return Made(secret, changed)
+        updated = replace(record, hashes={**remaining, digests(secret, self.pepper)[0]: None})
+        await self.store.put_key(updated)
+        return Made(secret, updated)
 
     async def disable(self, name: str, *, disabled: bool = True) -> None:
-        """Keep a key from working, or let it work again."""
+        """Disables a key, or enables it again if `disabled` is False. Raises KeyRefused."""
         record = await self._stored(name)
         await self.store.put_key(replace(record, table={**record.table, "disabled": disabled}))
 
     async def delete(self, name: str) -> None:
-        """Forget a key. What it has used stays in the ledger."""
+        """Deletes a key. Its usage stays in the ledger. Raises KeyRefused."""
         await self._stored(name)
         await self.store.delete_key(name)
 
     async def show(self, name: str) -> Shown:
-        """One key, wherever it stands."""
+        """Returns a key of routes.toml or the store. Raises KeyRefused if there is none."""
         key = self.routes.keys.get(name)
         return self._of_file(key) if key is not None else self._of_store(await self._stored(name))
 
     async def principal(self, name: str) -> Principal:
-        """Who shows this key, wherever it stands. Raises KeyRefused, and ConfigError for one not valid."""
+        """Returns the caller that a key of routes.toml or the store authenticates.
+
+        Raises KeyRefused if there is no such key, and ConfigError if its record is invalid.
+        """
         key = self.routes.keys.get(name)
         if key is None:
             record = await self._stored(name)
@@ -113,11 +121,12 @@ class KeyStore:
         return Principal.of(key)
 
     async def all(self) -> list[Shown]:
-        """Those of the file, then those of the store by name."""
+        """Returns all keys: first those of routes.toml, then those of the store, sorted by name."""
         stored = [self._of_store(record) for record in await self.store.keys()]
         return [*map(self._of_file, self.routes.keys.values()), *stored]
 
     async def _stored(self, name: str) -> KeyRecord:
+        """Returns the stored key. Raises KeyRefused if it is in routes.toml or does not exist."""
         if name in self.routes.keys:
             raise KeyRefused(f"key {name} stands in {self.routes.file}: change it there")
         record = await self.store.key(name)
@@ -140,12 +149,12 @@ class KeyStore:
         return Shown(record.name, state, "store", record.hashes, record.table, record.created)
 
     def _state(self, key: Key) -> str:
-        """By the rules of its whole chain: a key of a disabled team does not work either."""
+        """Returns the state of a key. All its scopes count: a key of a disabled team is disabled too."""
         code = Principal.of(key).ended(self.store.now())
         words = {None: "active", "api_key_expired": "expired", "api_key_revoked": "disabled"}
         return words[code]
 
     def _written(self, name: str) -> dict[str, Any]:
-        """The table of a key of the file, as it stands there, but for its hash."""
+        """Returns the table of a key in routes.toml as it is written there, without its hash."""
         table: dict[str, Any] = tomllib.loads(self.routes.source)["keys"][name]
         return {key: value for key, value in table.items() if key != "hash"}

@@ -1,7 +1,7 @@
-"""Who calls, and what they may use. No I/O.
+"""The authenticated caller and its permissions. No I/O.
 
-A caller belongs to a chain of scopes, organisation, team, user, key, and the rules of all of them hold at
-once. So each rule is the intersection of what the scopes say, and adding a scope can only take away.
+A caller belongs to a chain of scopes: organisation, team, user and key. The rules of all scopes apply
+together. So each rule is the intersection of the scopes' rules, and another scope can only restrict it.
 """
 
 from __future__ import annotations
@@ -26,82 +26,85 @@ class ScopeOf(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Principal:
-    """A caller and every scope it belongs to, widest first. All of their rules hold at once.
+    """A caller and all its scopes, widest first. The rules of all scopes apply together.
 
-    `replaced` is when the key that was shown stops working because a newer one took its place, in seconds
-    since 1970.
+    `replaced` is when the presented key stops working because it was rotated, in seconds since 1970.
     """
 
     scopes: tuple[ScopeOf, ...]
     replaced: float | None = None
     pools: frozenset[str] | None = field(init=False)
-    """The pools granted; None for all."""
+    """The names of the granted pools; None for all."""
     regions: frozenset[str] | None = field(init=False)
-    """The regions that data may go to; None for all."""
+    """The regions to which data may be sent; None for all."""
     providers: frozenset[str] | None = field(init=False)
-    """The providers that data may go to; None for all."""
+    """The names of the providers to which data may be sent; None for all."""
     disabled: bool = field(init=False)
+    """Whether any of the scopes is disabled."""
     expires: float | None = field(init=False)
-    """When the key ends, in seconds since 1970."""
+    """When the key expires, in seconds since 1970; None for never."""
     _networks: tuple[tuple[Network, ...], ...] = field(init=False)
+    """The allowed client networks of each scope that restricts them."""
 
     def __post_init__(self) -> None:
         chain = [scope.grants for scope in self.scopes]
-        pools = _common(None if each.pools and EVERY in each.pools else each.pools for each in chain)
+        pools = _common(None if grants.pools and EVERY in grants.pools else grants.pools for grants in chain)
         ends = [
-            each.expires.timestamp() for each in chain if isinstance(each, Key) and each.expires is not None
+            grants.expires.timestamp()
+            for grants in chain
+            if isinstance(grants, Key) and grants.expires is not None
         ]
         for name, value in (
             ("pools", pools),
-            ("regions", _common(each.regions for each in chain)),
-            ("providers", _common(each.providers for each in chain)),
-            ("disabled", any(each.disabled for each in chain)),
+            ("regions", _common(grants.regions for grants in chain)),
+            ("providers", _common(grants.providers for grants in chain)),
+            ("disabled", any(grants.disabled for grants in chain)),
             ("expires", min(ends, default=None)),
-            ("_networks", tuple(each.ips for each in chain if each.ips is not None)),
+            ("_networks", tuple(grants.ips for grants in chain if grants.ips is not None)),
         ):
             object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, scope: Grants, replaced: float | None = None) -> Principal:
-        """The caller whose nearest scope is `scope`."""
+        """Returns the caller whose narrowest scope is `scope`."""
         chain: list[ScopeOf] = []
-        each: Grants | None = scope
-        while each is not None:
-            chain.append(ScopeOf(kind_of(each), each))
-            each = parent_of(each)
+        current: Grants | None = scope
+        while current is not None:
+            chain.append(ScopeOf(kind_of(current), current))
+            current = parent_of(current)
         return cls(tuple(reversed(chain)), replaced)
 
     def name(self, kind: ScopeKind) -> str | None:
-        """The name of the scope of this kind, or None."""
+        """Returns the name of the scope of this kind, or None."""
         for scope in self.scopes:
             if scope.kind == kind:
                 return scope.grants.name
         return None
 
     def ended(self, now: float) -> str | None:
-        """The error code of a key that does not work any more at `now`, or None."""
+        """Returns the error code if the key no longer works at `now` (seconds since 1970), otherwise None."""
         if self.disabled or (self.replaced is not None and now >= self.replaced):
             return "api_key_revoked"
         return "api_key_expired" if self.expires is not None and now >= self.expires else None
 
     def comes_from(self, client: str | None) -> bool:
-        """Whether every scope takes callers from the address `client`."""
+        """Whether every scope allows callers from the IP address `client`."""
         if not self._networks:
             return True
         try:
             address = ip_address(client or "")
         except ValueError:
-            return False  # a socket file, or nothing: no network holds it
+            return False  # a Unix socket or an unknown address is in no network
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped  # how a socket for both kinds spells IPv4
+            address = address.ipv4_mapped  # a dual-stack socket reports IPv4 clients as mapped addresses
         return all(any(address in network for network in networks) for networks in self._networks)
 
     def grants(self, pool: str) -> bool:
-        """Whether every scope grants the pool of this name."""
+        """Whether every scope grants access to the pool of this name."""
         return self.pools is None or pool in self.pools
 
     def objection(self, target: Target) -> str | None:
-        """Why no data may go to `target`: the reason code, or None if it may."""
+        """Returns the reason code if data must not be sent to `target`, otherwise None."""
         provider = target.provider
         if self.providers is not None and provider.name not in self.providers:
             return "policy.provider_denied"
@@ -110,7 +113,7 @@ class Principal:
         return None
 
     def lacks(self, pool: Pool) -> str | None:
-        """The error code where no target of `pool`, which is granted, could ever be used, or None."""
+        """Returns the error code if no target of the granted `pool` may be used, otherwise None."""
         objections = {self.objection(target) for target in targets_of(pool)}
         if None in objections:
             return None
@@ -118,7 +121,7 @@ class Principal:
 
 
 def _common(rules: Iterable[tuple[str, ...] | None]) -> frozenset[str] | None:
-    """What all rules name; a rule of None names everything."""
+    """Returns the intersection of all rules. A rule of None allows everything."""
     common: frozenset[str] | None = None
     for rule in rules:
         if rule is not None:

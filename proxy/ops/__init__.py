@@ -1,1 +1,1 @@
-"""What an operator types and reads."""
+"""The commands for operators: check, explain, keys and usage."""

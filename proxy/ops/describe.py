@@ -1,4 +1,4 @@
-"""What a configuration amounts to, for `standby check`: the effective chain of every pool, and its price."""
+"""Describes a configuration as text, for `standby check`: the effective chain and prices of every pool."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["describe"]
 
 
 def describe(routes: Routes) -> str:
-    """The stack, then each pool: its names, its targets in order, its alternates, limits, prices, budgets."""
+    """Returns the stack and each pool as text: names, targets in order, timeouts, prices, budgets, limits."""
     sections = (
         *(("provider", routes.providers), ("target", routes.targets), ("pool", routes.pools)),
         *(("organisation", routes.organisations), ("team", routes.teams), ("user", routes.users)),
         ("key", routes.keys),
     )
     counts = ", ".join(
-        f"{len(each)} {kind}{'s' * (len(each) != 1)}"
-        for kind, each in sections
-        if each or kind in {"provider", "target", "pool"}
+        f"{len(entries)} {kind}{'s' * (len(entries) != 1)}"
+        for kind, entries in sections
+        if entries or kind in {"provider", "target", "pool"}
     )
     lines = [f"{routes.file}: {counts}", f"stack: {' -> '.join(('hygiene', *routes.stack, 'relay'))}"]
     if routes.store != MEMORY or not {"auth", "budget"}.isdisjoint(routes.stack):
@@ -44,7 +44,7 @@ def _pool(routes: Routes, pool: Pool) -> str:
         for i, other in enumerate(pool.alternates, len(pool.prefer) + 1)
     ]
     timeouts = "  ".join(f"{name} {spelled(getattr(pool.timeouts, name))}" for name in Timeouts.model_fields)
-    # All that a request to this pool may be measured against.
+    # Everything whose budgets and limits may apply to a request to this pool.
     places: dict[str, Pool | Target | Grants] = {"pool": pool}
     places |= {f"target {target.name}": target for target in targets_of(pool)}
     places |= {f"{kind_of(scope)} {scope.name}": scope for scope in scopes_of(routes, pool.name)}
@@ -66,7 +66,7 @@ def _target(target: Target) -> tuple[str, str, str]:
 
 
 def _prices(routes: Routes, pool: Pool) -> Iterator[tuple[str, ...]]:
-    """The card of each target with its source; nothing where no target has one."""
+    """Yields the price of each target with its source, or nothing if no target has a price."""
     targets = targets_of(pool)
     if all(target.price is None for target in targets):
         return
@@ -90,30 +90,31 @@ def _rates(rates: Rates) -> str:
 
 
 def _budgets(places: Mapping[str, Pool | Target | Grants]) -> Iterator[tuple[str, ...]]:
-    for place, each in places.items():
-        for window in each.budget:
+    for place, scope in places.items():
+        for window in scope.budget:
             amount = dollars(window.limit) if window.unit == "cost" else f"{window.limit} {window.unit}"
             when = "rolling" if window.rolling else window.timezone
             yield "budgets", place, f"{amount} per {window.window} ({when})"
 
 
 def _limits(places: Mapping[str, Pool | Target | Grants]) -> Iterator[tuple[str, ...]]:
-    for place, each in places.items():
-        if each.limits != Limits():
-            given = ((name, getattr(each.limits, name)) for name in Limits.model_fields)
+    for place, scope in places.items():
+        if scope.limits != Limits():
+            given = ((name, getattr(scope.limits, name)) for name in Limits.model_fields)
             yield "limits", place, "  ".join(f"{name} {value}" for name, value in given if value is not None)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Returns the rows as lines of aligned columns. A repeated label in the first column is left out."""
     if not rows:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[0] = 10
     lines: list[str] = []
-    last = ""
+    previous = ""
     for row in rows:
         label, *cells = row
         cells = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append(f"  {'' if label == last else label:10}  {'  '.join(cells)}".rstrip())
-        last = label
+        lines.append(f"  {'' if label == previous else label:10}  {'  '.join(cells)}".rstrip())
+        previous = label
     return lines

@@ -35,9 +35,10 @@ _FAULTS: Final[Mapping[Cause, FaultKind]] = MappingProxyType(
         "rate_limited": "rate_limited",
         "context": "context_overflow",
         "refused": "content_refused",
+        "truncated": "stream_failed",
     }
 )
-"""A representative fault for each cause, to see where a request fails over to."""
+"""A representative fault for each cause, to see where a request fails over to. "budget" is no fault."""
 
 _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -65,8 +66,9 @@ class Question:
 
     `pool` is the name of a pool, or a model name that it `serves`. `request` is the body; without it, a short
     one of `operation` is used. The default operation is "chat" or "messages", by the pool's dialect. `down`
-    names targets to treat as unavailable. `share` is the used share, from 0 to 1, of the caller's fullest
-    budget.
+    names targets to treat as unavailable, `slow` targets to treat as slower than the pool's `slow` allows.
+    `share` is the used share, from 0 to 1, of the caller's fullest budget; `over_budget` leaves money for the
+    cheapest target only.
     """
 
     pool: str
@@ -74,7 +76,9 @@ class Question:
     operation: str | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     down: frozenset[str] = frozenset()
+    slow: frozenset[str] = frozenset()
     share: float = 0.0
+    over_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ def explain(
     target or operation, and Refusal for a request that callers would be refused.
     """
     pool = _pool(routes, question.pool)
-    for name in question.down:
+    for name in question.down | question.slow:
         if name not in routes.targets:
             raise Unanswerable(_unknown("target", name, routes.targets))
     operation = question.operation or ("chat" if pool.dialect == "openai" else "messages")
@@ -184,14 +188,17 @@ def explain(
     value["model"] = pool.serves[0]
     exchange = Exchange("explain", 0.0, question.headers, routes=routes)
     exchange.operation = operation_named(operation)
-    exchange.principal, exchange.share = principal, question.share
+    exchange.principal = principal
+    exchange.share = 1.0 if question.over_budget else question.share
     body = Body(orjson.dumps(value), _receive_disconnect)
     resolve(exchange, body)
     assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
     exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
-    inputs = replace(route_inputs(exchange, pool, body.document), down=question.down)
+    inputs = replace(route_inputs(exchange, pool, body.document), down=question.down, slow=question.slow)
     max_attempts = _setting(routes, "failover", "max_attempts", 3)
     candidates = plan(inputs, health or Health(), balancer or Balancer(), dry=True)
+    if question.over_budget:
+        _reject_dearer(candidates)
     return Explanation(
         inputs,
         operation,
@@ -200,6 +207,7 @@ def explain(
         max_attempts,
         MappingProxyType(
             {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
+            | {"budget": _following(candidates, max_attempts, None)}
         ),
     )
 
@@ -227,15 +235,30 @@ async def _receive_disconnect() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKind) -> str | None:
-    """Returns the target that is tried after the first one failed in this way, or None."""
+def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKind | None) -> str | None:
+    """Returns the target that is tried after the first one failed in this way, or None.
+
+    Without `kind` the first one is refused by a budget.
+    """
     walk = PlanWalk(candidates, max_attempts)
-    first = walk.next()
-    if first is None or not walk.opens(first, fault := Fault(kind)):
+    if (first := walk.next()) is None:
         return None
-    walk.failed(first, fault)
+    if kind is None:
+        walk.not_tried(replace(first, rejected="budget.exhausted"))
+    elif walk.opens(first, fault := Fault(kind)):
+        walk.failed(first, fault)
+    else:
+        return None
     second = walk.next()
     return None if second is None else second.name
+
+
+def _reject_dearer(candidates: Sequence[Candidate]) -> None:
+    """Reject every candidate that costs more than the cheapest one, as the hold of a spent budget would."""
+    costs = [candidate.cost for candidate in candidates if candidate.cost is not None]
+    for candidate in candidates:
+        if candidate.rejected is None and candidate.cost is not None and candidate.cost > min(costs):
+            candidate.rejected = "budget.exhausted"
 
 
 def _candidate_as_json(candidate: Candidate) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`standby explain`: what a person types to see where a request would go, without sending it."""
+"""The command `standby explain`: prints where a request would go, without sending it."""
 
 from __future__ import annotations
 
@@ -26,24 +26,27 @@ __all__ = ["add_options"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give `standby explain` its options."""
+    """Add the options of `standby explain` to its parser."""
     add = parser.add_argument
     add("--pool", metavar="NAME", help="the pool, or a model name that it serves (default: every pool)")
     add("--key", metavar="NAME", help="who asks (default: somebody without any policy)")
     add("--request", metavar="FILE", help="the body of the request (default: a short one)")
     add("--operation", choices=sorted(OPERATIONS), help="what is asked (default: chat, or messages)")
     add("--down", action="append", default=[], metavar="TARGET", help="take this target for dead; repeatable")
+    add("--slow", action="append", default=[], metavar="TARGET", help="take this target for slow; repeatable")
+    add("--over-budget", action="store_true", help="leave money for the cheapest target only")
     add("--budget-used", type=float, default=0.0, metavar="SHARE", help="of the fullest budget, as 0.9")
     add("--json", action="store_true", help="print JSON, a line for each pool")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    routes = load_routes(options.routes, prices=lookup)
+    routes = load_routes(options.routes, environ=None, prices=lookup)
     request = None if options.request is None else _read(options.request)
-    down = frozenset(options.down)
+    assumed: dict[str, Any] = {"down": frozenset(options.down), "slow": frozenset(options.slow)}
+    assumed |= {"share": options.budget_used, "over_budget": options.over_budget}
     questions = [
-        Question(pool, request, options.operation, down=down, share=options.budget_used)
+        Question(pool, request, options.operation, **assumed)
         for pool in ([options.pool] if options.pool is not None else routes.pools)
     ]
     try:
@@ -53,13 +56,14 @@ def _run(options: argparse.Namespace) -> int:
         print(f"standby explain: {error}", file=sys.stderr)
         return 1
     if options.json:
-        print("\n".join(orjson.dumps(each).decode() for each in explanations))
+        print("\n".join(orjson.dumps(explanation).decode() for explanation in explanations))
     else:
-        print("\n\n".join(each["text"] for each in explanations))
+        print("\n\n".join(explanation["text"] for explanation in explanations))
     return 0
 
 
 def _read(path: str) -> dict[str, Any]:
+    """Returns the request body in a file. Raises Unanswerable if it is not a JSON object."""
     try:
         value = orjson.loads(Path(path).read_bytes())
     except OSError as error:
@@ -72,5 +76,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 async def _principal(routes: Routes, name: str) -> Principal:
+    if name not in routes.keys:  # only the store's address may be a secret
+        routes = load_routes(routes.file, prices=lookup)
     async with aclosing(open_store(routes.store, routes.folder)) as store:
         return await KeyStore(routes, store).principal(name)

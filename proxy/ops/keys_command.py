@@ -1,4 +1,4 @@
-"""`standby keys`: what a person types to make, look at and change virtual keys."""
+"""The command `standby keys`: creates, lists, shows and changes virtual keys."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _RATES: Final = ", ".join(Limits.model_fields)
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Give `standby keys` its commands."""
+    """Add the subcommands of `standby keys` to its parser."""
     commands = parser.add_subparsers(required=True, metavar="command")
     create = _command(commands, "create", "make a key and print it, once", _create)
     create.add_argument("name", help="what the key is called, in the ledger too")
-    _takes_grants(create)
+    _add_grant_options(create)
     _command(commands, "list", "say which keys there are", _list)
     _command(commands, "show", "say what one key may do", _show).add_argument("name")
     disable = _command(commands, "disable", "keep a key from working", _disable)
@@ -65,13 +65,13 @@ def _command(
     return parser
 
 
-def _takes_grants(parser: argparse.ArgumentParser) -> None:
-    listed: dict[str, Any] = {"type": _listed, "metavar": "NAME[,NAME]"}
+def _add_grant_options(parser: argparse.ArgumentParser) -> None:
+    listed: dict[str, Any] = {"type": _comma_separated, "metavar": "NAME[,NAME]"}
     parser.add_argument("--pools", required=True, **listed, help='the pools it may use; "*" for all')
     parser.add_argument("--regions", **listed, help="where its data may go (default: anywhere)")
     parser.add_argument("--providers", **listed, help="to whom its data may go (default: anybody)")
     parser.add_argument(
-        "--ips", type=_listed, metavar="NETWORK", help="where callers may be (default: anywhere)"
+        "--ips", type=_comma_separated, metavar="NETWORK", help="where callers may be (default: anywhere)"
     )
     parent = parser.add_mutually_exclusive_group()
     for kind in _PARENTS:
@@ -104,7 +104,7 @@ async def _act(routes: Routes, options: argparse.Namespace) -> int:
 
 
 def _pepper(routes: Routes) -> str | None:
-    """What Auth hashes keys with, as its table says."""
+    """Returns the pepper with which Auth hashes keys, or None if it is not configured."""
     if "auth" not in routes.stack:
         return None
     given = settings(
@@ -125,12 +125,15 @@ async def _rotate(keys: KeyStore, options: argparse.Namespace) -> None:
 
 
 def _print_secret(keys: KeyStore, made: Made, options: argparse.Namespace, message: str) -> None:
-    """The secret alone goes to stdout, with what has to be pasted where the store cannot keep it."""
+    """Print the secret to stdout, and the message to stderr.
+
+    If the store cannot keep the key, the TOML table to paste into the configuration follows the secret.
+    """
     name, record = made.record.name, made.record
     in_file = keys.routes.store == MEMORY or name in keys.routes.keys
     hashes = list(record.hashes)
     written: dict[str, Any] = {"hash": hashes[0] if len(hashes) == 1 else hashes, **record.table}
-    if isinstance(written.get("expires"), str):  # a date-time of TOML is no text
+    if isinstance(written.get("expires"), str):  # TOML has a date-time type, so it must not be a string
         written["expires"] = datetime.fromisoformat(written["expires"])
     if options.json:
         _print_json({"key": made.secret, "name": name, "kept": not in_file, **written})
@@ -145,21 +148,21 @@ def _print_secret(keys: KeyStore, made: Made, options: argparse.Namespace, messa
 
 
 async def _list(keys: KeyStore, options: argparse.Namespace) -> None:
-    keys_found = await keys.all()
+    all_keys = await keys.all()
     if options.json:
-        _print_json([_document(each) for each in keys_found])
+        _print_json([_document(key) for key in all_keys])
         return
     rows = [("NAME", "STATE", "POOLS", "BELONGS TO", "EXPIRES", "KEPT IN")]
     rows += [
         (
-            each.name,
-            each.state,
-            ",".join(each.table.get("pools", ())),
-            next((f"{kind} {each.table[kind]}" for kind in _PARENTS if kind in each.table), "-"),
-            str(each.table.get("expires", "-")),
-            each.source,
+            key.name,
+            key.state,
+            ",".join(key.table.get("pools", ())),
+            next((f"{kind} {key.table[kind]}" for kind in _PARENTS if kind in key.table), "-"),
+            str(key.table.get("expires", "-")),
+            key.source,
         )
-        for each in keys_found
+        for key in all_keys
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -213,7 +216,7 @@ def _date(seconds: float) -> str:
 
 
 def _table(options: argparse.Namespace) -> dict[str, Any]:
-    """What `[keys.NAME]` would hold besides the hash; only what was given."""
+    """Returns the content of `[keys.NAME]` without the hash. Options that were not given are left out."""
     given: dict[str, Any] = {
         name: getattr(options, name)
         for name in ("pools", "regions", "providers", "ips", *_PARENTS, "expires")
@@ -225,11 +228,12 @@ def _table(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value}
 
 
-def _listed(text: str) -> list[str]:
-    return [part for each in text.split(",") if (part := each.strip())]
+def _comma_separated(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 def _span(text: str) -> float:
+    """Returns the seconds of a time span such as "15m"."""
     match = _SPAN.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f'{text!r} is no span of time; write "0s", "15m", "24h" or "7d"')
@@ -237,7 +241,7 @@ def _span(text: str) -> float:
 
 
 def _moment(text: str) -> str:
-    """As the store keeps it: text with its offset."""
+    """Returns a time as the store keeps it: ISO 8601 text. A span such as "90d" is added to now."""
     if _SPAN.fullmatch(text):
         return (datetime.now(UTC) + timedelta(seconds=_span(text))).isoformat(timespec="seconds")
     return text

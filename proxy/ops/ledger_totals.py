@@ -1,4 +1,4 @@
-"""What the ledger amounts to: entries added up by key, team, target, day or several of these. No I/O."""
+"""Sums of ledger entries, grouped by key, team, target, day or several of these. No I/O."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ BY: Final[tuple[By, ...]] = (
     *("key", "team", "user", "organisation"),
     *("pool", "target", "provider", "model", "operation", "day"),
 )
-"""What entries can be told apart by."""
+"""The properties that entries can be grouped by."""
 
 _FAULTLESS: Final = frozenset({"served", "client_gone"})
-"""Outcomes that are no failure of the target."""
+"""Outcomes that do not count as a failure of the target."""
 
 
 def grouping(text: str) -> tuple[By, ...]:
-    """What `"key,day"` names. Raises ValueError, which says what there is, for anything else."""
+    """Returns the properties in a list such as `"key,day"`.
+
+    Raises ValueError, which lists the valid names, for an unknown or repeated name.
+    """
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in BY]
     if unknown or len(names) != len(set(names)):
@@ -39,10 +42,10 @@ def grouping(text: str) -> tuple[By, ...]:
 class Totals:
     """Sums over entries. Tokens and nano-dollars are exact integers.
 
-    `cost` is what providers charge, `charged` what counted against budgets. `failed` attempts are those of a
-    target that broke or gave no answer, and `failed_cost` is their part of `cost`. `estimated` are attempts
-    whose provider did not say what it used, `unpriced` those of a model without a price: where such an
-    attempt has no cost at all, no sum can hold it.
+    `cost` is what providers charge, `charged` what was counted against budgets. `failed` is the number of
+    attempts that broke off or had no answer, and `failed_cost` is their part of `cost`. `estimated` is the
+    number of attempts whose provider did not report its usage, `unpriced` that of attempts at a model without
+    a price. If an unpriced attempt has no cost at all, it is missing from the sums of cost.
     """
 
     requests: int = 0
@@ -58,13 +61,16 @@ class Totals:
     cost: int = 0
     failed_cost: int = 0
     charged: int = 0
-    _last: str | None = field(default=None, repr=False)
+    _last_request_id: str | None = field(default=None, repr=False)
 
     def add(self, entry: LedgerEntry) -> None:
-        """Count one entry. The entries of a request stand together in a ledger: one name is enough."""
-        if entry.request_id != self._last:
+        """Add one entry.
+
+        The entries of a request are adjacent in a ledger, so comparing with the last request id is enough.
+        """
+        if entry.request_id != self._last_request_id:
             self.requests += 1
-            self._last = entry.request_id
+            self._last_request_id = entry.request_id
         cost = entry.cost or 0
         self.attempts += 1
         if entry.outcome not in _FAULTLESS:
@@ -82,9 +88,9 @@ class Totals:
 
 
 class LedgerTotals:
-    """Entries added up by one or several of their properties.
+    """Sums of entries, grouped by one or several of their properties.
 
-    Days are those of `zone`. `rows` has the dearest first, or the days in their order.
+    Days are those of the time zone `zone`.
     """
 
     def __init__(self, by: Sequence[By] = ("key",), zone: tzinfo = UTC) -> None:
@@ -94,7 +100,7 @@ class LedgerTotals:
         self._groups: dict[tuple[str, ...], Totals] = {}
 
     def add(self, entry: LedgerEntry) -> None:
-        """Count one entry."""
+        """Add one entry."""
         group = tuple(self._property(entry, name) for name in self.by)
         totals = self._groups.get(group)
         if totals is None:
@@ -103,20 +109,23 @@ class LedgerTotals:
         self.total.add(entry)
 
     def extend(self, entries: Iterable[LedgerEntry]) -> None:
-        """Count all of them."""
+        """Add several entries."""
         for entry in entries:
             self.add(entry)
 
     @property
     def rows(self) -> list[tuple[tuple[str, ...], Totals]]:
-        """Each group that came up, with its sums. Who has none of a name stands under ""."""
+        """Each group with its sums, by day if days are grouped, else by falling cost.
+
+        An entry without a property is grouped under "".
+        """
         if "day" in self.by:
             return sorted(self._groups.items(), key=lambda row: row[0])
         return sorted(self._groups.items(), key=lambda row: (-row[1].cost, row[0]))
 
     @property
     def groups(self) -> Mapping[tuple[str, ...], Totals]:
-        """The sums of each group."""
+        """The sums by group."""
         return MappingProxyType(self._groups)
 
     def _property(self, entry: LedgerEntry, name: By) -> str:

@@ -1,4 +1,4 @@
-"""Tables as TOML, for people to paste into `routes.toml`. No I/O."""
+"""Writes tables as TOML, to paste into `routes.toml`. No I/O."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def table(path: Sequence[str], content: Mapping[str, Any]) -> str:
-    """`[a.b]` and a line for each key, all of it as `inline` writes it."""
+    """Returns the header `[a.b]` and a line for each key. Values are written by `inline`."""
     head = ".".join(map(_key, path))
     return "".join((f"[{head}]\n", *(f"{_key(key)} = {inline(value)}\n" for key, value in content.items())))
 
 
 def inline(value: object) -> str:
-    """A value on one line: text, numbers, booleans, times, lists and tables of those."""
+    """Returns a value on one line: text, a number, a boolean, a time, or a list or table of those."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value).items()
-        inside = ", ".join(f"{_key(key)} = {inline(each)}" for key, each in pairs)
+        inside = ", ".join(f"{_key(key)} = {inline(item)}" for key, item in pairs)
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, str):
         return _text(value)
@@ -41,5 +41,5 @@ def _key(key: str) -> str:
 
 
 def _text(text: str) -> str:
-    """As JSON has it, but for the one character that TOML alone wants escaped."""
+    """Returns a basic string. It is a JSON string, except that TOML requires U+007F to be escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

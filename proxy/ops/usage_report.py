@@ -1,4 +1,4 @@
-"""`standby usage`: the ledger as a table, CSV or JSON."""
+"""The command `standby usage`: sums of the ledger as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -31,34 +31,37 @@ _COUNTS: Final = (
 )
 _MONEY: Final = ("cost", "failed_cost", "charged")
 _SHOWN: Final = ("requests", "attempts", "failed", "input", "output", "cost", "failed_cost", "charged")
-"""What fits beside each other in a terminal."""
+"""The columns of the table, which must fit the width of a terminal."""
 _FORMULA: Final = re.compile(r" *[=+\-@\uff1d\uff0b\uff0d\uff20]")
-"""Spreadsheets trim spaces, and some take the wide forms of East Asia for the narrow ones."""
+"""The start of a formula in a spreadsheet.
+
+Spreadsheets trim spaces, and some treat the full-width forms of these characters as equal."""
 _AGO: Final = re.compile(r"([0-9]{1,6})(m|h|d|w)")
 _UNITS: Final = MappingProxyType({"m": "minutes", "h": "hours", "d": "days", "w": "weeks"})
 
 
 def moment(text: str, now: float, zone: tzinfo) -> float:
-    """Seconds since 1970 from "24h", "30m", "7d", "4w" before now, a date or a time of `zone`.
+    """Returns the Unix time of `text`.
 
-    Raises ValueError for anything else.
+    `text` is a span before now, such as "30m", "24h", "7d" or "4w", or an ISO date or time. Dates and times
+    without an offset are in `zone`. Raises ValueError for anything else.
     """
     ago = _AGO.fullmatch(text)
     if ago is not None:
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()
     try:
-        given = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f'{text!r} is no time: write "24h", "7d" or "2026-11-01"') from None
-    return (given if given.tzinfo is not None else given.replace(tzinfo=zone)).timestamp()
+    return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)).timestamp()
 
 
 async def recorded(
     routes: Routes, by: tuple[By, ...], zone: tzinfo, since: str, until: str | None
 ) -> LedgerTotals:
-    """What the store of these routes has recorded.
+    """Returns the totals of the ledger in the store of these routes.
 
-    Raises ValueError for a time that is none, and StoreDown where nothing can be read.
+    Raises ValueError for an invalid time, and StoreDown if the store cannot be read.
     """
     if routes.store == "memory:":
         raise StoreDown('"memory:" keeps its ledger in each gateway; nothing can be read from outside')
@@ -71,26 +74,26 @@ async def recorded(
 async def usage(
     store: Store, by: tuple[By, ...], zone: tzinfo, *, since: float = 0.0, until: float | None = None
 ) -> LedgerTotals:
-    """Add up what a store's ledger holds from `since` on and before `until`."""
-    totals_found = LedgerTotals(by, zone)
+    """Returns the totals of the entries from `since` on and before `until`, in Unix time."""
+    ledger_totals = LedgerTotals(by, zone)
     async for entry in store.entries(since):
         if until is None or entry.at < until:
-            totals_found.add(entry)
-    return totals_found
+            ledger_totals.add(entry)
+    return ledger_totals
 
 
-def shown(totals_found: LedgerTotals, style: Format) -> str:
-    """The sums as text that ends with a line end. Money is in dollars, exact."""
+def shown(ledger_totals: LedgerTotals, style: Format) -> str:
+    """Returns the totals as text that ends with a newline. Money is in exact dollars."""
     if style == "json":
         rows = [
-            dict(zip(totals_found.by, group, strict=True)) | _figures(totals)
-            for group, totals in totals_found.rows
+            dict(zip(ledger_totals.by, group, strict=True)) | _figures(totals)
+            for group, totals in ledger_totals.rows
         ]
-        document = {"by": totals_found.by, "rows": rows, "total": _figures(totals_found.total)}
+        document = {"by": ledger_totals.by, "rows": rows, "total": _figures(ledger_totals.total)}
         return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
     if style == "csv":
-        return _csv(totals_found)
-    return "\n".join([*_table(totals_found), ""])
+        return _csv(ledger_totals)
+    return "\n".join([*_table(ledger_totals), ""])
 
 
 def _figures(totals: Totals) -> dict[str, Any]:
@@ -98,29 +101,33 @@ def _figures(totals: Totals) -> dict[str, Any]:
     return counts | {name: dollars(getattr(totals, name)) for name in _MONEY}
 
 
-def _csv(totals_found: LedgerTotals) -> str:
+def _csv(ledger_totals: LedgerTotals) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*totals_found.by, *_COUNTS, *_MONEY])
-    for group, totals in totals_found.rows:
-        writer.writerow([*map(_inert, group), *_figures(totals).values()])
+    writer.writerow([*ledger_totals.by, *_COUNTS, *_MONEY])
+    for group, totals in ledger_totals.rows:
+        writer.writerow([*map(_csv_safe, group), *_figures(totals).values()])
     return out.getvalue()
 
 
-def _inert(name: str) -> str:
-    """Names of models come from providers: none is taken for a formula by a spreadsheet, or ends a line."""
+def _csv_safe(name: str) -> str:
+    """Returns a name that is safe in CSV: no spreadsheet reads it as a formula, and it ends no line.
+
+    Names of models come from providers, and are not trusted.
+    """
     name = _printable(name)
     return f"'{name}" if _FORMULA.match(name) else name
 
 
-def _table(totals_found: LedgerTotals) -> Iterator[str]:
+def _table(ledger_totals: LedgerTotals) -> Iterator[str]:
     rows = [
-        [*(_printable(each) or "-" for each in group), *_cells(totals)] for group, totals in totals_found.rows
+        [*(_printable(name) or "-" for name in group), *_cells(totals)]
+        for group, totals in ledger_totals.rows
     ]
-    last = ["total", *[""] * (len(totals_found.by) - 1), *_cells(totals_found.total)]
-    head = [*totals_found.by, *(name.replace("_", " ") for name in _SHOWN)]
+    last = ["total", *[""] * (len(ledger_totals.by) - 1), *_cells(ledger_totals.total)]
+    head = [*ledger_totals.by, *(name.replace("_", " ") for name in _SHOWN)]
     widths = [max(map(len, column)) for column in zip(head, *rows, last, strict=True)]
-    names = len(totals_found.by)
+    names = len(ledger_totals.by)
     for row in (head, *rows, last):
         cells = [
             cell.ljust(width) if place < names else cell.rjust(width)
@@ -128,11 +135,11 @@ def _table(totals_found: LedgerTotals) -> Iterator[str]:
         ]
         yield "  ".join(cells).rstrip()
     for count, what in (
-        (totals_found.total.estimated, "estimated: the provider did not say what it used"),
-        (totals_found.total.unpriced, "unpriced: its cost is what was held for it, or unknown"),
+        (ledger_totals.total.estimated, "estimated: the provider did not say what it used"),
+        (ledger_totals.total.unpriced, "unpriced: its cost is what was held for it, or unknown"),
     ):
         if count:
-            yield f"{count} of {totals_found.total.attempts} attempts {what}"
+            yield f"{count} of {ledger_totals.total.attempts} attempts {what}"
 
 
 def _cells(totals: Totals) -> list[str]:
@@ -143,5 +150,5 @@ def _cells(totals: Totals) -> list[str]:
 
 
 def _printable(name: str) -> str:
-    """A name that a terminal shows and does not obey."""
-    return "".join(each if each.isprintable() else "?" for each in name)
+    """Returns a name without control characters, which a terminal might interpret."""
+    return "".join(character if character.isprintable() else "?" for character in name)

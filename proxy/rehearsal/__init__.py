@@ -1,1 +1,1 @@
-"""Rehearsals of an outage: providers that misbehave on cue."""
+"""Outage rehearsals: simulated providers that fail on request, and the demo."""

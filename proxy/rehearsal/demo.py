@@ -1,6 +1,6 @@
-"""`standby demo`: the gateway in front of three simulated providers, ready to be called and watched.
+"""The command `standby demo`: runs the gateway in front of three simulated providers.
 
-The providers are simulated, and say so in every answer; the gateway, its sockets and its decisions are real.
+Every answer of the providers contains their name. The gateway, its sockets and its decisions are real.
 """
 
 from __future__ import annotations
@@ -80,21 +80,21 @@ Ctrl-C ends it all.
 """
 
 _PACE: Final = 0.1
-"""Seconds between the events of a stream: slow enough to watch it arrive."""
+"""Seconds between the events of a stream, slow enough to watch them arrive."""
 
 
 _GRACE: Final = 5
-"""Seconds that Ctrl-C leaves to answers under way; the pools' limits end each of them in less."""
+"""Seconds that answers in progress get after Ctrl-C. The pools' timeouts end each of them sooner."""
 
 
 def demo(host: str, port: int, out: TextIO = sys.stdout) -> int:
-    """Run until interrupted; port 0 takes a free one. Returns the exit code: 1 if the port cannot be had."""
+    """Run until interrupted. Port 0 picks a free one. Returns the exit code, 1 if it cannot listen."""
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("standby").setLevel(logging.INFO)
     try:
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # what follows says the address again
+        reason = str(error.strerror).partition(" (")[0]  # the rest repeats the address
         print(f"cannot listen on {host}:{port}: {reason}", file=sys.stderr)
         return 1
     with listener:
@@ -103,7 +103,7 @@ def demo(host: str, port: int, out: TextIO = sys.stdout) -> int:
 
 
 async def run(listener: socket.socket, out: TextIO) -> None:
-    """Start the providers and the gateway, say how to call them, and serve until told to stop."""
+    """Start the providers and the gateway, print how to call them, and serve until stopped."""
     async with (
         Simulator("alpha", pace=_PACE) as alpha,
         Simulator("beta", pace=_PACE) as beta,
@@ -111,7 +111,7 @@ async def run(listener: socket.socket, out: TextIO) -> None:
     ):
         text = ROUTES.format(alpha=alpha.url, beta=beta.url, gamma=gamma.url)
         gateway = Gateway(parse_routes(text, "the demo's routes.toml"))
-        # What is asked before the server runs waits in the listener's queue.
+        # Requests before the server runs wait in the listener's queue.
         print(_screen(listener, alpha), file=out, flush=True)
         config = configuration(gateway, graceful_seconds=_GRACE, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listener])

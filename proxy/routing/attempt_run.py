@@ -1,4 +1,4 @@
-"""One attempt of a walk: from the claim on its target's health to the record of how it went."""
+"""Runs one attempt of a plan walk, and records its outcome in the health of its target."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ __all__ = ["AttemptRun"]
 
 log: Final = logging.getLogger("standby.failover")
 
-_COMMITTED: Final = State.COMMITTED  # reading an enum's member from its class costs a descriptor call
+_COMMITTED: Final = State.COMMITTED  # reading an enum member from its class costs a descriptor call
 
 
 class AttemptRun:
-    """One attempt: `with leg: await leg.inside(...)`. What another target would mend is not raised.
+    """Runs one attempt: `with run: await run.inside(...)`. Suppresses errors that failover can fix.
 
-    `first` is until when it may prove good, on the loop's clock, around an app without clocks; `moves` is the
-    gate's. `won` is called when it is committed, before the first byte goes out.
+    `permit` is the permission of the target's health for this attempt, `moves` is passed to the gate, and
+    `deadline` is a time of the event loop. `first` is the timeout in seconds until the commit, for an app
+    that applies no timeouts itself. `won` is called at the commit, before the first byte is sent.
     """
 
     __slots__ = (
         "_deadline",
-        "_entry",
         "_exchange",
         "_first",
         "_health",
         "_limit",
         "_loop",
         "_moves",
+        "_permit",
         "attempt",
         "candidate",
         "gate",
@@ -51,7 +52,7 @@ class AttemptRun:
         self,
         exchange: Exchange,
         health: Health,
-        entry: Permit | None,
+        permit: Permit | None,
         candidate: Candidate,
         send: Send,
         loop: AbstractEventLoop,
@@ -64,7 +65,7 @@ class AttemptRun:
         now = loop.time()
         self._exchange = exchange
         self._health = health
-        self._entry = entry
+        self._permit = permit
         self._loop = loop
         self._moves = moves
         self._first = deadline if first is None else min(deadline, now + first)
@@ -73,24 +74,27 @@ class AttemptRun:
         self.candidate = candidate
         self.attempt: Attempt = exchange.begin(candidate, now, kind)
         self.gate = Gate(send, exchange, self.attempt, moves=self._may_move, on_commit=self._committed)
-        self.lost = False  # another one is served, or nobody wants an answer any more
+        self.lost = False  # another attempt is served, or the client needs no answer any more
         self.won: Callable[[AttemptRun], None] | None = None
 
     @property
     def committed(self) -> bool:
-        """Whether its answer has proved good."""
+        """Whether the answer was judged good and is being sent to the client."""
         return self.gate.state is _COMMITTED
 
     def lose(self) -> None:
-        """Another one is served: nothing of this one may reach the client, and nobody is to blame."""
+        """Discard this attempt because another one is served. It does not count as a fault of the target."""
         self.lost = True
         self.gate.discard()
 
     def inside(self, app: ASGIApp, scope: Scope, body: Body) -> Awaitable[None]:
-        """The attempt. Around one that keeps clocks is no coroutine of ours to be entered for every token."""
+        """Returns the awaitable that runs the attempt.
+
+        Relay applies its timeouts itself, so no coroutine is put around it that would run for every token.
+        """
         own = {**scope, "headers": list(scope["headers"]), "standby.attempt": self.attempt}
         if self._exchange.relayed:
-            self.attempt.deadline = self._deadline  # Relay keeps it, with its other clocks
+            self.attempt.deadline = self._deadline  # Relay applies it together with its other timeouts
             return app(own, body, self.gate.send)
         return self._timed(app, own, body)
 
@@ -100,20 +104,20 @@ class AttemptRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """It is over: name its fault, if that is still to be done, and tell its target's health."""
+        """Set the fault if it is missing, and record the outcome. Suppresses errors of the target."""
         del kind, trace
         try:
-            theirs = isinstance(error, Exception) and not self._is_ours(error)
-            if theirs or error is None:
-                self._explain()
+            is_targets = isinstance(error, Exception) and not self._is_ours(error)
+            if is_targets or error is None:
+                self._set_missing_fault()
         finally:
             self._record()
-        return theirs
+        return is_targets
 
     def _is_ours(self, error: Exception) -> bool:
-        """Whether what it raised is ours, so that another target would not mend it.
+        """Whether the error is the gateway's own, so that another target would not help.
 
-        The gate's state judges: a layer inside may wrap or swallow exceptions.
+        This is decided by the state of the gate, because an inner layer may wrap or suppress exceptions.
         """
         attempt = self.attempt
         if self.lost:
@@ -125,8 +129,8 @@ class AttemptRun:
             log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
         return False
 
-    def _explain(self) -> None:
-        """Name the fault of an attempt that ended without a word of why."""
+    def _set_missing_fault(self) -> None:
+        """Set the fault of an attempt that ended uncommitted without one."""
         attempt, exchange = self.attempt, self._exchange
         if (
             self.gate.state is not _COMMITTED
@@ -138,17 +142,17 @@ class AttemptRun:
     def _record(self) -> None:
         attempt = self.attempt
         now = attempt.ended = self._loop.time()
-        entry, self._entry = self._entry, None
-        if entry is None:
+        permit, self._permit = self._permit, None
+        if permit is None:
             return
         fault, answer = attempt.fault, attempt.answer
         cut_short = self.gate.state is not _COMMITTED and now >= self._deadline
-        # A hang-up, or a deadline that we set, says nothing of the target.
+        # A disconnect of the client, or the gateway's own deadline, says nothing about the target.
         has_outcome = answer is not None or fault is not None
         proved = has_outcome and not (self._exchange.client_gone or cut_short or self.lost)
         finish = None if answer is None or answer.reader is None else answer.reader.finish
         self._health.record(
-            entry, fault if proved else None, proved=proved, refused=proved and is_refusal(fault, finish)
+            permit, fault if proved else None, proved=proved, refused=proved and is_refusal(fault, finish)
         )
 
     async def _timed(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
@@ -163,12 +167,12 @@ class AttemptRun:
         return self._moves(self.candidate, fault)
 
     def _committed(self) -> None:
-        """A committed attempt is bound by its own clocks alone."""
+        """Cancel the timeout until the commit, and report the first byte to the target's health."""
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(None)
-        if self._entry is not None:
+        if self._permit is not None:
             attempt, exchange = self.attempt, self._exchange
             good = exchange.served is attempt and attempt.fault is None
-            self._health.answered(self._entry, streamed=good and exchange.streamed)
+            self._health.answered(self._permit, streamed=good and exchange.streamed)
         if self.won is not None:
             self.won(self)

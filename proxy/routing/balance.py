@@ -1,14 +1,14 @@
-"""Spreading healthy traffic over the targets that a pool prefers: every way gives a full order. No I/O.
+"""Load balancing over the preferred targets of a pool: every algorithm returns all of them in order. No I/O.
 
-    weighted    in turn, in proportion to the weights
-    fastest     the better of two drawn at random, by latency and requests under way
-    cheapest    by what this request would cost
-    least_busy  by requests under way
+    weighted    weighted round robin
+    fastest     the better of two random choices, by latency and requests in flight
+    cheapest    by the cost of this request
+    least_busy  by requests in flight
     priority    as written
-    sticky      the same caller at the same target (whatever the way is called that applies to the others)
+    sticky      the same target for the same caller (it overrides the pool's algorithm for callers with a key)
 
-The first of an order is who is asked, the rest is where the request goes if that fails. Who may be asked at
-all was decided before.
+The first target in the order is tried first, and the others are the order of failover. The eligible targets
+are determined before, elsewhere.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["Balancer", "Entrant", "Placed"]
 
 
 class Entrant(NamedTuple):
-    """A target that may be asked, with what the ways look at.
+    """An eligible target, with the inputs of the algorithms.
 
-    `weight` is its share of the traffic, relative to the others', already lowered for one that starts slowly;
-    `busy` its requests under way; `latency` an estimate in seconds, None if it is not known; `cost` what this
-    request would cost there in nano-dollars, None without a price. `ramp` is what a slow start leaves of its
-    traffic, for the ways that look at no weight.
+    `weight` is its share of the traffic, relative to the others, already lowered during a slow start. `busy`
+    is the number of its requests in flight. `latency` is an estimate in seconds, None if unknown. `cost` is
+    the cost of this request there in nano-dollars, None without a price. `ramp` is the part of its traffic
+    during a slow start, from 0 to 1, for the algorithms that do not use weights.
     """
 
     name: str
@@ -43,23 +43,25 @@ class Entrant(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A target in its place. The lower the score, the better; what it counts depends on the way."""
+    """A target with its score. A lower score is better. The unit depends on the algorithm."""
 
     name: str
     score: float
 
 
 class Balancer:
-    """Puts entrants in order. One for a process: turns go on over a reload, by names of pools and targets.
+    """Orders entrants.
 
-    `chance` gives numbers from 0 up to but not including 1.
+    There is one per process: the round robin state, by pool and target name, survives a reload.
+
+    `chance` returns random numbers from 0 up to but not including 1.
     """
 
-    __slots__ = ("_chance", "_turns")
+    __slots__ = ("_chance", "_round_robins")
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
-        self._turns: dict[str, RoundRobin] = {}
+        self._round_robins: dict[str, RoundRobin] = {}
 
     def order(
         self,
@@ -70,9 +72,11 @@ class Balancer:
         key: str | None = None,
         dry: bool = False,
     ) -> list[Placed]:
-        """All `entrants`, best first. Where the pool is sticky, `key` names the caller, and decides alone.
+        """Returns all `entrants`, best first.
 
-        `dry` takes no turn, for one who only wants to know. Chance is drawn all the same.
+        `key` identifies the caller in a sticky pool. If it is given, it alone determines the order. With
+        `dry`, the round robin state is not advanced, for callers that only ask. Random numbers are drawn
+        anyway.
         """
         if key is not None:
             return self.sticky(key, entrants)
@@ -89,27 +93,30 @@ class Balancer:
                 return self._ramped(self.priority(entrants), entrants)
 
     def _ramped(self, placed: list[Placed], entrants: Sequence[Entrant]) -> list[Placed]:
-        """Who starts slowly keeps its place only so often, and is behind the others else."""
+        """Move targets in a slow start to the end, each with a probability of 1 - `ramp`."""
         behind = {entrant.name for entrant in entrants if entrant.ramp < 1 and self._chance() >= entrant.ramp}
         if not behind or len(behind) == len(placed):
             return placed
-        return sorted(placed, key=lambda each: each.name in behind)
+        return sorted(placed, key=lambda candidate: candidate.name in behind)
 
     def weighted(self, pool: str, entrants: Sequence[Entrant], *, dry: bool = False) -> list[Placed]:
-        """In turn. The score is minus the credit, of which a turn costs the sum of all weights."""
-        turns = self._turns.get(pool)
-        if turns is None:
-            turns = self._turns[pool] = RoundRobin()
+        """Order by smooth weighted round robin. The score is the negative credit, see `RoundRobin`."""
+        round_robin = self._round_robins.get(pool)
+        if round_robin is None:
+            round_robin = self._round_robins[pool] = RoundRobin()
         weights = [(entrant.name, entrant.weight) for entrant in entrants]
-        return [Placed(name, -credit) for name, credit in (turns.look if dry else turns.take)(weights)]
+        return [
+            Placed(name, -credit) for name, credit in (round_robin.look if dry else round_robin.take)(weights)
+        ]
 
     def fastest(self, entrants: Sequence[Entrant]) -> list[Placed]:
-        """The better of two that chance draws, then the rest by score.
+        """Order by score, except that the first is the better of two random choices.
 
-        The score is the time, in seconds, until a request more would be served: the latency, times those
-        under way and this one, by weight. Who is not known counts as the fastest of those who are, so it is
-        tried; what it has under way keeps that in bounds. Were the best always first, every process would
-        run there at once (Mitzenmacher: two choices are nearly as good as all, and do not herd).
+        The score estimates the seconds until one more request would be served: the latency, times the
+        requests in flight plus one, divided by the weight. A target of unknown latency counts as fast as the
+        fastest known one, so that it is tried; its requests in flight limit that. If the best were always
+        first, all processes would send their requests there at once (Mitzenmacher: two choices are nearly as
+        good as all, and avoid herding).
         """
         latencies = [entrant.latency for entrant in entrants if entrant.latency is not None]
         unknown = min(latencies) if latencies else 1.0
@@ -123,28 +130,28 @@ class Balancer:
         placed.sort(key=_score)
         eligible = sum([entrant.weight > 0 for entrant in entrants])
         if eligible > 1:
-            one = int(self._chance() * eligible)
-            other = int(self._chance() * (eligible - 1))
-            other += other >= one
-            better = one if placed[one].score <= placed[other].score else other
+            first = int(self._chance() * eligible)
+            second = int(self._chance() * (eligible - 1))
+            second += second >= first
+            better = first if placed[first].score <= placed[second].score else second
             placed.insert(0, placed.pop(better))
         return placed
 
     def cheapest(self, entrants: Sequence[Entrant]) -> list[Placed]:
-        """By cost in nano-dollars, who has no price last. Of equals the least busy, then as chance has it."""
-        lot = self._lot
+        """Order by cost in nano-dollars, without a price last. Ties go to the least busy, then at random."""
+        tie_breaker = self._tie_breaker
         ranked = [
-            (inf if cost is None else cost, busy / weight if weight > 0 else inf, lot(weight), name)
+            (inf if cost is None else cost, busy / weight if weight > 0 else inf, tie_breaker(weight), name)
             for name, weight, busy, _, cost, _ in entrants
         ]
         ranked.sort()
         return [Placed(name, cost) for cost, _, _, name in ranked]
 
     def least_busy(self, entrants: Sequence[Entrant]) -> list[Placed]:
-        """By requests under way, by weight. Of equals as chance has it: most are idle most of the time."""
-        lot = self._lot
+        """Order by requests in flight divided by weight. Ties, which are frequent, are broken at random."""
+        tie_breaker = self._tie_breaker
         ranked = [
-            (busy / weight if weight > 0 else inf, lot(weight), name)
+            (busy / weight if weight > 0 else inf, tie_breaker(weight), name)
             for name, weight, busy, _, _, _ in entrants
         ]
         ranked.sort()
@@ -152,17 +159,20 @@ class Balancer:
 
     @staticmethod
     def priority(entrants: Sequence[Entrant]) -> list[Placed]:
-        """As written. The score is the place."""
-        return [Placed(entrant.name, place) for place, entrant in enumerate(entrants)]
+        """Keep the order of the configuration. The score is the position, from 0."""
+        return [Placed(entrant.name, position) for position, entrant in enumerate(entrants)]
 
     @staticmethod
     def sticky(key: str, entrants: Sequence[Entrant]) -> list[Placed]:
-        """By rendezvous hashing of `key`, by weight. The score is what was drawn, and says no more."""
+        """Order by weighted rendezvous hashing of `key`.
+
+        The score is the drawn number and has no other meaning.
+        """
         drawn = ranked(key, [(entrant.name, entrant.weight) for entrant in entrants])
         return [Placed(name, number) for name, number in drawn]
 
-    def _lot(self, weight: float) -> float:
-        """What decides between equals: the lowest lot is each one's in proportion to its weight."""
+    def _tie_breaker(self, weight: float) -> float:
+        """Returns a random tie breaker: each target has the lowest in proportion to its weight."""
         return -log1p(-self._chance()) / weight if weight > 0 else inf
 
 

@@ -1,7 +1,7 @@
-"""Who may be asked at all: filters in a fixed order, each with a stable reason code. No I/O.
+"""Decides which targets a request may use: filters in a fixed order, each with a stable reason code. No I/O.
 
-They are the same for preferred targets, alternates, canaries and hedges. What will not pass by
-itself comes first, so that a target that policy forbids is never reported as one that is merely busy.
+They are the same for preferred targets, alternates, canaries and hedges. Permanent reasons come before
+temporary ones, so that a target that policy forbids is never reported as merely busy.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from .route_inputs import RouteInputs
 __all__ = ["SPARED", "Eligibility"]
 
 SPARED: Final = 1.0
-"""Seconds until a caller may ask again who found every connection of a target in use."""
+"""Seconds until a caller may retry if every connection of a target is in use."""
 
 
 class Eligibility:
-    """What stands against each target, for one request."""
+    """Determines the rejection reason and the cost of each target, for one request."""
 
-    __slots__ = ("_base", "_granted", "_health", "_inputs", "_operation")
+    __slots__ = ("_granted", "_health", "_inputs", "_max_cost", "_operation")
 
     def __init__(self, inputs: RouteInputs, health: Health) -> None:
         self._inputs = inputs
         self._health = health
         self._operation = inputs.needs.operation
         self._granted = inputs.principal is None or inputs.principal.grants(inputs.pool.name)
-        self._base: float | None = None
+        self._max_cost: float | None = None
 
     def rejection(self, target: Target) -> Rejection | None:
-        """Why `target` is not asked, or None."""
-        reason = self._lasting(target) or self._of_pool(target)
-        return self._passing(target) if reason is None else Rejection(reason)
+        """Returns the reason why the request must not use `target`, or None."""
+        reason = self._permanent(target) or self._pool_policy(target)
+        return self._temporary(target) if reason is None else Rejection(reason)
 
     def cost(self, target: Target) -> int | None:
-        """What the request may cost at `target`, in nano-dollars; None without a price."""
+        """Returns the estimated cost of the request at `target` in nano-dollars, or None without a price."""
         if target.price is None:
             return None
         estimate = self._inputs.estimates.get(target.name)
@@ -49,8 +49,8 @@ class Eligibility:
         output = ASSUMED_OUTPUT if needs.output_tokens is None else needs.output_tokens
         return ExpectedUsage(needs.input_tokens, output).cost(target.price)
 
-    def _lasting(self, target: Target) -> str | None:
-        """What keeps this request from `target` in any pool."""
+    def _permanent(self, target: Target) -> str | None:
+        """Returns the reason code that excludes `target` in any pool, or None."""
         inputs, provider = self._inputs, target.provider
         if target.disabled:
             return "disabled"
@@ -68,8 +68,8 @@ class Eligibility:
             home=inputs.home,
         )
 
-    def _of_pool(self, target: Target) -> str | None:
-        """What the pool says of targets like this one."""
+    def _pool_policy(self, target: Target) -> str | None:
+        """Returns the reason code by which the pool's quality or price limit excludes `target`, or None."""
         pool = self._inputs.pool
         if (
             pool.min_quality is not None
@@ -80,23 +80,23 @@ class Eligibility:
         ratio = pool.max_price_ratio
         if ratio is None:
             return None
-        if self._base is None:
+        if self._max_cost is None:
             base = self.cost(pool.prefer[0])
-            self._base = inf if base is None else ratio * base
+            self._max_cost = inf if base is None else ratio * base
         cost = self.cost(target)
-        return "policy.price_ratio" if cost is None or cost > self._base else None
+        return "policy.price_ratio" if cost is None or cost > self._max_cost else None
 
-    def _passing(self, target: Target) -> Rejection | None:
-        """What stands against `target` now."""
+    def _temporary(self, target: Target) -> Rejection | None:
+        """Returns the rejection of `target` because of its current health, load or latency, or None."""
         health, seconds = self._health, self._inputs.seconds
         if target.name in self._inputs.down:
             return Rejection("health.breaker_open", OPEN)
-        if (rest := health.rejection(target.name, target.provider.name, self._operation)) is not None:
-            return rest
+        if (rejection := health.rejection(target.name, target.provider.name, self._operation)) is not None:
+            return rejection
         if health.busy(target.name) >= target.connections:
             return Rejection("limit.concurrency", SPARED)
         if seconds is not None:
-            usual = health.p50(target.name, self._operation, streamed=self._inputs.streamed)
-            if usual is not None and usual > seconds:
+            p50 = health.p50(target.name, self._operation, streamed=self._inputs.streamed)
+            if p50 is not None and p50 > seconds:
                 return Rejection("deadline.too_short")
         return None

@@ -1,6 +1,7 @@
-"""A second attempt beside one that is slow to begin, of which the first to prove good is served.
+"""Hedging: a second attempt beside one that is slow to begin. The first to be committed is served.
 
-This is the one place where an attempt is not awaited by the task of its request: each has a task of its own.
+This is the only place where an attempt is not awaited by the task of its request: each attempt has its own
+task.
 """
 
 from __future__ import annotations
@@ -19,32 +20,35 @@ from .attempt_run import AttemptRun
 __all__ = ["Hedges", "Race"]
 
 _FLOOR: Final = 0
-"""Hedges that are allowed however few the requests: none, since each is paid for."""
+"""Hedges that are allowed even if there are few requests. None, since each one costs money."""
 
 
 class Hedges:
-    """When the requests to each pool are hedged, and how many of them may be. `now` is the loop's time."""
+    """The delay and the budget of hedges, by pool. `now` is the event loop's time."""
 
     def __init__(self) -> None:
         self._budgets: dict[tuple[str, float], RetryBudget] = {}
 
-    def after(self, exchange: Exchange, health: Health, leg: AttemptRun, now: float) -> float | None:
-        """Seconds to wait for this first attempt; None for as long as it takes. The request is counted."""
-        pool, operation, target = exchange.pool, exchange.operation, leg.candidate.target
+    def after(self, exchange: Exchange, health: Health, attempt: AttemptRun, now: float) -> float | None:
+        """Returns the seconds to wait for this first attempt before a hedge, or None for no hedge.
+
+        The request is counted in the pool's hedge budget.
+        """
+        pool, operation, target = exchange.pool, exchange.operation, attempt.candidate.target
         if pool is None or pool.hedge is None or operation is None or target is None:
             return None
         self._budget(pool, pool.hedge.share).request(now)
         if pool.hedge.after != "p95":
             return pool.hedge.after
-        # How long whole answers take says nothing of one that is late.
+        # The duration of whole answers does not tell when a single one is late.
         return health.p95(target.name, operation.name) if exchange.streamed else None
 
     def allows(self, pool: Pool, now: float) -> bool:
-        """Whether there is room for one more; takes nothing."""
+        """Whether the budget allows one more hedge. Consumes nothing."""
         return pool.hedge is not None and self._budget(pool, pool.hedge.share).allows(now)
 
     def take(self, pool: Pool, now: float) -> None:
-        """Count one more, for which there is room."""
+        """Count one more hedge. Check `allows` before."""
         if pool.hedge is not None:
             self._budget(pool, pool.hedge.share).take(now)
 
@@ -57,14 +61,14 @@ class Hedges:
 
 
 class Race:
-    """One attempt, and if it is late another one beside it.
+    """Runs one attempt, and a hedge beside it if it is late.
 
-    `inside` is the run of an attempt. `hedge` begins the other one, or says None if there is to be none; it
-    is asked again if that one is over before the first. `ended` is told of each that is over, once its
-    target's health knows of it.
+    `inside` runs an attempt. `hedge` begins another attempt and returns it, or returns None for no hedge; it
+    is called again if that attempt ends before the first. `ended` is called with each attempt that has ended,
+    after the health of its target was updated.
     """
 
-    __slots__ = ("_ended", "_exchange", "_hedge", "_inside", "_legs")
+    __slots__ = ("_attempts", "_ended", "_exchange", "_hedge", "_inside")
 
     def __init__(
         self,
@@ -78,64 +82,72 @@ class Race:
         self._inside = inside
         self._hedge = hedge
         self._ended = ended
-        self._legs: dict[asyncio.Future[None], AttemptRun] = {}
+        self._attempts: dict[asyncio.Future[None], AttemptRun] = {}
 
     @property
     def running(self) -> int:
-        """How many attempts are under way."""
-        return len(self._legs)
+        """The number of attempts in flight."""
+        return len(self._attempts)
 
-    async def run(self, leg: AttemptRun, after: float) -> None:
-        """Return once every attempt is over. Raises what an attempt raised that is our own fault."""
+    async def run(self, attempt: AttemptRun, after: float) -> None:
+        """Run until every attempt has ended. `after` is the delay of the hedge in seconds.
+
+        Re-raises an exception of an attempt that is a bug of the gateway.
+        """
         try:
-            self._start(leg)
-            await asyncio.wait(self._legs, timeout=after)
-            while self._legs:
-                if not any(task.done() for task in self._legs):
-                    late = leg in self._legs.values() and not (leg.committed or self._exchange.client_gone)
+            self._start(attempt)
+            await asyncio.wait(self._attempts, timeout=after)
+            while self._attempts:
+                if not any(task.done() for task in self._attempts):
+                    late = attempt in self._attempts.values() and not (
+                        attempt.committed or self._exchange.client_gone
+                    )
                     if late and (other := self._hedge()) is not None:
                         self._start(other)
-                    await asyncio.wait(self._legs, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(self._attempts, return_when=asyncio.FIRST_COMPLETED)
                 self._collect()
         finally:
             await self._stop()
 
-    def _start(self, leg: AttemptRun) -> None:
-        leg.won = self._won
-        self._legs[asyncio.ensure_future(self._inside(leg))] = leg
+    def _start(self, attempt: AttemptRun) -> None:
+        attempt.won = self._won
+        self._attempts[asyncio.ensure_future(self._inside(attempt))] = attempt
 
     def _won(self, winner: AttemptRun) -> None:
-        """One is committed: the other is stopped before a byte of this one goes out."""
-        for task, leg in self._legs.items():
-            if leg is not winner:
-                leg.lose()
+        """Stop the other attempt when `winner` is committed, before a byte of it is sent."""
+        for task, attempt in self._attempts.items():
+            if attempt is not winner:
+                attempt.lose()
                 task.cancel()
 
     def _collect(self) -> None:
-        for task in [task for task in self._legs if task.done()]:
-            self._over(task)
+        for task in [task for task in self._attempts if task.done()]:
+            self._finish(task)
         if self._exchange.client_gone:
-            for task, leg in self._legs.items():
-                leg.lose()
+            for task, attempt in self._attempts.items():
+                attempt.lose()
                 task.cancel()
 
-    def _over(self, task: asyncio.Future[None]) -> None:
-        leg = self._legs.pop(task)
-        with leg:
+    def _finish(self, task: asyncio.Future[None]) -> None:
+        attempt = self._attempts.pop(task)
+        with attempt:
             if not task.cancelled():
                 task.result()
-        self._ended(leg)
+        self._ended(attempt)
 
     async def _stop(self) -> None:
-        """End what is left, as when the request itself is cancelled: nobody is to blame for that."""
-        if not self._legs:
+        """Cancel the attempts that are left, for example if the request itself is cancelled.
+
+        They count as lost, so that no target's health is affected.
+        """
+        if not self._attempts:
             return
-        for task, leg in self._legs.items():
-            leg.lost = True
+        for task, attempt in self._attempts.items():
+            attempt.lost = True
             task.cancel()
         try:
-            await asyncio.wait(self._legs)
+            await asyncio.wait(self._attempts)
         finally:
-            for task in list(self._legs):
-                with suppress(Exception):  # whatever it is, the end of the request is told already
-                    self._over(task)
+            for task in list(self._attempts):
+                with suppress(Exception):  # the end of the request has already been recorded
+                    self._finish(task)

@@ -1,7 +1,7 @@
-"""What stands in the messages of a request: how much text, which media, which calls of tools. No I/O.
+"""Scans the messages of a request for text sizes, media, tool calls and signatures. No I/O.
 
-Each part is looked at and not into, once. What is of an odd shape, or unknown, counts as nothing, and raises
-nothing.
+Each part is visited once, and strings are not parsed. Parts of an unexpected shape or an unknown type count
+as nothing and raise no error.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ __all__ = ["PER_MESSAGE", "MessageContents"]
 PER_MESSAGE: Final = 4
 """Tokens around a message in OpenAI's chat format."""
 
-_BYTES_PER_TOKEN: Final = 4  # English and code, with the vocabularies of today
-_WIDE_BYTES_PER_TOKEN: Final = 3  # the rest of the world, in UTF-8
-_MOST_BYTES_PER_TOKEN: Final = 7  # no prose is packed tighter, nor code with its indentation
+_BYTES_PER_TOKEN: Final = 4  # English and code, with current tokenizers
+_WIDE_BYTES_PER_TOKEN: Final = 3  # other languages, in UTF-8
+_MOST_BYTES_PER_TOKEN: Final = 7  # upper bound, for prose and for indented code
 _PER_IMAGE: Final = 1_000  # OpenAI counts 85 to 1,500 for one, Anthropic up to 1,600
-_PER_FILE: Final = 2_000  # a page of it; how many there are nobody knows before it is opened
-_SAMPLE: Final = 4_096  # characters of a long text that are encoded to see how many bytes it has
+_PER_FILE: Final = 2_000  # one page of it; the number of pages is unknown without opening it
+_SAMPLE: Final = 4_096  # characters of a long text that are encoded to estimate its size in bytes
 
 
 class MessageContents:
-    """What was found so far. `wants` are names of `requirements.CAPABILITIES`, `signature` the last seen."""
+    """The findings so far.
+
+    `wants` are names of `requirements.CAPABILITIES`. `signature` is the last signature seen.
+    """
 
     __slots__ = ("extra", "narrow", "pieces", "signature", "waiting", "wants", "wide")
 
@@ -35,27 +38,28 @@ class MessageContents:
         self.wants: set[str] = set()
         self.signature: str | None = None
         self.narrow = 0  # bytes of ASCII text
-        self.wide = 0  # bytes of other text in UTF-8
-        self.extra = 0  # tokens besides
-        self.pieces: int | None = None  # tokens of the longest piece at the least, where they do not add up
-        self.waiting: list[list[Any]] = []  # parts within parts
+        self.wide = 0  # bytes of other text, in UTF-8
+        self.extra = 0  # tokens of anything but text
+        # A lower bound of tokens of the longest input, if each input counts separately.
+        self.pieces: int | None = None
+        self.waiting: list[list[Any]] = []  # nested lists of parts that are not scanned yet
 
     def tokens(self) -> tuple[int, int]:
-        """Of all that was found: probably, and at the least."""
-        probably = self.narrow // _BYTES_PER_TOKEN + self.wide // _WIDE_BYTES_PER_TOKEN + self.extra
+        """Returns the probable number of tokens of all findings, and a lower bound."""
+        probable = self.narrow // _BYTES_PER_TOKEN + self.wide // _WIDE_BYTES_PER_TOKEN + self.extra
         least = self.pieces
-        return probably, (self.narrow + self.wide) // _MOST_BYTES_PER_TOKEN if least is None else least
+        return probable, (self.narrow + self.wide) // _MOST_BYTES_PER_TOKEN if least is None else least
 
     def text(self, value: Any) -> None:
-        """Something that is text, or nothing."""
+        """Count `value` if it is a string. Ignore it otherwise."""
         if value.__class__ is str:
             if value.isascii():
                 self.narrow += len(value)
             else:
-                self.wide += _bytes(value)
+                self.wide += _utf8_size(value)
 
     def content(self, value: Any) -> int:
-        """Text, or a list of parts, or one part alone. Returns how many parts are calls of tools."""
+        """Scan a string, a list of parts or a single part. Returns the number of tool calls."""
         if value.__class__ is list:
             return self.parts(value)
         if value.__class__ is dict:
@@ -64,7 +68,7 @@ class MessageContents:
         return 0
 
     def parts(self, parts: list[Any]) -> int:
-        """Look at each part; what is within them waits for `rest`. Returns how many are calls of tools."""
+        """Scan each part; nested parts are queued for `rest`. Returns the number of tool calls."""
         calls = 0
         for part in parts:
             if part.__class__ is dict:
@@ -77,7 +81,7 @@ class MessageContents:
         return calls
 
     def part(self, kind: str, part: dict[str, Any]) -> int:
-        """Look at a part that is more than text; returns 1 for the call of a tool."""
+        """Scan a part that is not plain text. Returns 1 if it is a tool call, else 0."""
         if (need := _MEDIA.get(kind)) is not None:
             self.wants.add(need)
             self._medium(need, part)
@@ -94,36 +98,42 @@ class MessageContents:
         if called or kind.endswith(_RESULTS):
             self.wants.add("tools")
             self.text(part.get("arguments"))
-            given = part.get("input")
-            self.narrow += _size(given) if given else 0
+            tool_input = part.get("input")
+            self.narrow += _json_size(tool_input) if tool_input else 0
         for name in _NESTED:
             self._nest(part.get(name))
         return int(called)
 
     def rest(self) -> None:
-        """Look at what is within parts, level by level: no depth of nesting is a depth of calls."""
-        for nested in self.waiting:  # grows while it is read
+        """Scan the queued nested parts. It is iterative, so deep nesting cannot exhaust the stack."""
+        for nested in self.waiting:  # the list grows during the iteration
             self.parts(nested)
         self.waiting = []
 
     def sign(self, signature: Any) -> None:
-        """A signature, or encrypted reasoning, or nothing."""
+        """Store `signature` (a signature or encrypted reasoning) if it is a non-empty string."""
         if signature.__class__ is str and signature:
             self.signature = signature
 
     def tools(self, tools: Any) -> None:
-        """The tools that are offered. One whose arguments must follow its schema needs structured output."""
+        """Scan the tools on offer.
+
+        A strict tool, whose arguments must match its schema, needs `json_schema`.
+        """
         if not is_list(tools) or not tools:
             return
         self.wants.add("tools")
-        self.narrow += _size(tools)
+        self.narrow += _json_size(tools)
         for tool in tools:
             if within(tool, "strict") is True or within(within(tool, "function"), "strict") is True:
                 self.wants.add("json_schema")
                 return
 
     def batch(self, pieces: list[Any]) -> None:
-        """Texts, or lists of tokens, each embedded alone: the longest has to fit, all are paid for."""
+        """Scan the inputs of an embeddings request: texts, lists of tokens, or one list of tokens.
+
+        Each input is embedded separately, so the longest must fit the context. All of them are paid for.
+        """
         first = pieces[0].__class__ if pieces else None
         if first is int:  # one list of tokens
             self.extra += len(pieces)
@@ -144,7 +154,7 @@ class MessageContents:
             self.extra += _PER_IMAGE
         elif need == "documents":
             source = part.get("source")
-            if within(source, "type") in {"text", "content"}:
+            if within(source, "type") in ("text", "content"):
                 self._nest(within(source, "data"))
                 self._nest(within(source, "content"))
             else:
@@ -159,19 +169,19 @@ class MessageContents:
             self.text(nested)
 
 
-def _bytes(text: str) -> int:
-    """Of a text in UTF-8, about: of a long one every so many characters are looked at."""
+def _utf8_size(text: str) -> int:
+    """Returns the size of a text in UTF-8. For a long text, an estimate from evenly spaced characters."""
     if len(text) <= _SAMPLE:
         return len(text.encode("utf-8", "replace"))
     sample = text[:: len(text) // _SAMPLE + 1]
     return len(text) * len(sample.encode("utf-8", "replace")) // len(sample)
 
 
-def _size(value: object) -> int:
-    """How many bytes this is as JSON."""
+def _json_size(value: object) -> int:
+    """Returns the size of `value` in bytes as JSON, or 0 if it cannot be encoded."""
     try:
         return len(orjson.dumps(value))
-    except orjson.JSONEncodeError:  # nothing that came as JSON
+    except orjson.JSONEncodeError:  # cannot happen for values that were parsed from JSON
         return 0
 
 
@@ -182,10 +192,10 @@ _MEDIA: Final = MappingProxyType(
         "image": "vision",
         "input_image": "vision",
         "computer_screenshot": "vision",
-        "video_url": "vision",  # vLLM's
+        "video_url": "vision",  # vLLM
         "input_audio": "audio",
         "audio": "audio",
-        "audio_url": "audio",  # vLLM's
+        "audio_url": "audio",  # vLLM
         "file": "documents",
         "input_file": "documents",
         "document": "documents",
@@ -194,5 +204,5 @@ _MEDIA: Final = MappingProxyType(
 _CALLS: Final = ("_call", "tool_use")  # function_call, web_search_call; tool_use, server_tool_use
 _RESULTS: Final = ("_call_output", "tool_result")
 _NESTED: Final = ("content", "output", "summary")
-# Reasoning of Anthropic's and of the Responses API, what Anthropic's own tools found and ran, Gemini's.
+# Reasoning of Anthropic and of the Responses API, results of Anthropic's server tools, reasoning of Gemini.
 _SIGNATURES: Final = ("signature", "encrypted_content", "encrypted_stdout", "thought_signature")

@@ -1,4 +1,4 @@
-"""One request's way along its plan: which candidate is next, and what a fault opens or closes. No I/O."""
+"""Walks the plan of one request: selects the next candidate, and applies the effect of each fault. No I/O."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _CAUSES: Final[Mapping[str, frozenset[Cause]]] = MappingProxyType(
         "deadline.too_short": _SLOW,
         "health.cooldown": frozenset({"outage", "rate_limited"}),
         "limit": frozenset({"rate_limited"}),
-        "state": frozenset(),  # where its state is not, a request has no business
+        "state": frozenset(),  # no alternate can serve a request without its state
     }
 )
-"""By reason, or by the word that it begins with."""
+"""The causes for which a rejected candidate opens alternates, by its reason or the reason's first part."""
 
 
 class PlanWalk:
-    """Walks a plan once, front to back.
+    """Walks a plan once, from the first candidate to the last, with at most `limit` attempts.
 
-    Alternates open with the causes they name; that a preferred candidate is resting, unfit, or too dear, is a
-    cause too, and so is one that is degraded, wherever it stands. Two faults narrow what is left: after a
-    context overflow only larger windows can do better, and a refusal of the content may be taken elsewhere
-    only by an alternate that says so.
+    An alternate is available after one of the causes it names. A cause comes from a fault, from a rejected
+    candidate (in cooldown, unsuitable or too expensive), and from a degraded preferred candidate anywhere in
+    the plan. Two faults restrict the remaining candidates: after a context overflow only larger context
+    windows are tried, and after a content refusal only alternates that name the cause `refused`.
     """
 
     __slots__ = ("_causes", "_limit", "_plan", "_position", "_refused", "_taken", "_tried", "_window")
@@ -46,13 +46,13 @@ class PlanWalk:
         self._causes: set[Cause] = set()
         self._window: int | None = None
         self._refused = False
-        self._taken: list[Candidate] = []  # out of turn
+        self._taken: list[Candidate] = []  # returned by `besides`, ahead of their position
         for candidate in plan:
             if candidate.degraded is not None and candidate.role == "prefer":
                 self._causes.add("slow")
 
     def next(self) -> Candidate | None:
-        """The next candidate to try, or None when the plan or the limit of attempts is used up."""
+        """Returns the next candidate to try, or None if the plan or the limit of attempts is used up."""
         if self._tried >= self._limit:
             return None
         while self._position < len(self._plan):
@@ -65,79 +65,82 @@ class PlanWalk:
             if candidate.rejected is None:
                 self._tried += 1
                 return candidate
-            self._causes |= _rests_for(candidate)
+            self._causes |= _causes_of(candidate)
         return None
 
     def besides(self) -> Candidate | None:
-        """Who may be tried while another is, because that one is slow. Everybody else keeps their place."""
+        """Returns a candidate to try in parallel with a slow attempt, or None.
+
+        The candidates that are skipped for it keep their position.
+        """
         if self._tried >= self._limit:
             return None
         causes = self._causes | _SLOW
-        for candidate in self._left():
+        for candidate in self._remaining():
             if self._fits(candidate, causes, self._window, refused=self._refused):
                 if candidate.rejected is None:
                     self._taken.append(candidate)
                     self._tried += 1
                     return candidate
-                causes |= _rests_for(candidate)
+                causes |= _causes_of(candidate)
         return None
 
     def again(self) -> bool:
-        """Whether one more attempt is allowed, at a candidate that was tried. If so, it is counted."""
+        """Whether another attempt at a candidate that was tried already is allowed. If so, it is counted."""
         if self._tried >= self._limit:
             return False
         self._tried += 1
         return True
 
     def not_tried(self, candidate: Candidate) -> None:
-        """`candidate`, which `next` gave, turned out to be rejected after all: it counts as no attempt."""
+        """Record that `candidate`, from `next`, was rejected after all. Its attempt is not counted."""
         self._tried -= 1
-        self._causes |= _rests_for(candidate)
+        self._causes |= _causes_of(candidate)
 
     def failed(self, candidate: Candidate, fault: Fault) -> None:
-        """The attempt at `candidate` ended with `fault`."""
+        """Record that the attempt at `candidate` ended with `fault`."""
         rule = RULES[fault.kind]
         self._causes.update(rule.opens)
         if rule.moves == "larger":
-            self._window = _window(candidate)
+            self._window = _window_of(candidate)
         elif rule.moves == "opt_in":
             self._refused = True
 
     def opens(self, candidate: Candidate, fault: Fault) -> bool:
-        """Whether `fault` of `candidate`, now, would leave somewhere to go."""
+        """Whether another candidate could be tried if `candidate` failed with `fault` now."""
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
         causes = self._causes.union(rule.opens)
-        window = _window(candidate) if rule.moves == "larger" else self._window
+        window = _window_of(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"
-        for other in self._left():
+        for other in self._remaining():
             if self._fits(other, causes, window, refused=refused):
                 if other.rejected is None:
                     return True
-                causes |= _rests_for(other)
+                causes |= _causes_of(other)
         return False
 
-    def _left(self) -> Sequence[Candidate]:
-        left = self._plan[self._position :]
-        return [each for each in left if each not in self._taken] if self._taken else left
+    def _remaining(self) -> Sequence[Candidate]:
+        remaining = self._plan[self._position :]
+        return [each for each in remaining if each not in self._taken] if self._taken else remaining
 
     @staticmethod
     def _fits(candidate: Candidate, causes: set[Cause], window: int | None, *, refused: bool) -> bool:
         if candidate.causes is not None and candidate.causes.isdisjoint(causes):
             return False
-        if window is not None and _window(candidate) <= window:
+        if window is not None and _window_of(candidate) <= window:
             return False
         return not refused or (candidate.causes is not None and "refused" in candidate.causes)
 
 
-def _rests_for(candidate: Candidate) -> frozenset[Cause]:
-    """The causes that a rejected candidate counts as: what it lacks, or an outage as good as its own."""
+def _causes_of(candidate: Candidate) -> frozenset[Cause]:
+    """Returns the causes that the rejection of a candidate counts as, by default an outage."""
     reason = candidate.rejected or ""
     causes = _CAUSES.get(reason)
     return _CAUSES.get(reason.partition(".")[0], _OUTAGE) if causes is None else causes
 
 
-def _window(candidate: Candidate) -> int:
-    """Tokens the candidate takes in; 0 where nobody has said, so that nothing moves there for its size."""
+def _window_of(candidate: Candidate) -> int:
+    """Returns the context window in tokens, or 0 if unknown, which never counts as a larger window."""
     return (candidate.target.context or 0) if candidate.target is not None else 0

@@ -1,7 +1,7 @@
-"""The ordered plan for one request: every target of its pool, where it stands, and why. No I/O.
+"""Builds the ordered plan of one request: every target of its pool, with its position and the reason. No I/O.
 
-Who may be asked at all is decided first, alike for every role that a target has in the pool. Who of those is
-asked first comes after that: load is spread over healthy preferred targets; all the rest is failover.
+Eligibility is decided first, with the same rules for every role of a target in the pool. The order of the
+eligible targets comes second: load is balanced over healthy preferred targets, and the rest is for failover.
 """
 
 from __future__ import annotations
@@ -22,42 +22,46 @@ __all__ = ["plan"]
 def plan(
     inputs: RouteInputs, health: Health, balancer: Balancer, *, dry: bool = False
 ) -> tuple[Candidate, ...]:
-    """The targets of the pool in the order in which they are asked; those that are not have their reason.
+    """Returns the targets of the pool in the order in which they are tried.
 
-    `dry` takes no turn from anybody: it is for those who only want to know.
+    Rejected targets are included with their reason. `dry` leaves the state of the balancer unchanged, for a
+    caller that only displays the plan.
     """
     pool, planner = inputs.pool, _Planner(inputs, health)
     preferred = [planner.candidate(target, "prefer") for target in pool.prefer]
-    alternates = [planner.candidate(each.target, "alternate", each.causes) for each in pool.alternates]
+    alternates = [
+        planner.candidate(alternate.target, "alternate", alternate.causes) for alternate in pool.alternates
+    ]
     balance, key = pool.balance, inputs.key
     if any(inputs.share >= share for share in pool.at_budget):
         balance, key = "cheapest", None
+        # Alternates for the cause `budget` join the preferred targets.
         for joining in [each for each in alternates if each.causes is not None and "budget" in each.causes]:
             joining.causes = None
             alternates.remove(joining)
             preferred.append(joining)
-    _spare((*preferred, *alternates))
+    _allow_waiting((*preferred, *alternates))
     rejected = [each for each in preferred if each.rejected is not None]
     last = [each for each in (*preferred, *alternates) if each.role == "last" and each not in rejected]
     degraded = [each for each in preferred if each.degraded is not None and each.role != "last"]
-    fit = {
+    healthy = {
         each.name: each
         for each in preferred
         if each.rejected is None and each.degraded is None and each.role != "last"
     }
-    entrants = [planner.entrant(each) for each in fit.values()]
+    entrants = [planner.entrant(each) for each in healthy.values()]
     placed = balancer.order(pool.name, balance, entrants, key=key, dry=dry)
     for name, score in placed:
-        fit[name].score = score
+        healthy[name].score = score
     others = sorted([each for each in alternates if each.role != "last"], key=_is_degraded)
-    instead = [each for each in others if _stands_in(each)] if degraded else []
+    ahead_of_degraded = [each for each in others if _replaces_degraded(each)] if degraded else []
     return (
         *planner.canary(),
         *rejected,
-        *(fit[name] for name, _ in placed),
-        *instead,
+        *(healthy[name] for name, _ in placed),
+        *ahead_of_degraded,
         *degraded,
-        *(each for each in others if each not in instead),
+        *(each for each in others if each not in ahead_of_degraded),
         *last,
     )
 
@@ -66,13 +70,13 @@ def _is_degraded(candidate: Candidate) -> bool:
     return candidate.degraded is not None
 
 
-def _stands_in(candidate: Candidate) -> bool:
-    """Whether an alternate goes before preferred targets that are degraded."""
+def _replaces_degraded(candidate: Candidate) -> bool:
+    """Whether an alternate is tried before the degraded preferred targets."""
     return candidate.causes is not None and "slow" in candidate.causes and candidate.degraded is None
 
 
-def _spare(candidates: Sequence[Candidate]) -> None:
-    """Let a target whose connections are all in use be waited for, where there is no other to go to."""
+def _allow_waiting(candidates: Sequence[Candidate]) -> None:
+    """If no other target is available, let the request wait for a target whose connections are all in use."""
     for each in candidates:
         if each.rejected is None and (each.causes is None or "rate_limited" in each.causes):
             return
@@ -82,7 +86,7 @@ def _spare(candidates: Sequence[Candidate]) -> None:
 
 
 class _Planner:
-    """What is known of every target of one request's pool."""
+    """Creates the candidates of one request from the targets of its pool."""
 
     __slots__ = ("_eligibility", "_health", "_inputs", "_operation", "_thresholds")
 
@@ -94,14 +98,14 @@ class _Planner:
         self._thresholds = inputs.pool.slow is not None or inputs.pool.degrade_on is not None
 
     def canary(self) -> Sequence[Candidate]:
-        """The new target, for the callers that try it first."""
+        """Returns the canary target if this caller is in its share, else nothing."""
         portion, pool = self._inputs.pool.canary, self._inputs.pool
         if portion is None or position(self._inputs.caller, pool.name) >= portion.share:
             return ()
         return (self.candidate(portion.target, "canary"),)
 
     def candidate(self, target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
-        """`target` with what stands against it."""
+        """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
         candidate = Candidate(target.name, target, causes, role=role)
         candidate.cost = self._eligibility.cost(target)
@@ -111,12 +115,14 @@ class _Planner:
             degradation = self._health.degradation(pool, target.name, self._operation)
             if degradation is not None and not degradation.due:
                 candidate.degraded = degradation.reason
+            elif pool.slow is not None and target.name in self._inputs.slow:
+                candidate.degraded = "latency.slo"
         if pool.min_quality is not None and (target.quality or 0) < pool.min_quality and role != "canary":
             candidate.role, candidate.causes = "last", None
         return candidate
 
     def entrant(self, candidate: Candidate) -> Entrant:
-        """What the ways to balance look at."""
+        """Returns the values by which the balancer orders the candidate."""
         name, health, operation = candidate.name, self._health, self._operation
         ramp = health.ramp(name, operation)
         weight = ramp if candidate.target is None else candidate.target.weight * ramp

@@ -1,9 +1,9 @@
-"""Rendezvous hashing with weights: the same caller at the same target, without a table. No I/O.
+"""Weighted rendezvous hashing: sends the same caller to the same target, without shared state. No I/O.
 
-Each target draws a number from the caller's key and its own name, and the lowest goes first. So a provider's
-prompt cache sees the same conversations again, in every worker and replica and after a restart; and when a
-target leaves, only its own callers move, each to where it would have gone anyway (Thaler and Ravishankar;
-with weights, Schindelhauer and Schomaker).
+A number is hashed from the caller's key and each target's name, and the lowest goes first. So a provider's
+prompt cache sees the same conversations again, in every worker and replica and after a restart. If a target
+is removed, only its own callers move, each to the target that was second for it (Thaler and Ravishankar; with
+weights, Schindelhauer and Schomaker).
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _UNIT: Final = 1 / 2**53
 
 
 def ranked(key: str, weights: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Names with what they drew for `key`, lowest first. Of equals the one written first is first.
+    """Returns (name, number) pairs for `key`, lowest first. `weights` are (name, weight) pairs.
 
-    What is drawn is exponentially distributed with the weight as its rate. So the lowest is each one's in
-    proportion to its weight, and a change of weight moves callers to or from that one alone. Who has no
-    weight draws infinity.
+    Ties keep the order given. The numbers are exponentially distributed with the weight as the rate. So each
+    name is the lowest in proportion to its weight, and a change of one weight moves callers to or from that
+    name only. A name without a weight above 0 gets infinity.
     """
     data = key.encode("utf-8", "surrogatepass")
-    # The length keeps key and name apart. The hash is the same in every process, which `hash` is not.
-    begun = blake2b(b"%d:%b" % (len(data), data), digest_size=8)
-    position: list[tuple[str, float]] = []
+    # The length separates key and name. Unlike `hash`, blake2b is the same in every process.
+    prefix = blake2b(b"%d:%b" % (len(data), data), digest_size=8)
+    order: list[tuple[str, float]] = []
     for name, weight in weights:
         if weight > 0:
-            hashed = begun.copy()
+            hashed = prefix.copy()
             hashed.update(name.encode())
             number = (int.from_bytes(hashed.digest(), "big") >> 11) * _UNIT  # at least 0, less than 1
-            position.append((name, -log1p(-number) / weight))
+            order.append((name, -log1p(-number) / weight))
         else:
-            position.append((name, inf))
-    position.sort(key=_number)
-    return position
+            order.append((name, inf))
+    order.sort(key=_number)
+    return order
 
 
 def position(key: str, name: str) -> float:
-    """What `key` draws for `name`: from 0 up to but not including 1, the same in every process."""
+    """Returns a hash of `key` and `name` from 0 up to but not including 1, the same in every process."""
     data = key.encode("utf-8", "surrogatepass")
     digest = blake2b(b"%d:%b%b" % (len(data), data, name.encode()), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) * _UNIT

@@ -1,12 +1,12 @@
-"""What a request needs of a target, read from its operation and its parsed document. No I/O.
+"""The requirements of a request on a target, read from its operation and its parsed document. No I/O.
 
-A need has the name that `[targets] can = [...]` has for it, and a reason code for the target that lacks it. A
-target that does not say what it can do is taken to be able to do everything.
+A requirement has the name that `[targets] can = [...]` uses for it, and a reason code for a target that lacks
+it. A target without `can` is assumed to be able to do everything.
 
-Lengths are estimates, as no two models count alike. There are two: what a prompt probably takes, to compare
-prices by, and what it takes at the very least. Only the latter keeps a request from a target: one that would
-have had room after all is lost to it, while one that has not says so before it costs anything. (The bound
-from above, by which money is held, is in `token_estimate`.)
+Token counts are estimates, since every model counts differently. There are two: the probable number, to
+compare prices by, and a lower bound. Only the lower bound excludes a target: a wrong exclusion loses the
+target, while a target without enough room rejects the request before it costs anything. (The upper bound, by
+which budgets are reserved, is in `token_estimate`.)
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ CAPABILITIES: Final = MappingProxyType(
         "reasoning": "capability.reasoning",
     }
 )
-"""What a target may be able to do, and why one that cannot is not asked. Of several the first is reported."""
+"""Capability names with the reason code of a target that lacks it. Of several, the first is reported."""
 
 _FINGERPRINT: Final = 12  # bytes
-_GUIDED: Final = ("guided_json", "structured_outputs")  # vLLM's
+_GUIDED: Final = ("guided_json", "structured_outputs")  # vLLM's names
 # OpenRouter's and LiteLLM's names for reasoning that the provider behind them has signed or encrypted.
 _REASONING: Final = ("reasoning_details", "thinking_blocks")
 _SIGNED: Final = ("signature", "data")
 
 
 class Requirements(NamedTuple):
-    """What one request needs.
+    """The requirements of one request.
 
-    `wants` are names of CAPABILITIES, the operation among them. `input_tokens` is what the prompt probably
-    takes; `room` what it takes at the least, with the output it asks for; `output_tokens` what one answer may
-    take, None if the request does not say. `signature` stands for the last reasoning in the prompt that some
-    provider has signed or encrypted, which no other could read.
+    `wants` are names of CAPABILITIES, including the operation. `input_tokens` is the probable size of the
+    prompt. `room` is a lower bound of the prompt plus the requested output. `output_tokens` is the limit of
+    one answer, None if the request sets none. `signature` is the fingerprint of the last reasoning in the
+    prompt that a provider has signed or encrypted, which no other provider could read.
     """
 
     operation: str
@@ -67,7 +67,7 @@ class Requirements(NamedTuple):
 
     @property
     def signed(self) -> bool:
-        """Whether the prompt holds what only its signer can read."""
+        """Whether the prompt holds signed or encrypted reasoning that only its signer can read."""
         return self.signature is not None
 
     def rejection(
@@ -79,10 +79,11 @@ class Requirements(NamedTuple):
         domain: str | None = None,
         home: str | None = None,
     ) -> str | None:
-        """Why a target cannot take the request, as a reason code, or None.
+        """Returns the reason code why a target cannot take the request, or None if it can.
 
-        `can`, `context` and `max_output` are what its table says, None where it does not. `domain` is where
-        the target's signatures are understood, `home` where those of this request were given.
+        `can`, `context` and `max_output` are those of the target's table, None if not set. `domain` names the
+        group of targets that understand this target's signatures, `home` the group in which the signature of
+        this request was issued.
         """
         if self.signature is not None and domain != home:
             return "state.signed"
@@ -96,9 +97,10 @@ class Requirements(NamedTuple):
 
 
 def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | None = None) -> Requirements:
-    """What the request in `document` needs. `operation` is a name of `dialects.registry`; else KeyError.
+    """Returns the requirements of the request in `document`.
 
-    `input_tokens` is what the prompt takes where somebody has counted; it stands for both estimates then.
+    `operation` is a name of `dialects.registry`; raises KeyError for another. `input_tokens` is the size of
+    the prompt if it has been counted, and replaces both estimates.
     """
     value = document.value
     contents = MessageContents()
@@ -109,7 +111,7 @@ def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | N
     if value.get("stream") is True:
         wants.add("stream")
     if "parallel_tools" in wants and "tools" not in wants:
-        wants.remove("parallel_tools")  # allowed, with nothing to call
+        wants.remove("parallel_tools")  # allowed, but there are no tools to call
     probably, least = contents.tokens() if input_tokens is None else (input_tokens, input_tokens)
     output = operation_named(operation).requested_output(value)
     signature = contents.signature
@@ -124,7 +126,7 @@ def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | N
 
 
 def fingerprint(signature: str) -> str:
-    """A short name for a signature, or for encrypted reasoning, by which its signer can be remembered."""
+    """Returns a short hash of a signature or of encrypted reasoning, by which its signer can be stored."""
     return "sig_" + blake2b(signature.encode("utf-8", "replace"), digest_size=_FINGERPRINT).hexdigest()
 
 
@@ -135,7 +137,7 @@ def _chat(value: dict[str, Any], contents: MessageContents) -> None:
         for message in messages:
             if message.__class__ is dict:
                 contents.content(message.get("content"))
-                if len(message) > 2:  # more than a role and what it says
+                if len(message) > 2:  # more than a role and content
                     _earlier_answer(message, contents)
     contents.tools(value.get("tools"))
     contents.tools(value.get("functions"))
@@ -146,12 +148,12 @@ def _chat(value: dict[str, Any], contents: MessageContents) -> None:
         contents.wants.add("audio")
     if within(value.get("response_format"), "type") == "json_schema" or any(map(value.get, _GUIDED)):
         contents.wants.add("json_schema")
-    if _thinks(value.get("reasoning_effort")) or _reasons(value.get("reasoning")):
+    if _wants_effort(value.get("reasoning_effort")) or _wants_reasoning(value.get("reasoning")):
         contents.wants.add("reasoning")
 
 
 def _earlier_answer(message: dict[str, Any], contents: MessageContents) -> None:
-    """An earlier answer with all that came with it, or what a tool gave."""
+    """Read an earlier answer with its tool calls, audio and reasoning, or the result of a tool."""
     if (
         "tool_call_id" in message
         or message.get("role") == "function"
@@ -165,10 +167,10 @@ def _earlier_answer(message: dict[str, Any], contents: MessageContents) -> None:
             contents.wants.add("parallel_tools")
         for call in calls:
             contents.text(within(within(call, "function"), "arguments"))
-            _thought(within(call, "extra_content"), contents)
+            _thought_signature(within(call, "extra_content"), contents)
     if message.get("audio") is not None:
         contents.wants.add("audio")
-    _thought(message.get("extra_content"), contents)
+    _thought_signature(message.get("extra_content"), contents)
     for name in _REASONING:
         blocks = message.get(name)
         for block in blocks if is_list(blocks) else ():
@@ -176,8 +178,8 @@ def _earlier_answer(message: dict[str, Any], contents: MessageContents) -> None:
                 contents.sign(within(block, member))
 
 
-def _thought(extra: object, contents: MessageContents) -> None:
-    """Gemini signs its thoughts here, on its OpenAI-compatible endpoint."""
+def _thought_signature(extra: object, contents: MessageContents) -> None:
+    """Read Gemini's thought signature, which its OpenAI-compatible endpoint puts here."""
     contents.sign(within(within(extra, "google"), "thought_signature"))
 
 
@@ -186,18 +188,18 @@ def _responses(value: dict[str, Any], contents: MessageContents) -> None:
     items = value.get("input")
     if is_list(items):
         contents.extra += PER_MESSAGE * len(items)
-        before = 0
+        previous_called = 0
         for item in items:
             called = 0
             if item.__class__ is dict:
                 kind = item.get("type")
                 if kind.__class__ is str and kind != "message":
                     called = contents.part(kind, item)
-                    if called and before:  # two calls in a row were made at once
+                    if called and previous_called:  # two calls in a row were made in parallel
                         contents.wants.add("parallel_tools")
                 else:
                     contents.content(item.get("content"))
-            before = called
+            previous_called = called
     else:
         contents.text(items)
     contents.tools(value.get("tools"))
@@ -205,7 +207,7 @@ def _responses(value: dict[str, Any], contents: MessageContents) -> None:
         contents.wants.add("parallel_tools")
     if within(within(value.get("text"), "format"), "type") == "json_schema":
         contents.wants.add("json_schema")
-    if _reasons(value.get("reasoning")):
+    if _wants_reasoning(value.get("reasoning")):
         contents.wants.add("reasoning")
 
 
@@ -224,32 +226,34 @@ def _messages(value: dict[str, Any], contents: MessageContents) -> None:
     for output_format in (value.get("output_format"), within(config, "format")):
         if within(output_format, "type") == "json_schema":
             contents.wants.add("json_schema")
-    # A tuple, since what is asked may be of a type that no set can hold.
-    if within(value.get("thinking"), "type") in ("adaptive", "enabled") or _thinks(within(config, "effort")):
+    # A tuple, since the value may be of an unhashable type.
+    if within(value.get("thinking"), "type") in ("adaptive", "enabled") or _wants_effort(
+        within(config, "effort")
+    ):
         contents.wants.add("reasoning")
 
 
 def _embeddings(value: dict[str, Any], contents: MessageContents) -> None:
-    given = value.get("input")
-    if is_list(given):
-        contents.batch(given)
+    inputs = value.get("input")
+    if is_list(inputs):
+        contents.batch(inputs)
     else:
-        contents.text(given)
+        contents.text(inputs)
     messages = value.get("messages")
     if is_list(messages):  # vLLM embeds conversations too
         for message in messages:
             contents.content(within(message, "content"))
 
 
-def _thinks(effort: object) -> bool:
+def _wants_effort(effort: object) -> bool:
     return isinstance(effort, str) and effort != "none"
 
 
-def _reasons(reasoning: object) -> bool:
-    """Whether reasoning is asked for; `{"effort": "none"}` and `{"enabled": false}` ask for none."""
+def _wants_reasoning(reasoning: object) -> bool:
+    """Whether reasoning is requested. `{"effort": "none"}` and `{"enabled": false}` do not request it."""
     if not is_object(reasoning) or reasoning.get("enabled") is False:
         return False
-    return any(given is not None and given != "none" for given in reasoning.values())
+    return any(option is not None and option != "none" for option in reasoning.values())
 
 
 _READERS: Final[Mapping[str, Callable[[dict[str, Any], MessageContents], None]]] = MappingProxyType(

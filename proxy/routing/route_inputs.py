@@ -1,4 +1,4 @@
-"""What of a request decides where it may go, read from its exchange and its document. No I/O."""
+"""Collects the inputs of routing for one request from its exchange and its document. No I/O."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["RouteInputs", "holder_of", "route_inputs"]
 
-_LONGEST_KEY: Final = 256
-"""Characters of what a caller is known by; the rest of it tells nobody apart."""
+_MAX_KEY_LENGTH: Final = 256
+"""Characters of a caller's identifier that are used; the rest is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteInputs:
-    """What decides where one request may go.
+    """The inputs of routing for one request.
 
-    `share` is how much of its fullest budget the caller has used; `estimates` is what the request may cost at
-    each target, in nano-dollars, where somebody has reckoned it. `holder` is the provider that has the state
-    this request names, and `home` the domain that signed its reasoning. `seconds` is how long the caller
-    waits, `key` what keeps the caller at one target, and `caller` whom the pool's canary goes by. Targets
-    that are `down` count as ejected, for those who only want to know what would be.
+    `share` is the used part of the caller's fullest budget (1.0 is all of it). `estimates` is the estimated
+    cost at each target in nano-dollars, where Budget has made one. `holder` is the provider that holds the
+    state to which this request refers, and `home` the domain that signed its reasoning. `seconds` is the
+    caller's time limit. `key` is the sticky key, and `caller` identifies the caller for the canary. Targets
+    in `down` count as ejected and those in `slow` as too slow for the pool, to explain what would happen.
     """
 
     pool: Pool
@@ -45,10 +45,11 @@ class RouteInputs:
     key: str | None = None
     caller: str = ""
     down: frozenset[str] = frozenset()
+    slow: frozenset[str] = frozenset()
 
 
 def route_inputs(exchange: Exchange, pool: Pool, document: RequestDocument) -> RouteInputs:
-    """What decides where a request to `pool` may go, whose operation is known."""
+    """Returns the routing inputs of a request to `pool`. `exchange.operation` should be set."""
     operation, principal, value = exchange.operation, exchange.principal, document.value
     needs = needs_of(document, "" if operation is None else operation.name)
     key = None if principal is None else principal.name("key")
@@ -63,25 +64,29 @@ def route_inputs(exchange: Exchange, pool: Pool, document: RequestDocument) -> R
         holder=holder_of(exchange, pool, value) if exchange.bound else None,
         home=_home_of(exchange, pool, needs),
         seconds=exchange.time_limit,
-        key=None if pool.sticky is None else _sticks_to(exchange, pool.sticky, user),
+        key=None if pool.sticky is None else _sticky_key(exchange, pool.sticky, user),
         caller=key or user or exchange.id,
     )
 
 
 def holder_of(exchange: Exchange, pool: Pool, value: dict[str, Any]) -> str:
-    """The provider that has the state a bound request names.
+    """Returns the name of the provider that holds the state to which a bound request refers.
 
-    That is the one known to have issued it, or else that of the pool's first target.
+    This is the provider that issued the previous response, if it is remembered, else that of the pool's first
+    target.
     """
-    issuer = value.get("previous_response_id")
-    issuer_provider = None
-    if exchange.affinity is not None and isinstance(issuer, str):
-        issuer_provider = exchange.affinity.provider_of(issuer)
-    return issuer_provider or pool.prefer[0].provider.name
+    previous_id = value.get("previous_response_id")
+    issuer = None
+    if exchange.affinity is not None and isinstance(previous_id, str):
+        issuer = exchange.affinity.provider_of(previous_id)
+    return issuer or pool.prefer[0].provider.name
 
 
 def _home_of(exchange: Exchange, pool: Pool, needs: Requirements) -> str | None:
-    """Where the reasoning in the prompt was signed: as remembered, else where the pool's first target is."""
+    """Returns the domain that signed the reasoning in the prompt, None without a signature.
+
+    This is the domain of the remembered provider, else that of the pool's first target.
+    """
     if needs.signature is None:
         return None
     signer = None if exchange.affinity is None else exchange.affinity.provider_of(needs.signature)
@@ -89,16 +94,16 @@ def _home_of(exchange: Exchange, pool: Pool, needs: Requirements) -> str | None:
     return (provider or pool.prefer[0].provider).signature_domain
 
 
-def _sticks_to(exchange: Exchange, sticky: str, user: str | None) -> str | None:
-    """What keeps this caller at one target; None where nothing is said, so that the balance decides."""
+def _sticky_key(exchange: Exchange, sticky: str, user: str | None) -> str | None:
+    """Returns the key that keeps this caller at one target, or None if only the balance decides."""
     if sticky == "user":
         return user
-    value_given = header(exchange.headers, sticky.removeprefix("header:").encode())
-    return value_given[:_LONGEST_KEY].decode("latin-1") if value_given else None
+    key = header(exchange.headers, sticky.removeprefix("header:").encode())
+    return key[:_MAX_KEY_LENGTH].decode("latin-1") if key else None
 
 
 def _own_user(value: dict[str, Any]) -> str | None:
-    """Whom the application says it asks for, in the words of either dialect."""
-    named = (value.get("safety_identifier"), value.get("user"), within(value.get("metadata"), "user_id"))
-    value_given = next((each for each in map(text, named) if each), None)
-    return None if value_given is None else value_given[:_LONGEST_KEY]
+    """Returns the end user that the application names in the document, in the field of either dialect."""
+    fields = (value.get("safety_identifier"), value.get("user"), within(value.get("metadata"), "user_id"))
+    user = next((each for each in map(text, fields) if each), None)
+    return None if user is None else user[:_MAX_KEY_LENGTH]

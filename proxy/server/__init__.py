@@ -1,4 +1,4 @@
-"""What `standby serve` runs: uvicorn's settings, and the entrance that stands before its parsers."""
+"""The server behind `standby serve`: uvicorn's settings, and the checks in front of its HTTP parsers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where each request on a connection begins and ends. Bytes in, bytes out; no I/O.
+"""Finds where each request on a connection begins and ends. Bytes in, bytes out; no I/O.
 
-The parser behind is given whole heads only, and of each request exactly its own bytes. So it never sees a
-head that was not judged, and both parsers see the same.
+The HTTP parser behind receives complete heads only, and exactly the bytes of each request. So it never sees a
+head that was not validated, and both parsers see the same.
 """
 
 from __future__ import annotations
@@ -16,71 +16,84 @@ from .request_head import RequestHead, check_part, read_head
 __all__ = ["Framing"]
 
 _EMPTY_LINE: Final = b"\r\n"
-_ENOUGH: Final = 16 * 1024  # bytes of a head's beginning that are looked at to tell a caller's dialect
+_SEEN_BYTES: Final = 16 * 1024  # bytes of an incomplete head that are kept to determine the caller's dialect
 
 
 class Framing:
-    """Follows one connection, request by request.
+    """The framing state of one connection, request by request.
 
-    `surplus` says that bytes came after a request before it was answered. Pipelining is not served: the
-    answer to the first request is the connection's last.
+    `surplus` is whether bytes arrived after a request before it was answered. Pipelining is not supported:
+    the connection is closed after the answer to the first request.
     """
 
-    __slots__ = ("_chunks", "_emptied", "_left", "_limits", "_part", "_untouched", "head", "seen", "surplus")
+    __slots__ = (
+        "_body_untouched",
+        "_chunks",
+        "_empty_line_skipped",
+        "_left",
+        "_limits",
+        "_part",
+        "head",
+        "seen",
+        "surplus",
+    )
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._part = bytearray()  # the beginning of a head
+        self._part = bytearray()  # an incomplete head
         self.surplus = False
         self.begin()
 
     def begin(self) -> None:
-        """Expect the next request."""
+        """Reset the state for the next request."""
         self._part.clear()
-        self._emptied = False  # an empty line before the request was skipped
+        self._empty_line_skipped = False  # an empty line before the request was skipped
         self._chunks: Chunks | None = None
-        self._left = 0  # bytes of the body still to come
-        self._untouched = True
+        self._left = 0  # bytes of the body that have not arrived
+        self._body_untouched = True
         self.head: RequestHead | None = None
         self.seen = b""
-        """What was last looked at for a head: enough to tell whom a refusal of it is for."""
+        """The bytes last read as a head. A refusal reads the caller's dialect from them."""
 
     @property
     def silent(self) -> bool:
-        """Nothing of a request has come."""
-        return self.head is None and not self._part and not self._emptied
+        """Whether no byte of a request has arrived."""
+        return self.head is None and not self._part and not self._empty_line_skipped
 
     @property
     def complete(self) -> bool:
-        """A request has come as a whole."""
+        """Whether the whole request has arrived."""
         return self.head is not None and not self._left and (self._chunks is None or self._chunks.complete)
 
     @property
     def in_body(self) -> bool:
-        """The head has come, and of the body less than it announced."""
+        """Whether the head has arrived, but not the whole body."""
         return self.head is not None and not self.complete
 
     @property
     def unasked(self) -> bool:
-        """The client waits to be asked for the body, and has sent none of it."""
-        return self._untouched and self.head is not None and self.head.expects and not self.complete
+        """Whether the client waits for `100 Continue` and has sent nothing of the body."""
+        return self._body_untouched and self.head is not None and self.head.expects and not self.complete
 
     def feed(self, data: bytes) -> bytes:
-        """What of `data`, and of what was kept back before, the parser is to see now. Raises Refusal."""
+        """Returns the bytes that the parser may see now, from `data` and from the bytes kept before.
+
+        Raises Refusal for an invalid head or body.
+        """
         if self.head is not None:
             return self._body(data)
         if self._part or data[:1] == b"\r":
-            gathered = self._gathered(data)
-            if gathered is None:
+            collected = self._collect_head(data)
+            if collected is None:
                 return b""
-            data = gathered
+            data = collected
         self.seen = data
         head = self.head = read_head(data, self._limits)
         if head is None:
             self._part += data
             return b""
         self._part.clear()
-        self.seen = head.raw  # not `data`, which would be kept for as long as the connection
+        self.seen = head.raw  # not `data`, which would be kept in memory as long as the connection
         body = len(data) - head.end
         if head.length == CHUNKED:
             self._chunks = Chunks()
@@ -88,29 +101,31 @@ class Framing:
             self._left = head.length
             if body <= head.length and len(head.raw) == head.end:
                 self._left -= body
-                self._untouched = not body
+                self._body_untouched = not body
                 return data
         return head.raw + self._body(data[head.end :])
 
-    def _gathered(self, data: bytes) -> bytes | None:
-        """All there is of a head that came in parts, once it may be whole."""
+    def _collect_head(self, data: bytes) -> bytes | None:
+        """Collect a head that arrives in parts. Returns all of it once it may be complete, else None."""
         part = self._part
         checked = len(part)
         part += data
-        if not self._emptied and part.startswith(_EMPTY_LINE):  # RFC 9112, 2.2: to be ignored, at least one
-            self._emptied = True
+        # RFC 9112, 2.2: at least one empty line before a request is to be ignored.
+        if not self._empty_line_skipped and part.startswith(_EMPTY_LINE):
+            self._empty_line_skipped = True
             del part[:2]
             checked = 0
         if part.find(b"\r\n\r\n", max(0, checked - 3)) >= 0:
             return bytes(part)
-        self.seen = bytes(part[:_ENOUGH])
+        self.seen = bytes(part[:_SEEN_BYTES])
         check_part(part, checked, self._limits)
         return None
 
     def _body(self, data: bytes) -> bytes:
+        """Returns the part of `data` that belongs to the body, with chunks normalized."""
         if not data:
             return b""
-        self._untouched = False
+        self._body_untouched = False
         if self._chunks is not None:
             data, rest = self._chunks.feed(data)
         else:

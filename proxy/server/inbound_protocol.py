@@ -1,8 +1,10 @@
-"""One client connection: what uvicorn's protocols leave open is decided here, before they see a byte.
+"""The protocol of one client connection.
 
-The deadlines for a head and a body, the caps on a head, one request at a time, and every refusal as JSON in
-the caller's dialect. What the bytes mean is decided in `framing`, `head` and `chunks`; here are the clock and
-the wire.
+It validates and limits requests before uvicorn's parsers see a byte.
+
+It enforces the deadlines for a head and a body, the size limits of a head and one request at a time, and
+answers each refusal as JSON in the caller's dialect. `framing`, `request_head` and `chunks` interpret the
+bytes; this file does the timers and the I/O.
 """
 
 from __future__ import annotations
@@ -54,10 +56,10 @@ _Cycle: TypeAlias = HttpToolsCycle | H11Cycle
 
 
 class InboundProtocol(asyncio.Protocol):
-    """What `Config(http=...)` takes: one of uvicorn's protocols, fed only what has been judged.
+    """The protocol class for `Config(http=...)`. It feeds validated bytes to one of uvicorn's protocols.
 
-    It stands before the protocol rather than in it, so that it is the same for both parsers: `parser` says
-    which. The limits are those of the configuration, see `configuration`.
+    It wraps uvicorn's protocol (`parser`) instead of extending it, so that it is the same for both parsers.
+    The limits are those of the configuration, see `configuration`.
     """
 
     parser: ClassVar[type[_Parser]]
@@ -71,7 +73,7 @@ class InboundProtocol(asyncio.Protocol):
     ) -> None:
         self._inner = self.parser(config, server_state, app_state, _loop)
         self._inner.malformed = self._malformed
-        self._inner.access_log = config.access_log  # uvicorn logs wherever some handler would listen
+        self._inner.access_log = config.access_log  # uvicorn would also log if any handler is configured
         self._loop = self._inner.loop
         self._state = server_state
         limits = getattr(config, "limits", None)
@@ -79,22 +81,23 @@ class InboundProtocol(asyncio.Protocol):
         self._framing = Framing(self._limits)
         self._transport: asyncio.Transport
         self._lingering = False
-        self._due: float | None = None  # when what the client is at must be done, on the loop's clock
+        self._deadline: float | None = None  # the client's current deadline, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # a stream both ways, as a server's always is
+        # A server's transport can always read and write.
+        self._transport = cast("asyncio.Transport", transport)
         self._inner.connection_made(LingeringClose(self._transport, self._close))
-        self._allow(self._limits.head_seconds)
+        self._set_deadline(self._limits.head_seconds)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._due = None
+        self._deadline = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._hold()  # after a reset uvicorn forgets to, and would keep all this for 75 s
+        self._stop_keep_alive()  # after a reset uvicorn does not, and would keep this object for 75 s
         self._inner.connection_lost(exc)
 
     @override
@@ -112,38 +115,41 @@ class InboundProtocol(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         framing, inner = self._framing, self._inner
-        if self._lingering or self._transport.is_closing() or not self._ready():
+        if self._lingering or self._transport.is_closing() or not self._can_receive():
             return
-        idle, headless = framing.silent, framing.head is None
+        idle, awaiting_head = framing.silent, framing.head is None
         try:
-            judged = framing.feed(data)
+            validated = framing.feed(data)
         except Refusal as refusal:
             self._refuse(refusal)
             return
-        if judged:
-            inner.data_received(judged)
+        if validated:
+            inner.data_received(validated)
             if self._lingering:
                 return
         if framing.surplus:
             inner.cycle.keep_alive = False
 
         if framing.complete:
-            self._due = None
+            self._deadline = None
             if self._answered:
-                self._keep_alive()
-        elif framing.head is not None and headless:
-            self._allow(self._limits.body_seconds)
+                self._start_keep_alive()
+        elif framing.head is not None and awaiting_head:
+            self._set_deadline(self._limits.body_seconds)
         elif idle:
-            self._hold()
-            self._allow(self._limits.head_seconds)
+            self._stop_keep_alive()
+            self._set_deadline(self._limits.head_seconds)
 
-    def _ready(self) -> bool:
-        """Whether what comes now can be told apart from what came before an answer."""
+    def _can_receive(self) -> bool:
+        """Whether the next bytes can be interpreted. Begins the next request if the last one is answered.
+
+        Closes the connection if they cannot.
+        """
         if self._framing.head is None or not self._answered:
             return True
         if self._framing.unasked:
-            # The answer came without the body being asked for: what comes now may be the body or the next
-            # request, and only the client knows which (RFC 9110, 10.1.1).
+            # The answer was sent without `100 Continue`. The next bytes may be the body or the next request,
+            # and only the client knows which (RFC 9110, 10.1.1).
             self._transport.close()
             return False
         if self._framing.complete:
@@ -152,69 +158,77 @@ class InboundProtocol(asyncio.Protocol):
 
     @property
     def _answered(self) -> bool:
-        """The request that came last has its whole answer."""
+        """Whether the last request has been answered completely."""
         cycle = self._cycle
         return cycle is not None and cycle.response_complete
 
     @property
     def _cycle(self) -> _Cycle | None:
-        """What uvicorn knows of the request that came last; nothing before the first."""
+        """The state of the last request in uvicorn, None before the first."""
         return self._inner.cycle
 
-    def _keep_alive(self) -> None:
-        """Wait for the next request. uvicorn forgets to, when a body ends after its answer did."""
+    def _start_keep_alive(self) -> None:
+        """Start the keep-alive timeout. uvicorn does not if a body ends after its answer."""
         inner = self._inner
         if inner.timeout_keep_alive_task is None and not self._transport.is_closing():
             inner.timeout_keep_alive_task = self._loop.call_later(
                 inner.timeout_keep_alive, inner.timeout_keep_alive_handler
             )
 
-    def _hold(self) -> None:
-        """A request begins: the connection is not idle any more, though the parser has seen nothing yet."""
+    def _stop_keep_alive(self) -> None:
+        """Stop the keep-alive timeout. A request has begun, though the parser has not seen it yet."""
         if self._inner.timeout_keep_alive_task is not None:
             self._inner.timeout_keep_alive_task.cancel()
             self._inner.timeout_keep_alive_task = None
 
-    def _allow(self, seconds: float) -> None:
-        """Give the client so long from now on. A timer is seldom due, so it is moved late."""
-        self._due = self._loop.time() + seconds
+    def _set_deadline(self, seconds: float) -> None:
+        """Set the client's deadline to `seconds` from now.
+
+        The timer is not moved for a later deadline; `_check_deadline` does that, since most deadlines never
+        expire.
+        """
+        self._deadline = self._loop.time() + seconds
         if self._timer is not None:
-            if self._timer.when() <= self._due:
+            if self._timer.when() <= self._deadline:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._due, self._tick)
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
 
-    def _tick(self) -> None:
+    def _check_deadline(self) -> None:
         self._timer = None
-        if self._due is None:
+        if self._deadline is None:
             return
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._tick)
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         else:
-            self._due = None
-            self._late()
+            self._deadline = None
+            self._on_deadline()
 
-    def _late(self) -> None:
-        """The client did not finish in time what it is at."""
+    def _on_deadline(self) -> None:
+        """Handle an expired deadline."""
         cycle = self._inner.cycle
         if self._lingering or self._transport.is_closing():
             self._transport.abort()
         elif self._framing.silent or (self._framing.in_body and self._answered):
             self._transport.close()
         elif self._framing.in_body and self._inner.flow.read_paused:
-            self._allow(self._limits.body_seconds)  # it is the application that does not read
+            # The application is not reading, so the client cannot send.
+            self._set_deadline(self._limits.body_seconds)
         elif self._framing.in_body and cycle.response_started:
-            cycle.keep_alive = False  # an answer is under way: it may end, and then the connection does
+            cycle.keep_alive = False  # let the answer in progress end, then close the connection
         else:
             self._refuse(Refusal("request_timeout", close=True))
 
     def _malformed(self) -> None:
-        """The parser refuses what was judged sound."""
+        """The parser rejected bytes that were validated here."""
         self._refuse(Refusal("malformed_request", close=True))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer in place of the application, which hears of a hang-up if it had begun with this request."""
-        refusal.close = True  # the parser was passed over: there is no going on from here
+        """Answer instead of the application, and close the connection.
+
+        If the application has begun with this request, it receives a disconnect.
+        """
+        refusal.close = True  # the parser has missed bytes, so the connection cannot be reused
         _LOG.info("a request was refused by the server: %s", refusal.code)
         cycle = self._cycle
         if cycle is not None and not cycle.response_complete:
@@ -227,6 +241,7 @@ class InboundProtocol(asyncio.Protocol):
         self._linger()
 
     def _answer(self, refusal: Refusal) -> bytes:
+        """Returns the response of a refusal, in the caller's dialect."""
         seen = self._framing.seen
         target = seen.partition(b" ")[2].partition(b" ")[0]
         anthropic = b"\nanthropic-version:" in seen.lower()
@@ -237,32 +252,35 @@ class InboundProtocol(asyncio.Protocol):
         return b"\r\n".join((*lines, b"", b"" if seen.startswith(b"HEAD ") else body))
 
     def _close(self) -> None:
-        """The protocol closes the connection."""
-        talking = self._framing.in_body or self._framing.surplus
-        if talking and not self._lingering and not self._transport.is_closing():
+        """Handle uvicorn's close: linger if the client may still be sending, else close at once."""
+        still_sending = self._framing.in_body or self._framing.surplus
+        if still_sending and not self._lingering and not self._transport.is_closing():
             self._linger()
         else:
             self._transport.close()
             if self._transport.get_write_buffer_size():
-                # It stays open until the client has read the rest, which may be never.
-                self._allow(self._limits.linger_seconds)
+                # It stays open until the client has read the rest, which may never happen.
+                self._set_deadline(self._limits.linger_seconds)
 
     def _linger(self) -> None:
-        """Let go of a client that may be sending still."""
+        """Close the sending side, and read for `linger_seconds` more: the client may still be sending."""
         self._lingering = True
         self._inner.flow.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._allow(self._limits.linger_seconds)
+        self._set_deadline(self._limits.linger_seconds)
 
 
 class HttpToolsInbound(InboundProtocol):
-    """The entrance before httptools, the parser to run on."""
+    """The protocol in front of httptools, the default parser."""
 
     parser = _HttpTools
 
 
 class H11Inbound(InboundProtocol):
-    """The entrance before h11: slower, in pure Python, and the proof that nothing depends on the parser."""
+    """The protocol in front of h11, a slower parser in pure Python.
+
+    Tests run with both, to show that nothing depends on the parser.
+    """
 
     parser = _H11

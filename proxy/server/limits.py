@@ -1,4 +1,4 @@
-"""How large and how slow a request may be before the server itself says no."""
+"""The limits on the size and duration of a request, beyond which the server refuses it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["ServerLimits"]
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """What uvicorn leaves open: it waits for a header for ever, and httptools takes one of any size.
+    """Limits that uvicorn lacks: it waits for a head for ever, and httptools accepts a head of any size.
 
     Sizes are in bytes, times in seconds of the loop's clock. `head_seconds` runs from the first byte of a
-    request's head (from the connection on, for one that stays silent), `body_seconds` from the head's end.
-    `linger_seconds` is how long a refused client may go on sending before it is cut off: closing at once
-    could cost it the answer that it has not read yet.
+    request's head, or from the connection's start if nothing arrives. `body_seconds` runs from the end of the
+    head. `linger_seconds` is how long a refused client may go on sending before the connection is cut:
+    closing at once could discard the answer that it has not read yet.
     """
 
     head_bytes: int = 64 * 1024  # Envoy: 60 KiB

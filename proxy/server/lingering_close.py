@@ -1,4 +1,4 @@
-"""Leaving a client that is still talking, so that it can read the answer."""
+"""A delayed close for clients that are still sending, so that they can read the answer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ __all__ = ["LingeringClose"]
 
 
 class LingeringClose(asyncio.Transport):
-    """The client's transport as uvicorn's protocols see it: whoever owns the connection may put off its end.
+    """A wrapper of the client's transport for uvicorn's protocols.
 
-    A socket that is closed while bytes are still coming in resets the connection, and a reset may cost the
-    client the answer that it has not read yet. A request that is refused early is just such a case.
+    `close` calls `closing` instead of closing.
+
+    Closing a socket while bytes are still arriving resets the connection, and a reset may discard the answer
+    that the client has not read yet. That would happen to requests that are refused early.
     """
 
     def __init__(self, transport: asyncio.Transport, closing: Callable[[], None]) -> None:

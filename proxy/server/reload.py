@@ -1,8 +1,9 @@
-"""Reload under `standby serve`: by SIGHUP, and whenever the file is another one.
+"""Reloads the configuration under `standby serve`: on SIGHUP, and whenever its files change.
 
-Looked at is what the file and those of its secrets are (inode, size, time of change), through symbolic links,
-so that a file written in place, one moved over it and a link that is turned are all seen. Nothing is read
-before two looks in a row have found the same: by then whoever writes it is probably done.
+The watched files are the configuration and its secret files. Their metadata (device, inode, size,
+modification time) is polled through symbolic links, so that a file written in place, a file moved over it and
+a changed link are all detected. The files are read only after two polls in a row returned the same, since a
+writer is probably done by then.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from ..gateway import Gateway
 __all__ = ["EVERY", "Reloader"]
 
 EVERY: Final = 1.0
-"""Seconds between two looks at the file."""
+"""Seconds between two polls of the files."""
 _MOST_LINES: Final = 20
-"""Changes that are logged one by one."""
+"""Maximum number of changes that are logged in detail."""
 _SECRET_LIMIT: Final = 64 * 1024
-"""Bytes of a secret's file that are looked at, as many as are ever used."""
+"""Bytes of a secret file that are hashed. More are never used."""
 
 _log: Final = logging.getLogger("standby.reload")
 
 
 class _Stamp(NamedTuple):
-    """What tells one version of a file from the next without reading it."""
+    """The metadata that distinguishes versions of a file without reading it."""
 
     device: int
     inode: int
@@ -43,24 +44,27 @@ class _Stamp(NamedTuple):
 
 
 class Reloader:
-    """Reloads `gateway` while it is entered. A bad file is told once, and changes nothing."""
+    """Reloads `gateway` while the context is entered, polling every `every` seconds.
+
+    An invalid file is logged once, and the configuration stays as it was.
+    """
 
     def __init__(self, gateway: Gateway, *, every: float = EVERY) -> None:
         self._gateway = gateway
         self._every = every
         self._files = _files(gateway.routes)
-        self._used = _digest(self._files, gateway.routes.source)
-        self._seen: tuple[_Stamp | None, ...] | None = None
-        self._tried: tuple[_Stamp | None, ...] | None = None
+        self._loaded_digest = _digest(self._files, gateway.routes.source)
+        self._last_stamps: tuple[_Stamp | None, ...] | None = None
+        self._tried_stamps: tuple[_Stamp | None, ...] | None = None
         self._requested = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Take up what became of the file since it was read, and watch it from then on."""
+        """Load changes since the file was read, and start watching it."""
         # Without a signal handler SIGHUP would end the process.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._requested.set)
-        self._seen = self._stamps()
-        await self._look()
+        self._last_stamps = self._stamps()
+        await self._poll()
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -76,27 +80,28 @@ class Reloader:
                 async with asyncio.timeout(self._every):
                     await self._requested.wait()
             except TimeoutError:
-                await self._look()
+                await self._poll()
             else:
                 self._requested.clear()
                 await self._reload(self._stamps())
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
+        """Poll the files once, and reload if they have changed and are stable."""
         stamps = self._stamps()
-        if stamps != self._seen:
-            self._seen = stamps
-        elif stamps != self._tried:
-            if _digest(self._files) != self._used:
+        if stamps != self._last_stamps:
+            self._last_stamps = stamps
+        elif stamps != self._tried_stamps:
+            if _digest(self._files) != self._loaded_digest:
                 await self._reload(stamps)
                 return
-            self._tried = stamps
+            self._tried_stamps = stamps
             if self._gateway.reload_failed is not None:
                 self._gateway.reload_failed = None
                 _log.info("%s is again as it was when it was loaded", self._gateway.routes.file)
 
     async def _reload(self, stamps: tuple[_Stamp | None, ...]) -> None:
-        # Taken before the files are read: what is written meanwhile is another version, to be tried as well.
-        self._seen = self._tried = stamps
+        # Taken before the files are read, so that a write in the meantime is detected as another version.
+        self._last_stamps = self._tried_stamps = stamps
         file = self._gateway.routes.file
         try:
             changes = await self._gateway.reload()
@@ -110,8 +115,8 @@ class Reloader:
         files = _files(routes)
         if files != self._files:
             self._files = files
-            self._seen = self._tried = self._stamps()
-        self._used = _digest(files, routes.source)
+            self._last_stamps = self._tried_stamps = self._stamps()
+        self._loaded_digest = _digest(files, routes.source)
         count = len(changes)
         lines = "".join(f"\n  {line}" for line in changes.lines[:_MOST_LINES])
         more = f"\n  and {count - _MOST_LINES} more" if count > _MOST_LINES else ""
@@ -130,28 +135,28 @@ def _stamp(path: Path) -> _Stamp | None:
 
 
 def _files(routes: Routes) -> tuple[Path, ...]:
-    """The file itself, and those that hold its secrets."""
-    secrets = dict.fromkeys(_secrets(tomllib.loads(routes.source)))
+    """Returns the configuration file and its secret files."""
+    secrets = dict.fromkeys(_secret_paths(tomllib.loads(routes.source)))
     return (Path(routes.file), *(routes.folder / path for path in secrets if "\0" not in path))
 
 
-def _secrets(value: object) -> Iterator[str]:
-    """The path in every `"file:path"`."""
+def _secret_paths(value: object) -> Iterator[str]:
+    """Yields the path of every `"file:path"` in a parsed TOML value."""
     match value:
         case str() if value.startswith("file:"):
             yield value.removeprefix("file:")
         case dict():
-            for each in cast("dict[str, object]", value).values():
-                yield from _secrets(each)
+            for item in cast("dict[str, object]", value).values():
+                yield from _secret_paths(item)
         case list():
-            for each in cast("list[object]", value):
-                yield from _secrets(each)
+            for item in cast("list[object]", value):
+                yield from _secret_paths(item)
         case _:
             pass
 
 
 def _digest(files: tuple[Path, ...], source: str | None = None) -> bytes:
-    """Of what stands in the files. `source` is what was read from the first."""
+    """Returns a hash of the contents of the files. `source`, if given, is the content of the first."""
     parts: list[bytes] = []
     for number, path in enumerate(files):
         if number == 0 and source is not None:
@@ -161,6 +166,6 @@ def _digest(files: tuple[Path, ...], source: str | None = None) -> bytes:
             with path.open("rb") as file:
                 content = file.read(_SECRET_LIMIT if number else -1)
         except OSError:
-            content = b"\0"  # which no file that can be used begins with
+            content = b"\0"  # no valid file begins with it
         parts.append(content if number else content.removeprefix(b"\xef\xbb\xbf"))
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()

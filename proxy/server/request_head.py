@@ -1,7 +1,8 @@
-"""The raw head of a request, judged before any parser sees it. Bytes in, verdict out; no I/O.
+"""Validates the raw head of a request before any HTTP parser sees it. No I/O.
 
-h11 and httptools repair different things: bare line feeds, folded lines, control characters, fragments, two
-hosts. What passes here is read alike by both, byte for byte, so the rest of the gateway meets one request.
+h11 and httptools tolerate different errors: bare line feeds, folded lines, control characters, fragments, two
+hosts. A head that passes here is parsed equally by both, byte for byte, so the rest of the gateway sees the
+same request.
 """
 
 from __future__ import annotations
@@ -24,20 +25,24 @@ _LINES: Final = rb" HTTP/1\.([01])\r\n(?:%b++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])
     _TOKEN,
     MAX_HEADERS,
 )
-# Possessive throughout: each byte is looked at once, whatever was sent. No value ends in a blank, as llhttp
-# would keep it and h11 would not; `_tidied` takes those away.
+# All quantifiers are possessive, so that each byte is visited once, whatever the input. No value ends in a
+# blank, since llhttp would keep it and h11 would not; `_normalized` strips them.
 _PLAIN: Final = re.compile(
     rb"(?:DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) (/[\x21\x22\x24-\x7e]*+)" + _LINES
 )
 _ODD: Final = re.compile(rb"(%b{1,32}+) ([\x21-\x7e\x80-\xff]++)" % _TOKEN + _LINES)
-"""Of other methods llhttp knows some and h11 all; other targets they cut differently."""
+"""Heads with other methods or targets.
+
+llhttp accepts some other methods and h11 all of them. They parse other targets differently."""
 
 _FRAMING_HEADERS: Final = re.compile(
     rb"\n(content-length|expect|host|http2-settings|transfer-encoding|upgrade):[\t ]*([^\r]*)"
 )
 _OFFERS: Final = frozenset({b"expect", b"http2-settings", b"upgrade"})
-"""What nobody here takes up, and so the parsers need not see: llhttp stops reading at an upgrade, and uvicorn
-answers `100 Continue` even to HTTP/1.0, which knows none. Only that answer, to HTTP/1.1, is wanted."""
+"""Headers that are removed, since the gateway supports no upgrade and no expectation but `100-continue`.
+
+llhttp stops parsing at an upgrade, and uvicorn answers `100 Continue` even to HTTP/1.0, which does not have
+it. Only `Expect: 100-continue` of HTTP/1.1 is kept."""
 
 _NOTHING: Final[Mapping[bytes, int]] = MappingProxyType({})
 _BROKEN: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n|\Z)")
@@ -45,8 +50,12 @@ _AROUND_TARGET: Final = 32 + len(b"  HTTP/1.1")
 
 
 class RequestHead(NamedTuple):
-    """A sound head. `raw` is what the parser is to be given for its `end` bytes, `length` that of the body,
-    or arrival.CHUNKED; `expects` says that the client waits to be asked for the body."""
+    """A valid head.
+
+    `raw` is the normalized head for the parser, in place of the first `end` bytes received. `length` is the
+    length of the body in bytes, or `request_checks.CHUNKED`. `expects` is whether the client waits for
+    `100 Continue` before it sends the body.
+    """
 
     raw: bytes
     end: int
@@ -55,14 +64,14 @@ class RequestHead(NamedTuple):
 
 
 def read_head(data: bytes, limits: ServerLimits) -> RequestHead | None:
-    """The head at the start of `data`, None while it may still become one.
+    """Returns the head at the start of `data`, or None while it is incomplete.
 
     Raises Refusal: `malformed_request`, `ambiguous_framing`, `bad_host`, `uri_too_long`, `headers_too_large`,
-    and what `paths.route` says of a method that the parsers would not read alike.
+    and the codes of `paths.route` for a method that the parsers would treat differently.
     """
     match = _PLAIN.match(data)
     if match is None:
-        return _looked_into(data, limits)
+        return _read_slowly(data, limits)
     end = match.end()
     if match.end(1) - match.start(1) > limits.target_bytes:
         raise Refusal("uri_too_long", close=True)
@@ -78,23 +87,26 @@ def read_head(data: bytes, limits: ServerLimits) -> RequestHead | None:
 
 
 def _framed(raw: bytes, minor: bytes) -> tuple[str, dict[bytes, bytes], int]:
-    """The version, what the head tells of the body, and how long that is. Raises Refusal where in doubt."""
+    """Returns the HTTP version, the framing headers, and the length of the body.
+
+    Raises Refusal if the length is ambiguous or the host is missing or repeated.
+    """
     fields: list[tuple[bytes, bytes]] = _FRAMING_HEADERS.findall(raw.lower())
     framing = dict(fields)
-    again = (
+    repeated = (
         _NOTHING
         if len(framing) == len(fields)
         else Counter(name for name, _ in fields) - Counter(framing.keys())
     )
     version = "1.1" if minor == b"1" else "1.0"
-    length = body_length(version, framing.get(b"content-length"), framing.get(b"transfer-encoding"), again)
-    if b"host" in again or (b"host" not in framing and version == "1.1"):
+    length = body_length(version, framing.get(b"content-length"), framing.get(b"transfer-encoding"), repeated)
+    if b"host" in repeated or (b"host" not in framing and version == "1.1"):
         raise Refusal("bad_host", close=True)
     return version, framing, length
 
 
 def check_part(data: bytes | bytearray, start: int, limits: ServerLimits) -> None:
-    """Raise Refusal if `data`, the beginning of a head, cannot become one. It was checked up to `start`."""
+    """Raise Refusal if `data`, an incomplete head, cannot become valid. It was checked up to `start`."""
     if _BROKEN.search(data, max(0, start - 1)):
         raise Refusal("malformed_request", close=True)
     longest = limits.target_bytes + _AROUND_TARGET
@@ -104,8 +116,8 @@ def check_part(data: bytes | bytearray, start: int, limits: ServerLimits) -> Non
         raise Refusal("headers_too_large", close=True)
 
 
-def _looked_into(data: bytes, limits: ServerLimits) -> RequestHead | None:
-    """`read_head` of what is incomplete, too long, odd, broken, or has blanks at the end of a line."""
+def _read_slowly(data: bytes, limits: ServerLimits) -> RequestHead | None:
+    """The slow path of `read_head`: incomplete, too long, unusual or invalid heads, or trailing blanks."""
     end = data.find(b"\r\n\r\n") + 4
     if end < 4:
         check_part(data, 0, limits)
@@ -115,28 +127,30 @@ def _looked_into(data: bytes, limits: ServerLimits) -> RequestHead | None:
     if odd := _ODD.fullmatch(head):
         _framed(head, odd[3])
         _refuse(odd[1], odd[2], limits)
-    return _tidied(head, limits)
+    return _normalized(head, limits)
 
 
-def _tidied(head: bytes, limits: ServerLimits) -> RequestHead | None:
+def _normalized(head: bytes, limits: ServerLimits) -> RequestHead | None:
+    """Returns the head without blanks at the end of its lines. Raises Refusal if that was not the problem."""
     first, *lines = head[:-4].split(b"\r\n")
     if len(lines) > MAX_HEADERS:
         raise Refusal("headers_too_large", close=True)
     folded = any(line[:1] in {b" ", b"\t"} for line in lines)
-    tidy = b"\r\n".join([first, *(line.rstrip(b"\t ") for line in lines), b"", b""])
-    if folded or len(tidy) == len(head):
+    normalized = b"\r\n".join([first, *(line.rstrip(b"\t ") for line in lines), b"", b""])
+    if folded or len(normalized) == len(head):
         raise Refusal("malformed_request", close=True)
-    sound = read_head(tidy, limits)
-    return sound and sound._replace(end=len(head))
+    valid = read_head(normalized, limits)
+    return valid and valid._replace(end=len(head))
 
 
 def _without(raw: bytes, names: frozenset[bytes]) -> bytes:
+    """Returns the head without the headers of these names."""
     lines = raw.split(b"\r\n")
     return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in names)
 
 
 def _refuse(method: bytes, target: bytes, limits: ServerLimits) -> None:
-    """Say of a method or a target that the parsers would not read alike what Hygiene would say of it."""
+    """Raise the Refusal that Hygiene would raise. The parsers treat such methods or targets differently."""
     if len(target) > limits.target_bytes:
         raise Refusal("uri_too_long", close=True)
     if target[0] != 0x2F or b"#" in target:

@@ -1,4 +1,4 @@
-"""`standby serve`: the gateway as a process of its own, or several that share a port."""
+"""The command `standby serve`: runs the gateway in one process, or in several that share a port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOGGING: Final = MappingProxyType(
         **LOGGING_CONFIG,
         "loggers": {
             **LOGGING_CONFIG["loggers"],
-            # What failed over, and why, stands beside uvicorn's own lines.
+            # The log of failovers appears next to uvicorn's own lines.
             "standby": {"handlers": ["default"], "level": "INFO", "propagate": False},
         },
     }
@@ -39,16 +39,16 @@ _LOGGING: Final = MappingProxyType(
 def serve(routes: Routes, *, host: str, port: int, workers: int = 1) -> int:
     """Serve the gateway of these routes until SIGTERM or SIGINT. Returns the exit code.
 
-    Each worker builds a gateway of its own, since connections and health belong to a process, and all build
-    it from the text that was checked, whatever has become of the file. Then each watches the file, and takes
-    up what has become of it, if that is sound.
+    Each worker builds its own gateway, since connections and health belong to a process. All of them build it
+    from the text that was validated, even if the file has changed since. Then each worker watches the file,
+    and loads a changed version if it is valid.
     """
     build = partial(_gateway, routes.source, routes.file)
     config = configuration(build, host, port, factory=True, workers=workers, log_config=dict(_LOGGING))
     server = Server(config)
-    # uvicorn stops gracefully and then raises the signal again; a stop that was asked for is no failure.
-    signal.signal(signal.SIGTERM, _stopped)
-    # Until the loop hears it: the file is looked at before the start in any case.
+    # uvicorn stops gracefully and then raises the signal again. A requested stop must exit with 0.
+    signal.signal(signal.SIGTERM, _exit)
+    # Ignored until the loop handles it. The file is checked at the start in any case.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if workers > 1:
         _Workers(config, sockets=[config.bind_socket()]).run()
@@ -58,19 +58,23 @@ def serve(routes: Routes, *, host: str, port: int, workers: int = 1) -> int:
 
 
 class _Workers(Multiprocess):
-    """uvicorn's workers, which it would replace at SIGHUP; they reload by themselves, and cut nobody off."""
+    """uvicorn's supervisor, but SIGHUP is forwarded to the workers.
+
+    uvicorn would replace the workers. They reload by themselves, without closing connections.
+    """
 
     @override
     def handle_hup(self) -> None:
-        for each in self.processes:
-            if each.pid is not None and each.process.exitcode is None:
-                os.kill(each.pid, signal.SIGHUP)
+        for worker in self.processes:
+            if worker.pid is not None and worker.process.exitcode is None:
+                os.kill(worker.pid, signal.SIGHUP)
 
 
 def _gateway(source: str, file: str) -> Gateway:
-    """The gateway, and all that was made so far taken from the sight of the garbage collector.
+    """Returns a gateway, and exempts all objects made so far from garbage collection.
 
-    It is there until the end, and going through it takes 20 to 50 ms each time, in which nobody is served.
+    They live until the process ends. Scanning them would take 20 to 50 ms per collection, in which no request
+    is served.
     """
     gateway = Gateway(parse_routes(source, file, prices=lookup))
     gateway.beside.append(Reloader(gateway))
@@ -79,5 +83,5 @@ def _gateway(source: str, file: str) -> Gateway:
     return gateway
 
 
-def _stopped(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""How `standby serve` runs: uvicorn with everything stated that would otherwise depend on the machine."""
+"""The uvicorn settings of `standby serve`. Settings that would depend on the machine are set explicitly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROTOCOLS: Final = MappingProxyType({"httptools": HttpToolsInbound, "h11": H11I
 
 
 class ServerConfig(Config):
-    """uvicorn's configuration with our limits, which every connection reads here, in every worker process."""
+    """uvicorn's configuration, with the limits that every connection in every worker process reads."""
 
     limits: ServerLimits = ServerLimits()
 
@@ -40,11 +40,12 @@ def configuration(
     log_level: str = "info",
     log_config: dict[str, Any] | None = LOGGING_CONFIG,
 ) -> ServerConfig:
-    """The configuration of uvicorn for the gateway.
+    """Returns the configuration of uvicorn for the gateway.
 
-    `graceful_seconds` is how long streams may go on after SIGTERM; uvicorn would wait for ever. Keep-alive is
-    75 s, so that it outlives the usual 60 s of a load balancer. Forwarded headers are ignored (uvicorn trusts
-    them from 127.0.0.1), there are no WebSockets, no `server` header and, unless asked for, no access log.
+    `graceful_seconds` is how long streams may go on after SIGTERM; by default uvicorn would wait for ever.
+    The keep-alive timeout is 75 s, to be longer than the usual 60 s of a load balancer. Forwarded headers are
+    ignored, since uvicorn trusts them from 127.0.0.1. There are no WebSockets, no `server` header and, by
+    default, no access log.
     """
     config = ServerConfig(
         app,

@@ -1,1 +1,1 @@
-"""Where keys, money and the ledger are kept: in memory, in SQLite, in Redis or Valkey; chosen by URL."""
+"""Stores for keys, budgets and the ledger: in memory, in SQLite, or in Redis or Valkey. A URL selects one."""

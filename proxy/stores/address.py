@@ -1,4 +1,4 @@
-"""Which store a URL names."""
+"""Opens the store that a URL names."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ _REDIS: Final = frozenset({"redis", "rediss", "unix"})
 
 
 class AddressError(StandbyError):
-    """A URL names no store. What it says repeats no part of the URL that may be secret."""
+    """The URL is not a valid store URL. The message never contains parts of the URL that may be secret."""
 
 
 def open_store(url: str, folder: Path | None = None) -> Store:
-    """The store that `url` names; relative paths start at `folder`. Nothing is opened before its first use.
+    """Returns the store that `url` names. A relative path is relative to `folder`.
 
-    Raises AddressError for a URL that names none, or for one whose store needs a package that is missing.
+    The store connects or opens its file at its first use. Raises AddressError if the URL is invalid, or if
+    the store needs a package that is not installed.
     """
     try:
         parts = urlsplit(url)
@@ -91,6 +92,7 @@ def _redis(parts: SplitResult) -> Store:
 
 
 def _options(parts: SplitResult, kind: str) -> dict[str, str]:
+    """Returns the options in the URL's query. Raises AddressError if `kind` does not have such an option."""
     allowed: Mapping[str, tuple[str, ...]] = _OPTIONS
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in options:

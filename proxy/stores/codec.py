@@ -1,4 +1,4 @@
-"""Records as JSON, for stores that keep text. No I/O."""
+"""Conversion of records to and from JSON, for stores that keep text. No I/O."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _DEFAULTS: Final = MappingProxyType({field.name: field.default for field in fiel
 
 
 def entry_text(entry: LedgerEntry) -> bytes:
-    """An entry without what is as it usually is."""
-    given = {name: getattr(entry, name) for name in _DEFAULTS}
-    return orjson.dumps({name: value for name, value in given.items() if value != _DEFAULTS[name]})
+    """Returns a ledger entry as JSON. Members that have their default value are left out."""
+    members = {name: getattr(entry, name) for name in _DEFAULTS}
+    return orjson.dumps({name: value for name, value in members.items() if value != _DEFAULTS[name]})
 
 
 def entry_from(text: bytes | str) -> LedgerEntry:
-    """The entry of a text; members that a later version added are left aside."""
+    """Returns the ledger entry of a JSON text. Unknown members, from later versions, are ignored."""
     return LedgerEntry(**{name: value for name, value in orjson.loads(text).items() if name in _DEFAULTS})
 
 
 def key_text(record: KeyRecord) -> bytes:
-    """A key."""
+    """Returns a key as JSON. Raises TypeError for a value in its table that JSON cannot hold."""
     return orjson.dumps(
         {
             "name": record.name,
@@ -42,7 +42,7 @@ def key_text(record: KeyRecord) -> bytes:
 
 
 def key_from(text: bytes | str) -> KeyRecord:
-    """The key of a text."""
+    """Returns the key of a JSON text."""
     record = orjson.loads(text)
     return KeyRecord(
         name=record["name"],
@@ -53,7 +53,7 @@ def key_from(text: bytes | str) -> KeyRecord:
 
 
 def hold_text(hold: OpenHold) -> bytes:
-    """What a hold holds, and what its expiry writes."""
+    """Returns a hold's amounts and its ledger entries for expiry as JSON, without the time of expiry."""
     return orjson.dumps(
         [
             [[*slot, amount] for slot, amount in hold.amounts.items()],
@@ -63,7 +63,7 @@ def hold_text(hold: OpenHold) -> bytes:
 
 
 def hold_from(expires: float, text: bytes | str) -> OpenHold:
-    """The hold of a text."""
+    """Returns the hold of a JSON text. `expires` is monotonic, in seconds."""
     amounts, entries = orjson.loads(text)
     return OpenHold(
         expires,
@@ -73,6 +73,7 @@ def hold_from(expires: float, text: bytes | str) -> OpenHold:
 
 
 def _plain(value: object) -> Any:
+    """Converts mappings to dicts, and sequences and sets to lists. Raises TypeError for other types."""
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
     if isinstance(value, Sequence | frozenset | set):

@@ -1,8 +1,8 @@
-"""The rules of holding, settling and expiring, in whatever tables a store keeps. No I/O of its own.
+"""The rules for holding, settling and expiring, for all stores that implement Tables. No I/O of its own.
 
-Of a sum one figure is kept for each bucket: what is spent and held together. So a hold that expires needs
-nothing booked, and settling adds the difference. `lua/*.lua` says the same for Redis, and one suite of tests
-holds both to it.
+For each bucket of a sum only one number is kept: the total of spent and held amounts. So nothing is booked
+when a hold expires, and a settlement adds the difference. The scripts in `lua/` implement the same rules for
+Redis, and the same tests check both.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["MOST", "check", "expired", "hold", "settle", "sweep", "used"]
 MOST: Final = 10**18
 """The largest amount or limit: a billion dollars in nano-dollars."""
 _SLACK: Final = 1e-6
-"""Of a rate: less than this is rounding, not lack."""
+"""The tolerance for rates. An excess smaller than this is a rounding error."""
 
 
 def check(lines: Sequence[Line]) -> None:
-    """Raise ValueError for amounts that no store takes."""
+    """Raises ValueError if an amount or limit is outside 0 to MOST."""
     for line in lines:
         if not 0 <= line.amount <= MOST or (line.limit is not None and not 0 <= line.limit <= MOST):
             raise ValueError(f"an amount or limit of {line.account!r} is not within 0 to 10^18")
 
 
 def expired(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """What an expiry writes of these entries."""
+    """Returns these entries as they are written to the ledger when their hold expires."""
     return [replace(entry, source="expired", outcome="expired") for entry in entries]
 
 
@@ -44,17 +44,18 @@ def hold(
     entries: Sequence[LedgerEntry],
     enforce: bool,
 ) -> Held | Denied:
-    """See `Store.hold`."""
+    """Takes a hold; see `Store.hold`."""
     if tables.ended(hold_id):
         return Denied(-1, 0)
     taken: list[int] = []
     exceeded: list[int] = []
-    ahead: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)  # lines before, by account
+    earlier: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)  # by account and kind
     for position, line in enumerate(lines):
+        # Earlier lines of this call are not in the tables yet, so they are added here.
         before = _used(tables, line) + sum(
-            [other.amount for other in ahead[line[:2]] if line.kind != "sum" or _counts(other.bucket, line)]
+            [other.amount for other in earlier[line[:2]] if line.kind != "sum" or _counts(other.bucket, line)]
         )
-        ahead[line[:2]].append(line)
+        earlier[line[:2]].append(line)
         after = before + line.amount
         if line.limit is not None and after > line.limit + (_SLACK if line.kind == "rate" else 0):
             if enforce:
@@ -74,7 +75,7 @@ def hold(
 
 
 def settle(tables: Tables, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
-    """See `Store.settle`."""
+    """Settles a hold; see `Store.settle`."""
     if tables.ended(hold_id):
         return False
     existing = tables.open_hold(hold_id)
@@ -83,7 +84,7 @@ def settle(tables: Tables, hold_id: str, lines: Sequence[Line], entries: Sequenc
     for slot, amount in existing.amounts.items() if existing is not None else ():
         changes[slot] -= amount
     for line in lines:
-        if line.kind != "lease":  # which is over, however long it was
+        if line.kind != "lease":  # a lease is only released
             changes[_slot(line)] += line.amount
             keeps[line.account] = line.keep
     for slot, change in changes.items():
@@ -95,7 +96,7 @@ def settle(tables: Tables, hold_id: str, lines: Sequence[Line], entries: Sequenc
 
 
 def sweep(tables: Tables) -> int:
-    """See `Store.sweep`. What was held of sums and rates is spent as it stands."""
+    """Ends expired holds; see `Store.sweep`. The held amounts of sums and rates stay booked as spent."""
     overdue = tables.overdue()
     for hold_id, existing in overdue:
         for slot, amount in existing.amounts.items():
@@ -108,7 +109,7 @@ def sweep(tables: Tables) -> int:
 
 
 def used(tables: Tables, lines: Sequence[Line]) -> tuple[int, ...]:
-    """See `Store.used`."""
+    """Returns the used amounts; see `Store.used`."""
     return tuple([_whole(_used(tables, line)) for line in lines])
 
 
@@ -119,18 +120,22 @@ def _used(tables: Tables, line: Line) -> int | float:
         return tables.taken(line.account, line.bucket)
     if line.kind == "lease":
         return tables.leased(line.account)
-    return _gone(tables, line.account, line.per_second)
+    return _consumed(tables, line.account, line.per_second)
 
 
 def _counts(bucket: int, line: Line) -> bool:
+    """Whether an amount in `bucket` counts against the limit of `line`, a sum."""
     return bucket >= line.since if line.rolling else bucket == line.bucket
 
 
-def _gone(tables: Tables, account: str, per_second: float) -> float:
-    """What is gone from a rate by now: nothing of what was before this machine started anew."""
-    gone, at = tables.rate(account)
+def _consumed(tables: Tables, account: str, per_second: float) -> float:
+    """Returns how much of a rate's token bucket is consumed now, after the refill.
+
+    If the recorded time is in the future, the machine has rebooted since, and the result is 0.
+    """
+    consumed, at = tables.rate(account)
     elapsed = tables.monotonic() - at
-    return max(0.0, gone - elapsed * per_second) if elapsed >= 0 else 0.0
+    return max(0.0, consumed - elapsed * per_second) if elapsed >= 0 else 0.0
 
 
 def _slot(line: Line) -> Slot:
@@ -143,16 +148,20 @@ def _change(tables: Tables, slot: Slot, amount: int, keep: int) -> None:
     elif slot.kind == "lease":
         tables.lease(slot.account, amount)
     else:
-        gone = max(0.0, _gone(tables, slot.account, slot.per_second) + amount)
-        tables.set_rate(slot.account, gone, tables.monotonic())
+        consumed = max(0.0, _consumed(tables, slot.account, slot.per_second) + amount)
+        tables.set_rate(slot.account, consumed, tables.monotonic())
 
 
 def _ready_in(line: Line, after: float) -> float | None:
-    """Seconds until a rate has refilled by what is lacking; None if it never will."""
+    """Returns the seconds until a rate has refilled enough for `line`, or None if it never will.
+
+    `after` is the amount consumed including the line. Returns None for lines that are not rates.
+    """
     if line.kind != "rate" or line.limit is None or not line.per_second or line.amount > line.limit:
         return None
     return (after - line.limit) / line.per_second
 
 
 def _whole(amount: float) -> int:
+    """Rounds up to an integer, ignoring an excess of less than _SLACK."""
     return amount if isinstance(amount, int) else math.ceil(amount - _SLACK)

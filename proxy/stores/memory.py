@@ -1,4 +1,4 @@
-"""A store in this process: gone when it ends, and no other process sees it."""
+"""A store in the memory of this process. Its data is lost when the process ends and is not shared."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from .tables import ENDED, FULL, GRACE, Clocks, OpenHold, Tables
 __all__ = ["LEDGER", "Memory"]
 
 LEDGER: Final = 100_000
-"""Entries of the ledger that are kept, the newest."""
-_JUST_ENDED: Final = 300.0
-"""Seconds for which a settled id is remembered. No reply is ever lost here, so nobody repeats himself."""
-_FORGETS: Final = 60.0
-"""Seconds between two looks at what can be forgotten."""
+"""The number of ledger entries that are kept: the newest ones."""
+_SETTLED_KEPT: Final = 300.0
+"""Seconds for which the id of a settled hold is remembered. Shorter than ENDED: within a process no reply is
+lost, so settlements are not repeated."""
+_FORGET_INTERVAL: Final = 60.0
+"""Seconds between two removals of old data."""
 
 
 class _MemoryTables(Tables):
-    """Dictionaries."""
+    """The tables as dictionaries."""
 
     def __init__(self, clocks: Clocks) -> None:
         self.clocks = clocks
@@ -33,8 +34,8 @@ class _MemoryTables(Tables):
         self.rates: dict[str, tuple[float, float]] = {}
         self.leases: defaultdict[str, int] = defaultdict(int)
         self.holds: dict[str, OpenHold] = {}
-        self.gone: dict[str, float] = {}  # by when they can be forgotten, soonest first
-        self.expired: dict[str, float] = {}
+        self.settled: dict[str, float] = {}  # hold id -> when it can be forgotten, earliest first
+        self.expired: dict[str, float] = {}  # hold id -> when it can be forgotten
         self.ledger: deque[LedgerEntry] = deque(maxlen=LEDGER)
         self._forgotten = clocks.monotonic()
 
@@ -64,8 +65,8 @@ class _MemoryTables(Tables):
         return self.rates.get(account, (0.0, 0.0))
 
     @override
-    def set_rate(self, account: str, gone: float, at: float) -> None:
-        self.rates[account] = (gone, at)
+    def set_rate(self, account: str, consumed: float, at: float) -> None:
+        self.rates[account] = (consumed, at)
 
     @override
     def leased(self, account: str) -> int:
@@ -73,8 +74,8 @@ class _MemoryTables(Tables):
 
     @override
     def lease(self, account: str, amount: int) -> None:
-        self.leases[account] = left = max(0, self.leases[account] + amount)
-        if not left:
+        self.leases[account] = held = max(0, self.leases[account] + amount)
+        if not held:
             del self.leases[account]
 
     @override
@@ -83,7 +84,7 @@ class _MemoryTables(Tables):
 
     @override
     def ended(self, hold_id: str) -> bool:
-        return hold_id in self.gone or hold_id in self.expired
+        return hold_id in self.settled or hold_id in self.expired
 
     @override
     def write(self, hold_id: str, hold: OpenHold) -> None:
@@ -94,11 +95,11 @@ class _MemoryTables(Tables):
         now = self.monotonic()
         existing = self.holds.pop(hold_id, None)
         if existing is not None and existing.expires <= now:
-            self.expired[hold_id] = now + ENDED  # its settlement may be as late as it likes
+            self.expired[hold_id] = now + ENDED  # its settlement may still come, much later
             return
-        self.gone[hold_id] = now + _JUST_ENDED
-        while (oldest := next(iter(self.gone))) and self.gone[oldest] <= now:
-            del self.gone[oldest]
+        self.settled[hold_id] = now + _SETTLED_KEPT
+        while (oldest := next(iter(self.settled))) and self.settled[oldest] <= now:
+            del self.settled[oldest]
 
     @override
     def overdue(self) -> Sequence[tuple[str, OpenHold]]:
@@ -112,7 +113,7 @@ class _MemoryTables(Tables):
     @override
     def forget(self) -> None:
         now = self.monotonic()
-        if now - self._forgotten < _FORGETS:
+        if now - self._forgotten < _FORGET_INTERVAL:
             return
         self._forgotten = now
         self.expired = {hold_id: until for hold_id, until in self.expired.items() if until > now}
@@ -126,7 +127,7 @@ class _MemoryTables(Tables):
 
 
 class Memory(Store):
-    """Every operation is done when its call returns, and none can fail."""
+    """A store whose operations complete before the call returns and never raise StoreDown."""
 
     def __init__(self, clocks: Clocks | None = None) -> None:
         self._clocks = clocks or Clocks()
@@ -203,4 +204,4 @@ class Memory(Store):
 
     @override
     async def aclose(self) -> None:
-        """What is in memory stays until the store itself is gone."""
+        """Does nothing. The data is kept for as long as this object exists."""

@@ -1,6 +1,6 @@
-"""What stores keep: holds against limits, ledger entries, keys. No I/O.
+"""The records of stores: lines of holds, ledger entries and keys. No I/O.
 
-Amounts are integers: nano-dollars, tokens or requests. Times are seconds since 1970 by the store's clock.
+Amounts are integers: nano-dollars, tokens or requests. Times are in seconds since 1970 by the store's clock.
 """
 
 from __future__ import annotations
@@ -15,27 +15,34 @@ __all__ = ["Denied", "Held", "KeyRecord", "Kind", "LedgerEntry", "Line", "Outcom
 Kind = Literal["sum", "rate", "lease"]
 """How an account counts.
 
-sum:   what was spent and what is held, in the buckets that count, stay within the limit. A settled hold turns
-       into spending; an expired one too, at what was held, since the provider may have billed it.
-rate:  a bucket of tokens that refills; the limit is its size. What was held is taken at once, and settling
-       gives back what was held too much, or takes what was held too little.
-lease: what is held stays within the limit. Settled or expired it is gone.
+sum:   the total of spent and held amounts in the buckets that count must stay within the limit. A settled
+       hold becomes spending. An expired hold becomes spending in full, since the provider may have billed it.
+rate:  a token bucket that refills over time; the limit is its size. A hold consumes its amount at once, and
+       the settlement corrects it to the actual amount, up or down.
+lease: the total of held amounts must stay within the limit. It is released when the hold settles or expires.
 """
 
 Source = Literal["provider", "estimated", "unpriced", "expired"]
-"""Where the figures of an entry come from: the provider's own usage; our count of what was relayed; a served
-model without a price, booked at what was held; a hold that nobody settled, booked at what was held."""
+"""The source of an entry's usage and cost.
+
+provider:  the usage that the provider reported.
+estimated: Standby's estimate from what was relayed.
+unpriced:  the model that answered has no price; the held amount was booked.
+expired:   the hold was never settled; the held amount was booked.
+"""
 
 Outcome = Literal["served", "failed", "truncated", "client_gone", "expired"]
+"""How an attempt ended. client_gone: the caller disconnected. expired: the hold was never settled."""
 
 
 class Line(NamedTuple):
-    """One limit that a request is measured against, and how much of it the request takes.
+    """One limit that a request counts against, and the amount to take from it.
 
-    `bucket` is the beginning of the window, or of the part of a rolling window, that is booked; buckets from
-    `since` on count (for a calendar window that is the bucket alone, `rolling` being false). `keep` is how
-    many seconds after `bucket` its figures can be forgotten, 0 meaning never. `per_second` is the refill of a
-    rate. A `limit` of None counts and never refuses.
+    `bucket` is the start of the calendar window, or of the part of a rolling window, in which the amount is
+    booked, in seconds since 1970. With `rolling`, all buckets from `since` on count against the limit;
+    otherwise only `bucket` does. `keep` is the number of seconds after `bucket` until its total can be
+    deleted; 0 means never. `per_second` is the refill of a rate. With a `limit` of None the amount is counted
+    but never refused.
     """
 
     account: str
@@ -50,10 +57,11 @@ class Line(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A hold that was taken.
+    """The result of a hold that was taken.
 
-    `used` gives for each line what is spent and held now, this hold included (of a rate: what is gone from
-    its bucket). `exceeded` are the positions of lines that are beyond their limit, when nothing was enforced.
+    `used` is the total of spent and held amounts for each line, including this hold; for a rate it is the
+    amount consumed from its token bucket. `exceeded` are the positions of lines that exceed their limit; it
+    is empty if limits are enforced.
     """
 
     used: tuple[int, ...]
@@ -61,11 +69,12 @@ class Held(NamedTuple):
 
 
 class Denied(NamedTuple):
-    """A hold that was refused; nothing of it was taken.
+    """The result of a hold that was refused. Nothing of it was taken.
 
-    `line` is the position of the first line that does not fit; `used` what is spent and held there;
-    `ready_in` the seconds until it would fit by itself, where that is known (rates). `unsure`: somebody else
-    refused it while the store was silent, which may have taken it all the same.
+    `line` is the position of the first line that does not fit, or -1 if the hold has already ended. `used` is
+    the total of spent and held amounts on that line. `ready_in` is the number of seconds until the line would
+    fit, if known (only for rates). `unsure` means that the outage allowance refused the hold while the store
+    did not answer, so the store may have taken it nevertheless.
     """
 
     line: int
@@ -76,11 +85,11 @@ class Denied(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One line of the ledger: one attempt, what it took and what it cost.
+    """One entry of the ledger: the usage and the cost of one attempt.
 
-    `input` includes `cached` and `cache_write`; `output` includes `reasoning`. `cost` is what the provider
-    charges, `charged` what counts against budgets, both in nano-dollars, None where there is no price.
-    `first_token` and `duration` are seconds.
+    `input` to `reasoning` are tokens. `input` includes `cached` and `cache_write`; `output` includes
+    `reasoning`. `cost` is the provider's charge and `charged` the amount that counts against budgets, both in
+    nano-dollars; they are None if there is no price. `first_token` and `duration` are in seconds.
     """
 
     at: float
@@ -111,10 +120,10 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """A virtual key as a store keeps it.
+    """A virtual key as it is stored.
 
-    `hashes` maps each valid hash (as `[keys]` spells it) to the time at which it ends, or None: a key that is
-    being rotated has two. `table` is what `[keys.NAME]` would hold besides.
+    `hashes` maps each valid hash, in the format of `[keys]`, to the time at which it stops working, or None.
+    A key that is being rotated has two. `table` holds the other settings that `[keys.NAME]` would have.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A store in a Redis or Valkey server, for gateways on any number of machines."""
+"""A store in a Redis or Valkey server, shared by gateways on any number of machines."""
 
 from __future__ import annotations
 
@@ -12,36 +12,39 @@ from typing_extensions import override
 from .codec import entry_from, entry_text, key_from, key_text
 from .hold_rules import check, expired
 from .records import Denied, Held, KeyRecord, LedgerEntry, Line
-from .redis_connection import RedisConnection, Word
+from .redis_connection import Argument, RedisConnection
 from .store import Store
 from .store_breaker import StoreBreaker
 
 __all__ = ["LEDGER_DAYS", "Redis", "script"]
 
 LEDGER_DAYS: Final = 35
-"""Days that entries of the ledger are kept: in memory, where every one takes some 370 bytes."""
+"""Days for which ledger entries are kept. Redis keeps them in memory, about 370 bytes each."""
 
 T = TypeVar("T")
 
 _SCRIPTS: Final = ("hold", "settle", "sweep", "used", "put_key", "key_by_hash")
 _DAY: Final = 86_400
-_SWEPT: Final = 100
-"""Holds that one step of a sweep ends at most, so that nobody waits behind it for long."""
+_SWEEP_BATCH: Final = 100
+"""The maximum number of holds that one run of the sweep script ends, so that it blocks the server briefly."""
 _PAGE: Final = 1000
-"""Entries of the ledger that are read at once."""
-_TIMEOUT: Final = 5.0
-"""Seconds for a page of the ledger or all keys: nobody's request waits for them."""
-_LATE: Final = 3600
-"""Seconds by which clocks may differ, so that an entry is stamped later than it was written."""
+"""The number of ledger entries per read."""
+_READ_TIMEOUT: Final = 5.0
+"""Seconds: the timeout for reading a page of the ledger or all keys, for which no request waits."""
+_CLOCK_SKEW: Final = 3600
+"""Seconds by which clocks may differ. An entry's `at` may be that much later than its id in the stream."""
 
 
 def script(name: str) -> str:
-    """The text of a file of `lua/`."""
+    """Returns the text of the script `lua/NAME.lua`."""
     return files(__package__ or "").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Redis(Store):
-    """Every operation is one step of the server. `clock` is a script that tells another time than its own."""
+    """A store whose operations are single commands or scripts, which the server runs atomically.
+
+    `clock` is the text of a Lua script that replaces `lua/clock.lua`, for tests.
+    """
 
     def __init__(
         self,
@@ -58,28 +61,37 @@ class Redis(Store):
         self.breaker = breaker or StoreBreaker("Redis")
         self._clock = clock
         self._redis: RedisConnection | None = None
-        self._ahead: float | None = None  # of the server's clock before our monotonic one
+        self._offset: float | None = None  # seconds: the server's time minus this process's monotonic time
 
     @override
     def now(self) -> float:
-        """By the server's clock as of its last answer; before the first, by ours."""
-        return time.time() if self._ahead is None else time.monotonic() + self._ahead
+        """Returns the server's time, computed from its last reply; before the first reply, the local time."""
+        return time.time() if self._offset is None else time.monotonic() + self._offset
 
-    async def _ask(
-        self, command: str, words: Sequence[Word], read: Callable[[Any], T], limit: float | None = None
+    async def _call(
+        self,
+        command: str,
+        arguments: Sequence[Argument],
+        read: Callable[[Any], T],
+        limit: float | None = None,
     ) -> T:
+        """Runs a command or script and returns `read(reply)`.
+
+        `limit` is the timeout in seconds; None is the breaker's default. Raises StoreDown.
+        """
         call = self.breaker.begin(limit)
         if self._redis is None:
             shared = f"{self._clock or script('clock')}\n{script('common')}\n"
             self._redis = RedisConnection(
                 self._url, {name: shared + script(name) for name in _SCRIPTS}, self._prefix
             )
-        self._redis.put(call, command, words, read)
-        done: T = await call.future
-        return done
+        self._redis.put(call, command, arguments, read)
+        result: T = await call.future
+        return result
 
-    def _time(self, reply: Any) -> Any:
-        self._ahead = float(reply[0]) - time.monotonic()
+    def _value(self, reply: Any) -> Any:
+        """Updates the clock from a script's reply (time, value, ...) and returns the value."""
+        self._offset = float(reply[0]) - time.monotonic()
         return reply[1]
 
     @override
@@ -93,11 +105,12 @@ class Redis(Store):
         enforce: bool = True,
     ) -> Held | Denied:
         check(lines)
-        words = (hold_id, lease, _text(expired(entries)), "1" if enforce else "0", *_words(lines))
-        return await self._ask("hold", words, self._held)
+        expiry = _text(expired(entries))
+        arguments = (hold_id, lease, expiry, "1" if enforce else "0", *_arguments(lines))
+        return await self._call("hold", arguments, self._held)
 
     def _held(self, reply: Any) -> Held | Denied:
-        if self._time(reply) == b"denied":
+        if self._value(reply) == b"denied":
             _, _, position, used, ready_in = reply
             return Denied(position, int(used), float(ready_in) if ready_in else None)
         return Held(tuple([int(used) for used in reply[2]]), tuple(reply[3]))
@@ -105,36 +118,36 @@ class Redis(Store):
     @override
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         check(lines)
-        return await self._ask("settle", (hold_id, _text(entries), *_words(lines)), self._bool)
+        return await self._call("settle", (hold_id, _text(entries), *_arguments(lines)), self._bool)
 
     def _bool(self, reply: Any) -> bool:
-        return bool(self._time(reply))
+        return bool(self._value(reply))
 
     @override
     async def sweep(self) -> int:
         total = 0
         while True:
-            ended: int = await self._ask("sweep", (_SWEPT, self._ledger_days * _DAY), self._time)
+            ended: int = await self._call("sweep", (_SWEEP_BATCH, self._ledger_days * _DAY), self._value)
             total += ended
-            if ended < _SWEPT:
+            if ended < _SWEEP_BATCH:
                 return total
 
     @override
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
         def read(reply: Any) -> tuple[int, ...]:
-            return tuple([int(used) for used in self._time(reply)])
+            return tuple([int(used) for used in self._value(reply)])
 
-        return await self._ask("used", _words(lines), read)
+        return await self._call("used", _arguments(lines), read)
 
     @override
     async def held(self) -> int:
-        return await self._ask("ZCARD", (f"{self._prefix}holds",), int)
+        return await self._call("ZCARD", (f"{self._prefix}holds",), int)
 
     @override
     async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
         key = f"{self._prefix}ledger"
-        start = str(int((since - _LATE) * 1000)) if since > _LATE else "-"
-        while page := await self._ask("XRANGE", (key, start, "+", "COUNT", _PAGE), _page, _TIMEOUT):
+        start = str(int((since - _CLOCK_SKEW) * 1000)) if since > _CLOCK_SKEW else "-"
+        while page := await self._call("XRANGE", (key, start, "+", "COUNT", _PAGE), _page, _READ_TIMEOUT):
             for _, entry in page:
                 if entry.at >= since:
                     yield entry
@@ -142,26 +155,26 @@ class Redis(Store):
 
     @override
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        return await self._ask("key_by_hash", (digest,), lambda reply: _key(self._time(reply)))
+        return await self._call("key_by_hash", (digest,), lambda reply: _key(self._value(reply)))
 
     @override
     async def key(self, name: str) -> KeyRecord | None:
-        return await self._ask("HGET", (f"{self._prefix}keys", name), _key)
+        return await self._call("HGET", (f"{self._prefix}keys", name), _key)
 
     @override
     async def keys(self) -> list[KeyRecord]:
         def read(reply: Any) -> list[KeyRecord]:
             return sorted([key_from(text) for text in reply], key=lambda record: record.name)
 
-        return await self._ask("HVALS", (f"{self._prefix}keys",), read, _TIMEOUT)
+        return await self._call("HVALS", (f"{self._prefix}keys",), read, _READ_TIMEOUT)
 
     @override
     async def put_key(self, record: KeyRecord) -> None:
-        await self._ask("put_key", (record.name, key_text(record), *record.hashes), self._bool)
+        await self._call("put_key", (record.name, key_text(record), *record.hashes), self._bool)
 
     @override
     async def delete_key(self, name: str) -> bool:
-        return await self._ask("put_key", (name, ""), self._bool)
+        return await self._call("put_key", (name, ""), self._bool)
 
     @override
     async def aclose(self) -> None:
@@ -170,11 +183,11 @@ class Redis(Store):
             await redis_connection.aclose()
 
 
-def _words(lines: Sequence[Line]) -> list[Word]:
-    """Nine for each line, as `read_lines` of common.lua takes them."""
-    words: list[Word] = []
+def _arguments(lines: Sequence[Line]) -> list[Argument]:
+    """Returns nine script arguments per line, in the order that `read_lines` in common.lua expects."""
+    arguments: list[Argument] = []
     for line in lines:
-        words += (
+        arguments += (
             line.kind,
             line.account,
             line.amount,
@@ -185,14 +198,16 @@ def _words(lines: Sequence[Line]) -> list[Word]:
             line.keep,
             line.per_second,
         )
-    return words
+    return arguments
 
 
 def _text(entries: Sequence[LedgerEntry]) -> bytes:
+    """Returns the entries as JSON, one per line."""
     return b"\n".join([entry_text(entry) for entry in entries])
 
 
 def _page(reply: Any) -> list[tuple[str, LedgerEntry]]:
+    """Returns the stream ids and entries of an XRANGE reply."""
     return [(line.decode(), entry_from(members[1])) for line, members in reply]
 
 

@@ -1,4 +1,4 @@
-"""One connection to a Redis server: what waits goes out as one batch, and answers come back in that order."""
+"""A pipelined connection to a Redis server: waiting commands are sent in batches, replies arrive in order."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from .store import StoreDown
 from .store_breaker import StoreCall
 
-__all__ = ["BATCH", "GIVE_UP", "RedisConnection", "Word"]
+__all__ = ["BATCH", "GIVE_UP", "Argument", "RedisConnection"]
 
 BATCH: Final = 256
-"""Operations that are sent before the answers to them are read, at most."""
+"""The maximum number of commands that are sent before their replies are read."""
 GIVE_UP: Final = 1.0
-"""Seconds without the answers to a batch until the connection is given up. Its callers have gone long before;
-whoever comes next should not wait behind it."""
+"""Seconds: the timeout for connecting and for all replies of a batch. After it, the connection is closed. By
+then the batch's callers have timed out (see StoreBreaker), and later callers should not wait for it."""
 _CLOSING: Final = 5.0
-"""Seconds that closing waits for what was asked for before."""
+"""Seconds that closing waits for pending commands."""
 
-Word: TypeAlias = str | bytes | int | float
+Argument: TypeAlias = str | bytes | int | float
 
 _log = logging.getLogger("standby.store")
 
 
 class _Job(NamedTuple):
+    """A queued command. `read` converts the reply to the result of `call`."""
+
     call: StoreCall
     command: str
-    words: Sequence[Word]
+    arguments: Sequence[Argument]
     read: Callable[[Any], object]
 
 
 class RedisConnection:
-    """Sends commands of one event loop in the order in which they were put.
+    """Sends the commands of one event loop in the order in which they were queued.
 
-    `scripts` are loaded into every new connection's server, and a command that has the name of one runs it.
-    Nothing is ever sent twice: whether it was done is not known once a connection breaks.
+    `scripts` maps names to Lua texts. They are loaded whenever a connection is made, and a command with the
+    name of a script runs that script. `prefix` is passed to every script as KEYS[1]. No command is sent
+    again after a connection has failed, because it is unknown whether it was executed.
     """
 
     def __init__(self, url: str, scripts: Mapping[str, str], prefix: str) -> None:
@@ -52,24 +55,24 @@ class RedisConnection:
         self._digests: dict[str, bytes] = {}
         self._waiting: deque[_Job] = deque()
         self._connection: AbstractConnection | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._runner: asyncio.Task[None] | None = None
 
     def put(
         self,
         call: StoreCall,
         command: str,
-        words: Sequence[Word],
+        arguments: Sequence[Argument],
         read: Callable[[Any], object] = lambda reply: reply,
     ) -> None:
-        """Have `command` carried out, and `call` ended with what `read` makes of the answer."""
-        self._waiting.append(_Job(call, command, words, read))
-        if self._pump is None:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+        """Queues `command`. `call` ends with `read(reply)`, or with StoreDown."""
+        self._waiting.append(_Job(call, command, arguments, read))
+        if self._runner is None:
+            self._runner = asyncio.get_running_loop().create_task(self._run())
 
     async def aclose(self) -> None:
-        """Finish what waits, as far as the server answers, and disconnect."""
-        if self._pump is not None:
-            await asyncio.wait({self._pump}, timeout=_CLOSING)
+        """Waits for pending commands, for at most _CLOSING seconds, then disconnects."""
+        if self._runner is not None:
+            await asyncio.wait({self._runner}, timeout=_CLOSING)
         await self._disconnect()
 
     async def _run(self) -> None:
@@ -83,7 +86,7 @@ class RedisConnection:
                 if jobs:
                     await self._carry_out(jobs)
         finally:
-            self._pump = None
+            self._runner = None
 
     async def _carry_out(self, jobs: Sequence[_Job]) -> None:
         reason = StoreDown("the connection to Redis has ended")
@@ -91,7 +94,7 @@ class RedisConnection:
             async with asyncio.timeout(GIVE_UP):
                 connection = self._connection or await self._connect()
                 unknown = await self._exchange(connection, jobs)
-                if unknown:  # somebody has flushed the scripts; of these nothing was done
+                if unknown:  # the server's scripts were flushed, so these commands were not executed
                     await self._load(connection)
                     await self._exchange(connection, unknown)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
@@ -102,10 +105,13 @@ class RedisConnection:
             raise
         finally:
             for job in jobs:
-                job.call.fail(reason)  # those that were answered have ended before
+                job.call.fail(reason)  # no effect on calls that have already ended
 
     async def _exchange(self, connection: AbstractConnection, jobs: Sequence[_Job]) -> list[_Job]:
-        """Send all, then end each call with its answer. Returns those whose script was not known."""
+        """Sends all commands, then ends each call with its reply.
+
+        Returns the jobs that failed because the server does not have their script.
+        """
         packed = b"".join([_packed(self._command(job)) for job in jobs])
         await connection.send_packed_command(packed, check_health=False)
         unknown: list[_Job] = []
@@ -122,11 +128,11 @@ class RedisConnection:
                 job.call.fail(StoreDown(f"Redis: {type(error).__name__}"))
         return unknown
 
-    def _command(self, job: _Job) -> tuple[Word, ...]:
+    def _command(self, job: _Job) -> tuple[Argument, ...]:
         digest = self._digests.get(job.command)
         if digest is None:
-            return (job.command, *job.words)
-        return ("EVALSHA", digest, 1, self._prefix, *job.words)
+            return (job.command, *job.arguments)
+        return ("EVALSHA", digest, 1, self._prefix, *job.arguments)
 
     async def _connect(self) -> AbstractConnection:
         options = cast("dict[str, Any]", parse_url(self._url))
@@ -139,7 +145,7 @@ class RedisConnection:
             socket_connect_timeout=GIVE_UP,
         )
         self._connection = connection
-        await cast("Any", connection).connect()  # which has no types
+        await cast("Any", connection).connect()  # untyped in redis-py
         await self._load(connection)
         return connection
 
@@ -154,10 +160,10 @@ class RedisConnection:
             await connection.disconnect(nowait=True)
 
 
-def _packed(words: Sequence[Word]) -> bytes:
-    """A command as it goes out. redis-py's own way of writing it takes five times as long."""
-    parts = [b"*%d\r\n" % len(words)]
-    for word in words:
-        text = word if isinstance(word, bytes) else str(word).encode()
+def _packed(arguments: Sequence[Argument]) -> bytes:
+    """Encodes a command in the Redis protocol (RESP). redis-py's own encoder takes five times as long."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    for argument in arguments:
+        text = argument if isinstance(argument, bytes) else str(argument).encode()
         parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""A store in one SQLite file, for all processes of one machine."""
+"""A store in one SQLite file, shared by all processes of one machine."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ __all__ = ["Sqlite"]
 T = TypeVar("T")
 
 _PAGE: Final = 1000
-"""Entries of the ledger that are read at once."""
+"""The number of ledger entries per read."""
 _CLOSING: Final = 5.0
-"""Seconds that closing waits for what was asked for before."""
+"""Seconds that closing waits for pending operations."""
 
 
 class Sqlite(Store):
-    """All writing happens in one thread, a transaction for each batch of what waits.
+    """A store that runs all operations in one thread, with one transaction for each batch.
 
-    `synchronous` is SQLite's: "normal" survives the end of any process, and may lose the last moments when
-    the machine itself goes down; "full" survives that too, for a wait of the disk with every batch.
+    `synchronous` is SQLite's setting. With "normal", no data is lost when a process ends, but the last
+    transactions may be lost when the machine fails. "full" also survives that, but each batch waits for the
+    disk.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class Sqlite(Store):
     def now(self) -> float:
         return self._clocks.wall()
 
-    async def _ask(self, work: Callable[[SqliteTables], T]) -> T:
+    async def _run(self, operation: Callable[[SqliteTables], T]) -> T:
+        """Runs an operation in the writer's thread and returns its result. Raises StoreDown."""
         call = self.breaker.begin()
         if self._writer is None:
             self._writer = SqliteWriter(self.path, self._clocks, self._synchronous)
-        self._writer.put(call, work)
-        done: T = await call.future
-        return done
+        self._writer.put(call, operation)
+        result: T = await call.future
+        return result
 
     @override
     async def hold(
@@ -75,7 +77,7 @@ class Sqlite(Store):
     ) -> Held | Denied:
         hold_rules.check(lines)
         lines, entries = tuple(lines), tuple(entries)
-        return await self._ask(
+        return await self._run(
             lambda tables: hold_rules.hold(tables, hold_id, lines, lease, entries, enforce)
         )
 
@@ -83,25 +85,25 @@ class Sqlite(Store):
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         hold_rules.check(lines)
         lines, entries = tuple(lines), tuple(entries)
-        return await self._ask(lambda tables: hold_rules.settle(tables, hold_id, lines, entries))
+        return await self._run(lambda tables: hold_rules.settle(tables, hold_id, lines, entries))
 
     @override
     async def sweep(self) -> int:
-        return await self._ask(hold_rules.sweep)
+        return await self._run(hold_rules.sweep)
 
     @override
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
         lines = tuple(lines)
-        return await self._ask(lambda tables: hold_rules.used(tables, lines))
+        return await self._run(lambda tables: hold_rules.used(tables, lines))
 
     @override
     async def held(self) -> int:
-        return await self._ask(SqliteTables.held)
+        return await self._run(SqliteTables.held)
 
     @override
     async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
-        """Read beside the writing, which waits for no reader."""
-        await self.held()  # what was asked for before is written, and the file is there
+        """Reads the ledger through a separate connection, in another thread. Writes are not blocked."""
+        await self.held()  # after this, earlier operations are written and the file exists
         line = 0
         while page := await asyncio.to_thread(self._page, line, since):
             for _, entry in page:
@@ -117,23 +119,23 @@ class Sqlite(Store):
 
     @override
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        return await self._ask(lambda tables: tables.key_by_hash(digest))
+        return await self._run(lambda tables: tables.key_by_hash(digest))
 
     @override
     async def key(self, name: str) -> KeyRecord | None:
-        return await self._ask(lambda tables: tables.key(name))
+        return await self._run(lambda tables: tables.key(name))
 
     @override
     async def keys(self) -> list[KeyRecord]:
-        return await self._ask(SqliteTables.keys)
+        return await self._run(SqliteTables.keys)
 
     @override
     async def put_key(self, record: KeyRecord) -> None:
-        await self._ask(lambda tables: tables.put_key(record))
+        await self._run(lambda tables: tables.put_key(record))
 
     @override
     async def delete_key(self, name: str) -> bool:
-        return await self._ask(lambda tables: tables.delete_key(name))
+        return await self._run(lambda tables: tables.delete_key(name))
 
     @override
     async def aclose(self) -> None:

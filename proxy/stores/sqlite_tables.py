@@ -1,4 +1,4 @@
-"""The tables of one SQLite file, as one connection sees them within a transaction."""
+"""The tables of one SQLite file, accessed through one connection within a transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tables import ENDED, GRACE, Clocks, OpenHold, Tables
 __all__ = ["VERSION", "SqliteTables", "check_used", "entries_after", "lay_out"]
 
 VERSION: Final = 1
-"""Of schema.sql."""
+"""The version of schema.sql, stored in the file as `user_version`."""
 
 _MEMBERS: Final = tuple([field.name for field in fields(LedgerEntry)])
 _WRITE_ENTRY: Final = (
@@ -26,16 +26,16 @@ _WRITE_ENTRY: Final = (
 _READ_ENTRIES: Final = f"SELECT line, {', '.join(_MEMBERS)} FROM ledger"  # noqa: S608
 _TAKE: Final = (
     "INSERT INTO sums VALUES (?, ?, max(0, ?), ?) ON CONFLICT DO UPDATE"
-    # Beyond 64 bits SQLite would go on with a double, which is more than this and so never kept.
+    # When 64 bits overflow, SQLite computes with a double. It exceeds this maximum, so it is never stored.
     " SET taken = min(max(0, taken + ?), 9223372036854775807), forget = ifnull(excluded.forget, forget)"
 )
 _LEASE: Final = "INSERT INTO leases VALUES (?, max(0, ?)) ON CONFLICT DO UPDATE SET held = max(0, held + ?)"
-_FORGOTTEN_AT_ONCE: Final = 5_000
-"""Rows. More would make others wait for a transaction that only cleans up."""
+_FORGET_BATCH: Final = 5_000
+"""The maximum number of rows deleted in one clean-up, so that other processes do not wait long for it."""
 
 
 def check_used(connection: sqlite3.Connection) -> None:
-    """Raise if the file is none of this version, or one in which nothing was ever booked."""
+    """Raises DatabaseError if the file has another version or an empty ledger."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != VERSION:
         raise sqlite3.DatabaseError(f"the file that is there now has version {version}, not {VERSION}")
@@ -44,7 +44,10 @@ def check_used(connection: sqlite3.Connection) -> None:
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Make the tables, within a transaction, in a file that has none."""
+    """Creates the tables if the file has none. Must be called within a transaction.
+
+    Raises DatabaseError if the file has another version.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
         return
@@ -55,22 +58,26 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 
 def entries_after(
-    connection: sqlite3.Connection, line: int, since: float, most: int
+    connection: sqlite3.Connection, line: int, since: float, limit: int
 ) -> list[tuple[int, LedgerEntry]]:
-    """The next entries of the ledger after a line, with their lines; 0 begins with the first that counts."""
+    """Returns up to `limit` ledger entries after the line number `line`, with their line numbers.
+
+    Only entries with `at` of at least `since` (seconds since 1970) are returned. A `line` of 0 starts at the
+    first of them.
+    """
     if line == 0:
         (first,) = connection.execute("SELECT min(line) FROM ledger WHERE at >= ?", (since,)).fetchone()
         if first is None:
             return []
         line = first - 1
     rows = connection.execute(
-        f"{_READ_ENTRIES} WHERE line > ? AND +at >= ? ORDER BY line LIMIT ?", (line, since, most)
+        f"{_READ_ENTRIES} WHERE line > ? AND +at >= ? ORDER BY line LIMIT ?", (line, since, limit)
     )
     return [(row[0], LedgerEntry(**dict(zip(_MEMBERS, row[1:], strict=True)))) for row in rows]
 
 
 class SqliteTables(Tables):
-    """Reads and writes through `connection`; whoever uses it begins and ends the transaction."""
+    """Reads and writes through `connection`. The caller begins and ends the transaction."""
 
     def __init__(self, connection: sqlite3.Connection, clocks: Clocks) -> None:
         self._execute = connection.execute
@@ -91,7 +98,7 @@ class SqliteTables(Tables):
 
     @override
     def taken_since(self, account: str, since: int) -> int:
-        # Not SUM(), which fails beyond 64 bits.
+        # Not SUM() in SQL, which fails on an overflow of 64 bits.
         rows = self._execute("SELECT taken FROM sums WHERE account = ? AND bucket >= ?", (account, since))
         return sum([row[0] for row in rows])
 
@@ -105,8 +112,8 @@ class SqliteTables(Tables):
         return (row[0], row[1]) if row and row[2] == self._boot else (0.0, 0.0)
 
     @override
-    def set_rate(self, account: str, gone: float, at: float) -> None:
-        self._execute("INSERT OR REPLACE INTO rates VALUES (?, ?, ?, ?)", (account, gone, at, self._boot))
+    def set_rate(self, account: str, consumed: float, at: float) -> None:
+        self._execute("INSERT OR REPLACE INTO rates VALUES (?, ?, ?, ?)", (account, consumed, at, self._boot))
 
     @override
     def leased(self, account: str) -> int:
@@ -140,7 +147,8 @@ class SqliteTables(Tables):
 
     @override
     def overdue(self) -> Sequence[tuple[str, OpenHold]]:
-        # The processes of another boot are gone. Where boots have no names, theirs are holds of our future.
+        # Holds of an earlier boot are overdue too: their processes have ended. Where there are no boot ids,
+        # a hold with a start in the future is from an earlier boot.
         now = self.monotonic()
         rows = self._execute(
             "SELECT id, expires, body FROM holds WHERE expires <= ? OR boot <> ? OR began > ?",
@@ -158,31 +166,31 @@ class SqliteTables(Tables):
         self._execute("DELETE FROM sums WHERE forget < ?", (now,))
         self._execute(
             "DELETE FROM ended WHERE id IN (SELECT id FROM ended WHERE forget < ? LIMIT ?)",
-            (now, _FORGOTTEN_AT_ONCE),
+            (now, _FORGET_BATCH),
         )
 
     def held(self) -> int:
-        """How many holds there are."""
+        """Returns the number of open holds."""
         return int(self._execute("SELECT count(*) FROM holds").fetchone()[0])
 
     def key_by_hash(self, digest: str) -> KeyRecord | None:
-        """The key of a hash."""
+        """Returns the key that has this hash, or None."""
         row = self._execute(
             "SELECT record FROM digests JOIN keys USING (name) WHERE digest = ?", (digest,)
         ).fetchone()
         return key_from(row[0]) if row else None
 
     def key(self, name: str) -> KeyRecord | None:
-        """The key of a name."""
+        """Returns the key of this name, or None."""
         row = self._execute("SELECT record FROM keys WHERE name = ?", (name,)).fetchone()
         return key_from(row[0]) if row else None
 
     def keys(self) -> list[KeyRecord]:
-        """All keys."""
+        """Returns all keys, sorted by name."""
         return [key_from(row[0]) for row in self._execute("SELECT record FROM keys ORDER BY name")]
 
     def put_key(self, record: KeyRecord) -> None:
-        """Write a key."""
+        """Writes a key. Replaces an existing key of the same name."""
         self.delete_key(record.name)
         self._execute("INSERT INTO keys VALUES (?, ?)", (record.name, key_text(record)))
         self._many(
@@ -191,6 +199,6 @@ class SqliteTables(Tables):
         )
 
     def delete_key(self, name: str) -> bool:
-        """Remove a key."""
+        """Deletes a key and its hashes. Returns False if there is none."""
         self._execute("DELETE FROM digests WHERE name = ?", (name,))
         return self._execute("DELETE FROM keys WHERE name = ?", (name,)).rowcount > 0

@@ -1,6 +1,6 @@
-"""One thread that writes to one SQLite file: a queue drained in batches, one transaction for each.
+"""A thread that runs operations on one SQLite file, in batches with one transaction each.
 
-So however many requests wait, they share one commit, and the event loop never waits for a disk.
+All waiting operations share one commit, and the event loop never waits for the disk.
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ from .tables import Clocks
 __all__ = ["BATCH", "SqliteWriter", "Work", "connect"]
 
 BATCH: Final = 256
-"""Operations in one transaction at most: a few milliseconds, for which other processes wait."""
-_TURN: Final = 0.000_5
-"""Seconds between two tries to begin while another process writes. SQLite's own waiting goes up to 100 ms a
-try, and whoever has just written would always be the first again."""
-_LOCKED_OUT: Final = 5.0
-"""Seconds after which it is no use to wait for another process, even if somebody does."""
+"""The maximum number of operations per transaction. It takes a few milliseconds, for which other processes
+wait."""
+_LOCK_RETRY: Final = 0.000_5
+"""Seconds between two attempts to begin a transaction while another process has the lock. SQLite's own busy
+handler sleeps for up to 100 ms, so the process that has just written would always get the lock again."""
+_LOCK_TIMEOUT: Final = 5.0
+"""Seconds after which waiting for the lock fails, even if callers are still waiting."""
 
 Work: TypeAlias = Callable[[SqliteTables], Any]
+"""An operation on the tables. Its return value is the result."""
 _Outcome: TypeAlias = tuple[StoreCall, object, Exception | None]
+"""A call with its result or its exception."""
 
 _log = logging.getLogger("standby.store")
 
 
 def connect(path: Path, synchronous: str, *, create: bool = False) -> sqlite3.Connection:
-    """A connection whose transactions are begun by hand, and that never waits for a lock by itself.
+    """Returns a connection without automatic transactions that does not wait for locks.
 
-    Without `create` there must be a file.
+    Raises sqlite3.OperationalError if the file does not exist, unless `create` is true.
     """
     address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(address, uri=True, timeout=0, isolation_level=None, cached_statements=64)
@@ -52,9 +55,9 @@ def connect(path: Path, synchronous: str, *, create: bool = False) -> sqlite3.Co
 
 
 class SqliteWriter:
-    """Carries out works on the file at `path` in the order in which they were put.
+    """Runs operations on the file at `path` in the order in which they were queued.
 
-    The thread begins with the first work; `stop` lets it finish what was put before.
+    The thread starts with the first operation. `stop` lets it finish the queued ones.
     """
 
     def __init__(self, path: Path, clocks: Clocks, synchronous: str) -> None:
@@ -68,14 +71,19 @@ class SqliteWriter:
         self._thread = threading.Thread(target=self._run, name=f"standby store {path.name}", daemon=True)
 
     def put(self, call: StoreCall, work: Work) -> None:
-        """Have `work` done, and `call` ended with what it returns or raises. It may be done more than once,
-        the earlier times undone."""
+        """Queues `work`. `call` ends with its return value or its exception.
+
+        `work` may run more than once; the transactions of the earlier runs are rolled back.
+        """
         if self._thread.ident is None:
             self._thread.start()
         self._queue.put((call, work))
 
     def stop(self, timeout: float) -> None:
-        """Finish and close. Blocks, at most for `timeout` seconds: then the thread is left to itself."""
+        """Finishes the queued operations and closes the file.
+
+        Blocks for at most `timeout` seconds; after that the thread continues on its own.
+        """
         if self._thread.ident is None:
             return
         self._queue.put(None)
@@ -105,19 +113,22 @@ class SqliteWriter:
         outcomes, failed = self._transaction(jobs)
         if not failed or len(jobs) == 1:
             return outcomes
-        # One work spoilt the transaction. Each gets one of its own, so that it spoils no other's.
+        # One operation failed. Each now gets its own transaction, so that the others succeed.
         return [outcome for job in jobs for outcome in self._transaction([job])[0]]
 
     def _transaction(self, jobs: Sequence[tuple[StoreCall, Work]]) -> tuple[list[_Outcome], bool]:
-        """What came of the works, and whether one of them failed and so all were undone."""
+        """Runs the operations in one transaction.
+
+        Returns their outcomes, and whether one of them failed, so that all were rolled back.
+        """
         outcomes: list[_Outcome] = []
         try:
             tables, connection = self._begin(jobs)
-        except (sqlite3.Error, OSError) as error:  # OSError: no more files can be opened
+        except (sqlite3.Error, OSError) as error:  # OSError: for example too many open files
             self._close()
-            return [(call, None, _down(error)) for call, _ in jobs], False
+            return [(call, None, _store_down(error)) for call, _ in jobs], False
         if tables is None or connection is None:
-            return [], False  # nobody waits any more
+            return [], False  # no caller is waiting any more
         try:
             outcomes = [(call, work(tables), None) for call, work in jobs if not call.dropped]
             connection.execute("COMMIT")
@@ -126,34 +137,41 @@ class SqliteWriter:
                 connection.execute("ROLLBACK")
             except sqlite3.Error:
                 self._close()
-            reason = _down(error) if isinstance(error, sqlite3.Error) else error
+            reason = _store_down(error) if isinstance(error, sqlite3.Error) else error
             return [(call, None, reason) for call, _ in jobs], True
         return outcomes, False
 
     def _begin(
         self, jobs: Sequence[tuple[StoreCall, Work]]
     ) -> tuple[SqliteTables | None, sqlite3.Connection | None]:
-        """Wait for the file to be ours, for as long as anybody waits for us."""
-        until = time.monotonic() + _LOCKED_OUT
+        """Begins a transaction. Waits for the lock while a caller is waiting, for at most _LOCK_TIMEOUT.
+
+        Returns (None, None) if no caller is waiting any more.
+        """
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while not all(call.dropped for call, _ in jobs):
             try:
                 connection, tables = self._open()
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or time.monotonic() > until:
+                if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or time.monotonic() > deadline:
                     raise
-                time.sleep(_TURN)
+                time.sleep(_LOCK_RETRY)
             else:
                 return tables, connection
         return None, None
 
     def _open(self) -> tuple[sqlite3.Connection, SqliteTables]:
+        """Returns the open connection, or opens the file again if it was replaced.
+
+        Raises sqlite3.Error or OSError if the file is missing or not usable.
+        """
         if self._file is not None:
-            # What is written to a file that was taken away is lost, and an empty one in its place, whoever
-            # made it, would forget what is spent: there is no store until one is there, or we start anew.
-            same = _identity(self._path) == self._file
-            if same and self._connection is not None and self._tables is not None:
+            # If the file was deleted, writes to it would be lost; a new, empty file would lose all spending.
+            # So the store counts as down until a file with a ledger is there, or this process restarts.
+            unchanged = _identity(self._path) == self._file
+            if unchanged and self._connection is not None and self._tables is not None:
                 return self._connection, self._tables
             self._close()
         connection = connect(self._path, self._synchronous, create=self._file is None)
@@ -182,29 +200,29 @@ class SqliteWriter:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Which file stands at `path`. Raises OSError where there is none."""
+    """Returns the device and inode of the file at `path`. Raises OSError if there is none."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
-def _down(error: sqlite3.Error | OSError) -> StoreDown:
+def _store_down(error: sqlite3.Error | OSError) -> StoreDown:
     _log.error("SQLite: %s", error)
     return StoreDown(f"SQLite: {error}")
 
 
 def _deliver(outcomes: Sequence[_Outcome]) -> None:
-    """Tell each loop once of all that was done for it."""
+    """Passes the outcomes to the event loops of their calls, with one callback per loop."""
     loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         loops.setdefault(outcome[0].loop, []).append(outcome)
     for loop, ended in loops.items():
         try:
-            loop.call_soon_threadsafe(_end, ended)
+            loop.call_soon_threadsafe(_end_calls, ended)
         except RuntimeError:
-            continue  # the loop is closed, and with it whoever waited
+            continue  # the loop is closed, so its callers no longer exist
 
 
-def _end(outcomes: Sequence[_Outcome]) -> None:
+def _end_calls(outcomes: Sequence[_Outcome]) -> None:
     for call, result, error in outcomes:
         if error is None:
             call.finish(result)

@@ -1,4 +1,4 @@
-"""The time of day of a machine that has no other to ask: without jumps."""
+"""A wall clock that ignores sudden jumps of the system's clock."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from typing import Final
 __all__ = ["CONFIRM_AFTER", "SLACK", "SteadyClock"]
 
 SLACK: Final = 10.0
-"""Seconds by which the clock may be corrected at a time; more is a jump."""
+"""Seconds: the largest correction of the system's clock that is followed at once. A larger one is a jump."""
 CONFIRM_AFTER: Final = 300.0
-"""Seconds that a clock must have gone on from where it jumped to until it is believed."""
+"""Seconds for which the clock must continue from its new time before a jump is accepted."""
 
 _log: Final = logging.getLogger("standby.store")
 
 
 def _uptime() -> float:
-    """Seconds that nobody sets, and that go on while the machine sleeps, where it can tell."""
+    """Returns monotonic seconds. They include suspended time, where the OS supports it."""
     boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class SteadyClock:
-    """Seconds since 1970, as the clock said before it jumped, until it has proved that it meant it.
+    """A callable that returns seconds since 1970.
 
-    Budgets begin anew by this time: one that is set an hour ahead and back would spend them twice.
+    After a jump of the system's clock it continues the old time until the jump is confirmed. `wall` is the
+    system's clock and `elapsed` a monotonic clock, both in seconds. Budget windows depend on this time: if a
+    clock is set an hour ahead and back again, the same budget must not be available twice.
     """
 
-    __slots__ = ("_ahead", "_elapsed", "_jumped", "_since", "_wall")
+    __slots__ = ("_elapsed", "_new_offset", "_offset", "_since", "_wall")
 
     def __init__(self, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = _uptime) -> None:
         self._wall = wall
         self._elapsed = elapsed
-        self._ahead: float | None = None  # of the seconds that nobody sets
-        self._jumped = 0.0
-        self._since = 0.0
+        self._offset: float | None = None  # the accepted difference of the wall clock and the monotonic clock
+        self._new_offset = 0.0  # the difference after a jump that is not confirmed; 0.0 if there is none
+        self._since = 0.0  # the monotonic time of that jump
 
     def __call__(self) -> float:
         elapsed = self._elapsed()
-        ahead = self._wall() - elapsed
-        believed = self._ahead
-        if believed is None or abs(ahead - believed) <= SLACK:
-            believed = self._ahead = ahead
-            self._jumped = 0.0
-        elif not self._jumped or abs(ahead - self._jumped) > SLACK:
-            _log.warning("the clock jumped by %+.0f s; budgets go on by the time before", ahead - believed)
-            self._jumped, self._since = ahead, elapsed
+        offset = self._wall() - elapsed
+        accepted = self._offset
+        if accepted is None or abs(offset - accepted) <= SLACK:
+            accepted = self._offset = offset
+            self._new_offset = 0.0
+        elif not self._new_offset or abs(offset - self._new_offset) > SLACK:
+            _log.warning("the clock jumped by %+.0f s; budgets go on by the time before", offset - accepted)
+            self._new_offset, self._since = offset, elapsed
         elif elapsed - self._since >= CONFIRM_AFTER:
-            believed = self._ahead = ahead
-            self._jumped = 0.0
-        return elapsed + believed
+            accepted = self._offset = offset
+            self._new_offset = 0.0
+        return elapsed + accepted

@@ -1,4 +1,4 @@
-"""What every store can do."""
+"""The interface of all stores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Store", "StoreDown"]
 
 
 class StoreDown(StandbyError):
-    """The store did not answer, or not in time.
+    """The store failed or did not answer in time.
 
-    Whether it did what it was asked to do is unknown; unless `asked` is False: then it certainly did nothing.
+    If `asked` is True, it is unknown whether the operation was executed. If it is False, it was not executed.
     """
 
     def __init__(self, message: str, *, asked: bool = True) -> None:
@@ -25,19 +25,19 @@ class StoreDown(StandbyError):
 class Store(ABC):
     """Keeps holds, the ledger and keys.
 
-    Operations of one process take effect in the order in which they are called, also when their callers do
-    not wait; a caller that is cancelled cancels nothing. Every one raises StoreDown when the store cannot be
-    reached or is too slow. Opened by its first use; nothing happens in constructors.
+    Operations of one process take effect in the order of the calls, even if the callers do not wait for the
+    results. Cancelling a caller does not cancel its operation. Every operation raises StoreDown if the store
+    cannot be reached or is too slow. A store opens at its first use; constructors do no I/O.
 
-    Amounts and limits are 0 to 10^18, exact (what is taken of one bucket stops counting at 9.2 * 10^18);
-    those of rates are exact to 2^53. Others raise ValueError.
+    Amounts and limits are exact integers from 0 to 10^18; others raise ValueError. The total of one bucket
+    saturates at 2^63 - 1 (9.2 * 10^18). Amounts of rates are exact up to 2^53.
     """
 
     @abstractmethod
     def now(self) -> float:
-        """The time by the store's clock, for windows: this machine's, or the Redis server's.
+        """Returns the store's time in seconds since 1970: this machine's, or the Redis server's.
 
-        Leases do not go by it: whatever jump it makes, no hold ends early.
+        It determines budget windows. Leases use another clock, so a jump of this one ends no hold early.
         """
 
     @abstractmethod
@@ -50,65 +50,65 @@ class Store(ABC):
         entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
-        """Take all of `lines` or nothing, in one atomic step.
+        """Takes a hold on all of `lines` or on none, in one atomic step.
 
-        For a hold that exists already its lines are added to it: amounts of an account and bucket that it
-        has are added up. `lease` is how many seconds from now it expires, where that is later than before;
-        `entries`, if there are any, replace what an expiry writes to the ledger. A hold that is settled or
-        expired takes no more: Denied with `line` -1. Unless `enforce`, everything is taken, and Held tells
-        what is exceeded.
+        If the hold exists already, the lines are added to it: amounts on the same account and bucket are
+        added up. `lease` is the number of seconds from now until the hold expires; it never makes an existing
+        hold expire earlier. `entries`, if not empty, replace the entries that are written to the ledger when
+        the hold expires. If the hold is already settled or expired, returns Denied with a `line` of -1.
+        Without `enforce`, everything is taken, and the exceeded lines are listed in Held.
         """
 
     @abstractmethod
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
-        """End a hold: what it held is free, the amounts of `lines` are spent, `entries` are in the ledger.
+        """Ends a hold: releases what it held, books `lines` as spent and writes `entries` to the ledger.
 
-        What was held on an account that `lines` leaves out was not spent. Limits refuse nothing here.
-        Happens once for each id. False if it was settled or had expired before, and then nothing changes. A
-        hold that is not known is booked all the same, and cannot be taken afterwards: so a hold whose reply
-        was lost can be ended, and what was let through while the store was down is not lost.
+        Nothing is spent on accounts that are not in `lines`. Limits do not apply. A hold is settled only
+        once: if it was settled or has expired before, nothing changes and the result is False. A hold that
+        the store does not have is booked too, and cannot be taken afterwards. So a hold whose reply was lost
+        can be ended, and the usage of requests that were admitted while the store was down is not lost.
         """
 
     @abstractmethod
     async def sweep(self) -> int:
-        """End every hold whose lease is over, at what it held. Returns how many there were.
+        """Ends every hold whose lease has expired, and books the amounts it held. Returns their number.
 
-        Also forgets what can be forgotten. To be called every few seconds, by any number of processes: until
-        then a hold whose lease is over goes on, and can still be settled.
+        Also deletes data that is no longer needed. Must be called every few seconds, by any number of
+        processes. Until it is called, a hold whose lease has expired stays open and can still be settled.
         """
 
     @abstractmethod
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
-        """What is spent and held now on each line, its amount left aside."""
+        """Returns the current total of spent and held amounts per line, without the line's own amount."""
 
     @abstractmethod
     async def held(self) -> int:
-        """How many holds there are."""
+        """Returns the number of open holds."""
 
     @abstractmethod
     def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
-        """The ledger from `since` on, in the order in which it was written."""
+        """Yields the ledger entries from `since` (seconds since 1970) on, in the order they were written."""
 
     @abstractmethod
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        """The key that has this hash, whether it has ended or not."""
+        """Returns the key that has this hash, or None. The hash may have passed its end."""
 
     @abstractmethod
     async def key(self, name: str) -> KeyRecord | None:
-        """The key of this name."""
+        """Returns the key of this name, or None."""
 
     @abstractmethod
     async def keys(self) -> list[KeyRecord]:
-        """All keys, by name."""
+        """Returns all keys, sorted by name."""
 
     @abstractmethod
     async def put_key(self, record: KeyRecord) -> None:
-        """Write a key, in place of the one of its name if there is one."""
+        """Writes a key. Replaces an existing key of the same name."""
 
     @abstractmethod
     async def delete_key(self, name: str) -> bool:
-        """Remove a key and its hashes; False if there is none."""
+        """Deletes a key and its hashes. Returns False if there is none."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Finish what was asked for, then let go of files and connections. A later use opens it again."""
+        """Finishes pending operations, then closes files and connections. A later use opens them again."""

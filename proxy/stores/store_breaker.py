@@ -1,7 +1,7 @@
-"""A store that is slow is down: a limit of time for each operation, and a breaker over all of them.
+"""A timeout for each store operation, and a circuit breaker over all operations of a store.
 
-A frozen store would otherwise hold every request for as long as the limit; with the breaker open it holds
-none.
+A slow store counts as down. Without the breaker, a frozen store would delay every request by the timeout;
+while the breaker is open, operations fail at once.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from .store import StoreDown
 __all__ = ["LONGEST_REST", "REST", "TIMEOUT", "TRIP", "StoreBreaker", "StoreCall"]
 
 TIMEOUT: Final = 0.25
-"""Seconds from the call until an operation counts as failed."""
+"""Seconds: the default timeout of an operation."""
 TRIP: Final = 5
-"""Failures in a row that open the breaker."""
+"""The number of consecutive failures that open the breaker."""
 REST: Final = 1.0
-"""Seconds for which the breaker stays open the first time; doubled each time that its probe fails."""
+"""Seconds for which the breaker is open at first. Doubles each time a probe fails."""
 LONGEST_REST: Final = 30.0
-"""Seconds for which it stays open at most."""
-_HELD_UP: Final = 0.05
-"""Seconds. When a clock rings later than this, it was our own loop that was slow, and the store gets as much
-again."""
+"""The maximum number of seconds for which the breaker is open before the next probe."""
+_LOOP_DELAY: Final = 0.05
+"""Seconds. If a timer fires later than this, the event loop was blocked and the store may not be slow. The
+operation then gets this much more time."""
 
 _log = logging.getLogger("standby.store")
 
 
 class StoreCall:
-    """One operation: `future` is for its caller, and whoever carries it out ends it.
+    """One store operation.
 
-    A caller that is cancelled changes nothing. A call that was `dropped` before it was begun, its time being
-    over, need not be begun any more.
+    The caller waits for `future`. The code that executes the operation calls `finish` or `fail`. Cancelling
+    the caller has no effect on the operation. `dropped` means that it has timed out, so it need not be
+    started. `probes` means that it is the probe of an open breaker.
     """
 
     __slots__ = ("_breaker", "_ended", "_timer", "dropped", "future", "loop", "probes")
@@ -47,38 +48,45 @@ class StoreCall:
         self.probes = probes
         self._breaker = breaker
         self._ended = False
-        self._timer = self.loop.call_later(timeout, self._ring, self.loop.time() + timeout)
+        self._timer = self.loop.call_later(timeout, self._on_timeout, self.loop.time() + timeout)
 
     def finish(self, result: object) -> None:
-        """The store has done it."""
-        if self._end(well=True):
+        """Ends the call with a result. Does nothing if it has already ended."""
+        if self._end(success=True):
             self.future.set_result(result)
 
     def fail(self, error: Exception) -> None:
-        """The store has not done it, or nobody knows. Errors that are not StoreDown are the caller's own."""
-        if self._end(well=not isinstance(error, StoreDown)):
+        """Ends the call with an error. Does nothing if it has already ended.
+
+        Only StoreDown counts as a failure of the store; other errors are the caller's fault.
+        """
+        if self._end(success=not isinstance(error, StoreDown)):
             self.future.set_exception(error)
 
-    def _end(self, *, well: bool) -> bool:
-        """Whether somebody is still waiting."""
+    def _end(self, *, success: bool) -> bool:
+        """Ends the call. Returns whether its caller is still waiting for the result."""
         if self._ended:
             return False
         self._ended = True
         self._timer.cancel()
-        self._breaker.record(self, well=well)
+        self._breaker.record(self, success=success)
         return not self.future.done()
 
-    def _ring(self, due: float) -> None:
+    def _on_timeout(self, due: float) -> None:
         now = self.loop.time()
-        if now - due > _HELD_UP:
-            self._timer = self.loop.call_later(_HELD_UP, self._ring, now + _HELD_UP)
+        if now - due > _LOOP_DELAY:
+            self._timer = self.loop.call_later(_LOOP_DELAY, self._on_timeout, now + _LOOP_DELAY)
             return
         self.dropped = True
         self.fail(StoreDown("the store did not answer in time"))
 
 
 class StoreBreaker:
-    """Begins calls, and refuses them while the store rests. `clock` is monotonic, in seconds."""
+    """A circuit breaker that starts calls, and refuses them while it is open.
+
+    `store` is the store's name for logs. `clock` is monotonic, in seconds. `timeout` is the default timeout
+    of a call, in seconds. When its waiting time is over, the open breaker admits one probe at a time.
+    """
 
     def __init__(
         self, store: str, clock: Callable[[], float] = time.monotonic, timeout: float = TIMEOUT
@@ -92,7 +100,10 @@ class StoreBreaker:
         self._probing = False
 
     def begin(self, timeout: float | None = None) -> StoreCall:
-        """A call whose time begins now. Raises StoreDown while the breaker is open."""
+        """Returns a new call whose timeout starts now. Raises StoreDown while the breaker is open.
+
+        `timeout` is in seconds; None is the default.
+        """
         probes = False
         if self._until is not None:
             if self._probing or self._clock() < self._until:
@@ -100,11 +111,11 @@ class StoreBreaker:
             probes = self._probing = True
         return StoreCall(self, self._timeout if timeout is None else timeout, probes)
 
-    def record(self, call: StoreCall, *, well: bool) -> None:
-        """How a call has ended."""
+    def record(self, call: StoreCall, *, success: bool) -> None:
+        """Records the outcome of a call: opens the breaker, keeps it open longer, or closes it."""
         if call.probes:
             self._probing = False
-        if well:
+        if success:
             if self._until is not None:
                 _log.warning("the %s store answers again", self._store)
             self._failures, self._rest, self._until = 0, REST, None

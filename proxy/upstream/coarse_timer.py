@@ -1,7 +1,7 @@
-"""When it is time to look at those who are still waiting.
+"""One timer shared by all calls that have just begun.
 
-Nearly every call ends soon after it began, and a timer that is made and cancelled costs more than most of
-what a gateway does for one. So calls that have just begun share one timer, and get their own if they last.
+Nearly every call ends soon after it began, and creating and cancelling a timer costs more than most of what a
+gateway does for a call. So new calls share one timer, and get their own only if they last.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 __all__ = ["GRANULARITY", "LISTEN_DELAY", "CoarseTimer"]
 
 LISTEN_DELAY: Final = 0.02
-"""Seconds before it is worth listening for a hang-up: many an answer is here by then. A fifth of the 100 ms
-in which the upstream must be closed."""
+"""Seconds into a call at which watching for a hang-up begins: many answers are complete by then. A fifth of
+the 100 ms within which the upstream must be closed."""
 
 GRANULARITY: Final = 0.01
-"""Seconds that it may be later, where calls follow one another closely."""
+"""Seconds by which a callback may be late, when calls follow one another closely."""
 
 
 class CoarseTimer:
-    """Calls back what joined, `PATIENCE` seconds later or up to `GRAIN` more. Belongs to one event loop."""
+    """Calls each function LISTEN_DELAY after it joined, or up to GRANULARITY later. For one event loop."""
 
     __slots__ = ("_timer", "_waiting", "loop")
 
@@ -33,13 +33,13 @@ class CoarseTimer:
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, due: float, wake: Callable[[], None]) -> None:
-        """Call `wake` when it is `due`, PATIENCE seconds from now, whether or not anybody still waits."""
+        """Call `wake` at `due`, LISTEN_DELAY from now. It cannot be cancelled, and must check for itself."""
         self._waiting.append((due, wake))
         if self._timer is None:
             self._wait_until(due)
 
     def _wait_until(self, due: float) -> None:
-        # A context of its own: a timer keeps the one it is made in, and with it a request.
+        # An empty context: a timer keeps the context it is created in, and with it the request's data.
         self._timer = self.loop.call_at(due, self._tick, context=Context())
 
     def _tick(self) -> None:

@@ -25,12 +25,12 @@ __all__ = ["Relay"]
 class Relay:
     """Sends the request of one attempt to its target and the answer back, byte for byte.
 
-    Under Failover it works on the attempt in its scope. Alone it makes the one attempt itself, at the first
-    target of the pool, and passes on what comes.
+    Under Failover it works on the attempt in its scope. Without it, it makes one attempt at the first target
+    of the plan, and relays whatever answer comes.
     """
 
     transports: Transports
-    _watch: CoarseTimer | None = field(default=None, init=False, repr=False)
+    _timer: CoarseTimer | None = field(default=None, init=False, repr=False)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         attempt, exchange = Attempt.of(scope), Exchange.of(scope)
@@ -44,9 +44,9 @@ class Relay:
             or not isinstance(receive, Body)
         ):
             return self._prepared(scope, receive, send)
-        # As under Failover: every coroutine of ours would be entered again for every token.
+        # The usual way, under Failover. Another coroutine here would be resumed for every token.
         call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
-        return call.run(receive, pool.timeouts, self._watch_here())
+        return call.run(receive, pool.timeouts, self._shared_timer())
 
     async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(scope)
@@ -63,14 +63,14 @@ class Relay:
             await send_refusal(scope, send, Refusal("unknown_route"))
             return
         call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
-        await call.run(body, exchange.pool.timeouts, self._watch_here())
+        await call.run(body, exchange.pool.timeouts, self._shared_timer())
 
-    def _watch_here(self) -> CoarseTimer:
-        """That of the running loop."""
-        loop, watch = asyncio.get_running_loop(), self._watch
-        if watch is None or watch.loop is not loop:
-            watch = self._watch = CoarseTimer(loop)
-        return watch
+    def _shared_timer(self) -> CoarseTimer:
+        """The timer that calls on the running event loop share."""
+        loop, timer = asyncio.get_running_loop(), self._timer
+        if timer is None or timer.loop is not loop:
+            timer = self._timer = CoarseTimer(loop)
+        return timer
 
 
 def _only_attempt(exchange: Exchange, body: Body) -> Attempt:

@@ -1,9 +1,9 @@
-"""The wall clocks of one attempt.
+"""The timeouts of one attempt, in wall-clock time.
 
-Socket timeouts are measured per read, so a provider that drips one header byte a second, or a comment, beats
-them for ever. These clocks measure what a caller waits for: a connection, the first content, the next
+Socket timeouts are measured per read, so a provider that drips one header byte or one comment a second never
+exceeds them. These limits measure what a caller waits for: the connection, the first content, the next
 content, the whole answer. They share one timer that is moved lazily, since re-arming a timer for every chunk
-would cost more than relaying it; and at first they wait with the calls of others (`activity_watch`).
+would cost more than relaying it. At first a call shares the timer of other calls (`coarse_timer`).
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
 
 LATE: Final = 0.05
-"""Seconds. A timer that goes off later than this tells that the loop itself was held up."""
+"""Seconds. A timer that fires later than this shows that the event loop itself was blocked."""
 
 Ended = Literal[
     "connect", "first_token", "deadline", "stall", "total", "drain", "client_gone", "client_stalled"
 ]
-"""Which clock ran out, or who left."""
+"""Which limit was exceeded, or how the client left."""
 
 
 class AttemptTimeouts:
-    """Ends what is awaited inside `with` when one of its clocks runs out, or on `interrupt`.
+    """A context manager that cancels its block when a limit is exceeded, or on `interrupt`.
 
-    The block then raises TimeoutError and `ended` says why. `first` is the limit, in seconds, until the
-    first content, and `deadline` another, on the loop's clock. Set `sending` while waiting for the client to
-    take a chunk: that time runs out is then its doing. `on_wait` is called once, in the context of this call,
-    if the block takes longer than PATIENCE; `watch` is the event loop's.
+    The block then raises TimeoutError, and `ended` says why. `first` is the limit in seconds until the first
+    content, and `deadline` another limit, on the event loop's clock. While `sending` is set, a timeout is put
+    down to the client, which does not read. `on_wait` is called once, in the context of this call, if the
+    block takes longer than LISTEN_DELAY; `watch` is the timer that the calls of this event loop share.
 
-    It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per clock.
+    It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per limit.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class AttemptTimeouts:
         self._cancelling = 0
         self._timer: asyncio.TimerHandle | None = None
         self._forgiven = False
-        self._armed = 0.0  # when the timer goes off, which may be before anything is due
+        self._armed = 0.0  # when the timer fires, which may be before anything is due
         self.phase: Ended = "first_token"
         self.ended: Ended | None = None
         self.sending = False
@@ -113,12 +113,12 @@ class AttemptTimeouts:
     ) -> None:
         task, self._task = self._task, None
         self._context = None
-        self._on_wait = None  # it may know whoever holds us, and a circle would be the collector's to find
+        self._on_wait = None  # it may refer to our owner: no cycles for the collector
         if self._timer is not None:
             self._timer.cancel()
         if self.ended is None or task is None:
             return
-        # Somebody else may have cancelled the task too: then it is theirs to end.
+        # If somebody else has cancelled the task as well, CancelledError must go on to them.
         if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -128,7 +128,7 @@ class AttemptTimeouts:
         self._hasten(self._connect_due)
 
     def connected(self) -> None:
-        """The connection stands, and the request goes out over it."""
+        """The connection is established, and the request is being sent."""
         self._connect_due = None
         self.sent = True
 
@@ -152,7 +152,7 @@ class AttemptTimeouts:
             self._task.cancel()
 
     def _hasten(self, due: float) -> None:
-        """See to it that the timer goes off by `due`. That it may go off before costs less than moving it."""
+        """Make the timer fire by `due`. Firing too early costs less than moving it each time."""
         if due < self._armed:
             self._arm()
 
@@ -168,7 +168,7 @@ class AttemptTimeouts:
         return due if self._connect_due is None else min(due, (self._connect_due, "connect"))
 
     def _wake(self) -> None:
-        """It has lasted: from now on it needs a timer of its own."""
+        """The shared timer fired and the call is still running: from now on it has a timer of its own."""
         if self._task is not None:
             self._tick()
 
@@ -181,7 +181,7 @@ class AttemptTimeouts:
         if due > now:
             self._arm()
         elif now - self._armed > LATE and not self._forgiven:
-            # We were held up, and what has arrived is not read yet: the provider need not have been slow.
+            # The loop was blocked, and what has arrived is not read yet: the provider was perhaps not slow.
             self._forgiven = True
             self._armed = now + LATE
             self._timer = self._loop.call_at(self._armed, self._tick)

@@ -1,8 +1,8 @@
 """Connections to providers, behind httpx2's `AsyncBaseTransport`.
 
-Transports are called directly, never through a client: no cookie jar that two tenants would share, no
-redirects, no proxies from the environment, no decompression. Every target has connections of its own, so that
-one that hangs cannot use up another's.
+Transports are called directly, never through an `AsyncClient`: no cookie jar that two tenants would share, no
+redirects, no proxies from the environment, no decompression. Every target has its own connections, so that a
+target that hangs cannot use up those of another.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .timeouts import AttemptTimeouts
 __all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream", "pooled"]
 
 POOL_WAIT: Final = 0.5
-"""Seconds to wait for one of a target's connections, or half the limit for connecting where that is less: it
-must end first, since a wait is our own overload and not the target's fault."""
+"""Seconds to wait for one of a target's connections, or half the connect timeout if that is less. It must end
+before the connect timeout, since a full pool is our own overload and not the target's fault."""
 KEEP_ALIVE: Final = 30.0
 """Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
 _RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Unreachable(StandbyError):
-    """No answer came over the connection. `kind` is the fault that follows."""
+    """The provider could not be reached, or answered nothing. `kind` is the fault that follows."""
 
     def __init__(self, kind: FaultKind) -> None:
         super().__init__(kind)
@@ -52,7 +52,7 @@ class Upstream:
         self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
 
     def url(self, path: str) -> httpx2.URL:
-        """Where `path`, a fixed upstream path, is at this target. Nothing of a request enters it."""
+        """The URL of `path`, a fixed upstream path, at this target. Nothing of a request enters it."""
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = httpx2.URL(self._base + path)
@@ -61,11 +61,11 @@ class Upstream:
     async def send(
         self, url: httpx2.URL, headers: _RawHeaders, content: bytes, clocks: AttemptTimeouts
     ) -> httpx2.Response:
-        """POST `content` and return the answer's head; its stream is still to be read. Raises Unreachable."""
+        """POST `content`. Returns the response with its body unread. Raises Unreachable."""
         clocks.connecting()
         connect = clocks.timeouts.connect
-        # Clocks measures all else, since a socket timeout is beaten by one byte per read. These two end a
-        # little before it does, so that they can say what it was.
+        # AttemptTimeouts limits the rest, since a socket timeout is per read. These two end a little before
+        # the attempt's own connect limit, so that the error says which it was.
         limits = {
             "connect": 0.95 * connect,
             "read": None,
@@ -79,13 +79,13 @@ class Upstream:
         except httpx2.PoolTimeout as error:
             raise Unreachable("local_overload") from error
         except OSError as error:
-            raise Unreachable("connect") from error  # only somebody else's transport lets one through
+            raise Unreachable("connect") from error  # only a custom transport raises a bare OSError
         except httpx2.TransportError as error:
             raise Unreachable(_kind(error)) from error
 
     @staticmethod
     async def release(response: httpx2.Response) -> None:
-        """Be done with an answer. Its connection is kept if it came to its end and nothing followed."""
+        """Release a response. Its connection is kept if the body was read to its end and nothing followed."""
         await cast("httpx2.AsyncByteStream", response.stream).aclose()
 
     async def aclose(self) -> None:
@@ -94,7 +94,7 @@ class Upstream:
 
 
 def _own_headers(target: Target, host: bytes) -> Headers:
-    """What every request to `target` says, whoever asks. Identity: a stream must be readable as it passes."""
+    """The headers of every request to `target`. No compression: a stream must be readable as it passes."""
     provider = target.provider
     headers = [(b"host", host), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
     if provider.key is not None:
@@ -167,7 +167,7 @@ class Transports:
                 self._take(target, line)
 
     async def aclose(self) -> None:
-        """Close every connection that no other configuration uses. What is asked for after is made anew."""
+        """Close every connection that no other configuration uses. A later request opens new ones."""
         lines, self._lines, self._upstreams = self._lines, {}, {}
         shared, unused = self._shared, list[Upstream]()
         for line in lines.values():
@@ -211,7 +211,7 @@ def _line(target: Target) -> _Line:
 
 
 class _Content(httpx2.AsyncByteStream):
-    """The body of one request, in one piece. That it is asked for means that a connection stands."""
+    """The body of one request, in one piece. Once it is iterated, the connection is established."""
 
     __slots__ = ("_clocks", "_content", "_left")
 

@@ -1,6 +1,6 @@
-"""One attempt, one upstream call: what goes out for it, what comes back, and how it ends.
+"""One upstream call for one attempt: the request that goes out, the answer that comes back, and how it ends.
 
-This is the one place where a byte can leave for a provider, and none does before every clearance has passed.
+This is the only place where a byte can leave for a provider, and none does before every clearance has passed.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _FAULTS: Final = MappingProxyType[Ended, FaultKind](
 _COMMIT: Final = Verdict.COMMIT
 _FAULT: Final = Verdict.FAULT
 _SMALL: Final = 16 * 1024
-"""Bytes. A whole body of so many never waits: servers hold four times that before they make an app wait. But
-after other pieces of the body even an empty one does, until the client has read enough of those."""
+"""Bytes. A whole body up to this size is sent without a timeout: servers buffer four times as much before
+`send` waits. After earlier pieces even an empty one may wait, until the client has read enough of them."""
 _CODES: Final = MappingProxyType[Ended | None, str]({"stall": "upstream_stall", "total": "answer_timeout"})
 
 
 class UpstreamCall:
-    """One upstream call, from the first byte out to the last byte back."""
+    """One upstream call, from its first byte out to its last byte back."""
 
     __slots__ = (
         "_answer",
@@ -95,15 +95,15 @@ class UpstreamCall:
         self._clocks: AttemptTimeouts | None = None
         self._listener: asyncio.Task[None] | None = None
         self._started = False
-        self._body_begun = False  # some of the body has gone out
-        self._held = b""  # whole events that came before the answer proved good
-        self._rest = bytearray()  # the beginning of an event whose end has not come
+        self._body_begun = False  # some of the body was sent to the client
+        self._held = b""  # whole events received before the answer proved good
+        self._rest = bytearray()  # the beginning of an event whose end has not arrived
         self._unasked: UsageEventFilter | None = None
 
     async def run(self, body: Body, timeouts: Timeouts, watch: CoarseTimer) -> None:
-        """Make the call, and answer.
+        """Make the call and send the answer.
 
-        Raises Interrupted when only a cut connection tells the client the truth.
+        Raises Interrupted when only a cut connection can show the client that the answer is incomplete.
         """
         exchange = self._exchange
         first = timeouts.first_token if exchange.streamed else timeouts.answer
@@ -129,7 +129,7 @@ class UpstreamCall:
         if self._answer.complete and self._operation.answers_have_ids:
             self._remember()
         if self._started and not exchange.client_gone:
-            # The upstream is released by now: nothing that happens to this last message concerns it.
+            # The provider's connection is released by now: this last message cannot fail because of it.
             code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
             try:
                 await self._close(_CODES.get(clocks.ended, code))
@@ -141,7 +141,7 @@ class UpstreamCall:
             await send_refusal(self._scope, self._send, exhausted(exchange))
 
     def _listen(self, body: Body) -> None:
-        """Hear it when the client hangs up."""
+        """Watch for the client to hang up."""
         self._listener = asyncio.create_task(body.disconnected())
         self._listener.add_done_callback(self._client_gone)
 
@@ -150,7 +150,7 @@ class UpstreamCall:
             self._clocks.interrupt("client_gone")
 
     def _leave(self) -> None:
-        """The provider is done with. So is listening: servers report a disconnect after a normal end too."""
+        """Stop watching the client before the end: servers report a disconnect after a normal end too."""
         self._book_wait()
         if self._clocks is not None:
             self._attempt.sent = self._clocks.sent
@@ -160,7 +160,7 @@ class UpstreamCall:
     # -- the conversation -------------------------------------------------------------------
 
     async def _send_request(self, body: Body, clocks: AttemptTimeouts) -> httpx2.Response | None:
-        """What the provider answers, of which the head is here; None if a clearance forbids to ask."""
+        """Send the request. Returns the response with its body unread, or None if a clearance refused."""
         target, exchange = self._target, self._exchange
         for clearance in exchange.clearances:
             if (refused := await clearance(exchange, self._attempt)) is not None:
@@ -177,9 +177,9 @@ class UpstreamCall:
         )
 
     async def _relay_answer(self, response: httpx2.Response, clocks: AttemptTimeouts) -> None:
-        """Read the answer, and pass it on from when it has proved good.
+        """Read the answer, and relay it from the moment when it has proved good.
 
-        One coroutine for all that happens to a chunk: this runs for every token.
+        Everything per chunk happens in this one coroutine, since it runs for every token.
         """
         answer = self._attempt.answer = self._answer
         stream = cast("httpx2.AsyncByteStream", response.stream)
@@ -189,7 +189,7 @@ class UpstreamCall:
             await self._receive_refusal(stream, headers)
             return
         if self._exchange.served is self._attempt:
-            await self._open(headers, clocks)  # without a Failover, nobody waits for proof
+            await self._open(headers, clocks)  # without Failover there is nothing to wait for
         send = self._send
         async for chunk in stream:
             if (skim := answer.skim) is not None and skim(chunk):
@@ -214,11 +214,11 @@ class UpstreamCall:
         """The body has ended."""
         answer = self._answer
         if answer.outgrown and not _is_framed(headers):
-            answer.broke("stream_failed")  # it ended with its connection, which a break does too
+            answer.broke("stream_failed")  # ended by the close of the connection, as a break would be
         answer.end()
 
     def _read(self, chunk: bytes, clocks: AttemptTimeouts) -> bytes:
-        """Read a chunk, and return what may go out now."""
+        """Read a chunk. Returns the bytes that may be sent now."""
         answer = self._answer
         answer.feed(chunk)
         if answer.progress:
@@ -232,7 +232,7 @@ class UpstreamCall:
         return b""
 
     def _is_over(self, clocks: AttemptTimeouts) -> bool:
-        """Whether not even the end of a body that has said its last is worth waiting for."""
+        """Whether to stop reading after the terminal marker instead of waiting for the end of the body."""
         self._rest.clear()
         if self._answer.fault is not None:
             return True
@@ -242,7 +242,7 @@ class UpstreamCall:
         return self._answer.cut is not None
 
     async def _open(self, headers: Headers, clocks: AttemptTimeouts) -> None:
-        """The answer is good, or the caller's fault: pass on how it begins."""
+        """Send the head and what was held: the answer is good, or an error meant for the caller."""
         clocks.sending = True
         await self._begin(self._answer.status, downstream(headers, streamed=self._answer.is_stream))
         if held := self._held:
@@ -252,7 +252,7 @@ class UpstreamCall:
         clocks.sending = False
 
     def _ready(self, chunk: bytes) -> bytes:
-        """What may go out now that this chunk was read."""
+        """The bytes that may be sent after this chunk was read."""
         if not self._answer.is_stream:
             return self._ready_of_body(chunk)
         ready = self._ready_of_stream(chunk)
@@ -265,7 +265,7 @@ class UpstreamCall:
         return self._unasked.out_of(ready)
 
     def _ready_of_body(self, chunk: bytes) -> bytes:
-        """What must go out now of a body: its last piece goes out with the end, as most are one message."""
+        """The bytes of an unstreamed body to send now. Its last piece waits for the end."""
         rest = self._rest
         ready = bytes(rest) if len(rest) > MAX_HELD else b""
         if ready:
@@ -274,7 +274,7 @@ class UpstreamCall:
         return ready
 
     def _ready_of_stream(self, chunk: bytes) -> bytes:
-        """What may go out now of a stream: nothing of an event before its end has come."""
+        """The bytes of a stream to send now: whole events only."""
         rest, cut = self._rest, self._answer.cut
         if cut is None or (cut == len(chunk) and not rest):
             return chunk
@@ -286,13 +286,13 @@ class UpstreamCall:
         return ready
 
     def _remember(self) -> None:
-        """A later request may name this answer: only the provider that gave it will know it."""
+        """Remember which provider gave this answer, since a later request may name it."""
         affinity, reader = self._exchange.affinity, self._answer.reader
         if affinity is not None and reader is not None and reader.answer_id is not None:
             affinity.remember(reader.answer_id, self._target.provider.name)
 
     async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
-        """Read a refusal whole before a word of it is passed on: most are not the caller's to see."""
+        """Read an error answer completely before any of it is sent: most are not for the caller to see."""
         answer = self._answer
         if answer.verdict is _FAULT:
             return
@@ -306,7 +306,7 @@ class UpstreamCall:
         if answer.fault is not None and is_callers(answer.fault):
             self._attempt.fault = answer.fault
             body = b"".join(parts)
-            # Its own length: of one that is beyond all measure only the beginning was read.
+            # A length of its own, since only the beginning of an oversized error is read.
             sent_headers = [
                 pair for pair in downstream(headers, streamed=False) if pair[0] != b"content-length"
             ]
@@ -321,7 +321,7 @@ class UpstreamCall:
     # -- how it ends ------------------------------------------------------------------------
 
     def _explain(self, error: Exception, clocks: AttemptTimeouts) -> None:
-        """What it means that the conversation ended with `error`."""
+        """Name the fault of a call that ended with `error`."""
         if clocks.ended is not None and isinstance(error, TimeoutError):
             self._out_of_time(clocks.ended)
         elif isinstance(error, Unreachable):
@@ -340,7 +340,7 @@ class UpstreamCall:
             self._answer.broke(_FAULTS[ended])
 
     async def _stopped(self) -> None:
-        """The server gives up on what is under way; what it still sends for us reaches the client."""
+        """The server cancels this request as it stops: an error event still reaches the client."""
         if self._started and self._answer.accepts_events and not self._answer.complete:
             await self._finish(self._error_event("gateway_draining"))
 
@@ -350,14 +350,14 @@ class UpstreamCall:
             await self._send(last)
             return
         try:
-            # The clocks have stopped, and a client need not ever read the end of its answer.
+            # The clocks have stopped, and a client may never read the end of its answer.
             async with asyncio.timeout(self._clocks.timeouts.stall):
                 await self._send(last)
         except TimeoutError:
             self._exchange.client_gone = True
 
     def _book_wait(self) -> None:
-        """Book the time until now as spent waiting for the provider, once."""
+        """Record, once, the time since the start as waiting for the provider."""
         if not self._attempt.upstream_wait:
             self._attempt.upstream_wait = time.perf_counter() - self._began
 
@@ -375,21 +375,21 @@ class UpstreamCall:
             raise Interrupted(CODES[code].message)
 
     def _is_taken_over(self, code: str) -> bool:
-        """Whether the answer broke, and is left open for another that begins it anew."""
+        """Whether the answer broke and another target restarts it, so that the body stays open."""
         takes_over, answer = self._attempt.takes_over, self._answer
         if takes_over is None or answer.complete or answer.fault is None or code == "answer_timeout":
             return False
         return answer.accepts_events and takes_over(Break(code, self._error_event(code)))
 
     def _error_event(self, code: str) -> bytes:
-        """The one event that tells a client of a break, unless the provider said so itself."""
+        """The one error event that ends a broken stream; empty if the provider has already sent one."""
         reader = self._answer.reader
         if reader is None:
             return b""
         if reader.error is not None:
             if self._answer.withheld:
                 return self._answer.withheld
-            # At the very end its blank line may be missing, and without one no client takes it for an event.
+            # The blank line at its end may be missing, and clients ignore an event without one.
             return bytes(self._rest) + b"\n\n" if self._rest else b""
         return reader.broken(code, CODES[code].message, self._exchange.id)
 

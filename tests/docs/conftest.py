@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -12,23 +11,9 @@ from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.docs.documents import blocks
 
-__all__ = ["ENVIRON", "alpha", "beta", "folder"]
+__all__ = ["ENVIRON", "folder"]
 
 ENVIRON: Final = MappingProxyType({"OPENAI_API_KEY": "key-of-the-operator"})
-
-
-@pytest.fixture
-async def alpha() -> AsyncIterator[Simulator]:
-    """The provider that the README calls openai."""
-    async with Simulator("alpha") as provider:
-        yield provider
-
-
-@pytest.fixture
-async def beta() -> AsyncIterator[Simulator]:
-    """The provider that the README calls own."""
-    async with Simulator("beta") as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from standby.proxy.rehearsal.simulator import Simulator
 
-__all__ = ["EXAMPLES", "PYTHON", "alpha", "beta", "folder"]
+__all__ = ["EXAMPLES", "PYTHON", "folder"]
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 PYTHON: Final = sys.executable
@@ -31,20 +30,6 @@ prefer = ["first", "second"]
 [pools.drafting]
 prefer = ["third", "fourth"]
 """
-
-
-@pytest.fixture
-async def alpha() -> AsyncIterator[Simulator]:
-    """The provider that is asked first."""
-    async with Simulator("alpha") as provider:
-        yield provider
-
-
-@pytest.fixture
-async def beta() -> AsyncIterator[Simulator]:
-    """The provider that is asked next."""
-    async with Simulator("beta") as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -5,24 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import Any
 
 import pytest
 from standby.proxy.config import Limits, parse_routes
 from standby.proxy.errors import ConfigError
 
 from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key
-from tests.proxy.harness import VirtualLoop, scripted
+from tests.proxy.harness import scripted, virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 async def test_a_request_is_booked_at_what_it_cost() -> None:

@@ -14,18 +14,12 @@ from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.memory import Memory
 
 from tests.middlewares.purses import budget, key
-from tests.proxy.harness import Caller, VirtualLoop, ask, scope_of
+from tests.proxy.harness import Caller, ask, scope_of, virtual_time
 from tests.proxy.shaky import Shaky
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Foreign:

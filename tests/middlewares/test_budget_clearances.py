@@ -8,19 +8,13 @@ import pytest
 from standby.proxy.config import Limits, Pool
 
 from tests.middlewares.purses import COST, ESTIMATE, PRICE, Counter, budget, key
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 DEARER: Final = 'price = { input = "0", output = "5000" }'
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def with_target(name: str, toml: str, *, base: str = "a") -> str:

@@ -13,19 +13,13 @@ from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Attempt, Exchange
 
 from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key, piece, usage
-from tests.proxy.harness import ASK, Caller, VirtualLoop, ask
+from tests.proxy.harness import ASK, Caller, ask, virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 TIMES: Final = 'timeouts = { connect = "1s", first_token = "2s", stall = "3s", total = "10s" }'
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def counted(count: int = 1, **settings: str) -> Counter:

@@ -13,22 +13,16 @@ from standby.proxy.asgi import Message, Receive, Scope, Send
 from standby.proxy.errors import Superseded
 from standby.proxy.exchange import Attempt, Exchange
 
-from tests.proxy.harness import CHAT, SSE, Caller, VirtualLoop, ask, chunk, scope_of
+from tests.proxy.harness import CHAT, SSE, Caller, ask, chunk, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 Play = Callable[[Scope, Receive, Send], Awaitable[None]]
 DONE: Final = b"data: [DONE]\n\n"
 GOOD: Final = chunk("Hi") + DONE
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def says(status: int, *parts: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Play:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import pytest
@@ -13,21 +13,15 @@ from standby.proxy.health.target_health import Health, Permit
 from typing_extensions import override
 
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import VirtualLoop, chunk
+from tests.proxy.harness import chunk, virtual_time
 from tests.proxy.streams import SPOKEN
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 JSON: Final = ((b"content-type", b"application/json"),)
 WHOLE: Final = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "%b"}]}'
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Told(Health):

@@ -10,20 +10,14 @@ from standby.proxy.health.target_health import TRIP
 
 from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import VirtualLoop, chunk
+from tests.proxy.harness import chunk, virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 AFTER: Final = 'hedge = { after = "1s", share = 0.5 }'
 LONG: Final = 'timeouts = { first_token = "10s", answer = "10s", stall = "20s", total = "100s" }\n'
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Hedged(Scene):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import pytest
@@ -14,21 +14,15 @@ from standby.proxy.exchange import Exchange
 from standby.proxy.health.target_health import CLOSE_AFTER, OPEN, TRIP
 
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import ASK, Caller, VirtualLoop, ask, chunk, rest, scope_of
+from tests.proxy.harness import ASK, Caller, ask, chunk, rest, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 REFUSAL: Final = b'{"error": {"code": "unsupported_value", "message": "No."}}'
 OVERFLOW: Final = b'{"error": {"code": "context_length_exceeded", "message": "Too long."}}'
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 async def test_the_next_target_is_asked() -> None:

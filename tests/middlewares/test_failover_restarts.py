@@ -17,10 +17,10 @@ from standby.proxy.health.target_health import TRIP
 
 from tests.middlewares.purses import COST, Counter, budget, key, piece
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import ASK, SSE, VirtualLoop, ask, chunk, rest, scope_of
+from tests.proxy.harness import ASK, SSE, ask, chunk, rest, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,6 @@ WANTED: Final = (b"x-standby-on-break", b"restart")
 BROKEN: Final = httpx2.ReadError("reset")
 STALLS: Final = 'timeouts = { stall = "20s", total = "100s" }\n'
 EXTRA: Final = "[targets.{0}]\nprovider = 'at-a'\nmodel = 'model-{0}'\n"
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def restarting(count: int = 2, pool: str = "", **settings: str) -> Scene:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from standby.middlewares.failover import Failover
@@ -12,20 +12,14 @@ from standby.proxy.health.target_health import TRIP
 from standby.proxy.routing.retry import LEAST, MOST
 
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import VirtualLoop, chunk
+from tests.proxy.harness import chunk, virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 ONCE: Final = "[failover]\nretries = 1\n"
 GOOD: Final = chunk("at last")
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Recovering(Scene):

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import httpx2
+import pytest
 from standby.proxy.asgi import ASGIApp, Message, Scope
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import (
@@ -46,6 +47,7 @@ __all__ = [
     "scope_of",
     "scripted",
     "target_of",
+    "virtual_time",
 ]
 
 CHAT: Final = "/v1/chat/completions"
@@ -104,6 +106,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _all(self) -> list[asyncio.TimerHandle]:
         scheduled: list[asyncio.TimerHandle] = getattr(self, "_scheduled")  # noqa: B009
         return scheduled
+
+
+@pytest.fixture(scope="module", name="anyio_backend")
+def virtual_time() -> tuple[str, dict[str, Any]]:
+    """A module that imports this has a loop on which waiting takes no time."""
+    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 # ----------------------------------------------------------------------------------------------------- caller

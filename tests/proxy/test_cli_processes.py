@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from socket import create_server
 
@@ -12,7 +11,7 @@ from standby.proxy.rehearsal.simulator import Content, Cut, Simulator, Status
 
 from tests.programs import STANDBY, Program, running
 
-__all__ = ["alpha", "beta", "routes"]
+__all__ = ["routes"]
 
 pytestmark = pytest.mark.anyio
 
@@ -32,20 +31,6 @@ prefer = ["main"]
 alternates = [{{ target = "spare", for = ["outage"] }}]
 """
 ENVIRON = {"ALPHA_KEY": "key-of-alpha"}
-
-
-@pytest.fixture
-async def alpha() -> AsyncIterator[Simulator]:
-    """The preferred provider."""
-    async with Simulator("alpha") as provider:
-        yield provider
-
-
-@pytest.fixture
-async def beta() -> AsyncIterator[Simulator]:
-    """The alternate."""
-    async with Simulator("beta") as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +23,6 @@ pytestmark = pytest.mark.anyio
 URL: Final = "http://127.0.0.1:9/v1"
 UNARY: Final = {**ASK, "stream": False}
 JSON: Final = ((b"content-type", b"application/json"),)
-
-
-@pytest.fixture
-async def alpha() -> AsyncIterator[Simulator]:
-    """A provider."""
-    async with Simulator("alpha") as provider:
-        yield provider
 
 
 def problem_of(top: str, tables: str = "", provider: str = "") -> str:

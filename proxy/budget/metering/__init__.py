@@ -1,1 +1,1 @@
-"""What a request may take and did take, in tokens and in money."""
+"""The estimated and the actual usage of a request, in tokens and in money."""

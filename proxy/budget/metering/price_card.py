@@ -1,7 +1,7 @@
-"""What tokens cost: integer nano-dollars under a price card, and which card is the right one. No I/O.
+"""The cost of tokens under a price card, in integer nano-dollars, and the choice of the card. No I/O.
 
-A request is priced by the model that answered, which need not be the one that was asked for: whoever prices
-by the latter books too little without ever noticing.
+A request is priced by the model that answered, which may differ from the requested one. Pricing by the
+requested model could book too little without anyone noticing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ _DATED: Final = re.compile(
     r"|\d{3})"  # gemini-2.0-flash-001
     r"|@(?:latest|20\d{6}))"  # claude-sonnet-4-5@20250929
 )
-"""What makes a snapshot's name of a model's name."""
+"""The suffixes that turn a model's name into the name of one of its snapshots."""
 
 
 class Quote(NamedTuple):
-    """A price card and where it comes from, in words for people."""
+    """A price and a human-readable description of its source."""
 
     price: Price
     source: str
 
 
 def quote(target: Target, cards: Mapping[str, Card] = _NO_CARDS) -> Quote | None:
-    """The card of a target; `cards` are those that were looked up, `Routes.cards`. None without a price."""
+    """Returns the price of a target, or None if it has none.
+
+    `cards` maps target names to the cards that were looked up in genai-prices (`Routes.cards`).
+    """
     card = cards.get(target.name)
     if card is not None:
         return Quote(card.price, f"{card.source} ({card.date})")
@@ -49,15 +52,15 @@ def quote(target: Target, cards: Mapping[str, Card] = _NO_CARDS) -> Quote | None
 
 
 def lookup(target: Target) -> Card | None:
-    """The card of a target that has none of its own, where genai-prices is installed and knows it."""
+    """Returns the card from genai-prices for a target, or None if it is not installed or has no price."""
     return card_of(target.provider.base_url, target.model)
 
 
 def served(target: Target, model: str | None) -> Price | None:
-    """The card of the model that answered for `target`, as it named itself; None for one without a card.
+    """Returns the price of `model`, the name in the answer of `target`, or None if it has no price.
 
-    The target's own card is right if the answer named no model, the target's, a dated snapshot of it or one
-    of `served_as`. Else genai-prices is asked for what the provider's model of that name costs.
+    The target's own price applies if the answer names no model, the target's model, a dated snapshot of it,
+    or one of `served_as`. Otherwise genai-prices is searched for that model at the target's provider.
     """
     if model is None or is_same(target, model):
         return target.price
@@ -66,12 +69,12 @@ def served(target: Target, model: str | None) -> Price | None:
 
 
 def is_same(target: Target, model: str) -> bool:
-    """Whether `model` names the target's model, or a snapshot of it."""
+    """Whether `model` names the target's model, a snapshot of it, or one that matches `served_as`."""
     own = target.model
     if model == own or any(fnmatchcase(model, pattern) for pattern in target.served_as):
         return True
     own, served_name = own.lower(), model.lower()
-    if ("/" in own) != ("/" in served_name):  # one of them names the vendor too, as "openai/gpt-4.1"
+    if ("/" in own) != ("/" in served_name):  # only one of them has a vendor prefix, as in "openai/gpt-4.1"
         own, served_name = own.rpartition("/")[2], served_name.rpartition("/")[2]
     own = own.removesuffix("-latest").removesuffix("@latest")
     return served_name == own or (
@@ -80,7 +83,10 @@ def is_same(target: Target, model: str) -> bool:
 
 
 def cost(usage: Usage, price: Price, images: int = 0) -> int:
-    """What an attempt costs, in nano-dollars, rounded up once. `images` are those that were sent."""
+    """Returns the cost of an attempt in nano-dollars; the sum over all tokens is rounded up.
+
+    `images` is the number of images that were sent.
+    """
     rates = _rates(price, usage.input)
     write = _or(rates.cache_write, rates.input)
     hour = min(usage.cache_write_1h, usage.cache_write)
@@ -96,7 +102,10 @@ def cost(usage: Usage, price: Price, images: int = 0) -> int:
 
 
 def estimate(price: Price, input: int, output: int, images: int = 0) -> int:
-    """The most that so many tokens can cost, in nano-dollars: whatever kinds of input and output they are."""
+    """Returns the maximum cost of this many tokens in nano-dollars, whatever kinds of tokens they are.
+
+    `images` is the number of images in the request.
+    """
     total = 0
     for rates in (price, *(tier for tier in price.above if input > tier.tokens)):
         dearest_input = max(
@@ -108,10 +117,10 @@ def estimate(price: Price, input: int, output: int, images: int = 0) -> int:
 
 
 def _rates(price: Price, input: int) -> Rates:
-    """The rates for a prompt of so many tokens."""
+    """Returns the rates for a prompt of `input` tokens."""
     reached = [tier for tier in price.above if input > tier.tokens]
     return max(reached, key=lambda tier: tier.tokens) if reached else price
 
 
-def _or(rate: int | None, other: int) -> int:
-    return other if rate is None else rate
+def _or(rate: int | None, default: int) -> int:
+    return default if rate is None else rate

@@ -1,8 +1,8 @@
-"""What an attempt may take, told before the call, and what it took, told after it. No I/O.
+"""The expected usage of an attempt before the call, and its actual usage afterwards. No I/O.
 
-A provider's own figures count wherever it gives them, 0 too. Where it gives none, because the answer broke
-off or the caller left, what was sent and what came back are counted instead, at the most that they can have
-been: an estimate never charges less than the provider does.
+The usage that the provider reports is used wherever there is one, even if it is 0. Where there is none,
+because the answer was cut off or the caller disconnected, usage is estimated from what was sent and received.
+The estimate is an upper bound: it never charges less than the provider does.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from .vocabularies import NONE, Vocabularies
 __all__ = ["ASSUMED_OUTPUT", "ActualUsage", "ExpectedUsage", "actual_usage", "amend", "expected_usage"]
 
 ASSUMED_OUTPUT: Final = 4096
-"""Tokens of output assumed where neither the request nor the configuration has a limit."""
+"""Output tokens assumed where neither the request nor the configuration sets a limit."""
 
-_NOTHING: Final = Usage(0, 0)
+_NO_USAGE: Final = Usage(0, 0)
 _MAY_HAVE_GENERATED: Final = frozenset({"stream_failed", "stream_truncated", "timeout", "timeout_first_byte"})
-"""Faults after which a provider may have generated something all the same."""
+"""Faults after which the provider may nevertheless have generated output."""
 _NOT_SENT: Final = frozenset({"local_overload", "policy"})
-"""Faults of ours: whatever was begun, no provider has seen a request."""
+"""Faults on Standby's side: no provider has received the request."""
 
 
 class ExpectedUsage(NamedTuple):
-    """What a request may take at one target: tokens, at the most, and images.
+    """The maximum usage of a request at one target: input and output tokens, and images.
 
-    `limit` is the output that the provider will not exceed; None where `output` is only assumed. In the
-    `background` it is generated whether or not anybody is there to see it.
+    `limit` is the number of output tokens that the provider will not exceed; it is None if `output` is only
+    an assumption. With `background` the provider continues to generate after the caller has disconnected.
     """
 
     input: int
@@ -47,19 +47,19 @@ class ExpectedUsage(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Of both kinds."""
+        """The total number of input and output tokens."""
         return self.input + self.output
 
     def cost(self, price: Price | None) -> int:
-        """The most it can cost, in nano-dollars; 0 without a price."""
+        """Returns the maximum cost in nano-dollars; 0 if there is no price."""
         return 0 if price is None else estimate(price, self.input, self.output, self.images)
 
 
 class ActualUsage(NamedTuple):
-    """What an attempt took.
+    """The usage of a finished attempt.
 
-    `cost` is what the provider charges, in nano-dollars, None where there is no price for the `model` that
-    served; `charge` is what to book all the same: then what was expected.
+    `model` is the model that answered. `cost` is the provider's charge in nano-dollars, or None if that model
+    has no price. `charge` is the amount to book: the cost, or the expected cost if there is no price.
     """
 
     usage: Usage
@@ -79,9 +79,13 @@ def expected_usage(
     assume_output: int = ASSUMED_OUTPUT,
     vocabularies: Vocabularies = NONE,
 ) -> ExpectedUsage:
-    """What the request of document `value` may take at `target`. `operation` is the name of its operation."""
+    """Returns the maximum usage of a request at `target`.
+
+    `value` is the request's JSON document, `operation` the name of its operation. `assume_output` is the
+    number of output tokens to assume where no limit is set.
+    """
     if operation == "count_tokens":
-        return ExpectedUsage(0, 0, limit=0)  # nothing is generated, and no vendor charges for it
+        return ExpectedUsage(0, 0, limit=0)  # it generates nothing, and no vendor charges for it
     tokens = prompt.input(target, vocabularies)
     if target.context is not None:
         tokens = min(tokens, target.context)
@@ -90,7 +94,7 @@ def expected_usage(
         return ExpectedUsage(tokens, 0, prompt.images, limit=0)
     choices = _choices(value, operation)
     limits = [kind.requested_output(value), target.max_output]
-    limit = min((each * choices for each in limits if each is not None), default=None)
+    limit = min((maximum * choices for maximum in limits if maximum is not None), default=None)
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
     output = assume_output * choices if limit is None else limit
@@ -98,10 +102,11 @@ def expected_usage(
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
-    """Say what the forwarded document must have besides the caller's own members, and hide what answers it.
+    """Adds the members that the forwarded document needs to `exchange.amendments`.
 
-    A pool's `max_output` is said where the caller sets no limit. Raises Refusal, `invalid_value`, if the
-    caller asks for more.
+    These are the pool's `max_output`, if the caller sets no limit, and the request for usage in a stream. In
+    the latter case `exchange.hides_usage` is set, so that the caller does not see the extra usage. Raises
+    Refusal with the code `invalid_value` if the caller's limit exceeds the pool's.
     """
     operation, pool = exchange.operation, exchange.pool
     if operation is None:
@@ -114,12 +119,12 @@ def amend(exchange: Exchange, value: dict[str, Any]) -> None:
 
 
 def actual_usage(attempt: Attempt, expected: ExpectedUsage) -> ActualUsage:
-    """What an attempt took that has ended, however it ended."""
+    """Returns the usage of a finished attempt, whatever its outcome."""
     target = attempt.candidate.target
     reader = None if attempt.answer is None else attempt.answer.reader
     model = None if reader is None else reader.model
     usage, source = _usage(attempt, expected)
-    if usage is _NOTHING or target is None:
+    if usage is _NO_USAGE or target is None:
         return ActualUsage(usage, source, model, 0, 0)
     price = served(target, model)
     if price is None:
@@ -131,23 +136,23 @@ def actual_usage(attempt: Attempt, expected: ExpectedUsage) -> ActualUsage:
 def _usage(attempt: Attempt, expected: ExpectedUsage) -> tuple[Usage, Source]:
     answer, fault = attempt.answer, attempt.fault
     if answer is None:
-        # Nobody heard how it ended, as when a connection breaks once the request is out.
+        # There is no answer, for example because the connection failed after the request was sent.
         may_have_generated = attempt.sent and (fault is None or fault.kind not in _NOT_SENT)
         output = expected.output if expected.background else 0
-        return (Usage(expected.input, output), "estimated") if may_have_generated else (_NOTHING, "provider")
+        return (Usage(expected.input, output), "estimated") if may_have_generated else (_NO_USAGE, "provider")
     reader = answer.reader
     reported = None if reader is None else reader.usage
     if reported is not None and reader is not None:
         if answer.complete or reader.finish is not None or not answer.is_stream:
             return reported, "provider"
     elif fault is not None and not answer.written and fault.kind not in _MAY_HAVE_GENERATED:
-        return _NOTHING, "provider"
+        return _NO_USAGE, "provider"
     if not 200 <= answer.status <= 299:
-        return _NOTHING, "provider"
-    # The bytes of a text are no fewer than its tokens. Thinking that nobody is shown cannot be counted.
+        return _NO_USAGE, "provider"
+    # A text has at least as many bytes as tokens. Reasoning that is not part of the answer cannot be counted.
     output = answer.written if expected.limit is None else min(answer.written, expected.limit)
     if expected.background:
-        output = max(output, expected.output)  # it goes on, and its usage will be told to nobody here
+        output = max(output, expected.output)  # generation continues, and its usage is never reported here
     if reported is None:
         return Usage(expected.input, output), "estimated"
     return reported._replace(output=max(reported.output, output)), "estimated"
@@ -164,13 +169,13 @@ def _limit_output(amendments: dict[str, Any], value: dict[str, Any], operation: 
             raise Refusal("invalid_value", param="n")
         amendments[field] = most // choices
     elif requested * choices > most:
-        given = field if value.get(field) is not None else "max_tokens"
-        raise Refusal("invalid_value", param=given)
+        param = field if value.get(field) is not None else "max_tokens"
+        raise Refusal("invalid_value", param=param)
 
 
 def _choices(value: dict[str, Any], operation: str) -> int:
-    """How many answers are generated, of which a caller need not see all."""
+    """Returns the number of answers that are generated. With `best_of`, the caller receives only some."""
     if operation != "chat":
         return 1
-    given = (value.get("n"), value.get("best_of"))
-    return max([1, *(number for number in given if type(number) is int)])
+    requested = (value.get("n"), value.get("best_of"))
+    return max([1, *(number for number in requested if type(number) is int)])

@@ -1,7 +1,7 @@
-"""Counting tokens exactly, where the vocabulary of a model is known and the extra `tokens` is installed.
+"""Exact token counts, for models with a known vocabulary if the extra `tokens` is installed.
 
-A vocabulary is some 60 MB in memory and takes a few tenths of a second to read, so those that the
-configured models need are read when the gateway is assembled, and no others, ever.
+A vocabulary needs about 60 MB of memory and takes a few tenths of a second to load. So only the vocabularies
+of the configured models are loaded, when the gateway is assembled, and no others later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any, Final
 __all__ = ["NONE", "Count", "Vocabularies", "encoding_of"]
 
 Count = Callable[[str], int]
-"""The number of tokens of a text that holds no special tokens, only what looks like them."""
+"""A function that returns the number of tokens in a text. Strings that look like special tokens count as
+ordinary text."""
 
 _ENCODINGS: Final = (
     (re.compile(r"gpt-oss(?![a-z])"), "o200k_harmony"),
@@ -25,18 +26,19 @@ _ENCODINGS: Final = (
     (re.compile(r"(?:meta-)?llama-?3(?:[.-]|$)"), "llama3"),
     (re.compile(r"qwen-?(?:2(?:\.5)?|3)(?:-|$)"), "qwen3"),
 )
-"""The vocabularies that quicktok has, by the beginning of a model's name, in lower case and without a vendor
-(OpenAI's as tiktoken's `model.py` lists them). A name that is not here has none, however alike it looks."""
+"""Patterns for the start of a model's name, in lower case and without its vendor prefix, and the name of the
+vocabulary in quicktok. The OpenAI entries follow tiktoken's `model.py`. A name that matches no pattern has no
+known vocabulary."""
 
 
 def encoding_of(model: str) -> str | None:
-    """The name of the vocabulary of a model, or None where it is not known."""
+    """Returns the name of a model's vocabulary, or None if it is unknown."""
     name = model.lower().rpartition("/")[2]
     return next((encoding for pattern, encoding in _ENCODINGS if pattern.match(name)), None)
 
 
 class Vocabularies:
-    """The vocabularies that were read. Without any, every count is an upper bound."""
+    """The loaded vocabularies. For a model without one, tokens are not counted but bounded from above."""
 
     __slots__ = ("_counts",)
 
@@ -45,7 +47,10 @@ class Vocabularies:
 
     @classmethod
     def load(cls, models: Iterable[str]) -> Vocabularies:
-        """Read what these models need. Takes up to 0.4 s for each vocabulary, so not while serving."""
+        """Loads the vocabularies of these models. Blocks for up to 0.4 s each, so never call it in the loop.
+
+        Returns an empty instance if quicktok is not installed.
+        """
         needed = {encoding for model in models if (encoding := encoding_of(model)) is not None}
         if not needed or find_spec("quicktok") is None:
             return cls()
@@ -53,10 +58,10 @@ class Vocabularies:
         return cls({name: quicktok.get_encoding(name).count for name in sorted(needed)})
 
     def count(self, model: str) -> Count | None:
-        """What counts the tokens of a text for this model, or None."""
+        """Returns the function that counts this model's tokens, or None if its vocabulary is not loaded."""
         encoding = encoding_of(model) if self._counts else None
         return None if encoding is None else self._counts.get(encoding)
 
 
 NONE: Final = Vocabularies()
-"""No vocabulary at all."""
+"""An instance without vocabularies."""

@@ -1,4 +1,4 @@
-"""The vocabularies of a configuration's models, read beside the requests that come meanwhile."""
+"""A cache of the vocabularies of the configured models, loaded in a thread while requests are served."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["VocabularyCache"]
 
 
 class VocabularyCache:
-    """Reads vocabularies once it is asked for them. Until it has, counts are too high, never too low."""
+    """Loads vocabularies on first use. Until they are loaded, token counts are upper bounds."""
 
-    __slots__ = ("_loaded", "_models", "_reader", "_routes")
+    __slots__ = ("_loaded", "_loader", "_models", "_routes")
 
     def __init__(self) -> None:
         self._routes: Routes | None = None
         self._models: set[str] = set()
         self._loaded: Vocabularies = NONE
-        self._reader: asyncio.Task[None] | None = None
+        self._loader: asyncio.Task[None] | None = None
 
     def of(self, routes: Routes | None) -> Vocabularies:
-        """Those that have been read."""
+        """Returns the vocabularies loaded so far. Starts loading those of `routes` if its models changed."""
         if routes is not None and routes is not self._routes:
             self._routes = routes
             models = {target.model for target in routes.targets.values()}
@@ -31,13 +31,13 @@ class VocabularyCache:
                 return self._loaded
             self._models = models
             if find_spec("quicktok") is not None and any(encoding_of(model) for model in models):
-                self._reader = asyncio.create_task(self._read(models))
+                self._loader = asyncio.create_task(self._load(models))
         return self._loaded
 
-    def inherit(self, before: VocabularyCache) -> None:
-        """Take what has been read for a configuration before."""
-        if before._reader is None or before._reader.done():
-            self._loaded, self._models = before._loaded, before._models
+    def inherit(self, previous: VocabularyCache) -> None:
+        """Takes over the vocabularies of the previous configuration's cache, unless it is still loading."""
+        if previous._loader is None or previous._loader.done():
+            self._loaded, self._models = previous._loaded, previous._models
 
-    async def _read(self, models: set[str]) -> None:
+    async def _load(self, models: set[str]) -> None:
         self._loaded = await asyncio.to_thread(Vocabularies.load, models)

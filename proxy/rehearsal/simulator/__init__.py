@@ -1,4 +1,4 @@
-"""Providers in this process that speak both dialects over real sockets and misbehave on cue.
+"""Simulated providers in this process, which speak both dialects over real sockets and fail on request.
 
     async with Simulator("alpha") as alpha:
         alpha.fault = Cut(after=Content(2))
@@ -7,14 +7,14 @@
         await alpha.wait_for(lambda: alpha.requests[-1].gone)
 
 A good answer is an `Answer`: a head and a tuple of events, of which a unary answer has one. A `Fault` changes
-the answer, or plays it differently, or both: `change` gives another answer, `play` yields the moves on the
-socket. Two faults join with `&`: `Status(503) & Gzip()`.
+the answer, or sends it differently, or both: `change` returns another answer, `play` yields the moves on the
+socket. Two faults are combined with `&`: `Status(503) & Gzip()`.
 
-It keeps a bill of its own: what it generated, by its own count, whether or not it told anybody (`bill`, or
-`GET /_simulator/bill`). Whoever claims to know what was used can be held against it.
+The simulator keeps its own bill: the tokens it generated, by its own count, whether or not it reported them
+(`bill`, or `GET /_simulator/bill`). Tests compare the gateway's accounting with it.
 
-It writes HTTP/1.1 itself because a server library would refuse most of what is done here: half a header, half
-a chunk, two lengths, bytes after the end. It reads only what well-behaved clients send.
+It writes HTTP/1.1 itself, because a server library would refuse most of this: half a header, half a chunk,
+two lengths, bytes after the end. It reads only what well-behaved clients send.
 """
 
 from __future__ import annotations

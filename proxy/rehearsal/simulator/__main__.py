@@ -1,4 +1,4 @@
-"""One provider on its own: `python -m standby.proxy.rehearsal.simulator`."""
+"""Runs one simulated provider: `python -m standby.proxy.rehearsal.simulator`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["main", "run"]
 
 
 async def run(name: str, port: int, pace: float, words: int, reports: Reports) -> None:
-    """One provider until it is interrupted."""
+    """Run one provider until it is interrupted. `words` is the number of deltas in an answer."""
     text = tuple(f"{name}-{number} " for number in range(words))
     async with Simulator(name, port=port, pace=pace, words=text, reports=reports) as provider:
         curl = f"""curl {provider.origin}/_simulator/fault -d '{{"fault": "outage"}}'"""
@@ -25,7 +25,7 @@ async def run(name: str, port: int, pace: float, words: int, reports: Reports) -
 
 
 def main() -> None:
-    """Runs one provider on its own."""
+    """Parse the command line and run one provider."""
     parser = argparse.ArgumentParser(description="A provider that misbehaves on cue.")
     parser.add_argument("--name", default="alpha")
     parser.add_argument("--port", type=int, default=0)
@@ -34,9 +34,9 @@ def main() -> None:
     parser.add_argument(
         "--reports", choices=get_args(Reports), default="asked", help="when it tells what was used"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(given.name, given.port, given.pace, given.words, given.reports))
+        asyncio.run(run(options.name, options.port, options.pace, options.words, options.reports))
 
 
 if __name__ == "__main__":

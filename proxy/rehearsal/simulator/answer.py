@@ -1,4 +1,4 @@
-"""Good answers as they lie on the wire: a head, a tuple of events, and places within them."""
+"""Good answers as bytes to send: a head, a tuple of events, and places within them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Document: TypeAlias = dict[str, Any]
 
 DONE: Final = b"data: [DONE]\n\n"
 
-# What the vendors put into the error body of a status: OpenAI's type and code, Anthropic's type.
+# The contents of the vendors' error bodies by status: OpenAI's type and code, Anthropic's type.
 ERRORS: Final[Mapping[int, tuple[str, str | None, str]]] = MappingProxyType(
     {
         401: ("invalid_request_error", "invalid_api_key", "authentication_error"),
@@ -91,41 +91,45 @@ class Last(Enum):
     RESET = "RST"
 
 
-# What is done on a socket: write bytes, wait for seconds (math.inf: until the caller leaves), or end.
+# An action on a socket: write bytes, wait for seconds (math.inf: until the caller leaves), or end.
 Move: TypeAlias = bytes | float | Last
 
 
 def encode(document: Document) -> bytes:
-    """A document as JSON."""
+    """Returns the document as JSON."""
     return orjson.dumps(document)
 
 
 def event(document: Document, *, named: bool) -> bytes:
-    """One server-sent event; Anthropic and the Responses API name theirs after the document's type."""
+    """Returns one server-sent event.
+
+    If `named`, as for Anthropic and the Responses API, the event is named after the document's type.
+    """
     name = f"event: {document['type']}\n".encode() if named else b""
     return b"%bdata: %b\n\n" % (name, encode(document))
 
 
 def torn(pieces: Sequence[bytes], index: int, offset: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """`pieces` before and after byte `offset` of piece `index`."""
+    """Returns `pieces` split at byte `offset` of piece `index`."""
     if not offset:
         return tuple(pieces[:index]), tuple(pieces[index:])
     piece = pieces[index]
-    # What began to be sent had been generated; only whoever got all of it has been told what it says.
-    begun = GeneratedText.like(piece, piece[:offset], reports=False)
-    return (*pieces[:index], begun), (piece[offset:], *pieces[index + 1 :])
+    # A piece that is sent in part has been generated in full, but its usage report counts only if it is
+    # complete.
+    started = GeneratedText.like(piece, piece[:offset], reports=False)
+    return (*pieces[:index], started), (piece[offset:], *pieces[index + 1 :])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request is answered with, before it is played on the socket."""
+    """The answer to one request, before it is sent on the socket."""
 
     api: Api
     canary: str
     events: tuple[bytes, ...]
     streamed: bool = False
     preamble: int = 0  # events before the first content
-    ending: int = 1  # events before the first that says the answer is over
+    ending: int = 1  # events before the first one that ends the answer
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     framing: Framing = "length"
@@ -136,7 +140,7 @@ class Answer:
         return self.api in ("messages", "count_tokens")
 
     def whole(self, body: bytes, content_type: str = "application/json") -> Answer:
-        """The same answer with `body` instead, in one piece."""
+        """Returns the answer with `body` instead, in one piece."""
         kept = tuple(pair for pair in self.headers if pair[0] != "content-type")
         return replace(
             self,
@@ -149,7 +153,7 @@ class Answer:
         )
 
     def error(self, status: int, kind: str | None, code: str | None, message: str | None) -> Document:
-        """The vendor's own error document for `status`; `kind` and `code` replace its type and code."""
+        """Returns the vendor's error document for `status`. `kind` and `code` replace its type and code."""
         openai_type, openai_code, anthropic_type = ERRORS.get(status, ANY_OTHER_ERROR)
         text = f"{message or 'This provider was told to fail.'} ({self.canary})"
         if not self.anthropic:
@@ -160,7 +164,7 @@ class Answer:
         return {"type": "error", "error": failure, "request_id": f"req_{self.canary}"}
 
     def locate(self, place: Place) -> tuple[int, int]:
-        """The event `place` falls in (its index) and how many bytes of that event come before it."""
+        """Returns the index of the event that contains `place`, and its byte offset in that event."""
         if isinstance(place, Content):
             if not self.streamed and self.events:
                 return 0, len(self.events[0]) // 2 if place.count else 0
@@ -192,7 +196,7 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def body(self, place: Place) -> tuple[Iterator[Move], Iterator[Move]]:
-        """The moves that send the body up to `place`, and those that send the rest and the end."""
+        """Returns the moves that send the body up to `place`, and those that send the rest and the end."""
         index, offset = self.locate(place)
         chunked = self.framing in ("chunked", "both")
         framed: Sequence[bytes] = self.events
@@ -211,7 +215,10 @@ class Answer:
             yield self.pace
 
     def _rest(self, pieces: Sequence[bytes], end: bytes) -> Iterator[Move]:
-        """No pause after the last event: an SDK may hang up once it has read that, and has missed nothing."""
+        """Yields the moves for the rest.
+
+        There is no pause after the last event, since an SDK may hang up after it.
+        """
         yield from self._paced(pieces[:-1])
         last = b"".join(pieces[-1:])
         yield GeneratedText.like(pieces[-1] if pieces else b"", last + end)

@@ -1,4 +1,4 @@
-"""What every provider's good answers have in common, whichever vendor's words they are in."""
+"""The common part of good answers, for every vendor's format."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ __all__ = ["CREATED", "AnswerFormat", "Reports", "Stream"]
 
 
 Reports: TypeAlias = Literal["asked", "running", "end", "never"]
-"""When it tells what was used: as the vendors do, which for a stream of Chat Completions is when asked to; in
-every event, the last being right; at the end of a stream only, asked or not; or at no time."""
+"""When a provider reports usage.
 
-CREATED: Final = 1_790_000_000  # every answer claims the same second, so that equal requests get equal bytes
+    asked    as the vendors do: in a stream of Chat Completions only if requested
+    running  in every event; the last one is final
+    end      only at the end of a stream, whether requested or not
+    never    not at all
+"""
+
+CREATED: Final = 1_790_000_000  # the same time in every answer, so that equal requests get equal bytes
 
 Stream: TypeAlias = tuple[list[Document], list[Document], list[Document]]
-"""The documents of a stream: those before the content, the content, and those after it."""
+"""The documents of a stream: before the content, the content, after the content."""
 
 
 @dataclass(frozen=True)
 class AnswerFormat(ABC):
-    """Good answers to one request, in the words of one provider."""
+    """Builds good answers to one request, in the format of one vendor."""
 
     api: Api
     canary: str
     number: int
-    asked: Document
+    request: Document
     words: tuple[str, ...]
     arguments: tuple[str, ...] | None  # fragments of a tool call's arguments; None: no tool is called
     pace: float
@@ -39,12 +44,12 @@ class AnswerFormat(ABC):
 
     @property
     def model(self) -> str:
-        return self.answers_as or str(self.asked.get("model", "unnamed"))
+        return self.answers_as or str(self.request.get("model", "unnamed"))
 
     @property
     def inputs(self) -> int:
-        """Tokens in: four characters each, four for each message, and three to begin an answer."""
-        return prompt_tokens(self.asked)
+        """The number of input tokens, see `prompt_tokens`."""
+        return prompt_tokens(self.request)
 
     @property
     def deltas(self) -> tuple[str, ...]:
@@ -56,12 +61,12 @@ class AnswerFormat(ABC):
 
     @property
     def tool(self) -> str:
-        """The name of the first tool on offer, which is the one called."""
-        offered = self.asked["tools"][0]
+        """The name of the first tool in the request, which is the one called."""
+        offered = self.request["tools"][0]
         return str(offered.get("function", offered).get("name", "tool"))
 
     def answer(self) -> Answer:
-        streamed = self.asked.get("stream") is True and self.api in ("chat", "responses", "messages")
+        streamed = self.request.get("stream") is True and self.api in ("chat", "responses", "messages")
         kind = "text/event-stream; charset=utf-8" if streamed else "application/json"
         request_id = "request-id" if self.api in ("messages", "count_tokens") else "x-request-id"
         good = Answer(
@@ -76,9 +81,9 @@ class AnswerFormat(ABC):
             pace=self.pace,
         )
         if not streamed:
-            body = encode({**self.told(self.unary(), over=True), "canary": self.canary})
+            body = encode({**self.with_reported_usage(self.unary(), over=True), "canary": self.canary})
             if self.api == "count_tokens":
-                return replace(good, events=(body,))  # that is free
+                return replace(good, events=(body,))  # it is free
             tokens = 0 if self.api == "embeddings" else len(self.deltas)
             return replace(good, events=(GeneratedText(body, tokens, reports=self.reports != "never"),))
         before, content, after = self.stream()
@@ -86,10 +91,10 @@ class AnswerFormat(ABC):
         if self.api == "responses":
             documents = [{**document, "sequence_number": number} for number, document in enumerate(documents)]
         documents = [
-            self.told(document, over=number > len(before) + len(content))
+            self.with_reported_usage(document, over=number > len(before) + len(content))
             for number, document in enumerate(documents, 1)
         ]
-        final = max((at for at, document in enumerate(documents) if self.tells(document)), default=-1)
+        final = max((at for at, document in enumerate(documents) if self.reports_usage(document)), default=-1)
         events = [
             GeneratedText(
                 event({**document, "canary": self.canary}, named=self.api != "chat"),
@@ -109,16 +114,19 @@ class AnswerFormat(ABC):
 
     @abstractmethod
     def unary(self) -> Document:
-        """The answer in one document."""
+        """Returns the answer as one document."""
 
     @abstractmethod
     def stream(self) -> Stream:
-        """The answer in many."""
+        """Returns the answer as the documents of a stream."""
 
-    # What was used
+    # Usage reports
 
-    def told(self, document: Document, *, over: bool) -> Document:
-        """A document with no more about what was used than this provider says; `over`: at the end."""
+    def with_reported_usage(self, document: Document, *, over: bool) -> Document:
+        """Returns a document without the usage that this provider does not report.
+
+        `over` is whether it is the end.
+        """
         if self.reports == "never" or (self.reports == "end" and not over):
             kept = {key: value for key, value in document.items() if key != "usage"}
             for inner in ("response", "message"):
@@ -128,7 +136,7 @@ class AnswerFormat(ABC):
         return document
 
     @staticmethod
-    def tells(document: Document) -> bool:
-        """Whether a document says what was used."""
+    def reports_usage(document: Document) -> bool:
+        """Whether a document reports usage."""
         inner: Document = document.get("response") or document
         return inner.get("usage") is not None

@@ -1,4 +1,4 @@
-"""Good answers in Anthropic's words: Messages, and the counting of their tokens."""
+"""Builds good answers in Anthropic's format: Messages and token counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AnthropicFormat"]
 
 @dataclass(frozen=True)
 class AnthropicFormat(AnswerFormat):
-    """Good answers in Anthropic's words: Messages, and the counting of their tokens."""
+    """Builds good answers in Anthropic's format: Messages and token counts."""
 
     @override
     def unary(self) -> Document:

@@ -1,4 +1,7 @@
-"""One caller's connection, and its requests. HTTP/1.1 by hand, as servers refuse to say half of this."""
+"""One caller's connection and its requests.
+
+HTTP/1.1 is written by hand, since servers refuse invalid output.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ __all__ = ["Connection", "Owner", "Received"]
 
 @dataclass(eq=False)
 class Received:
-    """One request as it came in, and what became of it."""
+    """One request as received, and its outcome."""
 
     number: int  # from 1, in order of arrival
     connection: int  # from 1; two requests with the same number shared a connection
@@ -33,11 +36,11 @@ class Received:
     at: float  # by the simulator's clock
     fault: Fault | None = None
     sent: int = 0  # bytes handed to the socket in answer
-    done: bool = False  # everything that was to be sent has been
+    done: bool = False  # the complete answer has been sent
     gone_at: float | None = None
-    input: int = 0  # tokens in, of a request that is generated for
-    output: int = 0  # tokens of what was sent so far
-    reported: bool = False  # the answer has said what was used, and to its end
+    input: int = 0  # input tokens, if tokens are generated for the request
+    output: int = 0  # output tokens sent so far
+    reported: bool = False  # the answer has reported its complete usage
     generates: bool = False  # it is on the bill
 
     @property
@@ -52,16 +55,16 @@ class Received:
 
     @property
     def billed(self) -> Billed | None:
-        """Its line on the bill; None where there is nothing to pay."""
+        """Its line on the bill, None if nothing was generated."""
         if not self.generates:
             return None
-        asked: Document = self.json if self.is_object else {}
-        metadata: Any = asked.get("metadata")
+        request: Document = self.json if self.is_object else {}
+        metadata: Any = request.get("metadata")
         named: Document = cast("Document", metadata) if isinstance(metadata, dict) else {}
-        user: object = asked.get("user") or named.get("user_id")
+        user: object = request.get("user") or named.get("user_id")
         return Billed(
             number=self.number,
-            model=str(asked.get("model", "unnamed")),
+            model=str(request.get("model", "unnamed")),
             user=None if user is None else str(user),
             input=self.input,
             output=self.output,
@@ -70,13 +73,13 @@ class Received:
         )
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, or None."""
+        """Returns the first value of a header, or None."""
         wanted = name.lower().encode()
         return next((value.decode("latin-1") for key, value in self.headers if key.lower() == wanted), None)
 
 
 class Owner(Protocol):
-    """The provider that a connection belongs to, as far as it is the connection's business."""
+    """The part of the provider that its connections use."""
 
     accepted: int
     connections: set[Connection]
@@ -92,13 +95,13 @@ class Owner(Protocol):
 
     def notice(self) -> None: ...
 
-    def hear(
+    def respond(
         self, connection: Connection, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> tuple[Iterator[Move], Received | None]: ...
 
 
 class Connection(asyncio.Protocol):
-    """One caller's connection. End of input counts as a hang-up, as it does for real servers."""
+    """One caller's connection. End of input counts as a hang-up, as with real servers."""
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
@@ -112,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are of another class
-        self.task = asyncio.get_running_loop().create_task(self.converse())
+        self.task = asyncio.get_running_loop().create_task(self.serve())
         self.owner.connections.add(self)
         self.owner.notice()
         if not self.owner.listening:  # it was accepted just before
@@ -123,11 +126,11 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self.reader.feed_eof()
-        self.hung_up()
+        self.on_hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.reader.feed_eof()
-        self.hung_up()
+        self.on_hang_up()
         self.owner.connections.discard(self)
         self.owner.notice()
 
@@ -137,15 +140,15 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.flowing.set()
 
-    def hung_up(self) -> None:
-        """The caller has left: whatever was being done for it ends at once."""
+    def on_hang_up(self) -> None:
+        """Record that the caller hung up, and cancel the answer."""
         if self.answering is not None and self.answering.gone_at is None:
             self.answering.gone_at = self.owner.clock()
             self.task.cancel()
             self.owner.notice()
 
     def end(self, how: Last) -> None:
-        """Ends the connection from this side. A reset throws away what the socket has not taken yet."""
+        """Close the connection from this side. A reset discards data that has not been sent yet."""
         self.answering = None
         if how is Last.CLOSE:
             self.transport.close()
@@ -157,12 +160,12 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def drop(self) -> None:
-        """Ends the connection and whatever is done on it."""
+        """Reset the connection and cancel its task."""
         self.end(Last.RESET)
         self.task.cancel()
 
-    async def converse(self) -> None:
-        """Answers one request after the other, until either side has had enough."""
+    async def serve(self) -> None:
+        """Answer one request after the other, until either side ends the connection."""
         try:
             while await self.answer_next():
                 self.served += 1
@@ -170,25 +173,25 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     async def answer_next(self) -> bool:
-        """Whether the connection stays open after it."""
+        """Answer the next request. Returns whether the connection stays open."""
         try:
             method, path, headers, body = await self.read()
         except (asyncio.IncompleteReadError, ValueError):
             return False  # the caller left between requests, or does not speak HTTP
-        moves, received = self.owner.hear(self, method, path, headers, body)
+        moves, received = self.owner.respond(self, method, path, headers, body)
         self.answering = received
         for move in moves:
             if isinstance(move, Last):
-                await asyncio.sleep(0)  # uvloop writes at the end of a turn
-                self.over(received)
+                await asyncio.sleep(0)  # uvloop writes at the end of a loop iteration
+                self.complete(received)
                 self.end(move)
                 return False
-            await self.make(move, received)
-        self.over(received)
+            await self.perform(move, received)
+        self.complete(received)
         return not any(name.lower() == b"connection" and value.lower() == b"close" for name, value in headers)
 
-    async def make(self, move: bytes | float, received: Received | None) -> None:
-        """Makes one move that does not end the connection."""
+    async def perform(self, move: bytes | float, received: Received | None) -> None:
+        """Perform one move that does not end the connection."""
         if isinstance(move, bytes):
             if received is not None:
                 received.sent += len(move)
@@ -205,15 +208,15 @@ class Connection(asyncio.Protocol):
         else:
             await asyncio.sleep(0)
 
-    def over(self, received: Received | None) -> None:
-        """Nothing more will be sent for `received`, so that hanging up is no fault from here on."""
+    def complete(self, received: Received | None) -> None:
+        """Record that the answer is complete, so that hanging up no longer counts as an abort."""
         self.answering = None
         if received is not None:
             received.done = True
             self.owner.notice()
 
     async def read(self) -> tuple[str, str, list[tuple[bytes, bytes]], bytes]:
-        """Method, path, headers and body of the next request."""
+        """Read the next request. Returns its method, path, headers and body."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         first, *lines = head[:-4].split(b"\r\n")
         method, path, _ = first.decode("latin-1").split(" ")

@@ -1,4 +1,4 @@
-"""Faults of what is said: each makes another answer of a good one, and the socket plays it as any other."""
+"""Faults of the content: each turns a good answer into another one, which is sent like any other."""
 
 from __future__ import annotations
 
@@ -33,27 +33,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to misbehave. This one does nothing wrong."""
+    """Base class of faults. This one changes nothing."""
 
     def change(self, answer: Answer) -> Answer:
+        """Returns the answer with the fault."""
         return answer
 
     def play(self, answer: Answer) -> Iterator[Move]:
+        """Yields the moves that send the answer."""
         yield answer.head()
         yield from answer.body(0)[1]
 
     def plays(self) -> bool:
-        """Whether it does more than change the answer."""
+        """Whether the fault sends the answer in its own way, besides changing it."""
         return type(self).play is not Fault.play
 
     def __and__(self, other: Fault) -> Fault:
-        """Both: each changes the answer in turn, and the later one that plays it its own way plays it."""
+        """Combine two faults: both change the answer in turn. The last one with its own `play` sends it."""
         return Both(self, other)
 
 
 @dataclass(frozen=True)
 class Both(Fault):
-    """Two faults at once; written `first & second`."""
+    """Two faults at once, written `first & second`."""
 
     first: Fault
     second: Fault
@@ -91,7 +93,7 @@ class Status(Fault):
 
 @dataclass(frozen=True)
 class Redirect(Fault):
-    """Sends the caller elsewhere, by default to where cloud machines keep their credentials."""
+    """Redirects the caller, by default to the address where cloud machines keep their credentials."""
 
     location: str = "http://169.254.169.254/latest/meta-data/"
     code: int = 307
@@ -102,7 +104,7 @@ class Redirect(Fault):
 
 @dataclass(frozen=True)
 class Html(Fault):
-    """A page where an answer was due, as a captive portal or a load balancer sends it."""
+    """An HTML page instead of an answer, as from a captive portal or a load balancer."""
 
     code: int = 200
 
@@ -113,7 +115,7 @@ class Html(Fault):
 
 @dataclass(frozen=True)
 class Just(Fault):
-    """A 200 whose body is exactly these pieces: `Just()` says nothing, `Just(DONE)` only that it is over."""
+    """A 200 whose body is exactly these pieces. `Just()` is empty, `Just(DONE)` only ends a stream."""
 
     pieces: tuple[bytes, ...]
 
@@ -126,7 +128,7 @@ class Just(Fault):
 
 @dataclass(frozen=True)
 class End(Fault):
-    """Ends cleanly at `after`, which by default is after all content and before any word that it is over."""
+    """Ends cleanly at `after`, by default after all content and before the events that end the answer."""
 
     after: Place = ALL_CONTENT
 
@@ -137,15 +139,15 @@ class End(Fault):
 
 @dataclass(frozen=True)
 class ErrorEvent(Fault):
-    """A 200 that turns out to be an error: the stream says so at `after`, in the way of its API, and ends."""
+    """An error inside a 200: at `after`, the stream has an error event in the format of its API, and ends."""
 
     after: Place = 0
-    status: int = 503  # chooses the usual type and code
+    status: int = 503  # selects the usual type and code
     type: str | None = None
     code: str | None = None
     message: str | None = None
     failed: bool = False  # Responses only: `response.failed` rather than `error`
-    done: bool = False  # Chat only: say [DONE] after it, as some compatible servers do
+    done: bool = False  # Chat only: send [DONE] after it, as some compatible servers do
 
     def change(self, answer: Answer) -> Answer:
         document = answer.error(self.status, self.type, self.code, self.message)
@@ -161,13 +163,13 @@ class ErrorEvent(Fault):
                 error = {"code": inner["code"] or "server_error", "message": inner["message"]}
                 response = created["response"] | {"status": "failed", "error": error}
                 document = {"type": "response.failed", "response": response, "sequence_number": len(kept)}
-        said = event(document, named=answer.api != "chat")
-        return replace(answer, events=(*kept, said, *((DONE,) if self.done else ())))
+        error_event = event(document, named=answer.api != "chat")
+        return replace(answer, events=(*kept, error_event, *((DONE,) if self.done else ())))
 
 
 @dataclass(frozen=True)
 class Insert(Fault):
-    """Puts `data` into the body at `after`, as a piece of its own; between contents it counts as one."""
+    """Inserts `data` into the body at `after`, as a separate piece. Between contents it counts as content."""
 
     data: bytes
     after: Place = 0
@@ -190,7 +192,7 @@ _FIRST: Final = Content(1)
 
 @dataclass(frozen=True)
 class Malformed(Fault):
-    """One event in a stream whose JSON breaks off, the rest whole; a unary answer breaks off itself."""
+    """One event in a stream with truncated JSON, the rest intact. A unary answer is truncated itself."""
 
     after: Place = _FIRST
 
@@ -202,7 +204,7 @@ class Malformed(Fault):
 
 @dataclass(frozen=True)
 class Oversize(Fault):
-    """One event of `size` bytes and more."""
+    """One event of more than `size` bytes."""
 
     size: int = 2**21
     after: Place = _FIRST
@@ -227,7 +229,7 @@ class Headers(Fault):
 
 @dataclass(frozen=True)
 class Framed(Fault):
-    """States the body's length another way: "eof" is until the close, "both" two lengths that conflict."""
+    """Declares the body's length differently: "eof" is until the close, "both" is two conflicting lengths."""
 
     how: Framing
 
@@ -237,7 +239,7 @@ class Framed(Fault):
 
 @dataclass(frozen=True)
 class Chunks(Fault):
-    """The body's bytes, cut into other pieces: at `offsets`, or every `size` bytes. Put it last in a join."""
+    """Splits the body differently: at `offsets`, or every `size` bytes. Must be last in a combination."""
 
     offsets: tuple[int, ...] = ()
     size: int | None = None
@@ -252,7 +254,7 @@ class Chunks(Fault):
 
 @dataclass(frozen=True)
 class Gzip(Fault):
-    """Compresses the body although nobody asked; a stream is flushed after each event."""
+    """Compresses the body although it was not requested. A stream is flushed after each event."""
 
     def change(self, answer: Answer) -> Answer:
         packer = zlib.compressobj(wbits=31)

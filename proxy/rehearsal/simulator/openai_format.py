@@ -1,4 +1,4 @@
-"""Good answers in OpenAI's words: Chat Completions, Responses and Embeddings."""
+"""Builds good answers in OpenAI's format: Chat Completions, Responses and Embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["OpenAIFormat"]
 
 @dataclass(frozen=True)
 class OpenAIFormat(AnswerFormat):
-    """Good answers in OpenAI's words: Chat Completions, Responses and Embeddings."""
+    """Builds good answers in OpenAI's format: Chat Completions, Responses and Embeddings."""
 
     @override
     def unary(self) -> Document:
@@ -53,7 +53,7 @@ class OpenAIFormat(AnswerFormat):
         }
 
     def chat_events(self) -> Stream:
-        options: Document = self.asked.get("stream_options") or {}
+        options: Document = self.request.get("stream_options") or {}
         wants_usage = options.get("include_usage") is True and self.reports != "never"
         base: Document = {
             "id": f"chatcmpl-{self.canary}",
@@ -78,7 +78,7 @@ class OpenAIFormat(AnswerFormat):
         after = [chunk({}, "stop" if self.arguments is None else "tool_calls")]
         if self.reports == "running":
             before = before | {"usage": self.chat_usage(0)}
-            content = [said | {"usage": self.chat_usage(at)} for at, said in enumerate(content, 1)]
+            content = [part | {"usage": self.chat_usage(count)} for count, part in enumerate(content, 1)]
         if self.reports in ("running", "end"):
             after[0] |= {"usage": self.chat_usage()}
         if wants_usage:
@@ -119,14 +119,14 @@ class OpenAIFormat(AnswerFormat):
             "status": status,
             "error": None,
             "incomplete_details": None,
-            "instructions": self.asked.get("instructions"),
+            "instructions": self.request.get("instructions"),
             "metadata": {},
             "model": self.model,
             "output": [self.response_item("completed")] if over else [],
             "parallel_tool_calls": True,
             "temperature": 1.0,
             "tool_choice": "auto",
-            "tools": self.asked.get("tools", []),
+            "tools": self.request.get("tools", []),
             "top_p": 1.0,
             "usage": usage if over else None,
         }
@@ -146,15 +146,15 @@ class OpenAIFormat(AnswerFormat):
         if self.arguments is None:
             at |= {"content_index": 0}
             kind, extra = "response.output_text", Document(logprobs=[])
-            said: Document = {"text": self.text, **extra}
+            final: Document = {"text": self.text, **extra}
             before.append({"type": "response.content_part.added", **at, "part": self.response_part("")})
             after = [{"type": "response.content_part.done", **at, "part": self.response_part(self.text)}]
         else:
             kind, extra = "response.function_call_arguments", Document()
-            said = {"arguments": "".join(self.arguments), "name": self.tool}
+            final = {"arguments": "".join(self.arguments), "name": self.tool}
         content = [{"type": f"{kind}.delta", **at, "delta": delta, **extra} for delta in self.deltas]
         after = [
-            {"type": f"{kind}.done", **at, **said},
+            {"type": f"{kind}.done", **at, **final},
             *after,
             {"type": "response.output_item.done", "output_index": 0, "item": self.response_item("completed")},
             {"type": "response.completed", "response": self.response("completed")},
@@ -162,13 +162,13 @@ class OpenAIFormat(AnswerFormat):
         return before, content, after
 
     def embeddings(self) -> Document:
-        given: Any = self.asked.get("input", "")
-        inputs: list[str] = [given] if isinstance(given, str) else given
+        value: Any = self.request.get("input", "")
+        inputs: list[str] = [value] if isinstance(value, str) else value
         data: list[Document] = []
         for index, text in enumerate(inputs):
             digest = hashlib.shake_128(f"{self.seed} {text}".encode())
-            vector: Any = [byte / 128 - 1 for byte in digest.digest(self.asked.get("dimensions") or 8)]
-            if self.asked.get("encoding_format") == "base64":
+            vector: Any = [byte / 128 - 1 for byte in digest.digest(self.request.get("dimensions") or 8)]
+            if self.request.get("encoding_format") == "base64":
                 vector = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
             data.append({"object": "embedding", "index": index, "embedding": vector})
         usage = {"prompt_tokens": self.inputs, "total_tokens": self.inputs}

@@ -1,4 +1,4 @@
-"""The provider: what it listens on, what it says to whom, and what goes wrong next."""
+"""The simulated provider: its listener, its answers and the faults to come."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ APIS: Final[Mapping[str, Api]] = MappingProxyType(
 Words: TypeAlias = Sequence[str] | Callable[[Received], Sequence[str]]
 Cue: TypeAlias = Fault | Callable[[Received], Fault | None] | None
 
-# What `POST /_simulator/fault {"fault": name, ...}` may ask for; the other keys are the fault's fields.
+# The faults of `POST /_simulator/fault {"fault": name, ...}`. The other keys are the fault's fields.
 CUES: Final[Mapping[str, Callable[..., Fault | None]]] = MappingProxyType(
     {
         "ok": lambda: None,
@@ -60,11 +60,11 @@ CUES: Final[Mapping[str, Callable[..., Fault | None]]] = MappingProxyType(
 
 @dataclass(eq=False)
 class Simulator:
-    """One provider on a loopback port, between `async with` and its end.
+    """One provider on a loopback port, inside `async with`.
 
-    What it says and how it misbehaves may be changed at any time; a request keeps what held when it came.
-    `faults` are used first, one a request (None: a good answer); when they are used up, `fault` holds.
-    Where the request matters, words and faults may be functions of it.
+    Its words and faults may be changed at any time. A request uses those in force when it arrived. `faults`
+    are used first, one per request (None: a good answer). When they are used up, `fault` applies. Words and
+    faults may be functions of the request.
     """
 
     name: str = "alpha"
@@ -75,7 +75,7 @@ class Simulator:
     calls_tools: bool = False  # call the first tool offered instead of answering with words
     pace: float = 0.0  # seconds between the events of a stream
     reports: Reports = "asked"
-    answers_as: str | None = None  # what it calls the model that answers, if not as it was asked for
+    answers_as: str | None = None  # the model name in answers, if not the requested one
     fault: Cue = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -91,9 +91,9 @@ class Simulator:
         self.accepted = 0
         self.count = 0
         self._server: asyncio.Server | None = None
-        self._held: socket.socket | None = None  # takes the port while nobody listens
+        self._held: socket.socket | None = None  # holds the port while there is no listener
         self._filler: socket.socket | None = None  # fills the queue of a silent listener
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def origin(self) -> str:
@@ -126,16 +126,16 @@ class Simulator:
             self._release()
 
     async def up(self) -> None:
-        """Listens, on the port it had before if it was down."""
+        """Start listening, on the same port as before if it was down."""
         if self._server is None:
             self._release()
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(lambda: Connection(self), sock=self._hold(), backlog=1024)
 
     async def down(self, *, silent: bool = False) -> None:
-        """Drops its connections and refuses new ones, or if `silent` leaves them without any answer (Linux).
+        """Drop all connections and refuse new ones. If `silent`, new ones get no answer at all (Linux only).
 
-        The port stays taken, so that nobody else can answer there meanwhile.
+        The port stays bound, so that no other process can answer there meanwhile.
         """
         if self._server is not None:
             self._server.close()
@@ -153,30 +153,33 @@ class Simulator:
 
     @property
     def bill(self) -> list[Billed]:
-        """What there is to pay for, request by request: everything that was generated for, whoever left."""
+        """One line per request for which tokens were generated, even if the caller hung up."""
         return [line for received in self.requests if (line := received.billed) is not None]
 
     def next(self, fault: Cue, times: int = 1) -> None:
-        """Queues `fault` for the next `times` requests."""
+        """Queue `fault` for the next `times` requests."""
         self.faults.extend([fault] * times)
 
     async def wait_for(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Returns once `condition` holds; it is asked whenever anything happens here. Else TimeoutError."""
+        """Wait until `condition` is true. It is checked on every change of the simulator.
+
+        Raises TimeoutError after `within` seconds.
+        """
         try:
             async with asyncio.timeout(within):
                 while not condition():
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
-            seen = f"{self.open} connections open, last requests {self.requests[-3:]}"
-            raise TimeoutError(f"{self.name}: not so within {within:g} s; {seen}") from None
+            state = f"{self.open} connections open, last requests {self.requests[-3:]}"
+            raise TimeoutError(f"{self.name}: not so within {within:g} s; {state}") from None
 
     def notice(self) -> None:
-        """Something happened: whoever waits for a condition asks again."""
-        self._news.set()
+        """Wake up `wait_for`, since the state has changed."""
+        self._changed.set()
 
     def _hold(self) -> socket.socket:
-        # Named in full: asyncio turns Nagle's algorithm off only for what says it is TCP.
+        # IPPROTO_TCP is explicit, since asyncio disables Nagle's algorithm only for sockets that state it.
         held = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(("127.0.0.1", self.port))
@@ -184,15 +187,15 @@ class Simulator:
         return held
 
     def _release(self) -> None:
-        for taken in (self._filler, self._held):
-            if taken is not None:
-                taken.close()
+        for held in (self._filler, self._held):
+            if held is not None:
+                held.close()
         self._filler = self._held = None
 
-    def hear(
+    def respond(
         self, connection: Connection, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> tuple[Iterator[Move], Received | None]:
-        """The moves that answer one request, and its entry in the ledger (the control pages have none)."""
+        """Returns the moves that answer one request, and its record, None for the control pages."""
         try:
             document: Any = orjson.loads(body) if body else None
         except orjson.JSONDecodeError:
@@ -225,15 +228,16 @@ class Simulator:
         return player.play(answer), received
 
     def _good(self, received: Received) -> Answer:
+        """Returns the answer without a fault."""
         api = APIS.get(received.path)
-        asked: Document = received.json if received.is_object else {}
-        tools = bool(self.calls_tools and asked.get("tools"))
-        speaks = AnthropicFormat if api in ("messages", "count_tokens") else OpenAIFormat
-        voice = speaks(
+        request: Document = received.json if received.is_object else {}
+        tools = bool(self.calls_tools and request.get("tools"))
+        format_class = AnthropicFormat if api in ("messages", "count_tokens") else OpenAIFormat
+        answer_format = format_class(
             api=api or "chat",
             canary=self.canary,
             number=received.number,
-            asked=asked,
+            request=request,
             words=tuple(self.words(received) if callable(self.words) else self.words),
             arguments=tuple(self.arguments) if tools else None,
             pace=self.pace,
@@ -242,22 +246,23 @@ class Simulator:
             answers_as=self.answers_as,
         )
         if api is None or received.method != "POST":
-            return Status(404, message="There is nothing here.").change(voice.answer())
-        if not asked:
-            return Status(400, message="The body is not a JSON object.").change(voice.answer())
-        return voice.answer()
+            return Status(404, message="There is nothing here.").change(answer_format.answer())
+        if not request:
+            return Status(400, message="The body is not a JSON object.").change(answer_format.answer())
+        return answer_format.answer()
 
     def _control(self, method: str, path: str, document: object) -> Answer:
+        """Returns the answer of a control page."""
         answer = Answer("chat", self.canary, ())
         if path == "/_simulator/bill":
             return answer.whole(encode({"name": self.name, "lines": [line._asdict() for line in self.bill]}))
         if method == "POST" and path == "/_simulator/fault":
-            given = dict(cast("Document", document)) if isinstance(document, dict) else {}
+            fields = dict(cast("Document", document)) if isinstance(document, dict) else {}
             try:
-                self.fault = CUES[given.pop("fault")](**given)
+                self.fault = CUES[fields.pop("fault")](**fields)
             except (KeyError, TypeError):
-                known = {"error": "There is no such cue, or it takes no such field.", "cues": sorted(CUES)}
-                return replace(answer.whole(encode(known) + b"\n"), status=400)
+                error = {"error": "There is no such cue, or it takes no such field.", "cues": sorted(CUES)}
+                return replace(answer.whole(encode(error) + b"\n"), status=400)
         fault = None if self.fault is None else repr(self.fault)
         state: Document = {"name": self.name, "fault": fault, "requests": self.count, "open": self.open}
         return answer.whole(encode(state) + b"\n")

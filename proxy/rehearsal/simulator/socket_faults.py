@@ -1,4 +1,4 @@
-"""Faults of the socket: when it falls silent, is cut, drips, or says more than it should."""
+"""Faults of the connection: stalls, cuts, slow bytes, endless answers and bytes after the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Cut", "Drip", "Endless", "Garbage", "Pings", "Slow", "Stall", "stale
 
 @dataclass(frozen=True)
 class Stall(Fault):
-    """Goes silent at `after` and leaves the connection open."""
+    """Stops sending at `after` and keeps the connection open."""
 
     after: Place = None
 
@@ -30,7 +30,7 @@ class Stall(Fault):
 
 @dataclass(frozen=True)
 class Cut(Fault):
-    """Drops the connection at `after`: a reset, or an orderly close that is only too early."""
+    """Drops the connection at `after`, by a reset or by an orderly close."""
 
     after: Place = None
     reset: bool = True
@@ -44,7 +44,7 @@ class Cut(Fault):
 
 @dataclass(frozen=True)
 class Slow(Fault):
-    """Waits `seconds` at `after`, then goes on as if nothing had been."""
+    """Waits `seconds` at `after`, then continues normally."""
 
     seconds: float
     after: Place = 0
@@ -62,7 +62,7 @@ class Slow(Fault):
 
 @dataclass(frozen=True)
 class Drip(Fault):
-    """One byte every `seconds`: of a header without end (`after` None), else of the body from `after` on."""
+    """Sends one byte every `seconds`: an endless header (`after` None), or the body from `after` on."""
 
     seconds: float
     after: Place = None
@@ -91,7 +91,7 @@ class Drip(Fault):
 
 @dataclass(frozen=True)
 class Pings(Fault):
-    """From `after` on only comments, or only `ping` events, every `seconds` and for ever."""
+    """From `after` on, sends only comments, or only `ping` events, every `seconds` for ever."""
 
     seconds: float
     kind: Literal["comment", "event"] = "comment"
@@ -122,17 +122,17 @@ class Endless(Fault):
 
 @dataclass(frozen=True)
 class Garbage(Fault):
-    """Bytes that belong to nothing after a whole answer; by default they look like another's answer."""
+    """Sends extra bytes after a complete answer. By default they look like the answer to another request."""
 
     data: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\ngarbage"
 
     def play(self, answer: Answer) -> Iterator[Move]:
         *moves, last = (move for move in super().play(answer) if isinstance(move, bytes))
         yield from moves
-        # In one write, so that whoever reads the end has the garbage at hand.
+        # In one write, so that a client that reads the end has the extra bytes in its buffer.
         yield GeneratedText.like(last, last + self.data)
 
 
 def stale_keep_alive(received: Received) -> Fault | None:
-    """Every connection serves one request: a second one on it is met by a close. Set it as `fault`."""
+    """For use as `Simulator.fault`: a second request on a connection gets a close instead of an answer."""
     return Cut(reset=False) if received.reused else None

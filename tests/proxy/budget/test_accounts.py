@@ -1,4 +1,4 @@
-"""Accounts: what a request is measured against, and the windows in which it is booked."""
+"""Tests of accounts: the limits of a scope and the windows in which amounts are booked."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def scope(**fields: Any) -> Grants:
     ],
 )
 def test_a_window_of_the_calendar(window: WindowName, zone: str, now: str, start: str, end: str) -> None:
-    """It begins and ends where the calendar of its time zone says, at ends of quarters and leap years too."""
+    """The start and end follow the calendar of the time zone, including quarters and leap years."""
     assert calendar(window, zone, at(now, zone)) == (at(start, zone), at(end, zone))
 
 
 def test_a_window_belongs_to_its_time_zone() -> None:
-    """What is still July in London is August in Paris already."""
+    """The same moment is in July in UTC and in August in Paris."""
     now = at("2026-07-31T22:30")
     assert calendar("month", "Europe/Paris", now).start == at("2026-08-01T00:00", "Europe/Paris")
     assert calendar("month", "UTC", now).start == at("2026-07-01T00:00")
@@ -65,7 +65,7 @@ def test_days_on_which_clocks_change() -> None:
 
 
 def test_the_hour_that_comes_twice() -> None:
-    """It is two windows, and the second begins where the first one ends."""
+    """The repeated hour is two windows; the second starts where the first ends."""
     first = calendar("hour", "Europe/Paris", at("2026-10-25T02:30", "Europe/Paris"))
     second = calendar("hour", "Europe/Paris", at("2026-10-25T02:30", "Europe/Paris", fold=1))
     assert first.end == second.start
@@ -73,7 +73,7 @@ def test_the_hour_that_comes_twice() -> None:
 
 
 def test_midnight_that_never_comes() -> None:
-    """Where clocks jump over midnight, the day begins with the jump."""
+    """If midnight is skipped by a clock change, the day starts at the change."""
     zone = "Africa/Cairo"  # 00:00 becomes 01:00 on the last Friday of April
     day = calendar("day", zone, at("2026-04-24T12:00", zone))
     assert day.start == at("2026-04-24T01:00", zone)
@@ -86,7 +86,7 @@ def test_midnight_that_never_comes() -> None:
     now=st.integers(at("2020-01-01T00:00"), at("2037-01-01T00:00")),
 )
 def test_windows_cover_all_of_time(window: WindowName, zone: str, now: int) -> None:
-    """Every moment is in exactly one window: from its first second to its last it is the same one."""
+    """Every moment is in exactly one window, from its first to its last second."""
     period = calendar(window, zone, now)
     assert period.start <= now < period.end
     assert calendar(window, zone, period.start) == period
@@ -99,9 +99,9 @@ def test_windows_cover_all_of_time(window: WindowName, zone: str, now: int) -> N
     day=st.datetimes(datetime(2020, 1, 1), datetime(2036, 12, 31)),  # noqa: DTZ001 - the zone is drawn
 )
 def test_windows_around_changes_of_clocks(zone: str, day: datetime) -> None:
-    """Also in the nights in which clocks change, quarter by quarter of an hour."""
-    place = ZoneInfo(zone)
-    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=place)
+    """The same holds every 15 minutes around a clock change."""
+    timezone = ZoneInfo(zone)
+    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=timezone)
     if midnight.utcoffset() == (midnight + timedelta(days=2)).utcoffset():
         return
     begin = int(midnight.astimezone(UTC).timestamp())
@@ -114,7 +114,7 @@ def test_windows_around_changes_of_clocks(zone: str, day: datetime) -> None:
 
 @given(window=st.sampled_from(WINDOWS), now=st.floats(0, 4e9))
 def test_rolling_windows(window: WindowName, now: float) -> None:
-    """The parts that count cover the window whole, and at most one part more."""
+    """The counted buckets cover the whole window, and at most one bucket more."""
     limit = BudgetWindow(limit=100, window=window, rolling=True)
     (account,) = Accounts().of("key", scope(budget=(limit,)), now)
     part = rolling(window, now)
@@ -126,7 +126,7 @@ def test_rolling_windows(window: WindowName, now: float) -> None:
 
 
 def test_a_budget() -> None:
-    """It is named by its scope and in words; budgets whose figures differ have accounts that differ."""
+    """A label has the scope and a description. Budgets with different windows have different accounts."""
     windows = (
         BudgetWindow(limit=50, window="month"),
         BudgetWindow(limit=60, window="month", timezone="Europe/Paris"),
@@ -151,7 +151,7 @@ def test_a_budget() -> None:
 
 
 def test_two_limits_on_one_figure() -> None:
-    """The lower one decides, and the figure is counted once."""
+    """Of two limits on the same account only the lower one is kept, so amounts are counted once."""
     windows = (
         BudgetWindow(limit=50, window="month"),
         BudgetWindow(limit=20, window="month", alert_at=(0.5,)),
@@ -161,7 +161,7 @@ def test_two_limits_on_one_figure() -> None:
 
 
 def test_rates() -> None:
-    """A rate is a bucket: as large as its burst, or as its own period fills, refilled all the time."""
+    """A rate is a token bucket. Its size is the burst, or the amount of one period by default."""
     limits = Limits(requests_per_minute=60, request_burst=5, tokens_per_second=100, concurrent=3)
     accounts = Accounts().of("team", scope(limits=limits), 0.0)
     lines = [account.line for account in accounts]
@@ -178,7 +178,7 @@ def test_rates() -> None:
 
 
 def test_accounts_are_remembered_until_a_window_ends() -> None:
-    """Within a window nothing is worked out again; in the next one, or after a clock went back, it is."""
+    """Accounts are cached within a window and computed again in another one, even an earlier one."""
     accounts, owner = Accounts(), scope(budget=(BudgetWindow(limit=5, window="hour"),))
     first = accounts.of("key", owner, 3600.0)
     assert accounts.of("key", owner, 7199.9) is first
@@ -187,7 +187,7 @@ def test_accounts_are_remembered_until_a_window_ends() -> None:
 
 
 def test_amounts() -> None:
-    """Each unit finds its own figure; a request is one of those under way."""
+    """Each unit returns its own amount; a request counts 1 as requests and as concurrent."""
     amounts = Amounts(requests=1, input=10, output=20, cost=300)
     assert {unit: amounts.of(unit) for unit in ("cost", "tokens", "input_tokens", "output_tokens")} == {
         "cost": 300,

@@ -1,4 +1,4 @@
-"""The store as Budget uses it: holds, what is let through while the store is down, and sweeping."""
+"""Tests of BudgetStore: holds, the allowance during an outage of the store, and sweeping."""
 
 from __future__ import annotations
 
@@ -14,36 +14,30 @@ from standby.proxy.config import BudgetWindow, Grants, Limits
 from standby.proxy.stores.records import Denied, Held
 from standby.proxy.stores.store import StoreDown
 
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import virtual_time
 from tests.proxy.shaky import Shaky
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 LEASE: Final = 60.0
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
-
-
 def demand(cost: int = 10, **limits: int) -> Demand:
-    """What a request demands of a key with 100 a month."""
+    """The demand of a request, for a key with a budget of 100 per month."""
     owner = Grants(name="k", budget=(BudgetWindow(limit=100, window="month"),), limits=Limits(**limits))
     accounts: tuple[Account, ...] = Accounts().of("key", owner, 0.0)
     return Hold(accounts).entry(Amounts(1, 1, 1, cost))
 
 
 async def hold(budget_store: BudgetStore, name: str, wanted: Demand) -> Held | Denied:
-    """Take it."""
+    """Takes a hold for this demand."""
     return await budget_store.hold(name, wanted, lease=LEASE, entries=())
 
 
 async def test_hold_and_settle() -> None:
-    """What is held counts, and what is settled is booked in its place."""
+    """A held amount counts against the limit, and the settlement replaces it by the actual amount."""
     store = Shaky()
     budget_store = BudgetStore(store)
     wanted = demand(60)
@@ -56,7 +50,7 @@ async def test_hold_and_settle() -> None:
 
 
 async def test_without_an_allowance() -> None:
-    """While the store is down nothing is held."""
+    """Without an allowance no hold is taken while the store is down."""
     store = Shaky()
     store.down = True
     budget_store = BudgetStore(store)
@@ -66,7 +60,7 @@ async def test_without_an_allowance() -> None:
 
 
 async def test_an_allowance() -> None:
-    """While the store is down as much may be held as it has; what was spent is booked afterwards."""
+    """While the store is down, holds are taken up to the allowance. What was spent is booked afterwards."""
     store = Shaky()
     budget_store = BudgetStore(store, allowance=25)
     store.down = True
@@ -86,7 +80,7 @@ async def test_an_allowance() -> None:
 
 
 async def test_limits_hold_during_an_outage() -> None:
-    """They are counted in this process."""
+    """During an outage, limits are counted in this process."""
     store = Shaky()
     store.down = True
     budget_store = BudgetStore(store, allowance=1000)
@@ -102,7 +96,7 @@ async def test_limits_hold_during_an_outage() -> None:
 
 
 async def test_the_next_outage_has_all_of_the_allowance_again() -> None:
-    """But only once the store knows of all that was spent during the last one."""
+    """The allowance is restored only when the store has booked everything spent during the outage."""
     store = Shaky()
     budget_store = BudgetStore(store, allowance=10)
     store.down = True
@@ -110,7 +104,7 @@ async def test_the_next_outage_has_all_of_the_allowance_again() -> None:
     await budget_store.settle("a", demand(10).lines, (), 10)
     await asyncio.sleep(1.0)
     store.down = False
-    assert isinstance(await hold(budget_store, "b", demand(1)), Held)  # the store answers, and is behind
+    assert isinstance(await hold(budget_store, "b", demand(1)), Held)  # settlements still wait
     store.down = True
     assert isinstance(await hold(budget_store, "c", demand(1)), Denied)
     store.down = False
@@ -123,7 +117,7 @@ async def test_the_next_outage_has_all_of_the_allowance_again() -> None:
 
 
 async def test_an_allowance_is_not_restored_while_it_is_in_use() -> None:
-    """What requests of the outage still hold of it stays held."""
+    """The allowance is not reset while a hold on it is open."""
     allowance = OutageAllowance(10)
     assert isinstance(await allowance.hold("a", (), 10, lease=LEASE, enforce=True), Held)
     allowance.restore()
@@ -135,15 +129,15 @@ async def test_an_allowance_is_not_restored_while_it_is_in_use() -> None:
 
 
 async def test_observing_an_outage() -> None:
-    """Where nothing is enforced, it is told what would be refused; the allowance is no limit."""
+    """Without enforcement, exceeded limits are reported, and the allowance itself refuses nothing."""
     allowance = OutageAllowance(10)
     lines = demand(200).lines
-    took = await allowance.hold("a", lines, 200, lease=LEASE, enforce=False)
-    assert took == Held((200,), (0,))
+    outcome = await allowance.hold("a", lines, 200, lease=LEASE, enforce=False)
+    assert outcome == Held((200,), (0,))
 
 
 async def test_an_outbox_that_is_full() -> None:
-    """No more is let in than could be settled."""
+    """While the settlement queue is full, holds raise StoreDown."""
     store = Shaky()
     budget_store = BudgetStore(store, allowance=1000)
     store.down = True
@@ -156,7 +150,7 @@ async def test_an_outbox_that_is_full() -> None:
 
 
 async def test_sweeping(caplog: pytest.LogCaptureFixture) -> None:
-    """Holds of whoever died are ended as long as Budget is not closed, also after the store was down."""
+    """Expired holds are swept until the BudgetStore is closed."""
     store = Shaky()
     budget_store = BudgetStore(store)
     await hold(budget_store, "mine", demand(1))
@@ -173,6 +167,6 @@ async def test_sweeping(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_the_time() -> None:
-    """It is the store's."""
+    """The time is the store's."""
     store = Shaky()
     assert abs(BudgetStore(store).now() - store.now()) < 60

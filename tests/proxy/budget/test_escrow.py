@@ -1,4 +1,4 @@
-"""Escrow: holds from slices of a budget, and never more than the budget."""
+"""Tests of Escrow: holds are served from slices of a budget, and no budget is overspent."""
 
 from __future__ import annotations
 
@@ -16,34 +16,28 @@ from standby.proxy.stores.store import StoreDown
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
 
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import VirtualLoop, virtual_time
 from tests.proxy.shaky import Shaky
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 LEASE: Final = 600.0
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
-
-
 def money(amount: int, limit: int = 1_000_000, name: str = "key/k/cost/month") -> Line:
-    """A line of a budget."""
+    """A line of a cost budget."""
     return Line(name, "sum", amount, limit, keep=10**10)
 
 
 async def hold(store: Escrow, name: str, *lines: Line, entries: Sequence[LedgerEntry] = ()) -> Held | Denied:
-    """Hold these lines."""
+    """Takes a hold on these lines."""
     return await store.hold(name, lines, lease=LEASE, entries=entries)
 
 
 def asked(store: Shaky, what: str = "hold") -> int:
-    """How often the store was asked for this."""
+    """The number of calls of this operation."""
     return [call for call, _ in store.calls].count(what)
 
 
@@ -53,7 +47,7 @@ async def used(store: Memory, *lines: Line) -> tuple[int, ...]:
 
 
 async def test_most_holds_do_not_ask_the_store() -> None:
-    """The first tells what is left; the second takes a slice; those after it are served from the slice."""
+    """The first hold reports the remaining budget, the second takes a slice, the next ones use the slice."""
     store = Shaky()
     escrow = Escrow(store)
     for number in range(2 + HOLDS - 1):
@@ -65,7 +59,7 @@ async def test_most_holds_do_not_ask_the_store() -> None:
 
 
 async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
-    """Ledger entries are written at once; what was not spent is free again in the end."""
+    """Ledger entries are written at once. Unspent amounts are free again when the slice is returned."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "abc":
@@ -79,7 +73,7 @@ async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
 
 
 async def test_a_slice_that_is_not_used_is_returned() -> None:
-    """A second without a request is enough; nothing needs to come."""
+    """A slice is returned after about a second without use, even if no further request arrives."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "ab":
@@ -91,7 +85,7 @@ async def test_a_slice_that_is_not_used_is_returned() -> None:
 
 
 async def test_a_slice_does_not_live_long() -> None:
-    """What was spent of it is seen by other processes in time, also while requests keep coming."""
+    """Even a slice in constant use is returned in time, so that other processes see its spending."""
     store = Shaky()
     escrow = Escrow(store)
     for number in range(int(4 * LIFE)):
@@ -104,7 +98,7 @@ async def test_a_slice_does_not_live_long() -> None:
 
 
 async def test_a_slice_waits_for_those_it_serves() -> None:
-    """It is returned once the last request that holds of it is settled."""
+    """A slice is returned when the last request that holds an amount of it is settled."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "ab":
@@ -118,7 +112,7 @@ async def test_a_slice_waits_for_those_it_serves() -> None:
 
 
 async def test_a_low_budget_is_held_exactly() -> None:
-    """Where a slice would be less than one request, each asks the store: the last of a budget can be had."""
+    """When a slice would not cover a request, requests go to the store, so the whole budget is usable."""
     store = Shaky()
     escrow = Escrow(store)
     limit = 10 * SHARE - 1
@@ -128,7 +122,7 @@ async def test_a_low_budget_is_held_exactly() -> None:
 
 
 async def test_slices_of_ours_are_returned_before_we_refuse() -> None:
-    """What lies unused in a slice of this process is no reason to refuse."""
+    """Unused slices of this process are returned before a hold is refused."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "ab":
@@ -139,7 +133,7 @@ async def test_slices_of_ours_are_returned_before_we_refuse() -> None:
 
 
 async def test_a_hold_that_is_extended() -> None:
-    """From the slice if it has room, else from the store; both are settled as one."""
+    """A hold is extended from the slice if it has room, else in the store. Both settle together."""
     store = Shaky()
     escrow = Escrow(store)
     await hold(escrow, "first", money(10))
@@ -155,7 +149,7 @@ async def test_a_hold_that_is_extended() -> None:
 
 
 async def test_a_request_that_took_more_than_it_held() -> None:
-    """All of it is booked: what the slice lacks at once."""
+    """All of the spending is booked; the part that exceeds the held amount is booked in the store at once."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "ab":
@@ -167,7 +161,7 @@ async def test_a_request_that_took_more_than_it_held() -> None:
 
 
 async def test_a_store_that_fails_while_it_settles() -> None:
-    """Asked again, it books the same, once."""
+    """A repeated settlement books the same amounts once."""
     store = Shaky()
     escrow = Escrow(store)
     for name in "ab":
@@ -184,7 +178,7 @@ async def test_a_store_that_fails_while_it_settles() -> None:
 
 
 async def test_a_store_that_is_down() -> None:
-    """A new slice cannot be had, and what may have been taken of one is returned."""
+    """Taking a slice raises StoreDown. A slice that may have been taken is returned."""
     store = Shaky()
     escrow = Escrow(store)
     await hold(escrow, "a", money(10))
@@ -199,7 +193,7 @@ async def test_a_store_that_is_down() -> None:
 
 
 async def test_what_is_counted_exactly() -> None:
-    """Requests under way are not counted in slices, nor is anything where nothing is enforced."""
+    """Concurrency limits and holds without enforcement always go to the store."""
     store = Shaky()
     escrow = Escrow(store)
     lease = Line("key/k/concurrent", "lease", 1, 100)
@@ -210,7 +204,7 @@ async def test_what_is_counted_exactly() -> None:
 
 
 async def test_what_expires_of_a_slice() -> None:
-    """A process that was killed leaves a line in the ledger for what its slice held."""
+    """The slice of a killed process expires, with a ledger entry for the amount it held."""
     clock = 0.0
     store = Memory(Clocks(wall=lambda: 1000.0 + clock, monotonic=lambda: clock))
     escrow = Escrow(store)
@@ -226,7 +220,7 @@ async def test_what_expires_of_a_slice() -> None:
 
 
 async def test_the_rest_is_the_stores() -> None:
-    """Keys, times and sweeps are passed on."""
+    """Other operations are passed on to the store."""
     store = Shaky()
     escrow = Escrow(store)
     record = KeyRecord(name="k", hashes={"sha256:1": None})
@@ -241,7 +235,7 @@ async def test_the_rest_is_the_stores() -> None:
 
 
 class _Wire(Memory):
-    """What one process has of a store that it shares; nothing at all once it is `cut`."""
+    """One process's access to a shared store. Once `cut`, its settlements fail."""
 
     def __init__(self, store: Memory) -> None:
         super().__init__()
@@ -278,8 +272,9 @@ STEP: Final = st.tuples(
 @settings(max_examples=200)
 @given(limit=st.integers(100, 4000), steps=st.lists(STEP, max_size=120))
 def test_no_budget_is_overspent(limit: int, steps: list[tuple[int, str, int, int]]) -> None:
-    """Several processes, each with slices of one budget; some are killed, the store fails: what is spent and
-    held stays within the limit all the time, and what was spent is never less than what requests cost.
+    """Several processes use slices of one budget, some are killed, and the store fails at times.
+
+    Spent and held amounts never exceed the limit, and booked spending is never less than the requests' cost.
     """
     loop = VirtualLoop()
     try:
@@ -289,7 +284,7 @@ def test_no_budget_is_overspent(limit: int, steps: list[tuple[int, str, int, int
 
 
 class _World:
-    """Three processes over one store, what each holds, and what their requests have cost."""
+    """Three processes with one store, their open holds, and the total cost of their requests."""
 
     def __init__(self, limit: int) -> None:
         loop = asyncio.get_running_loop()
@@ -300,26 +295,26 @@ class _World:
         self.holds: list[dict[str, int]] = [{} for _ in self.wires]
         self.cost = 0
 
-    async def hold(self, who: int, name: str, amount: int) -> None:
-        """A process takes a hold, or more for one."""
-        took = await self.escrows[who].hold(name, (self.line._replace(amount=amount),), lease=LEASE)
-        if isinstance(took, Held):
-            self.holds[who][name] = self.holds[who].get(name, 0) + amount
+    async def hold(self, process: int, name: str, amount: int) -> None:
+        """Takes or extends a hold in one process."""
+        outcome = await self.escrows[process].hold(name, (self.line._replace(amount=amount),), lease=LEASE)
+        if isinstance(outcome, Held):
+            self.holds[process][name] = self.holds[process].get(name, 0) + amount
 
-    async def settle(self, who: int, name: str, cost: int) -> None:
-        """A request ends, that cost as much as this or as it held."""
-        cost = min(cost, self.holds[who][name])
-        await self.escrows[who].settle(name, (self.line._replace(amount=cost),), ())
-        del self.holds[who][name]
+    async def settle(self, process: int, name: str, cost: int) -> None:
+        """Settles a hold with this cost, or with the held amount if that is lower."""
+        cost = min(cost, self.holds[process][name])
+        await self.escrows[process].settle(name, (self.line._replace(amount=cost),), ())
+        del self.holds[process][name]
         self.cost += cost
 
-    def crash(self, who: int) -> None:
-        """A process is killed, and another one begins. What was under way the provider may bill."""
-        self.wires[who].cut = True
-        self.wires[who] = _Wire(self.store)
-        self.escrows[who] = Escrow(self.wires[who])
-        self.cost += sum(self.holds[who].values())
-        self.holds[who] = {}
+    def crash(self, process: int) -> None:
+        """Replaces a process by a new one. What it held counts as cost, since the provider may bill it."""
+        self.wires[process].cut = True
+        self.wires[process] = _Wire(self.store)
+        self.escrows[process] = Escrow(self.wires[process])
+        self.cost += sum(self.holds[process].values())
+        self.holds[process] = {}
 
     async def used(self) -> int:
         """What is spent and held."""
@@ -327,7 +322,7 @@ class _World:
         return used
 
     async def end(self) -> None:
-        """Everybody stops, and what was left behind expires."""
+        """Settles and releases everything, and lets abandoned holds expire."""
         self.store.down = False
         for escrow, holds in zip(self.escrows, self.holds, strict=True):
             for name in holds:
@@ -339,19 +334,19 @@ class _World:
 
 async def _play(limit: int, steps: list[tuple[int, str, int, int]]) -> None:
     world = _World(limit)
-    for number, (who, what, amount, take) in enumerate(steps):
-        name = f"h{number}" if what == "hold" else next(iter(world.holds[who]), None)
+    for number, (process, what, amount, take) in enumerate(steps):
+        name = f"h{number}" if what == "hold" else next(iter(world.holds[process]), None)
         try:
             if what == "crash":
-                world.crash(who)
+                world.crash(process)
             elif what == "wait":
                 await asyncio.sleep(amount / 10)
             elif what in {"down", "up"}:
                 world.store.down = what == "down"
             elif name is not None and what == "settle":
-                await world.settle(who, name, take)
+                await world.settle(process, name, take)
             elif name is not None:
-                await world.hold(who, name, amount)
+                await world.hold(process, name, amount)
         except StoreDown:
             pass
         assert await world.used() <= limit

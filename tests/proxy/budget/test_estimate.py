@@ -1,4 +1,4 @@
-"""The figures of one request: estimates, spending, and lines of the ledger."""
+"""Tests of Estimate: estimated cost, spending of attempts, and ledger entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOLLAR: Final = 10**9
 
 
 def target(name: str, output: int, region: str = "us", **fields: Any) -> Target:
-    """A target whose million tokens of output cost so many dollars."""
+    """A target with a price of `output` dollars per million output tokens."""
     provider = Provider(name=f"at-{name}", dialect="openai", base_url="http://127.0.0.1:9/v1", region=region)
     price = Price(input=0, output=output * DOLLAR)
     return Target(name=name, provider=provider, model=f"model-{name}", price=price, **fields)
@@ -33,8 +33,8 @@ CHEAP: Final = target("cheap", 10, max_output=50)
 FREE: Final = DEAR.model_copy(update={"name": "free", "price": None})
 
 
-def reckoning(pool: Pool, charge: Charge = "all", **grants: Any) -> tuple[Estimate, Exchange]:
-    """Of a request with 100 tokens of output."""
+def estimate_of(pool: Pool, charge: Charge = "all", **grants: Any) -> tuple[Estimate, Exchange]:
+    """The estimate of a request with at most 100 output tokens, and its exchange."""
     exchange = Exchange(id="req_1", began=0.0, headers=(), operation=chat.OPERATION, pool=pool)
     if grants:
         exchange.principal = Principal((ScopeOf("key", Grants(name="k", **grants)),))
@@ -43,70 +43,70 @@ def reckoning(pool: Pool, charge: Charge = "all", **grants: Any) -> tuple[Estima
 
 
 def test_the_least_that_a_request_takes() -> None:
-    """Of each unit the least that any target takes to which the caller's data may go."""
-    everywhere, _ = reckoning(pool_of(DEAR, alternates={CHEAP: {"outage"}}))
-    assert (everywhere.least().output, everywhere.least().cost) == (50, 500_000)
-    in_europe, _ = reckoning(pool_of(DEAR, CHEAP), regions=("eu",))
-    assert (in_europe.least().output, in_europe.least().cost) == (100, 100_000_000)
-    nowhere, _ = reckoning(pool_of(DEAR, CHEAP), regions=("moon",))
-    assert nowhere.least() == Amounts(1)
+    """The minimum of each unit among the targets to which the caller's data may be sent."""
+    everywhere, _ = estimate_of(pool_of(DEAR, alternates={CHEAP: {"outage"}}))
+    assert (everywhere.minimum().output, everywhere.minimum().cost) == (50, 500_000)
+    in_europe, _ = estimate_of(pool_of(DEAR, CHEAP), regions=("eu",))
+    assert (in_europe.minimum().output, in_europe.minimum().cost) == (100, 100_000_000)
+    nowhere, _ = estimate_of(pool_of(DEAR, CHEAP), regions=("moon",))
+    assert nowhere.minimum() == Amounts(1)
 
 
 def test_estimates() -> None:
-    """There is one for each target that has a price; without one an attempt costs nothing that is known."""
-    made, _ = reckoning(pool_of(DEAR, CHEAP, FREE))
-    assert made.estimates() == {"dear": 100_000_000, "cheap": 500_000}
-    assert made.amounts(FREE).cost == 0
-    assert made.expected(DEAR) is made.expected(DEAR)
+    """Each target with a price has an estimate. Without a price the cost is 0."""
+    estimate, _ = estimate_of(pool_of(DEAR, CHEAP, FREE))
+    assert estimate.estimates() == {"dear": 100_000_000, "cheap": 500_000}
+    assert estimate.amounts(FREE).cost == 0
+    assert estimate.expected(DEAR) is estimate.expected(DEAR)
 
 
 def test_spending_before_an_attempt() -> None:
-    """Attempts that were sent and never heard of count at what they may have cost; itself does not count."""
+    """An attempt without an answer counts with its maximum cost; the current attempt does not count."""
     pricey = DEAR.model_copy(update={"price": Price(input=1000 * DOLLAR)})
     for charge, spends in (("all", True), ("served", False)):
-        made, exchange = reckoning(pool_of(pricey), "all" if charge == "all" else "served")
+        estimate, exchange = estimate_of(pool_of(pricey), "all" if charge == "all" else "served")
         first = exchange.begin(Candidate("dear", pricey), 0.0)
         first.sent, first.fault = True, Fault("timeout_first_byte")
         second = exchange.begin(Candidate("dear", pricey), 1.0)
         second.sent = True
-        assert (made.spent(second).cost > 0) is spends
+        assert (estimate.spent(second).cost > 0) is spends
 
 
 def test_spending_beside_an_attempt() -> None:
-    """One that is under way beside the next counts at all it may take; one that is over does not."""
-    made, exchange = reckoning(pool_of(DEAR))
+    """A concurrent attempt counts with its full estimate; once it has ended, with its actual usage."""
+    estimate, exchange = estimate_of(pool_of(DEAR))
     first = exchange.begin(Candidate("dear", DEAR), 0.0)
     second = exchange.begin(Candidate("dear", DEAR), 1.0, "hedge")
-    assert made.spent(second) == made.amounts(DEAR)
+    assert estimate.spent(second) == estimate.amounts(DEAR)
     first.ended = 2.0
-    assert made.spent(second).cost == 0
+    assert estimate.spent(second).cost == 0
 
 
 def test_attempts_that_overlap() -> None:
-    """Each is told with its own time, whichever began first."""
-    made, exchange = reckoning(pool_of(DEAR))
+    """Each entry has the duration of its own attempt, even if attempts overlap."""
+    estimate, exchange = estimate_of(pool_of(DEAR))
     for began, ended in ((100.0, 104.5), (101.0, 104.0)):
         attempt = exchange.begin(Candidate("dear", DEAR), began)
         attempt.sent, attempt.ended = True, ended
-    assert [line.duration for line in made.result(5000.0, 110.0).entries] == [4.5, 3.0]
+    assert [line.duration for line in estimate.result(5000.0, 110.0).entries] == [4.5, 3.0]
 
 
 def test_a_candidate_of_another_app_has_no_figures() -> None:
-    """Without a target there is nothing to reckon with."""
-    made, exchange = reckoning(pool_of(DEAR))
+    """An attempt without a target has no amounts and no ledger entry."""
+    estimate, exchange = estimate_of(pool_of(DEAR))
     exchange.begin(Candidate("theirs"), 0.0)
-    result = made.result(10.0, 1.0)
+    result = estimate.result(10.0, 1.0)
     assert (result.amounts, result.entries, result.unpriced, result.cost) == ({}, (), (), 0)
 
 
 def test_lines_of_the_ledger() -> None:
-    """Each has its attempt's number, fault and time; what was never sent asked nobody."""
-    made, exchange = reckoning(pool_of(DEAR, CHEAP), pools=("*",))
+    """Each entry has its attempt's number, fault and duration. An unsent attempt counts no request."""
+    estimate, exchange = estimate_of(pool_of(DEAR, CHEAP), pools=("*",))
     first = exchange.begin(Candidate("dear", DEAR), 100.0)
     first.fault, first.ended = Fault("connect"), 103.0
     second = exchange.begin(Candidate("cheap", CHEAP), 103.0)
     second.sent, second.fault = True, Fault("upstream_5xx", 500)
-    result = made.result(5000.0, 107.5)
+    result = estimate.result(5000.0, 107.5)
     lines = [(line.attempt, line.target, line.fault, line.duration, line.at) for line in result.entries]
     assert lines == [(1, "dear", "connect", 3.0, 5000.0), (2, "cheap", "upstream_5xx", 4.5, 5000.0)]
     assert {line.key for line in result.entries} == {"k"}
@@ -114,12 +114,12 @@ def test_lines_of_the_ledger() -> None:
 
 
 def test_a_models_name_is_cut() -> None:
-    """Providers choose it and the ledger keeps it: of a name without end only the beginning is kept."""
-    made, exchange = reckoning(pool_of(DEAR))
+    """A model name from a provider is cut to 256 characters."""
+    estimate, exchange = estimate_of(pool_of(DEAR))
     attempt = exchange.begin(Candidate("dear", DEAR), 0.0)
     attempt.sent, attempt.answer = True, Answer(chat.OPERATION, streamed=False)
     attempt.answer.start(200, ((b"content-type", b"application/json"),))
     attempt.answer.feed(orjson.dumps({"model": "m" * 10_000, "choices": [{"message": {"content": "Hi"}}]}))
     attempt.answer.end()
-    (line,) = made.result(10.0, 1.0).entries
+    (line,) = estimate.result(10.0, 1.0).entries
     assert line.model == "m" * 256

@@ -1,4 +1,4 @@
-"""The outbox: settlements reach the store, once, whatever happens to it."""
+"""Tests of SettlementQueue: every settlement reaches the store once, despite failures."""
 
 from __future__ import annotations
 
@@ -13,30 +13,24 @@ from standby.proxy.stores.records import LedgerEntry, Line
 from standby.proxy.stores.store import StoreDown
 from typing_extensions import override
 
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import virtual_time
 from tests.proxy.shaky import Shaky
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 LINE: Final = Line("key/k/cost/month", "sum", 5, 100, keep=10**10)
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
-
-
 async def spent(store: Shaky) -> int:
-    """What is booked."""
+    """The booked amount."""
     (used,) = await store.used((LINE,))
     return used
 
 
 async def test_a_settlement_is_asked_at_once() -> None:
-    """The store is asked before anything that comes later, and nobody waits for it."""
+    """A settlement is sent before later operations, without blocking the caller."""
     store = Shaky()
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
@@ -47,14 +41,14 @@ async def test_a_settlement_is_asked_at_once() -> None:
 
 
 async def test_an_idle_outbox_is_settled() -> None:
-    """There is nothing to wait for."""
+    """With an empty queue, `settled` returns at once."""
     outbox = SettlementQueue(Shaky())
     await outbox.settled()
     assert (len(outbox), outbox.full, outbox.behind) == (0, False, False)
 
 
 async def test_what_a_store_did_not_take_is_asked_again() -> None:
-    """For as long as it is down, at growing intervals; and in the end all of it is booked, once."""
+    """Failed settlements are retried at growing intervals until the store works, and are booked once."""
     store = Shaky()
     store.down = True
     outbox = SettlementQueue(store)
@@ -62,16 +56,16 @@ async def test_what_a_store_did_not_take_is_asked_again() -> None:
         outbox.settle(name, (LINE,), ())
     await asyncio.sleep(60.0)
     assert (await spent(store), len(outbox), outbox.behind) == (0, 3, True)
-    asked = len(store.calls)
+    calls = len(store.calls)
     await asyncio.sleep(10 * LONGEST_WAIT)
-    assert 9 <= len(store.calls) - asked <= 11
+    assert 9 <= len(store.calls) - calls <= 11
     store.down = False
     await outbox.settled()
     assert (await spent(store), len(outbox), outbox.behind) == (15, 0, False)
 
 
 async def test_the_first_repetition_comes_soon() -> None:
-    """A store that failed once is not left alone for long."""
+    """The first retry comes after FIRST_WAIT."""
     store = Shaky()
     store.down = True
     outbox = SettlementQueue(store)
@@ -83,7 +77,7 @@ async def test_the_first_repetition_comes_soon() -> None:
 
 
 async def test_a_reply_that_is_lost() -> None:
-    """The store has booked it, and is asked again; it is booked once."""
+    """A settlement whose reply was lost is sent again and booked once."""
     store = Shaky()
     store.mute = True
     outbox = SettlementQueue(store)
@@ -95,7 +89,7 @@ async def test_a_reply_that_is_lost() -> None:
 
 
 async def test_full() -> None:
-    """It says when there is no more room, counting what is under way; and takes what comes all the same."""
+    """`full` counts running deliveries too. A full queue still accepts settlements."""
     store = Shaky()
     store.down = True
     outbox = SettlementQueue(store, most=2)
@@ -111,7 +105,7 @@ async def test_full() -> None:
 
 
 async def test_closing_waits_for_the_store() -> None:
-    """What is on its way, and what waits, is taken before it is closed."""
+    """Closing waits for running and waiting settlements."""
     store = Shaky()
     store.slow = 0.2
     outbox = SettlementQueue(store)
@@ -121,7 +115,7 @@ async def test_closing_waits_for_the_store() -> None:
 
 
 async def test_closing_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A store that stays down is given up; it is said how much was not taken."""
+    """Closing gives up after its limit, and logs and returns the number of settlements not taken."""
     store = Shaky()
     store.down = True
     outbox = SettlementQueue(store)
@@ -133,7 +127,7 @@ async def test_closing_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
 
 
 async def test_an_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    """A settlement that no store could take is logged, and stops no other."""
+    """An invalid settlement is logged and does not stop others."""
     store = Shaky()
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE._replace(amount=-1),), ())
@@ -144,7 +138,7 @@ async def test_an_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_hold_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
-    """That a hold expired before it was settled is said: its request took longer than its lease."""
+    """A settlement of an expired hold is logged: the request took longer than its lease."""
     store = Shaky()
     await store.settle("a", (LINE,), ())
     outbox = SettlementQueue(store)
@@ -156,7 +150,7 @@ async def test_a_hold_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class _Choosy(Shaky):
-    """Fails for each settlement the first time."""
+    """A store that fails the first time for each settlement."""
 
     @override
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
@@ -167,7 +161,7 @@ class _Choosy(Shaky):
 
 
 async def test_a_store_that_fails_now_and_then() -> None:
-    """However often it fails, all is booked once."""
+    """Everything is booked once, however often the store fails."""
     store = _Choosy()
     outbox = SettlementQueue(store)
     for number in range(200):

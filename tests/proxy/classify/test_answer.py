@@ -1,4 +1,4 @@
-"""Reading a streamed answer: what proves it, what refutes it, and what merely arrives."""
+"""Tests of reading a streamed answer: what commits it, what is a fault, and what is neither."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def spoken(request: pytest.FixtureRequest) -> Spoken:
 
 
 def started(spoken: Spoken, headers: Headers = SSE) -> Answer:
-    """An answer of which the head of a good stream has come."""
+    """An answer that has received the head of a valid stream."""
     answer = Answer(spoken.operation, streamed=True)
     assert answer.start(200, headers) is HOLD
     return answer
 
 
 def read(spoken: Spoken, pieces: Iterable[bytes], headers: Headers = SSE) -> Answer:
-    """An answer of which these pieces have come."""
+    """An answer that has received these chunks."""
     answer = started(spoken, headers)
     for piece in pieces:
         answer.feed(piece)
@@ -47,26 +47,26 @@ def read(spoken: Spoken, pieces: Iterable[bytes], headers: Headers = SSE) -> Ans
 
 
 def test_a_preamble_never_commits(spoken: Spoken) -> None:
-    """What any provider says before it has thought of an answer proves nothing."""
+    """Events before the first content neither commit an answer nor count as progress."""
     answer = read(spoken, (*spoken.preamble, *spoken.idle))
     assert (answer.verdict, answer.fault, answer.progress) == (HOLD, None, False)
 
 
 @pytest.mark.parametrize("nth", range(4))
 def test_content_commits(spoken: Spoken, nth: int) -> None:
-    """Text, a tool call, a thought or a refusal in words is an answer."""
+    """Text, a tool call, reasoning and a refusal in words are content."""
     answer = read(spoken, spoken.preamble)
     assert answer.feed(spoken.content[nth % len(spoken.content)]) is COMMIT
     assert answer.progress
 
 
 def test_a_finish_commits(spoken: Spoken) -> None:
-    """A model may have nothing to say, if it says so."""
+    """An answer without content is valid if it has a stop reason."""
     assert read(spoken, (*spoken.preamble, spoken.finish)).verdict is COMMIT
 
 
 def test_only_content_is_progress(spoken: Spoken) -> None:
-    """Comments, pings and empty deltas keep no stalled answer alive, also after commit."""
+    """Comments, pings and empty deltas are no progress, before and after commit."""
     answer = read(spoken, (*spoken.preamble, spoken.content[0]))
     for idle in spoken.idle:
         answer.feed(idle)
@@ -77,7 +77,7 @@ def test_only_content_is_progress(spoken: Spoken) -> None:
 
 
 def test_progress_is_told_of_the_chunk_not_of_the_event(spoken: Spoken) -> None:
-    """One content among much else in a chunk is progress; half an event is none."""
+    """A chunk with one content event among others is progress; half an event is not."""
     answer = read(spoken, spoken.preamble)
     answer.feed(EMPTY + spoken.content[0] + EMPTY)
     assert answer.progress
@@ -88,7 +88,7 @@ def test_progress_is_told_of_the_chunk_not_of_the_event(spoken: Spoken) -> None:
 
 
 def test_a_whole_stream(spoken: Spoken) -> None:
-    """A stream that says that it is over is complete, and has no fault."""
+    """A stream with its terminal marker is complete and has no fault."""
     answer = read(spoken, [spoken.whole])
     assert (answer.verdict, answer.complete, answer.ended, answer.fault) == (COMMIT, True, True, None)
     assert answer.end() is COMMIT
@@ -99,7 +99,7 @@ def test_a_whole_stream(spoken: Spoken) -> None:
 @pytest.mark.parametrize("dialect", ["chat", "messages"])
 @pytest.mark.parametrize("begun", [False, True])
 def test_nothing_but_an_end(dialect: str, begun: bool) -> None:
-    """A stream that is over before its first content is a fault, also if it said that it begins."""
+    """A stream that ends before its first content is a fault, even if it has begun."""
     spoken = SPOKEN[dialect]
     answer = read(spoken, (*spoken.preamble * begun, spoken.done))
     assert (answer.verdict, answer.fault) == (FAULT, Fault("bad_response", 200))
@@ -107,14 +107,14 @@ def test_nothing_but_an_end(dialect: str, begun: bool) -> None:
 
 
 def test_an_end_that_tells_how_it_finished() -> None:
-    """The terminal event of a response says what became of it, so that it is an answer by itself."""
+    """The terminal event of a response has its status, so it is an answer by itself."""
     spoken = SPOKEN["responses"]
     answer = read(spoken, (*spoken.preamble, spoken.done))
     assert (answer.verdict, answer.fault, answer.complete) == (COMMIT, None, True)
 
 
 def test_an_error_before_content(spoken: Spoken) -> None:
-    """An error inside a 200 is a fault, as what it says it is."""
+    """An error inside a 200 is a fault of the kind that the error names."""
     answer = read(spoken, (*spoken.preamble, spoken.refused))
     assert answer.verdict is FAULT
     assert answer.fault is not None
@@ -123,7 +123,7 @@ def test_an_error_before_content(spoken: Spoken) -> None:
 
 
 def test_an_error_after_content(spoken: Spoken) -> None:
-    """After commit an error ends the answer: it is truncated, and its cause is kept."""
+    """After commit, an error ends the answer as truncated, and the code of the error is kept."""
     answer = read(spoken, (*spoken.preamble, spoken.content[0], spoken.refused))
     assert answer.verdict is COMMIT
     assert answer.fault is not None
@@ -133,7 +133,7 @@ def test_an_error_after_content(spoken: Spoken) -> None:
 
 
 def test_an_error_and_then_an_end(spoken: Spoken) -> None:
-    """Some servers say that they are done after they have failed; that mends nothing."""
+    """Some servers send the terminal marker after an error; the answer is still a fault."""
     answer = read(spoken, (*spoken.preamble, spoken.content[0], spoken.refused + spoken.done))
     answer.end()
     assert not answer.complete
@@ -142,7 +142,7 @@ def test_an_error_and_then_an_end(spoken: Spoken) -> None:
 
 
 def test_what_follows_the_end_is_cut_off(spoken: Spoken) -> None:
-    """Bytes after the terminal marker belong to nothing, in its chunk and in later ones."""
+    """Bytes after the terminal marker are not part of the answer, in the same chunk or in later ones."""
     answer = read(spoken, (*spoken.preamble, spoken.content[0], spoken.finish))
     answer.feed(spoken.done + b"data: more\n\n")
     assert answer.cut == len(spoken.done)
@@ -152,20 +152,20 @@ def test_what_follows_the_end_is_cut_off(spoken: Spoken) -> None:
 
 @pytest.mark.parametrize("tail", [b"", b"\n", EMPTY, b": pi", b"data: {"])
 def test_the_body_ends_before_content(spoken: Spoken, tail: bytes) -> None:
-    """A stream that ends before its first content has failed, however politely it ends."""
+    """A stream that ends before its first content has failed, even if it was closed properly."""
     answer = read(spoken, (*spoken.preamble, tail))
     assert answer.end() is FAULT
     assert answer.fault == Fault("stream_failed", 200)
 
 
 def test_an_empty_body(spoken: Spoken) -> None:
-    """So has one that says nothing."""
+    """An empty stream has failed too."""
     assert started(spoken).end() is FAULT
 
 
 @pytest.mark.parametrize("tail", [b"", EMPTY, b"data: {"])
 def test_the_body_ends_after_content(spoken: Spoken, tail: bytes) -> None:
-    """A stream without its terminal marker is truncated, also when all of its content may have come."""
+    """A stream without its terminal marker is truncated, even if all of its content may have arrived."""
     answer = read(spoken, (*spoken.preamble, spoken.content[0], tail))
     assert answer.end() is COMMIT
     assert answer.fault == Fault("stream_truncated", 200)
@@ -174,7 +174,7 @@ def test_the_body_ends_after_content(spoken: Spoken, tail: bytes) -> None:
 
 @pytest.mark.parametrize("missing", [1, 2])
 def test_the_end_may_lack_its_blank_line(spoken: Spoken, missing: int) -> None:
-    """A terminal marker counts though the line ends behind it are missing."""
+    """A terminal marker counts even without the line ends after it."""
     answer = read(spoken, [spoken.whole[:-missing]])
     assert not answer.complete
     answer.end()
@@ -183,7 +183,7 @@ def test_the_end_may_lack_its_blank_line(spoken: Spoken, missing: int) -> None:
 
 @pytest.mark.parametrize("missing", [1, 2])
 def test_an_error_may_lack_its_blank_line(spoken: Spoken, missing: int) -> None:
-    """So does an error, before content and after."""
+    """An error counts without them too, before content and after."""
     early = read(spoken, (*spoken.preamble, spoken.refused[:-missing]))
     assert early.end() is FAULT
     assert early.fault is not None
@@ -195,7 +195,7 @@ def test_an_error_may_lack_its_blank_line(spoken: Spoken, missing: int) -> None:
 
 
 def test_a_json_tail(spoken: Spoken) -> None:
-    """Some providers shed load with a bare document where a stream should be: it is read as what it says."""
+    """Some overloaded providers send a JSON document instead of a stream: it is classified by its content."""
     error = b'{"error": {"code": 503, "status": "UNAVAILABLE", "message": "No."}}'
     answer = read(spoken, (EMPTY, error))
     assert answer.end() is FAULT
@@ -209,7 +209,7 @@ def test_a_json_tail(spoken: Spoken) -> None:
 
 @pytest.mark.parametrize("kind", ["stream_failed", "timeout", "timeout_first_byte"])
 def test_a_break(spoken: Spoken, kind: FaultKind) -> None:
-    """A connection that fails is the fault it is before content, and a truncation after."""
+    """A failed connection is a fault of its own kind before content, and a truncation after it."""
     early = read(spoken, spoken.preamble)
     assert early.broke(kind) is FAULT
     assert early.fault is not None
@@ -220,21 +220,21 @@ def test_a_break(spoken: Spoken, kind: FaultKind) -> None:
 
 
 def test_a_break_after_the_end_is_none(spoken: Spoken) -> None:
-    """Once all has come, nothing can break."""
+    """A failure after the end of the answer changes nothing."""
     answer = read(spoken, [spoken.whole])
     answer.broke("stream_failed")
     assert (answer.fault, answer.complete) == (None, True)
 
 
 def test_a_break_before_the_head() -> None:
-    """A connection that never answered has no status."""
+    """A connection that failed before an answer has no status."""
     answer = Answer(SPOKEN["chat"].operation, streamed=True)
     assert answer.broke("connect") is FAULT
     assert answer.fault == Fault("connect", None)
 
 
 def test_too_much_is_held(spoken: Spoken) -> None:
-    """Past 64 KiB an answer goes out though it has proved nothing: memory is not held for ever."""
+    """After 64 KiB an undecided stream is committed, so that the memory is bounded."""
     comment = b": " + b"x" * 1020 + b"\n\n"
     answer = started(spoken)
     for _ in range(MAX_HELD // len(comment)):
@@ -244,7 +244,7 @@ def test_too_much_is_held(spoken: Spoken) -> None:
 
 
 def test_an_event_without_end(spoken: Spoken) -> None:
-    """An event that never ends is a fault, and after commit a truncation of which nothing is relayed."""
+    """An event over the size limit is a fault; after commit a truncation, and nothing of it is relayed."""
     endless = b"data: " + b"x" * MAX_EVENT
     early = started(spoken)
     assert early.feed(endless) is FAULT
@@ -256,7 +256,7 @@ def test_an_event_without_end(spoken: Spoken) -> None:
 
 @given(st.data())
 def test_cuts_point_behind_whole_events(data: st.DataObject) -> None:
-    """However a stream comes in, what is ripe at any moment is a whole number of events, in order."""
+    """For any chunks of a stream, the bytes to relay are always whole events, in order."""
     spoken = SPOKEN[data.draw(st.sampled_from(sorted(SPOKEN)))]
     stream = spoken.whole + b"data: beyond\n\n"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
@@ -287,7 +287,7 @@ def test_cuts_point_behind_whole_events(data: st.DataObject) -> None:
 def test_a_verdict_changes_once(
     dialect: str, streamed: bool, kind: bytes, status: int, said: list[str]
 ) -> None:
-    """Whatever comes in whatever order, HOLD becomes one thing and stays it."""
+    """For any input in any order, the verdict changes from HOLD at most once."""
     spoken = SPOKEN[dialect]
     pieces = {
         "preamble": b"".join(spoken.preamble),
@@ -308,7 +308,7 @@ def test_a_verdict_changes_once(
 
 
 def test_a_compressed_stream_is_read(spoken: Spoken) -> None:
-    """A provider that compresses unasked is judged all the same; its bytes are relayed as they come."""
+    """A compressed answer is classified like any other; its bytes are relayed unchanged."""
     packer = zlib.compressobj(wbits=31)
     answer = started(spoken, GZIP)
     for event, verdict in (
@@ -322,14 +322,14 @@ def test_a_compressed_stream_is_read(spoken: Spoken) -> None:
 
 
 def test_a_compressed_refusal_is_read(spoken: Spoken) -> None:
-    """An error hides in no encoding that we know."""
+    """An error is found in every supported encoding."""
     answer = started(spoken, GZIP)
     assert answer.feed(gzip.compress(b"".join((*spoken.preamble, spoken.refused)))) is FAULT
 
 
 @pytest.mark.parametrize("encoding", [b"br", b"zstd", b"gzip, gzip"])
 def test_an_encoding_that_nobody_asked_for(spoken: Spoken, encoding: bytes) -> None:
-    """What cannot be read cannot be judged: it is no answer."""
+    """An answer in an unknown encoding is a fault, since it cannot be read."""
     answer = Answer(spoken.operation, streamed=True)
     assert answer.start(200, (*SSE, (b"content-encoding", encoding))) is FAULT
     assert answer.fault == Fault("bad_response", 200)
@@ -337,12 +337,12 @@ def test_an_encoding_that_nobody_asked_for(spoken: Spoken, encoding: bytes) -> N
 
 @pytest.mark.parametrize("identity", [b"identity", b"", b"Identity"])
 def test_no_encoding_by_name(spoken: Spoken, identity: bytes) -> None:
-    """A provider may say that it does not encode, in any case of letters."""
+    """The encoding "identity" is accepted, in any case."""
     assert read(spoken, [spoken.whole], (*SSE, (b"content-encoding", identity))).complete
 
 
 def test_a_bomb(spoken: Spoken) -> None:
-    """A stream that unpacks beyond reason is a fault, before content and after."""
+    """A stream that expands too much is a fault, before content and after."""
     bomb = gzip.compress(bytes(2**24))
     early = started(spoken, GZIP)
     assert early.feed(bomb) is FAULT

@@ -1,4 +1,4 @@
-"""Reading an answer that is no stream: a document, a refusal, a page, nothing at all."""
+"""Tests of reading an answer that is not a stream: a JSON document, an error, an HTML page, an empty body."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANSWERS: Final = MappingProxyType[str, dict[str, Any]](
 def read(
     operation: str, body: bytes, *, status: int = 200, headers: Headers = JSON, streamed: bool = False
 ) -> Answer:
-    """An answer that has come whole."""
+    """An answer that has been received completely."""
     answer = Answer(operation_named(operation), streamed=streamed)
     answer.start(status, headers)
     answer.feed(body)
@@ -45,7 +45,7 @@ def read(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_document(operation: str) -> None:
-    """A document commits at its end, when it has proved to be the answer that was asked for."""
+    """A document is committed at its end, if it is an answer to the operation."""
     answer = Answer(operation_named(operation), streamed=False)
     body = orjson.dumps(ANSWERS[operation])
     assert answer.start(200, JSON) is HOLD
@@ -72,7 +72,7 @@ def test_a_document(operation: str) -> None:
     ],
 )
 def test_no_document(operation: str, body: bytes) -> None:
-    """A 200 whose body is not the answer, or only a part of it, is a bad response."""
+    """A 200 whose body is not an answer, or only a part of one, is a bad response."""
     answer = read(operation, body)
     assert (answer.verdict, answer.fault) == (FAULT, Fault("bad_response", 200))
     assert not answer.complete
@@ -80,7 +80,7 @@ def test_no_document(operation: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_error_document(operation: str) -> None:
-    """An error under a 200 is the fault that it says it is."""
+    """An error under a 200 is a fault of the kind that the error names."""
     answer = read(operation, b'{"error": {"type": "overloaded_error", "message": "No."}}')
     assert answer.verdict is FAULT
     assert answer.fault is not None
@@ -94,14 +94,14 @@ def test_an_error_document(operation: str) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("kind", [b"text/html", b"text/html; charset=utf-8", b"TEXT/HTML"])
 def test_a_page(streamed: bool, kind: bytes) -> None:
-    """A page is refuted by its head: no byte of it is waited for."""
+    """An HTML page is a fault by its headers, without waiting for the body."""
     answer = Answer(operation_named("chat"), streamed=streamed)
     assert answer.start(200, ((b"content-type", kind),)) is FAULT
     assert answer.fault == Fault("bad_response", 200)
 
 
 def test_a_document_for_a_stream() -> None:
-    """Who asked for a stream cannot read a document, so it is a bad response; an error in it still tells."""
+    """A document instead of a stream is a bad response, unless it is an error with a kind of its own."""
     assert read("chat", orjson.dumps(ANSWERS["chat"]), streamed=True).fault == Fault("bad_response", 200)
     answer = read("chat", b'{"error": {"code": "server_is_overloaded"}}', streamed=True)
     assert answer.fault is not None
@@ -109,7 +109,7 @@ def test_a_document_for_a_stream() -> None:
 
 
 def test_a_stream_for_a_document() -> None:
-    """Who asked for a document cannot read a stream."""
+    """A stream instead of a document is a bad response."""
     answer = Answer(operation_named("chat"), streamed=False)
     assert answer.start(200, SSE) is FAULT
     assert answer.fault == Fault("bad_response", 200)
@@ -117,7 +117,7 @@ def test_a_stream_for_a_document() -> None:
 
 @pytest.mark.parametrize("kind", [b"", b"application/octet-stream", b"text/plain"])
 def test_a_stream_that_does_not_say_so(kind: bytes) -> None:
-    """Some servers stream under any type: it is judged by its events."""
+    """Some servers stream with another content type: the answer is classified by its events."""
     answer = Answer(operation_named("chat"), streamed=True)
     answer.start(200, ((b"content-type", kind),))
     assert answer.feed(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n') is COMMIT
@@ -125,14 +125,14 @@ def test_a_stream_that_does_not_say_so(kind: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [b"text/event-stream", b"application/json"])
 def test_whether_it_was_asked_for_as_a_stream_may_be_unknown(kind: bytes) -> None:
-    """Around an app whose request nobody read, an answer is what its head says."""
+    """If it is unknown whether a stream was requested, the answer's headers decide."""
     answer = Answer(operation_named("chat"), streamed=None)
     assert answer.start(200, ((b"content-type", kind),)) is HOLD
     assert answer.is_stream == (kind == b"text/event-stream")
 
 
 def test_an_operation_that_nobody_knows() -> None:
-    """What cannot be read is judged by its status alone."""
+    """An answer of an unknown operation is classified by its status alone."""
     assert Answer(None, streamed=False).start(200, SSE) is COMMIT
     answer = Answer(None, streamed=False)
     assert answer.start(503, ()) is HOLD
@@ -158,7 +158,7 @@ REFUSALS: Final = MappingProxyType[str, tuple[int, bytes, FaultKind]](
 @pytest.mark.parametrize(("status", "body", "kind"), REFUSALS.values(), ids=REFUSALS.keys())
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_refusal(status: int, body: bytes, kind: FaultKind, streamed: bool) -> None:
-    """A status other than 2xx is judged when its body has told all it has to tell."""
+    """An answer with a status other than 2xx is classified at the end of its body."""
     answer = Answer(operation_named("chat"), streamed=streamed)
     assert answer.start(status, JSON) is HOLD
     assert answer.feed(body) is HOLD
@@ -169,13 +169,13 @@ def test_a_refusal(status: int, body: bytes, kind: FaultKind, streamed: bool) ->
 
 
 def test_a_refusals_wait() -> None:
-    """A refusal says for how long, in its headers."""
+    """The delay of an error answer is read from its headers."""
     answer = read("chat", b"", status=429, headers=(*JSON, (b"retry-after", b"30")))
     assert answer.fault == Fault("rate_limited", 429, None, 30.0)
 
 
 def test_a_compressed_refusal() -> None:
-    """A refusal is read though it is compressed."""
+    """A compressed error answer is decoded."""
     body = gzip.compress(b'{"error": {"code": "insufficient_quota"}}')
     answer = read("chat", body, status=429, headers=(*JSON, (b"content-encoding", b"gzip")))
     assert answer.fault is not None
@@ -183,7 +183,7 @@ def test_a_compressed_refusal() -> None:
 
 
 def test_a_long_refusal() -> None:
-    """A refusal that has not ended after 64 KiB is judged by what there is."""
+    """An error answer over 64 KiB is classified by what was received so far."""
     answer = Answer(operation_named("chat"), streamed=False)
     answer.start(400, JSON)
     assert answer.feed(b"x" * MAX_HELD) is HOLD
@@ -192,7 +192,7 @@ def test_a_long_refusal() -> None:
 
 
 def test_a_long_document() -> None:
-    """A document goes out once 64 KiB of it are held, and is read on for its usage."""
+    """A document is committed after 64 KiB, and then still read for its usage."""
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
     body = orjson.dumps({**ANSWERS["chat"], "padding": "x" * MAX_HELD, "usage": usage})
     answer = Answer(operation_named("chat"), streamed=False)
@@ -208,7 +208,7 @@ def test_a_long_document() -> None:
 
 @pytest.mark.parametrize("piece", [64 * 1024, MAX_READ + 1])
 def test_a_very_long_document(piece: int) -> None:
-    """Past a megabyte a document is relayed unread: it costs no memory, and is complete at its end."""
+    """A document over 1 MiB is relayed without being parsed or kept, and is complete at its end."""
     answer = Answer(operation_named("embeddings"), streamed=False)
     answer.start(200, JSON)
     for _ in range(2 * MAX_READ // piece):
@@ -221,7 +221,7 @@ def test_a_very_long_document(piece: int) -> None:
 
 
 def test_a_document_that_breaks_off() -> None:
-    """A connection that fails within a document is a fault; once a part of it is out, a truncation."""
+    """A connection that fails within a document is a fault; after commit, a truncation."""
     early = Answer(operation_named("chat"), streamed=False)
     early.start(200, JSON)
     early.feed(b'{"id"')
@@ -234,7 +234,7 @@ def test_a_document_that_breaks_off() -> None:
 
 
 def test_a_bomb() -> None:
-    """A document that unpacks beyond reason is a bad response."""
+    """A document that expands too much is a bad response."""
     answer = read("chat", gzip.compress(bytes(2**24)), headers=(*JSON, (b"content-encoding", b"gzip")))
     assert (answer.verdict, answer.fault) == (FAULT, Fault("bad_response", 200))
 
@@ -246,7 +246,7 @@ def test_a_bomb() -> None:
     st.lists(st.binary(max_size=60)),
 )
 def test_any_answer_is_judged(operation: str, streamed: bool, status: int, pieces: list[bytes]) -> None:
-    """Whatever comes, an answer that has ended is committed to or is a fault with a reason."""
+    """For any input, an answer that has ended is committed, or is a fault with a kind."""
     for headers in (JSON, SSE, ()):
         answer = Answer(operation_named(operation), streamed=streamed)
         answer.start(status, headers)

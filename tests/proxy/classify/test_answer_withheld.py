@@ -1,4 +1,4 @@
-"""An error event that comes late, kept back for those who may do better than to pass it on."""
+"""Tests of withholding a late error event, for callers of `Answer` that can react in another way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spoken(request: pytest.FixtureRequest) -> Spoken:
 
 
 def committed(spoken: Spoken, *, withholds: bool) -> Answer:
-    """An answer whose first content has come."""
+    """An answer that has received its first content."""
     answer = Answer(spoken.operation, streamed=True)
     answer.withholds = withholds
     answer.start(200, SSE)
@@ -34,7 +34,7 @@ def committed(spoken: Spoken, *, withholds: bool) -> Answer:
 
 
 def test_nothing_of_it_is_ripe(spoken: Spoken) -> None:
-    """What stands before it in the chunk is; the event itself can still be said."""
+    """The events before it in the chunk are relayed; the error event itself is in `withheld`."""
     for before in (b"", spoken.content[0], spoken.content[0] * 2):
         answer = committed(spoken, withholds=True)
         answer.feed(before + spoken.refused + spoken.content[0])
@@ -45,7 +45,7 @@ def test_nothing_of_it_is_ripe(spoken: Spoken) -> None:
 
 
 def test_in_two_pieces(spoken: Spoken) -> None:
-    """Wherever it was cut."""
+    """The same for a chunk boundary at any place."""
     for cut in range(1, len(spoken.refused)):
         answer = committed(spoken, withholds=True)
         answer.feed(spoken.refused[:cut])
@@ -55,14 +55,14 @@ def test_in_two_pieces(spoken: Spoken) -> None:
 
 
 def test_unless_it_is_asked_for(spoken: Spoken) -> None:
-    """Then it is passed on as it came."""
+    """Without `withholds`, the error event is relayed unchanged."""
     answer = committed(spoken, withholds=False)
     answer.feed(spoken.refused)
     assert (answer.cut, answer.withheld) == (len(spoken.refused), b"")
 
 
 def test_a_good_end_is_not_kept_back(spoken: Spoken) -> None:
-    """It is the answer's."""
+    """An error event before commit is part of the fault, so nothing is withheld."""
     answer = committed(spoken, withholds=True)
     answer.feed(spoken.finish + spoken.done)
     assert (answer.cut, answer.complete, answer.withheld) == (len(spoken.finish + spoken.done), True, b"")
@@ -72,7 +72,7 @@ def test_a_good_end_is_not_kept_back(spoken: Spoken) -> None:
     ("headers", "fits"), [(SSE, True), (JSON, False), ((*SSE, (b"content-encoding", b"gzip")), False)]
 )
 def test_only_a_plain_stream(headers: Headers, fits: bool) -> None:
-    """Where it must be one, whatever cannot be added to is no answer; a refusal is read as ever."""
+    """With `plain`, an answer to which no event can be added is a fault; error answers are read as usual."""
     answer = Answer(SPOKEN["chat"].operation, streamed=True, plain=True)
     assert (answer.start(200, headers) is Verdict.HOLD) is fits
     answer = Answer(SPOKEN["chat"].operation, streamed=True, plain=True)

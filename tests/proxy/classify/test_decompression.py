@@ -1,4 +1,4 @@
-"""The decoder: what was compressed is read as it was, and a bomb is not read at all."""
+"""Tests of the decompressor: it decodes correctly, and rejects decompression bombs."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ TEXT: Final = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n' * 40
     ids=["gzip", "x-gzip", "spelled", "deflate"],
 )
 def test_known_encodings_are_read(encoding: bytes, packed: bytes) -> None:
-    """Both gzip and deflate are decoded, however their name is spelled."""
+    """Both gzip and deflate are decoded, for any spelling of their names."""
     assert Decompressor(encoding).feed(packed) == TEXT
 
 
 @pytest.mark.parametrize("encoding", [b"br", b"zstd", b"gzip, gzip", b"", b"identity"])
 def test_other_encodings_are_not(encoding: bytes) -> None:
-    """What cannot be read is said to be so at once."""
+    """An unknown encoding raises an error at once."""
     with pytest.raises(Undecodable):
         Decompressor(encoding)
 
 
 @given(st.lists(st.integers(0, 200), max_size=6))
 def test_chunks_do_not_matter(cuts: list[int]) -> None:
-    """However the compressed bytes are cut, together they give the text."""
+    """For any chunks of the compressed bytes, the decoded chunks together are the text."""
     packed = gzip.compress(TEXT)
     edges = sorted({0, len(packed), *(min(cut, len(packed)) for cut in cuts)})
     decoder = Decompressor(b"gzip")
@@ -49,7 +49,7 @@ def test_chunks_do_not_matter(cuts: list[int]) -> None:
 
 
 def test_what_a_flush_lets_out_comes_at_once() -> None:
-    """A stream that is flushed after each event is read event by event."""
+    """If a stream is flushed after each event, each event can be decoded immediately."""
     packer, decoder = zlib.compressobj(wbits=31), Decompressor(b"gzip")
     for event in (b"data: one\n\n", b"data: two\n\n"):
         assert decoder.feed(packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH)) == event
@@ -59,7 +59,7 @@ def test_what_a_flush_lets_out_comes_at_once() -> None:
     "packed", [b"plain text", gzip.compress(TEXT)[:10] + b"\xff" * 40], ids=["not packed", "broken"]
 )
 def test_broken_bytes_are_told(packed: bytes) -> None:
-    """Bytes that are not what the header says end the reading."""
+    """Data that does not match the encoding raises an error."""
     decoder = Decompressor(b"gzip")
     with pytest.raises(Undecodable):
         decoder.feed(packed)
@@ -67,7 +67,7 @@ def test_broken_bytes_are_told(packed: bytes) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 100, 16_384, 10**6])
 def test_a_bomb_is_told_before_it_goes_off(chunk: int) -> None:
-    """16 MiB of zeros in 16 KiB are refused before more than the allowance has been unpacked."""
+    """16 MiB of zeros in 16 KiB are rejected before more than the allowance has been decoded."""
     bomb = gzip.compress(bytes(16 * 1024 * 1024))
     decoder, unpacked, fed = Decompressor(b"gzip"), 0, 0
     try:
@@ -82,7 +82,7 @@ def test_a_bomb_is_told_before_it_goes_off(chunk: int) -> None:
 
 
 def test_what_merely_compresses_well_passes() -> None:
-    """A text of a few dozen KiB may repeat itself as often as it likes."""
+    """A text of a few dozen KiB may be arbitrarily repetitive."""
     text = TEXT * 30
     packed = gzip.compress(text)
     assert len(text) / len(packed) > MAX_RATIO
@@ -90,7 +90,7 @@ def test_what_merely_compresses_well_passes() -> None:
 
 
 def test_what_follows_the_end_is_ignored() -> None:
-    """Bytes behind the compressed text add nothing to it."""
+    """Bytes after the end of the compressed data are ignored."""
     decoder = Decompressor(b"gzip")
     assert decoder.feed(gzip.compress(TEXT) + b"trailing") == TEXT
     assert decoder.feed(b"more") == b""

@@ -1,4 +1,4 @@
-"""The decision table: what follows from each fault."""
+"""Tests of the table of rules for each kind of fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from standby.proxy.classify.faults import RULES, Fault, FaultKind, is_callers
 
 __all__: list[str] = []
 
-# What follows: to whom it may move, what it opens, what it says of the target, the caller's status.
+# The expected rules: whether to move, the opened causes, the effect on health, the caller's status.
 FOLLOWS: Final[dict[FaultKind, tuple[str, tuple[str, ...], str, int | None]]] = {
     "connect": ("yes", ("outage",), "failure", 503),
     "local_overload": ("yes", ("outage",), "none", 503),
@@ -35,19 +35,19 @@ FOLLOWS: Final[dict[FaultKind, tuple[str, tuple[str, ...], str, int | None]]] = 
 
 
 def test_what_follows() -> None:
-    """Every kind of fault has its rule, and there are no others."""
+    """Every kind of fault has a rule, and there are no other rules."""
     assert {kind: tuple(rule) for kind, rule in RULES.items()} == FOLLOWS
     assert set(RULES) == set(get_args(FaultKind))
 
 
 def test_the_callers_own_key_is_never_blamed() -> None:
-    """No fault shows the caller a 401: it is our credential that was refused."""
+    """No fault results in a 401 for the caller: it is the gateway's credential that was rejected."""
     assert 401 not in {rule.status for rule in RULES.values()}
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_who_sees_a_refusal(kind: FaultKind) -> None:
-    """Only what the caller can mend is shown as the provider wrote it, and never under a 200."""
+    """Only errors that the caller can fix are passed on unchanged, and never under a 200."""
     shown = {"context_overflow", "content_refused", "bad_request", "incompatible"}
     assert is_callers(Fault(kind, 400)) == (kind in shown)
     assert not is_callers(Fault(kind, 200))

@@ -1,4 +1,4 @@
-"""Reading the end of a document of which the beginning is gone."""
+"""Tests of reading the end of a JSON document whose beginning is missing."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__: list[str] = []
     ],
 )
 def test_what_the_end_says(tail: bytes, found: object) -> None:
-    """The last usage and model that are whole count; what a string quotes is neither."""
+    """The last complete usage and model are returned; text inside strings is ignored."""
     assert json_tail(tail) == found
 
 
 @given(tail=st.binary() | st.text(st.sampled_from('"usage:{}[],\\model 1')).map(str.encode))
 def test_any_end(tail: bytes) -> None:
-    """No bytes make it fail."""
+    """No input raises an error."""
     assert json_tail(tail).keys() <= {"model", "usage"}
 
 
 @pytest.mark.parametrize("length", [997, 65_536, 10**9])
 def test_the_usage_of_a_long_answer(length: int) -> None:
-    """An answer too long to be kept tells its usage at its end, in whatever pieces it comes."""
+    """The usage of an answer too long to be kept is read from its end, for any chunks."""
     data = [{"embedding": [0.25] * 1_536} for _ in range(200)]
     usage = {"prompt_tokens": 900, "total_tokens": 900}
     body = orjson.dumps({"object": "list", "data": data, "model": "e-1", "usage": usage})

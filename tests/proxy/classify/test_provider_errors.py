@@ -1,4 +1,4 @@
-"""Each kind of failure by the words and numbers in which providers tell it."""
+"""Tests of the classification of providers' error answers by status, headers and body."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__: list[str] = []
 
 
 def openai(code: str | None = None, kind: str | None = None, message: str = "No.") -> dict[str, Any]:
-    """An error body as OpenAI writes it."""
+    """An error body in OpenAI's format."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def anthropic(kind: str, message: str = "No.", error_code: str | None = None) -> dict[str, Any]:
-    """An error body as Anthropic writes it."""
+    """An error body in Anthropic's format."""
     details = {} if error_code is None else {"details": {"error_code": error_code}}
     return {"type": "error", "error": {"type": kind, "message": message, **details}, "request_id": "req_1"}
 
 
 def google(code: int, status: str, *details: dict[str, Any]) -> dict[str, Any]:
-    """An error body as Google writes it."""
+    """An error body in Google's format."""
     return {"error": {"code": code, "message": "No.", "status": status, "details": list(details)}}
 
 
 def kind_of(status: int, body: object) -> FaultKind:
-    """What a refusal is."""
+    """Classify an error answer."""
     return refused(status, (), body if isinstance(body, bytes) else orjson.dumps(body)).kind
 
 
@@ -39,7 +39,7 @@ SPEND: Final = "Your credit balance is too low to access the Anthropic API. Plea
 LIMITS: Final = "You have reached your specified API usage limits. You will regain access on 2026-12-01."
 LONG: Final = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000."
 
-# Rows of the table by number and name: what the provider sends, and what it is.
+# Rows of the table by number and name: the provider's answer, and its kind.
 ROWS: Final[dict[str, tuple[int, object, FaultKind]]] = {
     "3 timeout: 408": (408, b"", "timeout"),
     "3 timeout: Bedrock": (408, {"message": "Model timed out"}, "timeout"),
@@ -154,7 +154,7 @@ QUOTA: Final = (
 
 @pytest.mark.parametrize(("status", "body", "kind"), ROWS.values(), ids=ROWS.keys())
 def test_refusals(status: int, body: object, kind: FaultKind) -> None:
-    """A refusal is what its row says, whichever vendor words it."""
+    """An error answer has the kind in its row, for any vendor."""
     assert kind_of(status, body) == kind
 
 
@@ -162,7 +162,7 @@ def test_refusals(status: int, body: object, kind: FaultKind) -> None:
     "body", QUOTA, ids=lambda body: str(body["error"].get("details") or body["error"]["code"])
 )
 def test_14_quota(body: dict[str, Any]) -> None:
-    """A 429 that no waiting request will mend is a matter of money, not of rate."""
+    """A 429 for an exhausted budget is a matter of quota, not of rate."""
     assert kind_of(429, body) == "quota"
 
 
@@ -189,7 +189,7 @@ IN_BAND: Final[dict[str, tuple[object, FaultKind]]] = {
 
 @pytest.mark.parametrize(("error", "kind"), IN_BAND.values(), ids=IN_BAND.keys())
 def test_errors_under_a_200(error: object, kind: FaultKind) -> None:
-    """An error in a 200 is what it says, else a bad response; it always lets the walk go on."""
+    """An error in a 200 has the kind that it names, else bad response; another target may be tried."""
     fault = in_band(error)
     assert fault.kind == kind
     assert RULES[fault.kind].moves != "no"
@@ -217,14 +217,14 @@ WORDS: Final = (
     "message", ["Unknown file: {}", "'{}' is not one of ['user', 'system']", "No such file: {}."]
 )
 def test_a_callers_words_rest_nobody(status: int, said: str, message: str) -> None:
-    """What a provider repeats of the caller's own text cannot rest a target, whatever it is."""
+    """Text of the caller that a provider repeats cannot put a target into a long cooldown."""
     body = openai(kind="invalid_request_error", message=message.format(said))
     assert RULES[kind_of(status, body)].health not in RESTS
 
 
 @pytest.mark.parametrize("said", WORDS)
 def test_a_callers_words_under_a_200_rest_nobody(said: str) -> None:
-    """The same for an error that comes in a stream."""
+    """The same for an error in a stream."""
     fault = in_band({"type": "invalid_request_error", "code": 404, "message": f"No such file: {said}"})
     assert RULES[fault.kind].health not in RESTS
 
@@ -249,13 +249,13 @@ def test_a_callers_words_under_a_200_rest_nobody(said: str) -> None:
     ],
 )
 def test_codes_are_plain_or_dropped(code: object, kept: str | None) -> None:
-    """A provider's code goes into our logs only if it is short and plain."""
+    """A provider's code is logged only if it is short and has no special characters."""
     assert refused(400, (), orjson.dumps({"error": {"code": code}})).code == kept
     assert in_band({"code": code}).code == kept
 
 
 def test_the_next_plain_word_stands_in() -> None:
-    """When the code is none, the type tells."""
+    """If the code is unusable, the type is used."""
     assert refused(500, (), orjson.dumps(openai(None, "server_error"))).code == "server_error"
     assert refused(500, (), orjson.dumps(openai("two words", "server_error"))).code == "server_error"
 
@@ -285,7 +285,7 @@ JSON: Final = st.recursive(
 @example(404, {"error": {"type": ["list"], "code": {}, "message": 7}}, b"")
 @example(429, [{"error": {"details": [None, 3, {"retryDelay": 5}, {"retryDelay": "NaNs"}]}}], b"")
 def test_hostile_bodies(status: int, value: object, wait: bytes) -> None:
-    """Whatever a provider writes, there is a verdict, and a wait is a sane number of seconds."""
+    """Any error answer has a kind, and its delay is a valid number of seconds."""
     try:
         body = orjson.dumps(value)
     except orjson.JSONEncodeError:  # a lone surrogate
@@ -297,17 +297,17 @@ def test_hostile_bodies(status: int, value: object, wait: bytes) -> None:
 
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_bodies_that_are_no_json(status: int, body: bytes) -> None:
-    """A body may be anything at all, or cut in the middle."""
+    """The body may be any bytes, or truncated."""
     assert refused(status, (), body).kind in RULES
 
 
 @given(st.integers(0, 120))
 def test_cut_bodies(at: int) -> None:
-    """Of a body that was cut short, the status still tells enough."""
+    """If the body is truncated, the status decides."""
     body = orjson.dumps(openai("rate_limit_exceeded", "requests"))[:at]
     assert refused(429, (), body).kind == "rate_limited"
 
 
 def test_deep_bodies() -> None:
-    """A body of nothing but brackets is no JSON to us."""
+    """A body of many nested brackets counts as invalid JSON."""
     assert kind_of(500, b"[" * 100_000) == "upstream_5xx"

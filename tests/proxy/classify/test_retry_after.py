@@ -1,4 +1,4 @@
-"""How long a provider asks to be left alone, in every form in which it may say so."""
+"""Tests of `retry_after`: the delay that a provider asks for, in every format."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FORMS: Final[dict[str, tuple[Headers, float | None]]] = {
 
 @pytest.mark.parametrize(("headers", "seconds"), FORMS.values(), ids=FORMS.keys())
 def test_forms(headers: Headers, seconds: float | None) -> None:
-    """A wait is read in every form that is sent, and what is no wait is none."""
+    """A delay is read in every known format, and any other value is ignored."""
     assert retry_after(headers) == seconds
 
 
@@ -66,7 +66,7 @@ def test_forms(headers: Headers, seconds: float | None) -> None:
 @example(b"1 Jan 9999999999999999999", b"", NOON)
 @example(b"Wed, 21 Oct 2026 12:00:00 +99999999999", b"", NOON)
 def test_any_bytes(value: bytes, exact: bytes, date: bytes) -> None:
-    """No header value is an error: at worst it says nothing."""
+    """No header value raises an error."""
     headers = ((b"retry-after", value), (b"retry-after-ms", exact), (b"date", date))
     seconds = retry_after(headers)
     assert seconds is None or 0 < seconds <= MAX_RETRY_AFTER
@@ -74,14 +74,14 @@ def test_any_bytes(value: bytes, exact: bytes, date: bytes) -> None:
 
 @given(st.text("0123456789 ,:+-GMTWedOctJan", max_size=45))
 def test_any_date(text: str) -> None:
-    """Nor is anything that looks like a date."""
+    """No value similar to a date raises an error."""
     seconds = retry_after(((b"date", NOON), (b"retry-after", text.encode())))
     assert seconds is None or 0 < seconds <= MAX_RETRY_AFTER
 
 
 @given(st.integers(1, 300), st.integers(-12, 12), st.integers(-(10**6), 10**6))
 def test_a_date_counts_by_the_providers_clock(seconds: int, zone: int, off: int) -> None:
-    """However wrong a provider's clock is, and wherever it stands, the wait is what it meant."""
+    """The delay until a date is relative to the provider's clock, even if that is wrong."""
     now = datetime(2026, 10, 21, 12, tzinfo=timezone(timedelta(hours=zone))) + timedelta(seconds=off)
     headers = (
         (b"date", format_datetime(now).encode()),
@@ -105,7 +105,7 @@ GOOGLE: Final[dict[str, tuple[object, float | None]]] = {
 
 @pytest.mark.parametrize(("details", "seconds"), GOOGLE.values(), ids=GOOGLE.keys())
 def test_googles_delay(details: object, seconds: float | None) -> None:
-    """Google says it in the body, of a refusal and of an error in a stream alike."""
+    """Google sends the delay in the body, both in an error answer and in a stream."""
     error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "No.", "details": details}
     assert refused(429, (), orjson.dumps({"error": error})).retry_after == seconds
     assert refused(429, (), orjson.dumps([{"error": error}])).retry_after == seconds
@@ -113,7 +113,7 @@ def test_googles_delay(details: object, seconds: float | None) -> None:
 
 
 def test_the_header_goes_before_the_body() -> None:
-    """Where both speak, the header does."""
+    """If there is a delay in the header and in the body, the header has precedence."""
     body = orjson.dumps({"error": {"details": [{"retryDelay": "37s"}]}})
     assert refused(429, ((b"retry-after", b"5"),), body).retry_after == 5.0
     assert refused(429, ((b"retry-after", b"banana"),), body).retry_after == 37.0

@@ -1,4 +1,4 @@
-"""A small complete `routes.toml`, and how tests look at what is wrong with one."""
+"""A small complete `routes.toml`, and a helper that returns the problems of a text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ alternates = [{ target = "small", for = ["outage", "slow"] }]
 
 
 def said(text: str) -> list[str]:
-    """What `parse_routes` has against a text, one line for each problem."""
+    """The problems that `parse_routes` reports for a text, one line each."""
     try:
         parse_routes(text, environ=dict(ENVIRON))
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Where a provider may be, and what may be sent to it besides the gateway's own headers."""
+"""Tests of provider addresses and of static headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 
 def provider(base_url: str, extra: str = "") -> str:
-    """A configuration whose first provider is at `base_url` (line 3), with more keys on line 4."""
+    """A configuration whose first provider has this `base_url` (line 3), with more keys on line 4."""
     text = ROUTES.replace('"https://openai.example/v1"', json.dumps(base_url))
     return text.replace('key = "env:OPENAI_KEY"', extra)
 
@@ -76,7 +76,7 @@ def test_a_base_url_leads_to_a_provider(written: str, kept: str) -> None:
     ],
 )
 def test_what_leads_elsewhere_is_refused(written: str, reason: str) -> None:
-    """The message gives the reason and never the URL, which may hold a password."""
+    """The message has the reason and never the URL, which may contain a password."""
     [problem] = said(provider(written))
     assert problem.startswith("routes.toml:3: providers.openai.base_url: ")
     assert reason in problem
@@ -84,14 +84,14 @@ def test_what_leads_elsewhere_is_refused(written: str, reason: str) -> None:
 
 
 def test_plain_http_to_a_network_is_a_decision() -> None:
-    """`insecure = true` allows what is refused without it."""
+    """`insecure = true` allows plain http to other hosts."""
     assert said(provider("http://vllm.internal:8000/v1", "insecure = true")) == []
     [problem] = said(provider("http://vllm.internal:8000/v1", "insecure = false"))
     assert problem.endswith("; use https, or set insecure = true if the network between is yours")
 
 
 def test_static_headers_are_kept_in_lower_case() -> None:
-    """HTTP compares names of headers without case, and so can whoever sends them."""
+    """Header names are case-insensitive, also for duplicates."""
     text = provider("https://a.example", 'headers = { OpenAI-Project = "p 1", x-team = "" }')
     headers = parse_routes(text, environ=dict(ENVIRON)).providers["openai"].headers
     assert dict(headers) == {"openai-project": "p 1", "x-team": ""}
@@ -118,7 +118,7 @@ def test_static_headers_are_kept_in_lower_case() -> None:
     ],
 )
 def test_a_header_the_gateway_cannot_send_is_refused(name: str, value: str, reason: str) -> None:
-    """Malformed names and values, credentials, and what frames a request are found; no value is repeated."""
+    """Malformed names and values, credentials and framing headers are reported; no value is repeated."""
     text = provider("https://a.example", f"headers = {{ {json.dumps(name)} = {json.dumps(value)} }}")
     [problem] = said(text)
     assert problem.startswith("routes.toml:4: providers.openai.headers.")
@@ -133,13 +133,13 @@ def test_a_header_is_given_once() -> None:
 
 
 def test_headers_are_text() -> None:
-    """A number is no header value."""
+    """A number is not a header value."""
     [problem] = said(provider("https://a.example", "headers = { x-team = 1 }"))
     assert problem == "routes.toml:4: providers.openai.headers.x-team: must be text"
 
 
 def test_headers_never_change() -> None:
-    """What was checked is what is sent."""
+    """The checked headers are the ones that are sent."""
     made = Provider(name="a", dialect="openai", base_url="https://a.example", headers={"X-A": "1"})
     with pytest.raises(TypeError):
         made.headers["x-b"] = "2"  # type: ignore[index]

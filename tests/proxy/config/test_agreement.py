@@ -1,4 +1,4 @@
-"""Where money is counted, every target has a price."""
+"""Tests that every target has a price where a budget counts money."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY: Final = f'[keys.checkout]\nhash = "sha256:{"a" * 64}"\npools = ["support"]\
 
 
 def problems(text: str) -> list[str]:
-    """The keys of what is wrong, the stack being complete."""
+    """The keys of the problems, with a complete stack."""
     try:
         parse_routes(f'stack = ["auth", "budget", "failover"]\n{text}', environ=dict(ENVIRON))
     except ConfigError as error:
@@ -29,7 +29,7 @@ def problems(text: str) -> list[str]:
 
 
 def small(more: str) -> str:
-    """The file with these lines for the target "small", the other one being priced."""
+    """The file with these lines for the target "small", where the other target has a price."""
     return ROUTES.replace('model = "gpt-4.1"\n', f'model = "gpt-4.1"\n{PRICE}\n').replace(
         'model = "gpt-4.1-mini"\n', f'model = "gpt-4.1-mini"\n{more}\n'
     )
@@ -46,7 +46,7 @@ def small(more: str) -> str:
     ],
 )
 def test_a_budget_of_money_needs_prices(where: str, who: str) -> None:
-    """Of the pool, and of every scope that may use it; also of alternates, which may be the dear ones."""
+    """Budgets of the pool, and of every scope that may use it, require prices; also of alternates."""
     said = f'targets.small: has no price, and {who} counts money in pool "support"'
     assert problems(f"{small('')}{where}\n") == [said]
     assert problems(f"{small(PRICE)}{where}\n") == []
@@ -54,12 +54,12 @@ def test_a_budget_of_money_needs_prices(where: str, who: str) -> None:
 
 
 def test_the_pool_may_allow_it() -> None:
-    """For all of its targets."""
+    """A budget of the pool requires prices for all of its targets."""
     assert problems(f'{small("")}{BUDGET}\nunpriced = "allow"\n') == []
 
 
 def test_a_target_may_count_its_own_money() -> None:
-    """A budget of the target counts what it costs in every pool."""
+    """A budget of the target counts its cost in every pool."""
     assert problems(small(BUDGET)) == [
         'targets.small: has no price, and target "small" counts money in pool "support"'
     ]
@@ -74,13 +74,13 @@ def test_a_target_may_count_its_own_money() -> None:
     ],
 )
 def test_where_no_money_is_counted_nothing_needs_a_price(where: str) -> None:
-    """Budgets of other units, and scopes that may not use the pool, do not count its money."""
+    """Budgets in other units, and of scopes that may not use the pool, require no price."""
     text = f"{small('')}{where}\n".replace('model = "claude"', f'model = "claude"\n{PRICE}')
     assert problems(text) == []
 
 
 def test_cards_that_are_missing_are_looked_up() -> None:
-    """Before anything is judged; what the file says is never replaced, and the source is known."""
+    """Looked-up prices apply before the checks, never replace prices in the file, and have a source."""
     asked: list[str] = []
 
     def prices(target: Target) -> Card | None:

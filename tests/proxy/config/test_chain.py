@@ -1,4 +1,4 @@
-"""The stack: which middlewares there are, in which order, and whose table is whose."""
+"""Tests of the stack: the available middlewares, their order, and their tables."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ USE: Final = 'use = "package.module:attribute"'
 
 
 def parse(head: str, tail: str = "") -> Routes:
-    """The routes of a configuration with more at its top and end."""
+    """The routes of a configuration with more lines at its top and end."""
     return parse_routes(f"{head}\n{ROUTES}{tail}", environ=dict(ENVIRON))
 
 
 def test_the_stack_is_routes_and_failover_unless_it_is_said() -> None:
-    """Without `stack` there are these two; with it there is what it names, even if that is nothing."""
+    """Without `stack` there are the two default middlewares; with it, exactly those it names, even none."""
     assert parse("").stack == ("route_select", "failover")
     assert parse('stack = ["failover"]').stack == ("failover",)
     assert parse("stack = []").stack == ()
 
 
 def test_every_middleware_of_the_stack_has_a_table() -> None:
-    """A table that is not in the file is an empty one, and hygiene always has one."""
+    """A table that is not in the file is empty, and hygiene always has a table."""
     routes = parse("", "[failover]\nmax_attempts = 2")
     assert routes.tables == {"route_select": {}, "failover": {"max_attempts": 2}, "hygiene": {}}
 
 
 def test_another_middleware_is_named_by_its_table() -> None:
-    """`use` says what a name of the stack is; the table is kept as it is written."""
+    """`use` gives the import string of a name in the stack; the table is kept unchanged."""
     routes = parse(
         'stack = ["house_rules", "failover"]', '[house_rules]\nuse = "acme.llm:HouseRules"\nlocale = "fr"'
     )
@@ -42,7 +42,7 @@ def test_another_middleware_is_named_by_its_table() -> None:
 
 
 def test_what_is_built_in_can_be_imported_by_name() -> None:
-    """Each built-in name leads to a module of the middlewares and a class in it."""
+    """Each built-in name leads to an existing module of the middlewares and a class in it."""
     for name, path in BUILT_IN.items():
         assert path.startswith(f"standby.middlewares.{name}:")
 

@@ -1,4 +1,4 @@
-"""What changes from one configuration to another, in words."""
+"""Tests of the description of differences between two configurations."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ max_attempts = 3
 
 
 def told(*changes: tuple[str, str], key: str = "one") -> list[str]:
-    """The difference that these replacements in the text make."""
+    """The differences between the text and the text after these replacements."""
     text = BASE
     for old, new in changes:
         assert text.count(old) == 1, old
@@ -111,17 +111,17 @@ def told(*changes: tuple[str, str], key: str = "one") -> list[str]:
     ],
 )  # fmt: skip
 def test_a_change_in_words(old: str, new: str, lines: list[str]) -> None:
-    """Each change is a sentence that names the pool, key, target or provider that it is about."""
+    """Each change is one line with the name of the pool, key, target or provider."""
     assert told((old, new)) == lines
 
 
 def test_secrets_are_told_as_changed() -> None:
-    """A secret of another value is named, and neither value is shown."""
+    """A changed secret is named, and neither value is shown."""
     assert told(key="two") == ["provider openai: key changed"]
 
 
 def test_keys_of_one_change_are_told_together() -> None:
-    """What becomes of many keys alike is one line."""
+    """Keys with equal changes share one line."""
     assert told(("[pools.writing]", "[pools.letters]"), ('"support", "writing"', '"support", "letters"')) == [
         "pool writing: removed",
         "pool letters: added, serves letters and prefers main",
@@ -133,7 +133,7 @@ def test_keys_of_one_change_are_told_together() -> None:
 def test_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`check --diff` prints the changes or "no change" and exits 0; 1 where a file is wrong."""
+    """`check --diff` prints the changes or "no change" and exits with 0; with 1 if a file is invalid."""
     monkeypatch.setenv("KEY", "one")
     old, new, bad = (tmp_path / name for name in ("old.toml", "new.toml", "bad.toml"))
     old.write_text(BASE)

@@ -1,4 +1,4 @@
-"""Which line a key stands on."""
+"""Tests of the line numbers of keys."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_a_key_is_found_on_its_line(path: KeyPath, line: int) -> None:
     ("path", "line"), [(("a", "b", "no"), 4), (("list", 1, "no", 3), 12), (("no",), None), ((), None)]
 )
 def test_what_is_not_there_is_on_the_line_of_its_table(path: KeyPath, line: int | None) -> None:
-    """A missing key has the line of the nearest table around it, if any."""
+    """A missing key has the line of the nearest enclosing table, if any."""
     assert LineNumbers(DOCUMENT).of(path) == line
 
 
 def test_line_ends_of_any_kind_count_once() -> None:
-    """A file from Windows has the same lines."""
+    """A file with CRLF line ends has the same line numbers."""
     assert LineNumbers(DOCUMENT.replace("\n", "\r\n")).of(("a", "z")) == 36
 
 
@@ -140,7 +140,7 @@ NOISE: Final = st.sampled_from(["", "\n", "# [x] = {\n", "\t\n  # '\n"])
 
 @st.composite
 def documents(draw: st.DrawFn) -> tuple[str, dict[KeyPath, int]]:
-    """A TOML document, and the line on which each key of its tables was written."""
+    """A TOML document, and the line of each key of its tables."""
     text = ""
     lines: dict[KeyPath, int] = {}
     headers = draw(st.lists(st.tuples(KEYS, st.booleans()), max_size=5))
@@ -173,7 +173,7 @@ def _plain(key: str) -> str:
 
 @given(documents())
 def test_the_line_of_every_key_holds_that_key(document: tuple[str, dict[KeyPath, int]]) -> None:
-    """Whatever stands around it, a key is found on the line on which it was written."""
+    """For any surrounding text, a key is found on its line."""
     text, lines = document
     tomllib.loads(text)
     found = LineNumbers(text)
@@ -182,7 +182,7 @@ def test_the_line_of_every_key_holds_that_key(document: tuple[str, dict[KeyPath,
 
 @given(documents())
 def test_every_value_of_a_document_has_a_line(document: tuple[str, dict[KeyPath, int]]) -> None:
-    """The walk sees exactly the keys and elements that the TOML parser sees."""
+    """The scanner finds exactly the keys and elements that the TOML parser finds."""
     text, _ = document
     found = LineNumbers(text)
     lines = text.splitlines()

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with `routes.toml`: where it is, what it is, and what was probably meant."""
+"""Tests of the problems that a `routes.toml` can have: their place, message and hint."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ TWICE: Final = "is in this pool already; name each target once"
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_key(old: str, new: str, problem: str) -> None:
-    """One mistake gives one problem: where it is, what it is, and what was probably meant."""
+    """One mistake gives one problem, with its place, its message and a hint."""
     assert ROUTES.count(old) >= 1
     assert said(ROUTES.replace(old, new, 1)) == [f"routes.toml:{problem}"]
 
@@ -211,7 +211,7 @@ def test_a_mistake_is_told_with_its_line_and_key(old: str, new: str, problem: st
     ],
 )
 def test_a_text_that_is_no_toml_is_told_with_its_line(text: str, problem: str) -> None:
-    """Where the syntax breaks, nothing else can be said, so that alone is."""
+    """A syntax error is the only problem reported, since nothing else can be checked."""
     [told] = said(text)
     assert told.startswith("routes.toml:")
     assert told.split(",")[0] == f"routes.toml:{problem}".split(",", maxsplit=1)[0]
@@ -226,12 +226,12 @@ def test_a_text_that_is_no_toml_is_told_with_its_line(text: str, problem: str) -
     ],
 )
 def test_an_absurd_text_is_refused(text: str, problem: str) -> None:
-    """What the TOML parser cannot take is an error like any other."""
+    """Text that the TOML parser cannot handle raises a ConfigError like any other problem."""
     assert said(text) == [problem]
 
 
 def test_all_problems_come_at_once_in_file_order() -> None:
-    """An operator mends a file in one go; what depends on a wrong table is not told as well."""
+    """All problems are reported at once, without those that only result from an invalid table."""
     text = """\
 stack = ["failovr"]
 [pools.a]
@@ -254,7 +254,7 @@ base_url = "ftp://p"
 
 @pytest.mark.parametrize("text", ["", "[pools]\n", 'stack = ["failover"]\n'])
 def test_there_is_a_pool(text: str) -> None:
-    """A gateway that serves nothing is a mistake."""
+    """A file without a pool is invalid."""
     [problem] = said(text)
     assert problem.endswith("pools: there must be at least one pool; write [pools.NAME]")
 
@@ -276,12 +276,12 @@ def test_a_section_is_a_table(section: str) -> None:
     ],
 )
 def test_the_nearest_name_is_the_one_most_alike(word: str, choices: list[str], expected: str | None) -> None:
-    """Letters decide, their case does not, and nothing is guessed from nothing."""
+    """Names are compared without case, and there is no suggestion without choices."""
     assert nearest(word, choices) == expected
 
 
 def test_a_value_nested_absurdly_is_refused() -> None:
-    """What the TOML parser takes and the validation does not is an error like any other."""
+    """Values that the TOML parser accepts and the validation does not raise a ConfigError like any other."""
     deep = "[" * 250 + "]" * 250
     assert said(ROUTES.replace(PREFER, f"{PREFER}\ntimeouts = {deep}"))[0].startswith(
         "routes.toml:23: pools.support"
@@ -335,7 +335,7 @@ TABLES: Final = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6)
     st.dictionaries(st.sampled_from(SECTIONS), TABLES, max_size=6),
 )
 def test_any_document_is_loaded_or_refused(top: dict[str, str], sections: dict[str, dict[str, str]]) -> None:
-    """Whatever stands where, there is no other error than a list of problems, each with file and key."""
+    """For any document, the only error is a ConfigError, each problem with its file and key."""
     text = "".join(f"{key} = {value}\n" for key, value in top.items())
     for name, table in sections.items():
         text += f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
@@ -345,6 +345,6 @@ def test_any_document_is_loaded_or_refused(top: dict[str, str], sections: dict[s
 
 
 def test_a_key_is_written_as_toml_has_it() -> None:
-    """Names with dots or spaces stand in quotes, positions in brackets, control characters are escaped."""
+    """Names with dots or spaces are in quotes, positions in brackets, control characters escaped."""
     assert dotted(("pools", "gpt-4.1", "prefer", 0)) == 'pools."gpt-4.1".prefer[0]'
     assert dotted(("a\x1b[2J",)) == '"a\\u001b[2J"'

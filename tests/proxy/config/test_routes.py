@@ -1,4 +1,4 @@
-"""Routes: read, resolved, frozen."""
+"""Tests of `Routes`: parsed, with resolved references, immutable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .documents import ENVIRON, ROUTES
 __all__: list[str] = []
 
 OPTIONAL: Final = ("headers", "pepper", "providers", "regions", "transport")
-"""Keys of the example that need something from outside, or change what it means."""
+"""Keys of the example that need other files or variables, or change its meaning."""
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"
 
 
@@ -46,7 +46,7 @@ def routes() -> Routes:
 
 
 def test_names_are_resolved(routes: Routes) -> None:
-    """Pools hold targets, targets hold providers: the very objects of the other sections."""
+    """Pools contain targets, targets contain providers: the same objects as in the other sections."""
     support = routes.pools["support"]
     assert support.prefer[0] is routes.targets["main"]
     assert support.alternates[0].target is routes.targets["small"]
@@ -56,7 +56,7 @@ def test_names_are_resolved(routes: Routes) -> None:
 
 
 def test_a_pool_is_found_by_the_names_it_serves(routes: Routes) -> None:
-    """Names are compared byte by byte; a pool that says none serves its own."""
+    """Names are compared byte by byte; a pool without `serves` serves its own name."""
     support = routes.pools["support"]
     assert routes.pool_for("support") is routes.pool_for("gpt-4.1") is support
     assert [routes.pool_for(name) for name in ("Support", "support ", "gpt-4", "", "main")] == [None] * 5
@@ -65,13 +65,13 @@ def test_a_pool_is_found_by_the_names_it_serves(routes: Routes) -> None:
 
 
 def test_sections_keep_the_order_of_the_file(routes: Routes) -> None:
-    """What is printed or listed comes in the operator's order."""
+    """Tables are in the order of the file."""
     assert list(routes.providers) == ["openai", "anthropic"]
     assert list(routes.targets) == ["main", "small", "claude"]
 
 
 def test_defaults_are_the_documented_ones(routes: Routes) -> None:
-    """A target takes 100 requests at once, and a pool has the usual limits."""
+    """The defaults: a target takes 100 concurrent requests, and a pool has the usual timeouts."""
     main, pool = routes.targets["main"], routes.pools["support"]
     assert (main.connections, main.context, main.provider.region, dict(main.provider.headers)) == (
         100,
@@ -92,13 +92,13 @@ def test_defaults_are_the_documented_ones(routes: Routes) -> None:
     ],
 )
 def test_answer_follows_first_token(written: str, answer: float) -> None:
-    """An operator who says only how long a first token may take means other answers as well."""
+    """If only the timeout of the first token is given, it also applies to answers that are not streamed."""
     routes = parse_routes(f"{ROUTES}timeouts = {written}", environ=dict(ENVIRON))
     assert routes.pools["support"].timeouts.answer == answer
 
 
 def test_nothing_changes_after_the_load(routes: Routes) -> None:
-    """Tables, sections and the whole are frozen, since requests under way share them."""
+    """Tables, sections and the whole configuration are immutable, since concurrent requests share them."""
     pool = routes.pools["support"]
     frozen: list[tuple[BaseModel, str]] = [
         (pool, "name"),
@@ -119,7 +119,7 @@ def test_nothing_changes_after_the_load(routes: Routes) -> None:
 
 
 def test_code_builds_the_same_objects() -> None:
-    """Without a file, objects are given as objects and limits as seconds, under the same rules."""
+    """Without a file, references are objects and durations are seconds, under the same rules."""
     provider = Provider(name="p", dialect="openai", base_url="http://127.0.0.1:1/v1")
     target = Target(name="t", provider=provider, model="m")
     other = Target(name="u", provider=provider, model="m")
@@ -137,7 +137,7 @@ def test_code_builds_the_same_objects() -> None:
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
-    """The routes keep the file's name and text, so that later errors can name their line."""
+    """The routes keep the file's name and text, so that later errors can have a line number."""
     path = tmp_path / "routes.toml"
     path.write_bytes(b"\xef\xbb\xbf" + ROUTES.encode())
     routes = load_routes(path, dict(ENVIRON))
@@ -145,7 +145,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_plain_error(tmp_path: Path) -> None:
-    """A missing file, a folder and a text in another encoding are told without a traceback."""
+    """A missing file, a folder and a text in another encoding raise a ConfigError."""
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b'a = 1\nb = "\xe9"\n')
     for path, reason in (
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_a_plain_error(tmp_path: Path) -> None:
 
 
 def test_the_example_loads() -> None:
-    """The annotated file at the top of the repository is valid and needs two keys only."""
+    """The annotated file at the top of the repository is valid and needs only two keys."""
     environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
     routes = load_routes(EXAMPLE, environ)
     assert (len(routes.providers), len(routes.targets), len(routes.pools)) == (2, 5, 2)
@@ -172,7 +172,7 @@ def test_the_example_loads() -> None:
 
 
 def test_the_example_shows_every_key_with_its_default() -> None:
-    """With its commented keys switched on, the example means the same."""
+    """With its commented keys enabled, the example has the same meaning."""
     environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}
     text = EXAMPLE.read_text(encoding="utf-8")
     lines = [
@@ -195,13 +195,13 @@ def test_the_example_shows_every_key_with_its_default() -> None:
 
 
 def test_what_is_found_later_still_has_its_line(routes: Routes) -> None:
-    """Whoever builds the stack can tell where in the file the mistake is."""
+    """An error found when the stack is built has the line of its key."""
     error = routes.error(("targets", "small", "model"), "no such model", "ask the vendor")
     assert str(error) == "routes.toml:17: targets.small.model: no such model; ask the vendor"
 
 
 def test_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without another mapping, secrets come from the variables of the process."""
+    """By default, secrets come from the environment of the process."""
     for name, value in ENVIRON:
         monkeypatch.setitem(os.environ, name, value)
     assert parse_routes(ROUTES).providers["openai"].key is not None

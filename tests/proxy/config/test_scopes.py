@@ -1,4 +1,4 @@
-"""Organisations, teams, users and keys: one chain up from each, and every name in them known."""
+"""Tests of organisations, teams, users and keys: one chain of parents for each, and only known names."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ user = "ann"
 
 
 def text(more: str = PEOPLE, stack: str = '"auth", "budget", "failover"') -> str:
-    """The small complete configuration with these people in it, and a region."""
+    """The small complete configuration with these scopes, and a region."""
     routes = ROUTES.replace('dialect = "openai"', 'dialect = "openai"\nregion = "eu"')
     return f"stack = [{stack}]\n{routes}{more}"
 
 
 def said(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
-    """What is wrong with these people, without the file and the line."""
+    """The problems of these scopes, without file and line."""
     try:
         parse_routes(text(more, stack), environ=dict(ENVIRON))
     except ConfigError as error:
@@ -50,7 +50,7 @@ def said(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
 
 
 def test_the_chain_is_resolved() -> None:
-    """A key leads to its user, team and organisation: the very objects of the other sections."""
+    """A key leads to its user, team and organisation: the same objects as in the other sections."""
     routes = parse_routes(text(), environ=dict(ENVIRON))
     chain: list[str] = []
     scope = parent_of(routes.keys["checkout"])
@@ -62,7 +62,7 @@ def test_the_chain_is_resolved() -> None:
 
 
 def test_a_key_is_found_by_each_of_its_hashes() -> None:
-    """While a key is rotated it has two; text is a list of one."""
+    """During rotation a key has two hashes; a single text is a list of one."""
     routes = parse_routes(text(PEOPLE.replace(f'"{HASH}"', f'["{HASH}", "{OTHER}"]')), environ=dict(ENVIRON))
     key = routes.keys["checkout"]
     assert routes.key_by_hash(HASH) is routes.key_by_hash(OTHER) is key
@@ -71,7 +71,7 @@ def test_a_key_is_found_by_each_of_its_hashes() -> None:
 
 
 def test_times_are_those_of_toml() -> None:
-    """`expires` is a date-time with its offset."""
+    """`expires` is a date-time with an offset."""
     more = f"{PEOPLE}expires = 2030-01-31T12:00:00+02:00\n"
     assert parse_routes(text(more), environ=dict(ENVIRON)).keys["checkout"].expires == datetime(
         2030, 1, 31, 10, tzinfo=UTC
@@ -151,14 +151,14 @@ def test_times_are_those_of_toml() -> None:
     ],
 )
 def test_a_mistake_is_told(old: str, new: str, problem: str | None) -> None:
-    """Every name is checked, with the nearest valid one."""
+    """Every name is checked, with a hint for the most similar valid one."""
     assert old in PEOPLE
     found = said(PEOPLE.replace(old, new, 1))
     assert found == [problem] if problem is not None else found
 
 
 def test_what_nobody_would_heed_is_an_error() -> None:
-    """Keys without Auth would let everybody in, and limits without Budget would limit nothing."""
+    """Keys without Auth and limits without Budget are problems, since they would have no effect."""
     assert said(PEOPLE, '"failover"') == [
         f'{title}: nobody asks who calls; add "auth" to stack, before "failover"'
         for title in ("organisations", "teams", "users", "keys")
@@ -185,12 +185,12 @@ def test_what_nobody_would_heed_is_an_error() -> None:
     ],
 )
 def test_who_calls_is_asked_before_what_it_costs(stack: str, problem: str) -> None:
-    """Both once for a request, not once for an attempt."""
+    """Auth and Budget must run once per request, not once per attempt."""
     assert problem in said("", stack)
 
 
 def test_scopes_are_frozen_and_hashable() -> None:
-    """Requests under way share them; a team and an organisation of one name are two scopes."""
+    """Scopes are immutable, since requests share them; a team and an organisation may share a name."""
     assert hash(Team(name="a")) != hash(Organisation(name="a"))
     key = Key(name="a", pools=("*",), hash=(HASH,))
     with pytest.raises(ValueError, match="frozen"):
@@ -198,7 +198,7 @@ def test_scopes_are_frozen_and_hashable() -> None:
 
 
 def test_a_key_of_a_store_is_read_by_the_same_rules() -> None:
-    """What was granted by a name that is gone grants nothing; a scope that is gone is an error."""
+    """In a stored key, grants of missing names are ignored, but a missing parent scope is an error."""
     routes = parse_routes(text(), environ=dict(ENVIRON))
     table = {"hash": [OTHER], "pools": ["gone"], "regions": ["gone"], "team": "search"}
     assert stored_key(routes, "k", table).team is routes.teams["search"]

@@ -1,4 +1,4 @@
-"""Secrets: looked up when the file is read, printed never."""
+"""Tests of secrets: they are looked up while the file is loaded, and never displayed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CANARY: Final = "sk-canary-1"
 
 
 def with_key(key: str) -> str:
-    """A configuration whose first key, on line 4, is written so."""
+    """A configuration whose first key, on line 4, has this value."""
     return ROUTES.replace('"env:OPENAI_KEY"', json.dumps(key))
 
 
 def test_a_variable_is_read() -> None:
-    """`env:NAME` gives the variable's value, without the line end that tools leave there."""
+    """`env:NAME` gives the variable's value, without trailing line ends."""
     routes = parse_routes(ROUTES, environ={**dict(ENVIRON), "OPENAI_KEY": "sk-1\n"})
     key = routes.providers["openai"].key
     assert key is not None
@@ -33,7 +33,7 @@ def test_a_variable_is_read() -> None:
 
 
 def test_a_file_is_read_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
-    """`file:path` starts where routes.toml stands, and line ends after the value are dropped."""
+    """`file:path` is relative to the folder of routes.toml, and trailing line ends are removed."""
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "openai").write_text("sk-2\r\n")
     (tmp_path / "routes.toml").write_text(with_key("file:keys/openai"))
@@ -44,7 +44,7 @@ def test_a_file_is_read_from_the_folder_of_the_configuration(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("literal", [CANARY, "", "Bearer sk-canary-1", "ENV:OPENAI_KEY", "vault:openai"])
 def test_a_literal_is_refused_and_not_repeated(literal: str) -> None:
-    """A key written into the file stops the load; the message says what to write and not what was written."""
+    """A literal key in the file is an error; the message has the valid forms and not the value."""
     assert said(with_key(literal)) == [
         'routes.toml:4: providers.openai.key: a secret is never a literal; write "env:NAME" or "file:path"'
     ]
@@ -52,14 +52,14 @@ def test_a_literal_is_refused_and_not_repeated(literal: str) -> None:
 
 @pytest.mark.parametrize("value", ["7", "true", "[]", '{ env = "A" }', "2020-01-01"])
 def test_another_type_is_no_secret(value: str) -> None:
-    """Only text can say where a secret is."""
+    """The source of a secret must be text."""
     [problem] = said(ROUTES.replace('"env:OPENAI_KEY"', value))
     assert problem.startswith("routes.toml:4: providers.openai.key: a secret is never a literal")
 
 
 @pytest.mark.parametrize("name", ["", "sk-canary-1", "A B", "1A", "A=B"])
 def test_what_follows_env_is_a_variables_name(name: str) -> None:
-    """A literal behind `env:` is not repeated either."""
+    """A literal after `env:` is not repeated either."""
     [problem] = said(with_key(f"env:{name}"))
     assert problem.endswith('key: not the name of an environment variable; write "env:NAME"')
 
@@ -79,7 +79,7 @@ def test_what_follows_env_is_a_variables_name(name: str) -> None:
     ],
 )
 def test_an_unusable_variable_stops_the_load(environ: dict[str, str], reason: str) -> None:
-    """A missing, empty or unsendable value is an error that names the variable."""
+    """A missing, empty or invalid value is an error with the name of the variable."""
     with pytest.raises(ConfigError) as caught:
         parse_routes(ROUTES, environ={"ANTHROPIC_KEY": "sk-2", **environ})
     assert str(caught.value) == f"routes.toml:4: providers.openai.key: {reason}"
@@ -95,7 +95,7 @@ def test_an_unusable_variable_stops_the_load(environ: dict[str, str], reason: st
     ],
 )
 def test_an_unusable_file_stops_the_load(tmp_path: Path, content: bytes | None, reason: str) -> None:
-    """A missing, empty, unsendable or endless file is an error that names the file."""
+    """A missing, empty, invalid or endless file is an error with the name of the file."""
     if content is not None:
         (tmp_path / "key").write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -105,7 +105,7 @@ def test_an_unusable_file_stops_the_load(tmp_path: Path, content: bytes | None, 
 
 @pytest.mark.parametrize("path", ["", "a\0b"])
 def test_what_follows_file_is_a_path(path: str) -> None:
-    """Nothing and NUL are no path."""
+    """An empty path and one with NUL are invalid."""
     [problem] = said(with_key(f"file:{path}"))
     assert problem.endswith('providers.openai.key: not a path; write "file:path"')
 
@@ -128,7 +128,7 @@ def test_nothing_prints_a_secret() -> None:
 
 
 def test_a_secret_is_not_serialized() -> None:
-    """Pickling fails, and a copy is the secret itself."""
+    """Pickling fails, and a copy is the same object."""
     secret = Secret("env:A", CANARY)
     with pytest.raises(TypeError, match="never serialized"):
         pickle.dumps(secret)
@@ -136,7 +136,7 @@ def test_a_secret_is_not_serialized() -> None:
 
 
 def test_secrets_are_equal_if_source_and_value_are() -> None:
-    """A reload can tell whether a key has changed."""
+    """Secrets can be compared, so that a reload detects a changed key."""
     assert Secret("env:A", "1") == Secret("env:A", "1")
     assert hash(Secret("env:A", "1")) == hash(Secret("env:A", "1"))
     assert Secret("env:A", "1") != Secret("env:A", "2")
@@ -144,7 +144,7 @@ def test_secrets_are_equal_if_source_and_value_are() -> None:
 
 
 def test_an_error_keeps_no_trace_of_the_input() -> None:
-    """The error raised carries neither the values nor the library's error that does."""
+    """The raised error contains neither the values nor pydantic's error, which does."""
     with pytest.raises(ConfigError) as caught:
         parse_routes(with_key(CANARY), environ={})
     assert caught.value.__cause__ is None
@@ -153,7 +153,7 @@ def test_an_error_keeps_no_trace_of_the_input() -> None:
 
 
 def test_code_gives_the_secret_itself() -> None:
-    """Without a file a provider takes a Secret, and no text in its place."""
+    """Without a file a provider accepts a Secret, but not text."""
     key = Secret("env:A", CANARY)
     provider = Provider(name="a", dialect="openai", base_url="https://a.example", key=key)
     assert provider.key is key

@@ -1,4 +1,4 @@
-"""The table of a middleware, as its keyword arguments."""
+"""Tests of a middleware's table as keyword arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__: list[str] = []
 
 
 class Rule(Table):
-    """A table within the table."""
+    """A nested table."""
 
     kind: Literal["secrets", "links"]
     wait: Duration = 1.0
@@ -25,7 +25,7 @@ class Rule(Table):
 
 @dataclass(eq=False)
 class House:
-    """A middleware with a field of every sort."""
+    """A middleware with a field of every kind."""
 
     app: object
     _: KW_ONLY
@@ -44,7 +44,7 @@ class House:
 
 @dataclass(eq=False)
 class Strict:
-    """A middleware that cannot do without a key."""
+    """A middleware with a required key."""
 
     app: object
     limit: int
@@ -52,24 +52,24 @@ class Strict:
 
 @dataclass(eq=False)
 class Opaque:
-    """A dataclass whose annotations mean nothing at run time."""
+    """A dataclass whose annotations cannot be resolved at run time."""
 
     app: Missing  # type: ignore[name-defined]  # noqa: F821
     limit: int = 1
 
 
 class Plain:
-    """A middleware that is no dataclass."""
+    """A middleware that is not a dataclass."""
 
     def __init__(self, app: object, limit: int, *, mode: str = "a") -> None:
-        """Take what is given."""
+        """Accept any values."""
 
 
 class Open:
-    """A middleware that takes any keyword."""
+    """A middleware that accepts any keyword."""
 
     def __init__(self, app: object, **options: object) -> None:
-        """Take what is given."""
+        """Accept any values."""
 
 
 def read(cls: Callable[..., Any], source: str, **more: Any) -> dict[str, Any]:
@@ -79,14 +79,14 @@ def read(cls: Callable[..., Any], source: str, **more: Any) -> dict[str, Any]:
 
 
 def said(cls: Callable[..., Any], source: str) -> list[str]:
-    """What is wrong with the table [house] for `cls`."""
+    """The problems of the table [house] for `cls`."""
     with pytest.raises(ConfigError) as caught:
         read(cls, source)
     return [str(problem) for problem in caught.value.problems]
 
 
 def test_only_what_is_given_is_set() -> None:
-    """Defaults stay where they are written, in the class."""
+    """Defaults are not returned, since the class has them."""
     assert read(House, "[house]") == {}
     assert read(House, '[house]\nattempts = 5\nwait = "250ms"') == {"attempts": 5, "wait": 0.25}
 
@@ -113,7 +113,7 @@ rules = [{ kind = "links", wait = "5s" }]
 
 
 def test_secrets_are_looked_up(tmp_path: Path) -> None:
-    """A middleware's secrets come from the environment, or from files beside the configuration."""
+    """A middleware's secrets come from the environment, or from files relative to the configuration."""
     (tmp_path / "token").write_text("t1\n")
     by_file = read(House, '[house]\ntoken = "file:token"', folder=tmp_path)["token"]
     by_variable = read(House, '[house]\ntoken = "env:TOKEN"', environ={"TOKEN": "t2"})["token"]
@@ -153,7 +153,7 @@ def test_what_is_read_builds_the_middleware() -> None:
     ],
 )
 def test_a_mistake_is_told_with_its_line(source: str, problem: str) -> None:
-    """Unknown keys and wrong values of a middleware are errors like those of any table."""
+    """Unknown keys and invalid values of a middleware are reported like those of any table."""
     assert said(House, source) == [f"routes.toml:{problem}"]
 
 
@@ -165,7 +165,7 @@ def test_what_the_program_provides_is_no_key(key: str) -> None:
 
 
 def test_a_field_without_default_must_be_given() -> None:
-    """A missing key is told on the line of its table; one that the file has not is told without line."""
+    """A missing key is reported on the line of its table; without a table in the file, without a line."""
     assert said(Strict, "[house]") == ["routes.toml:1: house.limit: required, but not given"]
     with pytest.raises(ConfigError) as caught:
         settings(Strict, {}, file="routes.toml", source="", name="house")
@@ -173,12 +173,12 @@ def test_a_field_without_default_must_be_given() -> None:
 
 
 def test_all_mistakes_come_at_once() -> None:
-    """Everything wrong with a table is told together, in file order."""
+    """All problems of a table are reported together, in file order."""
     assert len(said(House, "[house]\nwait = 8\nnope = 1\nattempts = true")) == 3
 
 
 def test_a_foreign_type_cannot_be_set() -> None:
-    """A field whose type no TOML value can have is refused, not guessed at."""
+    """A field whose type cannot be given in TOML is rejected."""
 
     @dataclass(eq=False)
     class Odd:
@@ -190,13 +190,13 @@ def test_a_foreign_type_cannot_be_set() -> None:
 
 
 def test_use_names_the_middleware_and_is_none_of_its_keys() -> None:
-    """The key that says what a table is for is not passed on."""
+    """The key `use` is not passed on."""
     assert read(Open, '[house]\nuse = "a:b"\nx = 1') == {"x": 1}
     assert read(House, '[house]\nuse = "a:b"') == {}
 
 
 def test_any_other_callable_has_its_keywords_checked() -> None:
-    """Names are checked against the signature; values pass as they are."""
+    """Names are checked against the signature; values pass unchanged."""
     assert read(Plain, "[house]\nlimit = 1\nmode = [1]") == {"limit": 1, "mode": [1]}
     assert said(Plain, "[house]\nmod = 1") == [
         "routes.toml:1: house.limit: required, but not given",
@@ -209,7 +209,7 @@ def test_any_other_callable_has_its_keywords_checked() -> None:
 
 
 def test_a_factory_function_will_do() -> None:
-    """What `use` names may be a function, or something whose signature nobody knows."""
+    """`use` may name a function, or a callable without a known signature."""
 
     def build(app: object, limit: int) -> tuple[object, int]:
         return app, limit
@@ -219,7 +219,7 @@ def test_a_factory_function_will_do() -> None:
 
 
 def test_annotations_that_cannot_be_resolved_are_not_used() -> None:
-    """A dataclass with imports for type checkers only is treated as any other callable."""
+    """A dataclass with imports for type checkers only is treated like any other callable."""
     assert read(Opaque, '[house]\nlimit = "x"') == {"limit": "x"}
     assert said(Opaque, "[house]\nlimt = 1") == [
         'routes.toml:2: house.limt: unknown key; did you mean "limit"?'

@@ -1,4 +1,4 @@
-"""Where the store is."""
+"""Tests of the address of the store."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__: list[str] = []
     ],
 )
 def test_an_address_is_kept_as_written(url: str) -> None:
-    """Whoever opens the store reads it."""
+    """The address is kept unchanged; opening the store parses it."""
     assert parse_routes(f'store = "{url}"\n{ROUTES}', environ=dict(ENVIRON)).store == url
 
 
 def test_nothing_said_is_memory() -> None:
-    """A gateway needs no store."""
+    """The default is a store in memory."""
     assert parse_routes(ROUTES, environ=dict(ENVIRON)).store == "memory:"
 
 
 def test_an_address_with_a_password_is_a_secret(tmp_path: Path) -> None:
-    """It comes from a variable or a file, and no repr shows it."""
+    """The address may come from a variable or a file, and no repr shows it."""
     url = "redis://:canary@cache.example/0"
     environ = {**dict(ENVIRON), "STORE": url}
     routes = parse_routes(f'store = "env:STORE"\n{ROUTES}', environ=environ)
@@ -60,14 +60,14 @@ def test_an_address_with_a_password_is_a_secret(tmp_path: Path) -> None:
     ],
 )
 def test_what_names_no_store_is_told(written: str, problem: str) -> None:
-    """With the line, and without the password."""
+    """An invalid address is reported with its line and without the password."""
     (told,) = said(f"store = {written}\n{ROUTES}")
     assert told.startswith(f"routes.toml:1: store: {problem}")
     assert "canary" not in told
 
 
 def test_a_password_of_a_variable_stays_out_of_errors() -> None:
-    """Also when the address is no good."""
+    """The password is hidden in an invalid address too."""
     environ = {**dict(ENVIRON), "STORE": "mysql://:canary@host"}
     with pytest.raises(ConfigError) as caught:
         parse_routes(f'store = "env:STORE"\n{ROUTES}', environ=environ)

@@ -1,4 +1,4 @@
-"""Durations, sizes and names, as the file writes them."""
+"""Tests of durations, sizes and names, as written in the file."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FROM_FILE: Final = Surroundings({}, Path())
 
 
 def read(kind: Any, value: object) -> Any:
-    """`value` as the file's text for `kind`."""
+    """`value` parsed as text of the file for `kind`."""
     return TypeAdapter[Any](kind).validate_python(value, strict=True, context=FROM_FILE)
 
 
 def refusal(kind: Any, value: object) -> str:
-    """Why `value` is not accepted from a file."""
+    """The reason why `value` is rejected in a file."""
     with pytest.raises(ValidationError) as caught:
         read(kind, value)
     return caught.value.errors()[0]["msg"]
@@ -35,7 +35,7 @@ def refusal(kind: Any, value: object) -> str:
     [("250ms", 0.25), ("8s", 8.0), ("1.5s", 1.5), ("2m", 120.0), ("1h", 3600.0), ("8760h", 31_536_000.0)],
 )
 def test_a_duration_becomes_seconds(text: str, seconds: float) -> None:
-    """Milliseconds, seconds, minutes and hours are read as a float of seconds."""
+    """Milliseconds, seconds, minutes and hours are parsed to a float of seconds."""
     assert read(Duration, text) == seconds
 
 
@@ -63,27 +63,27 @@ def test_a_duration_becomes_seconds(text: str, seconds: float) -> None:
     ],
 )
 def test_what_is_no_duration_is_refused(value: object, reason: str) -> None:
-    """A bare number, another spelling, nothing and an age are refused, each with its reason."""
+    """A bare number, another notation, zero and a too long duration are rejected, each with its reason."""
     assert reason in refusal(Duration, value)
 
 
 @given(st.integers(1, 500_000), st.sampled_from([("ms", 1), ("s", 1000), ("m", 60_000)]))
 def test_every_whole_amount_is_read_exactly(amount: int, unit: tuple[str, int]) -> None:
-    """A duration is the float nearest to what was written."""
+    """A duration is the float nearest to the text."""
     suffix, milliseconds = unit
     assert read(Duration, f"{amount}{suffix}") == amount * milliseconds / 1000
 
 
 @given(st.integers(1, 10**9))
 def test_a_spelled_duration_reads_back(milliseconds: int) -> None:
-    """`spelled` writes what the file would, without loss."""
+    """`spelled` returns the notation of the file, without loss."""
     seconds = milliseconds / 1000
     assert math.isclose(read(Duration, spelled(seconds)), seconds, rel_tol=1e-9)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
-    """No text gives a limit that is not a positive, finite number."""
+    """No text gives a duration that is not a positive, finite number."""
     try:
         seconds = read(Duration, text)
     except ValidationError:
@@ -95,7 +95,7 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
     ("seconds", "text"), [(0.25, "250ms"), (8.0, "8s"), (90.0, "90s"), (120.0, "2m"), (7200.0, "2h")]
 )
 def test_a_duration_is_spelled_in_its_largest_whole_unit(seconds: float, text: str) -> None:
-    """Seconds are printed as an operator would write them."""
+    """Seconds are shown in the notation of the file."""
     assert spelled(seconds) == text
 
 
@@ -109,12 +109,12 @@ def test_a_size_becomes_bytes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("value", [4, 4.0, "4", "4MB", "4mib", "0B", "1.5MiB", "-1B", "9999999GiB", True, ""])
 def test_what_is_no_size_is_refused(value: object) -> None:
-    """A bare number, decimal units, fractions, nothing and too much are refused."""
+    """A bare number, decimal units, fractions, zero and a too large size are rejected."""
     assert "size" in refusal(Size, value)
 
 
 def test_code_gives_plain_numbers() -> None:
-    """Without a file there is no text: seconds and bytes are taken as they are, if they make sense."""
+    """Without a file there is no text: valid numbers of seconds and bytes are accepted."""
     assert TypeAdapter[Any](Duration).validate_python(8) == 8.0
     assert TypeAdapter[Any](Size).validate_python(4096) == 4096
     for seconds in (-1, 0, math.nan, math.inf):
@@ -139,19 +139,19 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gpt-4.1", "meta/llama:8b", "~", "a" * 256])
 def test_a_model_name_may_be_a_path(name: str) -> None:
-    """Vendors use slashes, colons and more; all printable ASCII is a model's name."""
+    """Vendors use slashes, colons and more; a model's name is any printable ASCII."""
     assert read(ModelName, name) == name
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\tb", "a\x7f", "modèle", "a" * 257])
 def test_what_is_no_model_name_is_refused(name: str) -> None:
-    """Spaces, control characters, other scripts, nothing and too much are no model's name."""
+    """Spaces, control characters, other scripts, empty and too long names are rejected."""
     assert refusal(ModelName, name).startswith("a model name is")
 
 
 @pytest.mark.parametrize("text", ["a:b", "acme.llm:HouseRules", "_a.b.c1:make_2"])
 def test_an_import_string_names_a_module_and_an_attribute(text: str) -> None:
-    """Module and attribute stand around one colon."""
+    """An import string is a module and an attribute, separated by one colon."""
     assert read(ImportString, text) == text
 
 
@@ -159,5 +159,5 @@ def test_an_import_string_names_a_module_and_an_attribute(text: str) -> None:
     "text", ["", "a", "a:", ":b", "a:b:c", "a:b.c", "a..b:c", "a b:c", "a:b()", "1a:b", "a/b:c"]
 )
 def test_what_is_no_import_string_is_refused(text: str) -> None:
-    """Anything that is not two dotted names is refused before anything is imported."""
+    """Anything but two dotted names is rejected before anything is imported."""
     assert refusal(ImportString, text) == "not an import string"

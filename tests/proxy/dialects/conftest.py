@@ -1,4 +1,4 @@
-"""What the tests of the dialects share: a parsed request body, and a provider that sends what it is told."""
+"""Fixtures of the dialects' tests: a parsed request body, and a provider that sends a given stream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse() -> Callable[[dict[str, Any]], RequestDocument]:
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
-    """Start providers that answer every request with a 200 and the given stream, and then hang up."""
+    """Start providers that answer every request with a 200 and the given stream, and then close."""
     async with AsyncExitStack() as running:
 
         async def start(stream: bytes) -> str:
@@ -49,7 +49,7 @@ async def provider() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    """The HTTP client below the SDKs, which talk to loopback only."""
+    """The HTTP client of the SDKs, which connects to loopback only."""
     async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""What the official SDKs make of a stream that breaks after content, over a real socket."""
+"""Tests that the official SDKs raise an error for a stream that breaks after content, over a real socket."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ MESSAGES = (
 
 
 def broken(name: str) -> bytes:
-    """The event that ends a broken stream of this operation."""
+    """The error event that ends a broken stream of this operation."""
     return operation_named(name).reader().broken("upstream_stall", "It stopped.", "req_1")
 
 
 async def collect(stream: Awaitable[AsyncIterable[Part]], into: list[Part]) -> None:
-    """Read a stream to its end, keeping what was read before an error."""
+    """Read a stream to its end, and return what was read before an error."""
     async for part in await stream:
         into.append(part)  # noqa: PERF401
 
 
 async def test_chat(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """The caller of a chat completion gets what came and then an APIError with our code."""
+    """The caller of a chat completion gets the received content and then an APIError with our code."""
     client = await openai_of(CHAT + broken("chat"))
     seen: list[ChatCompletionChunk] = []
     with pytest.raises(APIError, match="It stopped") as raised:
@@ -60,7 +60,7 @@ async def test_chat(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> Non
 
 
 async def test_responses(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """The caller of a response gets what came and then an APIError with our code."""
+    """The caller of a response gets the received content and then an APIError with our code."""
     client = await openai_of(RESPONSES + broken("responses"))
     seen: list[ResponseStreamEvent] = []
     with pytest.raises(APIError, match="It stopped") as raised:
@@ -70,7 +70,7 @@ async def test_responses(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -
 
 
 async def test_messages(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic]]) -> None:
-    """The caller of a message gets what came and then an APIStatusError of our type."""
+    """The caller of a message gets the received content and then an APIStatusError of our type."""
     client = await anthropic_of(MESSAGES + broken("messages"))
     seen: list[RawMessageStreamEvent] = []
     with pytest.raises(APIStatusError, match="It stopped") as raised:
@@ -80,7 +80,7 @@ async def test_messages(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic
 
 
 async def test_chat_cut_anywhere(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """A half-sent chunk swallows nothing: wherever it was cut, the SDK raises."""
+    """An incomplete chunk does not absorb the error event: wherever it was cut, the SDK raises."""
     for cut in range(len(CHAT)):
         client = await openai_of(CHAT + CHAT[:cut] + broken("chat"))
         with pytest.raises((APIError, ValueError)):
@@ -88,7 +88,7 @@ async def test_chat_cut_anywhere(openai_of: Callable[[bytes], Awaitable[AsyncOpe
 
 
 async def test_responses_cut_anywhere(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """A half-sent event of a response swallows nothing: wherever it was cut, the SDK raises."""
+    """An incomplete event of a response absorbs no error event: wherever it was cut, the SDK raises."""
     for cut in range(len(RESPONSES)):
         client = await openai_of(RESPONSES + RESPONSES[:cut] + broken("responses"))
         with pytest.raises((APIError, ValueError)):
@@ -96,7 +96,7 @@ async def test_responses_cut_anywhere(openai_of: Callable[[bytes], Awaitable[Asy
 
 
 async def test_messages_cut_anywhere(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic]]) -> None:
-    """A half-sent event of a message swallows nothing: wherever it was cut, the SDK raises."""
+    """An incomplete event of a message absorbs no error event: wherever it was cut, the SDK raises."""
     for cut in range(len(MESSAGES)):
         client = await anthropic_of(MESSAGES[:cut] + broken("messages"))
         with pytest.raises((APIStatusError, ValueError)):

@@ -1,4 +1,4 @@
-"""What each chunk of a chat completion means, as OpenAI and servers like it send them."""
+"""Tests of the meaning of each chunk of a chat completion, for OpenAI and compatible servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR = {"message": "The server had an error.", "type": "server_error", "param":
 
 
 def chunk(*choices: dict[str, Any], **members: Any) -> bytes:
-    """A chunk as the SDK's own type writes it, every optional member present and null."""
+    """A chunk in the form of the SDK's own type, with every optional member present and null."""
     value = {
         "id": "chatcmpl-CQ1jT6",
         "object": "chat.completion.chunk",
@@ -31,12 +31,12 @@ def chunk(*choices: dict[str, Any], **members: Any) -> bytes:
 
 
 def delta(**members: Any) -> dict[str, Any]:
-    """A choice that brings this delta and goes on."""
+    """A choice with this delta and without a finish reason."""
     return {"delta": members, "finish_reason": None}
 
 
 def finish(reason: str, **members: Any) -> dict[str, Any]:
-    """A choice that ends for this reason."""
+    """A choice with this finish reason."""
     return {"delta": members, "finish_reason": reason}
 
 
@@ -97,12 +97,12 @@ EVENTS = {
 
 @pytest.mark.parametrize(("data", "sign"), EVENTS.values(), ids=EVENTS)
 def test_event(data: bytes, sign: Signal) -> None:
-    """A chunk counts by what it holds."""
+    """A chunk is classified by its content."""
     assert sign is ChatReader().event(b"", data)
 
 
 def test_event_named_error() -> None:
-    """An event that is called an error is one, whether its data says so or is JSON at all."""
+    """An event named "error" is an error, even if its data does not say so or is not JSON."""
     reader = ChatReader()
     assert reader.event(b"error", b'{"message":"full","code":503}') is Signal.ERROR
     assert reader.error == {"message": "full", "code": 503}
@@ -110,7 +110,7 @@ def test_event_named_error() -> None:
 
 
 def test_identity() -> None:
-    """Model and id are the first ones that say something."""
+    """Model and id are the first values that are not empty."""
     reader = ChatReader()
     reader.event(b"", AZURE_FIRST)
     reader.event(b"", chunk(delta(role="assistant")))
@@ -120,7 +120,7 @@ def test_identity() -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "function_call"])
 def test_finish(reason: str) -> None:
-    """The reason why the model stopped is kept."""
+    """The finish reason is kept."""
     reader = ChatReader()
     reader.event(b"", chunk(finish(reason)))
     assert reason == reader.finish
@@ -177,14 +177,14 @@ USAGES: dict[str, tuple[bytes, Usage | None]] = {
 
 @pytest.mark.parametrize(("data", "usage"), USAGES.values(), ids=USAGES)
 def test_usage(data: bytes, usage: Usage | None) -> None:
-    """Usage is read wherever it stands."""
+    """Usage is read from every known place."""
     reader = ChatReader()
     reader.event(b"", data)
     assert usage == reader.usage
 
 
 def test_usage_stays() -> None:
-    """A later chunk that has no usage takes none away."""
+    """A later chunk without usage does not remove the usage."""
     reader = ChatReader()
     reader.event(b"", chunk(delta(content="a"), usage=PLAIN_USAGE))
     reader.event(b"", chunk(delta(content="b"), usage=None))
@@ -219,12 +219,12 @@ DOCUMENTS: dict[str, tuple[object, Signal]] = {
 
 @pytest.mark.parametrize(("value", "sign"), DOCUMENTS.values(), ids=DOCUMENTS)
 def test_document(value: object, sign: Signal) -> None:
-    """A whole answer has at least one choice."""
+    """A whole answer needs at least one choice."""
     assert sign is ChatReader().document(value)
 
 
 def test_document_facts() -> None:
-    """A whole answer says what it used, which model made it and why it stopped."""
+    """A whole answer has the usage, the model and the finish reason."""
     reader = ChatReader()
     reader.document(COMPLETION)
     assert reader.usage == Usage(1200, 300, cached=1024, cache_write=64, reasoning=200)
@@ -240,7 +240,7 @@ def test_document_facts() -> None:
     [(ERROR, ERROR), ("full", {"code": "full", "message": "full"}), (503, {}), ([1], {})],
 )
 def test_error_is_kept(error: object, kept: object) -> None:
-    """The provider's error is kept as an object, whatever it came as."""
+    """The provider's error is kept as an object, for any type of error."""
     reader = ChatReader()
     reader.event(b"", orjson.dumps({"error": error}))
     assert kept == reader.error
@@ -284,5 +284,5 @@ BOUND: dict[str, tuple[dict[str, Any], bool]] = {
 def test_bound(
     parse: Callable[[dict[str, Any]], RequestDocument], value: dict[str, Any], bound: bool
 ) -> None:
-    """A request is bound to one provider by what that provider keeps, and by nothing else."""
+    """A request is bound to one provider only if it refers to state stored there."""
     assert bound is OPERATION.bound(parse(value))

@@ -1,4 +1,4 @@
-"""What an answer to a request for a token count means."""
+"""Tests of the meaning of an answer with a token count."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ __all__: list[str] = []
     ],
 )
 def test_document(value: object, sign: Signal) -> None:
-    """An answer is a whole number of tokens."""
+    """An answer must have an integer number of tokens."""
     assert sign is CountTokensReader().document(value)
 
 
 def test_counting_uses_nothing() -> None:
-    """The tokens counted are not tokens used."""
+    """The counted tokens are not usage."""
     reader = CountTokensReader()
     reader.document({"input_tokens": 14})
     assert reader.usage is None
 
 
 def test_not_streamed() -> None:
-    """There is no stream to read or to end."""
+    """The operation has no stream, neither to read nor to end."""
     assert CountTokensReader().event(b"message_stop", b'{"type":"message_stop"}') is Signal.NOTHING
     assert CountTokensReader().broken("upstream_stall", "It stopped.", "req_1") == b""
 
 
 def test_bound_by_a_file(parse: Callable[[dict[str, Any]], RequestDocument]) -> None:
-    """A prompt that refers to a file can be counted only where the file is."""
+    """A prompt that refers to a file can only be counted at the provider of the file."""
     document = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
     assert OPERATION.bound(parse({"messages": [{"role": "user", "content": [document]}]}))
     assert not OPERATION.bound(parse({"messages": [{"role": "user", "content": "hi"}]}))

@@ -1,4 +1,4 @@
-"""What an answer to an embeddings request means."""
+"""Tests of the meaning of an answer with embeddings."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ANSWER = CreateEmbeddingResponse.model_validate(
     ],
 )
 def test_document(value: object, sign: Signal) -> None:
-    """An answer has a list of data."""
+    """An answer must have a list of data."""
     assert sign is EmbeddingsReader().document(value)
 
 
 def test_facts() -> None:
-    """An answer says what was read and which model read it; nothing is written."""
+    """An answer has the input tokens and the model; there are no output tokens."""
     reader = EmbeddingsReader()
     reader.document(ANSWER)
     assert reader.usage == Usage(input=8, output=0)
@@ -49,18 +49,18 @@ def test_facts() -> None:
 
 
 def test_a_usage_that_makes_no_sense() -> None:
-    """Nothing need be said of what was written, but what is said must be a number."""
+    """The output tokens may be missing, but if given they must be a number."""
     reader = EmbeddingsReader()
     reader.document({**ANSWER, "usage": {"prompt_tokens": 8, "completion_tokens": -1}})
     assert reader.usage is None
 
 
 def test_not_streamed() -> None:
-    """There is no stream to read or to end."""
+    """The operation has no stream, neither to read nor to end."""
     assert EmbeddingsReader().event(b"", b'{"data":[]}') is Signal.NOTHING
     assert EmbeddingsReader().broken("upstream_stall", "It stopped.", "req_1") == b""
 
 
 def test_never_bound(parse: Callable[[dict[str, Any]], RequestDocument]) -> None:
-    """No request for embeddings depends on what a provider keeps."""
+    """No request for embeddings refers to state at a provider."""
     assert not OPERATION.bound(parse({"input": "hi", "store": True, "user": "u"}))

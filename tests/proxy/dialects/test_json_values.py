@@ -1,4 +1,4 @@
-"""Reading members of JSON that somebody else wrote."""
+"""Tests of reading members of untrusted JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__: list[str] = []
     ("value", "tokens"), [(7, 7), (0, 0), (-7, 0), (True, 0), (7.0, 0), ("7", 0), (None, 0), ([7], 0)]
 )
 def test_count(value: object, tokens: int) -> None:
-    """Only a whole number that is not negative counts; a bool is no number."""
+    """Only an integer that is not negative is a count; a bool is not."""
     assert count(value) == tokens
 
 
@@ -29,13 +29,13 @@ def test_count(value: object, tokens: int) -> None:
     ("value", "text_size"), [("a", "a"), ("", None), (7, None), (None, None), (["a"], None)]
 )
 def test_text(value: object, text_size: str | None) -> None:
-    """Only a string that says something is text."""
+    """Only a string that is not empty is text."""
     assert text(value) == text_size
 
 
 @pytest.mark.parametrize(("value", "found"), [({"a": 7}, 7), ({}, None), (None, None), (["a"], None)])
 def test_within(value: object, found: object) -> None:
-    """What is no object has no members."""
+    """A value that is not an object has no members."""
     assert within(value, "a") == found
 
 
@@ -44,12 +44,12 @@ def test_within(value: object, found: object) -> None:
     [({"code": 7}, {"code": 7}), ("a", {"code": "a", "message": "a"}), (7, {}), (None, {})],
 )
 def test_error_of(value: object, error: object) -> None:
-    """An error is an object, whatever it came as."""
+    """An error is always an object, for any type of value."""
     assert error_of(value) == error
 
 
 def test_reasoning_counts_once() -> None:
-    """Reasoning is added to the completion only where the total says that it was left out of it."""
+    """Reasoning is added to the output only if the total shows that the output does not include it."""
     usage = {
         "prompt_tokens": 10,
         "completion_tokens": 100,
@@ -63,7 +63,7 @@ def test_reasoning_counts_once() -> None:
 
 @pytest.mark.parametrize("side", [None, -1, 5.0, "5", True, MOST + 1])
 def test_half_a_usage_is_none(side: object) -> None:
-    """Where one side is missing or makes no sense, the other is not the whole. What never writes has one."""
+    """If one side is missing or invalid, there is no usage, except for operations that write no output."""
     assert openai_usage({"prompt_tokens": 9, "completion_tokens": side}, COMPLETION_NAMES) is None
     assert openai_usage({"prompt_tokens": side, "completion_tokens": 9}, COMPLETION_NAMES) is None
     assert openai_usage({"prompt_tokens": 9}, COMPLETION_NAMES, writes=False) == Usage(9, 0)

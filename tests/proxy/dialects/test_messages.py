@@ -1,4 +1,4 @@
-"""What each event of a message means, as Anthropic sends them."""
+"""Tests of the meaning of each event of a message, in Anthropic's format."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ START = RawMessageStartEvent.model_validate({"type": "message_start", "message":
 
 
 def begin(**block: Any) -> bytes:
-    """`content_block_start`, as the SDK's own type writes it."""
+    """`content_block_start`, in the form of the SDK's own type."""
     value = {"type": "content_block_start", "index": 0, "content_block": block}
     return RawContentBlockStartEvent.model_validate(value).model_dump_json().encode()
 
 
 def delta(**members: Any) -> bytes:
-    """`content_block_delta`, as the SDK's own type writes it."""
+    """`content_block_delta`, in the form of the SDK's own type."""
     value = {"type": "content_block_delta", "index": 0, "delta": members}
     return RawContentBlockDeltaEvent.model_validate(value).model_dump_json().encode()
 
 
 def stop(reason: str | None, **usage: Any) -> bytes:
-    """`message_delta`, as the SDK's own type writes it."""
+    """`message_delta`, in the form of the SDK's own type."""
     value = {
         "type": "message_delta",
         "delta": {"stop_reason": reason, "stop_sequence": None},
@@ -134,12 +134,12 @@ EVENTS = {
 
 @pytest.mark.parametrize(("name", "data", "sign"), EVENTS.values(), ids=EVENTS)
 def test_event(name: bytes, data: bytes, sign: Signal) -> None:
-    """An event counts once the model has said something in it."""
+    """An event is content only if it has output of the model."""
     assert sign is MessagesReader().event(name, data)
 
 
 def test_usage_of_start() -> None:
-    """Input is what was read afresh, from the cache and into the cache."""
+    """The input is the sum of uncached tokens, tokens read from the cache, and tokens written to it."""
     reader = MessagesReader()
     reader.event(b"message_start", START.encode())
     assert reader.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
@@ -148,7 +148,7 @@ def test_usage_of_start() -> None:
 
 
 def test_usage_of_the_whole() -> None:
-    """`message_delta` counts the whole message so far: what it names replaces, what it leaves out stays."""
+    """`message_delta` has cumulative counts: they replace earlier ones, and missing ones stay."""
     reader = MessagesReader()
     reader.event(b"message_start", START.encode())
     reader.event(b"message_delta", stop("tool_use", output_tokens_details={"thinking_tokens": 12}))
@@ -185,7 +185,7 @@ def test_document(value: object, sign: Signal) -> None:
     "usage", [None, {}, {"output_tokens": None}, {"output_tokens": -5}, {"output_tokens": "5"}]
 )
 def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
-    """What the beginning said of the output is not what it came to, nor is it so later."""
+    """The output count of `message_start` is not the final one, and is not used if there is no later one."""
     reader = MessagesReader()
     reader.event(b"message_start", START.encode())
     event = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
@@ -199,14 +199,14 @@ def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
 
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_read_input_tokens"])
 def test_half_a_usage_is_none(name: str) -> None:
-    """A figure of which one part makes no sense would be booked as the whole."""
+    """If one part of the usage is invalid, there is no usage, since the rest would be billed as the whole."""
     reader = MessagesReader()
     reader.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "7"}})
     assert reader.usage is None
 
 
 def test_document_facts() -> None:
-    """A whole answer says what it used, which model made it and why it stopped."""
+    """A whole answer has the usage, the model and the stop reason."""
     reader = MessagesReader()
     reader.document(ANSWER)
     assert reader.usage == Usage(input=1125, output=1, cached=1000, cache_write=100)
@@ -279,5 +279,5 @@ BOUND: dict[str, tuple[dict[str, Any], bool]] = {
 def test_bound(
     parse: Callable[[dict[str, Any]], RequestDocument], value: dict[str, Any], bound: bool
 ) -> None:
-    """A request is bound to one provider by what that provider keeps, and by nothing else."""
+    """A request is bound to one provider only if it refers to state stored there."""
     assert bound is OPERATION.bound(parse(value))

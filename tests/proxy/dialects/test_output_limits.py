@@ -1,4 +1,4 @@
-"""Where each operation has its limit of output."""
+"""Tests of the members that limit the output of each operation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__: list[str] = []
     ],
 )
 def test_the_limit_of_a_request(operation: str, value: dict[str, Any], asked: int | None) -> None:
-    """A request limits its output under its dialect's own names; of two the larger counts."""
+    """A request limits its output under its dialect's own names; of two limits the larger one counts."""
     assert operation_named(operation).requested_output(value) == asked
 
 
 def test_each_dialect_has_its_field() -> None:
-    """A limit of ours is said under the name that the dialect has for it; embeddings have none."""
+    """A limit of the gateway is sent under the dialect's name for it; embeddings have none."""
     names = [operation_named(each).limit_field for each in ("chat", "responses", "messages", "embeddings")]
     assert names == ["max_completion_tokens", "max_output_tokens", "max_tokens", None]

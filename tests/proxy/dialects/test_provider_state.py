@@ -1,4 +1,4 @@
-"""Finding names of what a provider keeps."""
+"""Tests of detecting references to state at a provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__: list[str] = []
 
 
 def test_parsed_documents_report_every_key() -> None:
-    """A document whose notable keys have none of ours can be passed over unread."""
+    """A document without any of the names in `notable` is not searched."""
     assert STATE_KEYS <= BINDING
 
 
@@ -25,13 +25,13 @@ def test_parsed_documents_report_every_key() -> None:
 def test_values(
     parse: Callable[[dict[str, Any]], RequestDocument], key: str, value: object, named: bool
 ) -> None:
-    """A string or a list of them names something; an empty one, null, or a schema of that name does not."""
+    """A string or a list of strings is a reference; an empty one, null, or a schema of that name is not."""
     document = parse({"input": [{"deep": [{key: value}]}]})
     assert named is names_state(document, "input")
 
 
 def test_members(parse: Callable[[dict[str, Any]], RequestDocument]) -> None:
-    """Only the members asked for are searched, and not below what is opaque."""
+    """Only the given members are searched, and nothing below opaque members."""
     document = parse({"a": {"mine": {"file_id": "x"}}, "b": {"parameters": {"file_id": "x"}}})
     assert names_state(document, "a")
     assert not names_state(document, "a", opaque=frozenset({"mine"}))

@@ -1,4 +1,4 @@
-"""What holds for the reading of every operation, whatever a provider sends."""
+"""Properties that hold for the reader of every operation, whatever a provider sends."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ OBJECTS = st.dictionaries(MEMBERS, JSON, max_size=8)
 @EACH
 @given(name=st.binary(max_size=8) | KINDS.map(str.encode), data=st.binary())
 def test_any_bytes(operation: Operation, name: bytes, data: bytes) -> None:
-    """No bytes make a reading fail."""
+    """No bytes raise an error."""
     assert operation.reader().event(name, data) in Signal
 
 
 @EACH
 @given(name=KINDS.map(str.encode), values=st.lists(OBJECTS, max_size=3))
 def test_any_events(operation: Operation, name: bytes, values: list[dict[str, Any]]) -> None:
-    """No JSON makes a reading fail, and it can still end the stream afterwards."""
+    """No JSON raises an error, and the stream can still be ended afterwards."""
     reader = operation.reader()
     for value in values:
         assert reader.event(name, orjson.dumps(value)) in Signal
@@ -110,14 +110,14 @@ def test_any_events(operation: Operation, name: bytes, values: list[dict[str, An
 @EACH
 @given(value=JSON | OBJECTS)
 def test_any_document(operation: Operation, value: object) -> None:
-    """No body makes a reading fail; it is an answer, an error or nothing."""
+    """No body raises an error; it is an answer, an error or nothing."""
     assert operation.reader().document(value) in {Signal.NOTHING, Signal.CONTENT, Signal.ERROR}
 
 
 @EACH
 @given(value=JSON | OBJECTS)
 def test_facts_have_their_types(operation: Operation, value: object) -> None:
-    """What a reading keeps has the type it is said to have, whatever type it came in."""
+    """The attributes of a reader have their declared types, for any types in the answer."""
     reader = operation.reader()
     sign = reader.document(value)
     facts: tuple[object, ...] = (reader.model, reader.answer_id, reader.finish)
@@ -129,7 +129,7 @@ def test_facts_have_their_types(operation: Operation, value: object) -> None:
 
 @EACH
 def test_broken_is_one_event(operation: Operation) -> None:
-    """A broken stream ends with one error event behind a blank line, and with no sign of success."""
+    """A broken stream ends with one error event after a blank line, without any sign of success."""
     event = operation.reader().broken("upstream_stall", "It stopped.", "req_1")
     if not event:
         assert operation.name in {"embeddings", "count_tokens"}
@@ -144,7 +144,7 @@ def test_broken_is_one_event(operation: Operation) -> None:
 
 @EACH
 def test_broken_reads_as_an_error(operation: Operation) -> None:
-    """What we write when a stream breaks is what we take for an error when we read it."""
+    """The error event that ends a broken stream is read as an error itself."""
     lines = operation.reader().broken("upstream_stall", "It stopped.", "req_1").strip().splitlines()
     if not lines:
         return

@@ -1,4 +1,4 @@
-"""Finding operations and dialects."""
+"""Tests of the lookup of operations and dialects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__: list[str] = []
     ],
 )
 def test_operation_at(path: str, name: str, dialect: str) -> None:
-    """Every path callers know leads to its operation, and on to the same place below a provider's /v1."""
+    """Every path leads to its operation, whose upstream path is the same one below a provider's /v1."""
     operation = operation_at(path)
     assert operation is operation_named(name)
     assert operation is not None
@@ -29,19 +29,19 @@ def test_operation_at(path: str, name: str, dialect: str) -> None:
 
 @pytest.mark.parametrize("path", ["", "/", "/v1/messages/", "/V1/messages", "/v1/chat", "/v1/models"])
 def test_no_operation_at(path: str) -> None:
-    """Only the exact path counts."""
+    """Only the exact path matches."""
     assert operation_at(path) is None
 
 
 def test_names() -> None:
-    """Operations and dialects go by their own names, and every operation's dialect exists."""
+    """Operations and dialects have their own names, and every operation's dialect exists."""
     assert [operation.name for operation in OPERATIONS.values()] == list(OPERATIONS)
     assert [dialect.name for dialect in DIALECTS.values()] == list(DIALECTS)
     assert {operation.dialect for operation in OPERATIONS.values()} == set(DIALECTS)
 
 
 def test_unknown_names() -> None:
-    """A name that is none is an error of the caller's."""
+    """An unknown name raises a KeyError."""
     with pytest.raises(KeyError):
         operation_named("completions")
     with pytest.raises(KeyError):

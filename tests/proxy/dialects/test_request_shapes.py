@@ -1,4 +1,4 @@
-"""The shape of a request: what every vendor would refuse is refused here, and nothing else."""
+"""Tests of request validation: only what every vendor would reject is rejected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOOL: Final = {"type": "function"}
 
 
 def minimal(check: Check) -> dict[str, Any]:
-    """The least that an operation takes."""
+    """The smallest valid request of an operation."""
     value: dict[str, Any] = {"model": "pool"}
     if check in {check_responses, check_embeddings}:
         return {**value, "input": "hi"}
@@ -41,7 +41,7 @@ STREAMED: Final = (check_chat, check_responses, check_messages)
 
 
 def refusal(check: Check, value: dict[str, Any]) -> Refusal:
-    """What is said about a body, which arrives as JSON like any other."""
+    """The refusal of a body, after conversion to JSON and back."""
     with pytest.raises(Refusal) as caught:
         check(read(orjson.dumps(value)).value)
     assert caught.value.status == 400
@@ -50,13 +50,13 @@ def refusal(check: Check, value: dict[str, Any]) -> Refusal:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_least_is_enough(check: Check) -> None:
-    """A request with only what its path requires is taken."""
+    """A request with only the required members is accepted."""
     check(minimal(check))
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_unknown_passes(check: Check) -> None:
-    """Members and values that this gateway does not know are the vendor's to judge."""
+    """Unknown members and values are accepted, since the vendor decides about them."""
     check(
         {
             **minimal(check),
@@ -72,7 +72,7 @@ def test_the_unknown_passes(check: Check) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_null_is_absence(check: Check) -> None:
-    """SDKs write null for what was not set; where a member is required, it is missing then."""
+    """SDKs send null for members that are not set; null for a required member counts as missing."""
     required = minimal(check)
     optional = {
         "stream",
@@ -93,7 +93,7 @@ def test_null_is_absence(check: Check) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_what_is_required_must_be_there(check: Check) -> None:
-    """A missing member, and an empty list of messages or inputs, is named."""
+    """A missing member, and an empty list of messages or inputs, is reported by name."""
     required = minimal(check)
     for name in required:
         told = refusal(check, {key: value for key, value in required.items() if key != name})
@@ -106,7 +106,7 @@ def test_what_is_required_must_be_there(check: Check) -> None:
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("model", ["", "m" * 257, "m" * 1_000_000, 7, True, ["m"], {"id": "m"}])
 def test_what_cannot_be_a_name_is_no_model(check: Check, model: object) -> None:
-    """A model that is no string of 1 to 256 characters is unknown, and the request is bad."""
+    """A model that is not a string of 1 to 256 characters is unknown, with status 400."""
     told = refusal(check, {**minimal(check), "model": model})
     assert (told.code, told.param) == ("unknown_model", "model")
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_a_name_is_no_model(check: Check, model: object) -> None:
     ["m" * 256, "https://evil/", "../x", "a/b", "pool ", "pool\0", "POOL", "\u0440\u043e\u043el"],
 )
 def test_any_name_may_be_a_model(model: str) -> None:
-    """Whether a string names a model is for the routes to say, byte for byte."""
+    """Any such string is accepted as a model; routing decides whether it exists."""
     check_chat({**minimal(check_chat), "model": model})
 
 
@@ -166,7 +166,7 @@ WRONG: Final[tuple[tuple[tuple[Check, ...], str, Values], ...]] = (
     [(check, name, value) for checks, name, values in WRONG for check in checks for value in values],
 )
 def test_a_wrong_value_is_named(check: Check, name: str, wrong: object) -> None:
-    """A member of the wrong type or out of range is refused under its name; a bool is not an integer."""
+    """A member of the wrong type or out of range is reported by name; a bool is not an integer."""
     told = refusal(check, {**minimal(check), name: wrong})
     assert (told.code, told.param) == ("invalid_value", name)
 
@@ -196,7 +196,7 @@ RIGHT: Final[tuple[tuple[tuple[Check, ...], str, Values], ...]] = (
     [(check, name, value) for checks, name, values in RIGHT for check in checks for value in values],
 )
 def test_a_right_value_passes(check: Check, name: str, right: object) -> None:
-    """Every type that some vendor documents is taken, up to the bounds."""
+    """Every type that some vendor documents is accepted, up to the bounds."""
     check(read(orjson.dumps({**minimal(check), name: right})).value)
 
 
@@ -214,7 +214,7 @@ INSIDE: Final[tuple[tuple[Check, str, object, str], ...]] = (
 
 @pytest.mark.parametrize(("check", "name", "wrong", "param"), INSIDE)
 def test_the_place_of_a_fault_is_named(check: Check, name: str, wrong: object, param: str) -> None:
-    """What is wrong inside a member is named by its place in it."""
+    """An error inside a member is reported with its path."""
     told = refusal(check, {**minimal(check), name: wrong})
     assert (told.code, told.param) == ("invalid_value", param)
 

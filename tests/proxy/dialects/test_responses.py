@@ -1,4 +1,4 @@
-"""What each event of a response means, as OpenAI sends them."""
+"""Tests of the meaning of each event of a response, in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -62,18 +62,18 @@ def response(status: str, **members: Any) -> dict[str, Any]:
 
 
 def event(kind: type[Any], name: str, **members: Any) -> tuple[bytes, bytes]:
-    """Name and data of an event as the SDK's own type writes it."""
+    """Name and data of an event in the form of the SDK's own type."""
     value = {"type": name, "sequence_number": 7, **members}
     return name.encode(), kind.model_validate(value).model_dump_json().encode()
 
 
 def raw(name: str, **members: Any) -> tuple[bytes, bytes]:
-    """Name and data of an event that has these members and no others."""
+    """Name and data of an event with exactly these members."""
     return name.encode(), orjson.dumps({"type": name, "sequence_number": 7, **members})
 
 
 def text(delta: str) -> tuple[bytes, bytes]:
-    """A piece of text."""
+    """A text delta."""
     return event(
         ResponseTextDeltaEvent,
         "response.output_text.delta",
@@ -177,7 +177,7 @@ EVENTS = {
 
 @pytest.mark.parametrize(("sent", "sign"), EVENTS.values(), ids=EVENTS)
 def test_event(sent: tuple[bytes, bytes], sign: Signal) -> None:
-    """An event counts once the model has said something in it; a call is said by beginning."""
+    """An event is content only if it has output of the model; the start of a call is."""
     assert sign is ResponsesReader().event(*sent)
 
 
@@ -186,7 +186,7 @@ def test_event(sent: tuple[bytes, bytes], sign: Signal) -> None:
     [(CREATED, None, None), (COMPLETED, READ, "completed"), (INCOMPLETE, READ, "max_output_tokens")],
 )
 def test_facts(sent: tuple[bytes, bytes], usage: Usage | None, finish: str | None) -> None:
-    """The response object within an event says what it used, which model makes it and how it ended."""
+    """The response object in an event has the usage, the model and the finish reason."""
     reader = ResponsesReader()
     reader.event(*sent)
     assert (reader.usage, reader.finish) == (usage, finish)
@@ -206,7 +206,7 @@ def test_facts(sent: tuple[bytes, bytes], usage: Usage | None, finish: str | Non
     ],
 )
 def test_error_is_kept(sent: tuple[bytes, bytes], error: dict[str, Any]) -> None:
-    """The provider's error is kept as an object, wherever it stands."""
+    """The provider's error is kept as an object, from every known place."""
     reader = ResponsesReader()
     reader.event(*sent)
     assert reader.error is not None
@@ -235,7 +235,7 @@ def test_document(value: object, sign: Signal) -> None:
 
 
 def test_document_facts() -> None:
-    """A whole answer says what it used, which model made it and how it ended."""
+    """A whole answer has the usage, the model and the finish reason."""
     reader = ResponsesReader()
     reader.document(response("completed", output=[ITEM], usage=USAGE))
     assert reader.usage == READ
@@ -247,7 +247,7 @@ def test_document_facts() -> None:
 
 
 def test_broken_goes_on_counting() -> None:
-    """The event that ends a broken stream has the next number and belongs to the response that had begun."""
+    """The event that ends a broken stream has the next sequence number and the id of its response."""
     reader = ResponsesReader()
     reader.event(*CREATED)
     reader.event(*raw("response.output_text.delta", delta="Hi", sequence_number=41))
@@ -260,7 +260,7 @@ def test_broken_goes_on_counting() -> None:
 
 
 def test_broken_before_anything() -> None:
-    """A stream that broke before it said who it is ends with our own request id."""
+    """For a stream that broke before its id was known, the id is our own request id."""
     data = ResponsesReader().broken("upstream_stall", "It stopped.", "req_1").split(b"data: ")[1]
     value = orjson.loads(data)
     assert value["sequence_number"] == 0
@@ -339,5 +339,5 @@ BOUND: dict[str, tuple[dict[str, Any], bool]] = {
 def test_bound(
     parse: Callable[[dict[str, Any]], RequestDocument], value: dict[str, Any], bound: bool
 ) -> None:
-    """A request is bound to one provider by what that provider keeps, and by nothing else."""
+    """A request is bound to one provider only if it refers to state stored there."""
     assert bound is OPERATION.bound(parse(value))

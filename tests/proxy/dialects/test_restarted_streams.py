@@ -1,4 +1,4 @@
-"""What the official SDKs make of a stream that is begun anew, over a real socket."""
+"""Tests of how the official SDKs handle a restarted stream, over a real socket."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ END = (
 
 
 def restarted(name: str) -> bytes:
-    """The event between the two streams of this operation."""
+    """The restart event between the two streams of this operation."""
     return operation_named(name).reader().restarted("upstream_interrupted", 2)
 
 
 def message(text: str) -> bytes:
-    """A message as far as this text."""
+    """The events of a message up to this text."""
     spoken = SPOKEN["messages"]
     delta = named("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
     return b"".join(spoken.preamble) + delta
 
 
 def ended() -> bytes:
-    """How a message ends."""
+    """The last events of a message."""
     spoken = SPOKEN["messages"]
     return named("content_block_stop", index=0) + spoken.finish + spoken.done
 
 
 def response(text: str, *, whole: bool) -> bytes:
-    """A response, whole or as far as this text."""
+    """A response, complete or up to this text."""
     item: dict[str, Any] = {"id": "i", "type": "message", "role": "assistant", "content": []}
     item["status"] = "in_progress"
     shell: dict[str, Any] = {"id": "r", "object": "response", "created_at": 1, "model": "m", "output": []}
@@ -70,7 +70,7 @@ def response(text: str, *, whole: bool) -> bytes:
 
 @pytest.mark.parametrize("name", ["chat", "responses", "messages"])
 def test_it_means_nothing_to_ourselves(name: str) -> None:
-    """A gateway behind a gateway takes the event for neither content nor an end, nor for an error."""
+    """A gateway behind a gateway reads the restart event as neither content, nor an end, nor an error."""
     *_, data = restarted(name).strip().split(b"data: ")
     assert operation_named(name).reader().event(b"standby.restart", data) is Signal.NOTHING
     assert restarted(name).startswith(b"\n\n")
@@ -78,12 +78,12 @@ def test_it_means_nothing_to_ourselves(name: str) -> None:
 
 
 def test_only_streams_have_one() -> None:
-    """An operation that has no streams has nothing to begin anew."""
+    """An operation without streams has no restart event."""
     assert restarted("embeddings") == b""
 
 
 async def test_chat(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """A chunk without choices, which carries the word; what was cut off before swallows nothing."""
+    """The event is a chunk without choices; an incomplete chunk before it does not absorb it."""
     for half in (b"", b": a comm", b"dat"):
         client = await openai_of(CHAT % b"Hel" + half + restarted("chat") + CHAT % b"Good" + END)
         texts: list[str] = []
@@ -96,7 +96,7 @@ async def test_chat(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> Non
 
 
 async def test_responses(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """An event of a type of its own."""
+    """The event has a type of its own."""
     anew = response("Hel", whole=False) + restarted("responses") + response("Good", whole=True)
     client = await openai_of(anew)
     texts: list[str] = []
@@ -113,7 +113,7 @@ async def test_responses(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -
 
 
 async def test_messages(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic]]) -> None:
-    """An event of a type of its own, and then a second message_start."""
+    """The event has a type of its own, and is followed by a second message_start."""
     client = await anthropic_of(message("Hel") + restarted("messages") + message("Good") + ended())
     texts: list[str] = []
     types: list[str] = []
@@ -129,7 +129,7 @@ async def test_messages(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic
 
 
 async def test_the_helper_for_chat(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """What adds a stream up by itself does not forget: this is why a client must say that it does."""
+    """OpenAI's accumulating helper does not discard: this is why clients must declare support."""
     client = await openai_of(CHAT % b"Hel" + restarted("chat") + CHAT % b"Good" + END)
     async with client.chat.completions.stream(model="m", messages=ASKS) as stream:
         final = await stream.get_final_completion()
@@ -137,7 +137,7 @@ async def test_the_helper_for_chat(openai_of: Callable[[bytes], Awaitable[AsyncO
 
 
 async def test_the_helper_for_messages(anthropic_of: Callable[[bytes], Awaitable[AsyncAnthropic]]) -> None:
-    """Nor does Anthropic's."""
+    """Anthropic's helper does not discard either."""
     client = await anthropic_of(message("Hel") + restarted("messages") + message("Good") + ended())
     async with client.messages.stream(model="m", max_tokens=9, messages=ASKS) as stream:
         final = await stream.get_final_message()
@@ -145,7 +145,7 @@ async def test_the_helper_for_messages(anthropic_of: Callable[[bytes], Awaitable
 
 
 async def test_the_helper_for_responses(openai_of: Callable[[bytes], Awaitable[AsyncOpenAI]]) -> None:
-    """This one raises at the second beginning."""
+    """This helper raises at the second beginning."""
     anew = response("Hel", whole=False) + restarted("responses") + response("Good", whole=True)
     client = await openai_of(anew)
     async with client.responses.stream(model="m", input="hi") as stream:

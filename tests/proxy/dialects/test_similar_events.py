@@ -1,4 +1,4 @@
-"""Reading an event by its likeness to another gives what reading it in full gives."""
+"""Tests that reading an event by a template has the same result as parsing it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ numbers = st.one_of(counts, counts, st.sampled_from(["-1", "1.5", "1e3", "007", 
 
 @st.composite
 def events(draw: st.DrawFn, few: tuple[str, ...], name: str, end: str) -> bytes:
-    """One event, seldom more or less than that."""
+    """One event, sometimes with more or less than that."""
 
     def text() -> str:
         return json.dumps(draw(texts), ensure_ascii=draw(st.integers(0, 7)) == 0)
@@ -76,7 +76,7 @@ def events(draw: st.DrawFn, few: tuple[str, ...], name: str, end: str) -> bytes:
     data = draw(st.sampled_from(few)).replace("$T", text()).replace("$P", text()).replace("$N", draw(numbers))
     event = (f"event: {name}\n" if name else "") + f"data: {data}{end}"
     raw = event.encode("utf-8", "surrogatepass")
-    if draw(st.integers(0, 15)) == 0:  # a byte that is another
+    if draw(st.integers(0, 15)) == 0:  # a changed byte
         at = draw(st.integers(0, len(raw) - 1))
         raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1 :]
     return raw
@@ -84,14 +84,14 @@ def events(draw: st.DrawFn, few: tuple[str, ...], name: str, end: str) -> bytes:
 
 @st.composite
 def streams(draw: st.DrawFn, dialect: str) -> list[bytes]:
-    """The pieces of a stream: nearly all of them events, of few kinds."""
-    # The first commits the answer, and from then on others are learnt.
+    """The chunks of a stream: nearly all of them events, of a few kinds."""
+    # The first event commits the answer; templates are learnt from the following ones.
     few = tuple(draw(st.lists(st.sampled_from(TEMPLATES[dialect]), min_size=1, max_size=2)))
     name = draw(st.sampled_from(NAMES))
     end = draw(st.sampled_from(["\n\n", "\n\n", "\n\n", "\r\n\r\n", "\r\n\r", "\n"]))
     first = "data: " + TEMPLATES[dialect][0].replace("$T", '"a"').replace("$P", '""').replace("$N", "0")
     pieces = draw(st.lists(events(few, name, end), min_size=3, max_size=12))
-    if draw(st.integers(0, 3)) == 0:  # cut elsewhere
+    if draw(st.integers(0, 3)) == 0:  # another chunk boundary
         at = draw(st.integers(0, len(pieces) - 1))
         cut = draw(st.integers(0, len(pieces[at])))
         pieces[at : at + 1] = [pieces[at][:cut], pieces[at][cut:]]
@@ -99,7 +99,7 @@ def streams(draw: st.DrawFn, dialect: str) -> list[bytes]:
 
 
 def told(operation: Operation, pieces: list[bytes], *, skims: bool) -> tuple[list[Any], int]:
-    """All that an answer tells after each of these pieces, and how many of them were skimmed."""
+    """The results of an answer after each chunk, and the number of skimmed chunks."""
     answer = Answer(operation, streamed=True)
     answer.start(200, SSE)
     seen: list[Any] = []
@@ -126,7 +126,7 @@ def told(operation: Operation, pieces: list[bytes], *, skims: bool) -> tuple[lis
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_likeness_tells_no_more_and_no_less(dialect: str, data: st.DataObject) -> None:
-    """Whatever comes, in whatever pieces, skimming what can be skimmed changes nothing that is told of it."""
+    """For any chunks, skimming does not change the results."""
     pieces = data.draw(streams(dialect))
     operation = OPERATIONS[dialect]
     assert told(operation, pieces, skims=True)[0] == told(operation, pieces, skims=False)[0]
@@ -134,7 +134,7 @@ def test_a_likeness_tells_no_more_and_no_less(dialect: str, data: st.DataObject)
 
 @pytest.mark.parametrize("dialect", TEMPLATES)
 def test_nearly_all_events_are_skimmed(dialect: str) -> None:
-    """From the third on no event of an ordinary stream is parsed, whatever its text and its padding."""
+    """From the third event on, no event of an ordinary stream is parsed, for any text and padding."""
     texts = ["He", "llo", " wörld", "!" * 50, "日本"]
     pieces = [
         b"event: x\ndata: "
@@ -150,7 +150,7 @@ def test_nearly_all_events_are_skimmed(dialect: str) -> None:
 
 
 def test_an_answer_of_strange_events_costs_little() -> None:
-    """After some that were learnt in vain, nothing more is learnt of an answer."""
+    """After a number of templates that never matched, no more are learnt for an answer."""
     operation = OPERATIONS["chat"]
     reader = operation.reader()
     pieces = [b'data: {"n":%d,"choices":[{"delta":{"content":"a"}}]}\n\n' % n for n in range(40)]
@@ -161,6 +161,6 @@ def test_an_answer_of_strange_events_costs_little() -> None:
 
 @pytest.mark.parametrize("text", ["a\\nb", 'a"b', "", 7, None])
 def test_what_cannot_be_told_from_the_bytes(text: object) -> None:
-    """No likeness is made of an event whose text is not in it as it is."""
+    """No template is made of an event whose text needs decoding."""
     piece = b'data: {"content":' + json.dumps(text).encode() + b"}\n\n"
     assert SimilarEvents.of(piece, b"content", text) is None

@@ -1,4 +1,4 @@
-"""The splitter: whatever the chunks, the same events, and never a byte changed."""
+"""Tests of the splitter: the same events for any chunks, and no byte changed."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _BLANK_BEFORE = re.compile(rb"(?:\A|\r\n|\n|\r)(?:\r\n|\n|\r)\Z")
 
 
 def split(chunks: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """The events of a stream that comes in these chunks."""
+    """The events of a stream that arrives in these chunks."""
     splitter = Splitter()
     return [event[:2] for chunk in chunks for event in splitter.feed(chunk)]
 
 
 def reference(stream: bytes) -> list[tuple[bytes, bytes]]:
-    """The events of a whole stream, line by line as the standard tells it."""
+    """The events of a whole stream, parsed line by line as in the standard."""
     events: list[tuple[bytes, bytes]] = []
     name, data = b"", list[bytes]()
     lines = re.split(rb"\r\n|\n|\r", stream.removeprefix(BOM))
@@ -64,7 +64,7 @@ def reference(stream: bytes) -> list[tuple[bytes, bytes]]:
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """Streams of lines that may mean something, under any line ends."""
+    """Streams of lines that may have a meaning, with any line ends."""
     line = st.sampled_from(
         [
             b"",
@@ -93,29 +93,29 @@ def partitions(draw: st.DrawFn) -> list[bytes]:
 
 
 def test_every_line_end_and_field() -> None:
-    """LF, CRLF, CR and mixtures end lines; comments, ids and names without data are no events."""
+    """LF, CRLF, CR and mixtures end lines; comments, ids and names without data are not events."""
     assert split([MIXED]) == EVENTS
 
 
 def test_every_single_cut() -> None:
-    """Wherever a stream is cut in two, the events are the same."""
+    """For any split of a stream into two chunks, the events are the same."""
     assert [at for at in range(len(MIXED) + 1) if split([MIXED[:at], MIXED[at:]]) != EVENTS] == []
 
 
 def test_byte_by_byte() -> None:
-    """A stream may come one byte at a time."""
+    """A stream may arrive one byte at a time."""
     assert split([MIXED[at : at + 1] for at in range(len(MIXED))]) == EVENTS
 
 
 @given(streams())
 def test_events_are_those_of_the_standard(stream: bytes) -> None:
-    """A stream in one chunk has the events that a line-by-line reader finds."""
+    """The events of a stream in one chunk are those of a line-by-line parser."""
     assert split([stream]) == reference(stream)
 
 
 @given(partitions())
 def test_every_partition_yields_the_same_events(chunks: list[bytes]) -> None:
-    """How a stream is cut into chunks changes nothing about its events."""
+    """The chunks of a stream do not affect its events."""
     assert split(chunks) == reference(b"".join(chunks))
 
 
@@ -127,13 +127,13 @@ def test_a_mark_at_the_beginning_is_no_part_of_the_first_line(at: int) -> None:
 
 
 def test_a_mark_elsewhere_is_not_skipped() -> None:
-    """Only at the very beginning are the three bytes a mark; later they belong to a field's name."""
+    """Only at the very beginning are the three bytes a mark; later they are part of a field's name."""
     assert split([b"data: one\n\n" + BOM + b"data: two\n\n"]) == [(b"", b"one")]
 
 
 @given(partitions())
 def test_offsets_point_behind_a_blank_line(chunks: list[bytes]) -> None:
-    """Whoever stops at an offset has relayed whole events: a blank line has just ended there."""
+    """The offset of each event is after its blank line, so a relay that stops there has sent whole events."""
     splitter, before = Splitter(), b""
     for chunk in chunks:
         events = splitter.feed(chunk)
@@ -147,7 +147,7 @@ def test_offsets_point_behind_a_blank_line(chunks: list[bytes]) -> None:
 
 @given(partitions())
 def test_ripe_parts_make_the_stream(chunks: list[bytes]) -> None:
-    """What lies before each boundary, and the tail, are together the bytes that came."""
+    """The bytes up to each boundary and the tail, joined, are the received bytes."""
     splitter, relayed, rest = Splitter(), b"", b""
     for chunk in chunks:
         splitter.feed(chunk)
@@ -172,7 +172,7 @@ def test_ripe_parts_make_the_stream(chunks: list[bytes]) -> None:
     ],
 )
 def test_the_end_completes_what_was_begun(stream: bytes, events: list[tuple[bytes, bytes]]) -> None:
-    """At the end of a stream the last event counts though its blank line is missing."""
+    """At the end of a stream the last event counts even without its blank line."""
     splitter = Splitter()
     splitter.feed(stream)
     assert [event[:2] for event in splitter.finish()] == events
@@ -180,7 +180,7 @@ def test_the_end_completes_what_was_begun(stream: bytes, events: list[tuple[byte
 
 
 def test_an_event_without_end_is_given_up() -> None:
-    """An event may have a megabyte; the first byte past it is too much."""
+    """An event may have 1 MiB; one byte more is an error."""
     splitter = Splitter()
     assert splitter.feed(b"data: " + b"x" * (MAX_EVENT - 6)) == []
     with pytest.raises(EventTooLarge):
@@ -188,6 +188,6 @@ def test_an_event_without_end_is_given_up() -> None:
 
 
 def test_whole_events_may_be_as_long_as_they_like_together() -> None:
-    """The limit is for one event: a long chunk of short ones is nothing special."""
+    """The limit is per event: a long chunk of short events is valid."""
     assert len(split([b"data: " + b"x" * 1000 + b"\n\n"] * 3)) == 3
     assert len(split([(b"data: " + b"x" * 1000 + b"\n\n") * 2000])) == 2000

@@ -1,4 +1,4 @@
-"""The one event that a caller did not ask for is taken out, and not a byte more."""
+"""Tests that the usage event which a caller did not ask for is removed, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DONE: Final = b"[DONE]"
 
 
 def stream(end: bytes, *, usage: bytes = USAGE, comment: bytes = b": busy") -> tuple[bytes, bytes]:
-    """A stream with these line ends, as a provider sends it, and as the caller is to see it."""
+    """A stream with these line ends, as sent by the provider, and as expected by the caller."""
     before = [comment + end + end, b"data: " + TEXT + end + end, b"data: " + LAST + end + end]
     hidden = b"data: " + usage + end + end
     after = b"data: " + DONE + end + end
@@ -35,7 +35,7 @@ def stream(end: bytes, *, usage: bytes = USAGE, comment: bytes = b": busy") -> t
 
 
 def relayed(pieces: Iterator[bytes]) -> bytes:
-    """What is left of a stream that comes in these pieces, passed on as whole events."""
+    """The filtered stream, for a stream that arrives in these chunks and is relayed as whole events."""
     splitter, unasked = Splitter(), UsageEventFilter()
     waiting, out = b"", b""
     for piece in pieces:
@@ -51,7 +51,7 @@ def relayed(pieces: Iterator[bytes]) -> bytes:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 def test_in_two_pieces(end: bytes) -> None:
-    """Wherever a stream is cut in two, the usage is gone and the rest is what it was."""
+    """For any split into two chunks, the usage is removed and the rest is unchanged."""
     sent, wanted = stream(end)
     for cut in range(len(sent) + 1):
         assert relayed(iter((sent[:cut], sent[cut:]))) == wanted, cut
@@ -60,14 +60,14 @@ def test_in_two_pieces(end: bytes) -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 def test_in_small_pieces(end: bytes, length: int) -> None:
-    """A stream that comes by the byte, or by a few, is passed on like any other."""
+    """A stream that arrives in chunks of one or a few bytes is filtered likewise."""
     sent, wanted = stream(end)
     assert relayed(sent[at : at + length] for at in range(0, len(sent), length)) == wanted
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=8), end=st.sampled_from([b"\n", b"\r\n", b"\r"]))
 def test_in_any_pieces(cuts: list[int], end: bytes) -> None:
-    """However a stream is cut, the usage is gone and the rest is what it was."""
+    """For any chunks, the usage is removed and the rest is unchanged."""
     sent, wanted = stream(end)
     places = [0, *sorted(cut % len(sent) for cut in cuts), len(sent)]
     assert relayed(sent[a:b] for a, b in pairwise(places)) == wanted
@@ -86,7 +86,7 @@ def test_in_any_pieces(cuts: list[int], end: bytes) -> None:
     ],
 )
 def test_what_is_kept(kept: bytes) -> None:
-    """An event that holds more than usage is the caller's, whatever it mentions."""
+    """An event with more than usage is kept, whatever it contains."""
     sent, _ = stream(b"\n", usage=kept)
     assert relayed(iter((sent,))) == sent
 
@@ -101,13 +101,13 @@ def test_what_is_kept(kept: bytes) -> None:
     ],
 )
 def test_what_is_hidden(hidden: bytes) -> None:
-    """Usage and no choices is what nobody asked for, however it is written."""
+    """An event with usage and without choices is removed, in any notation."""
     sent, wanted = stream(b"\n", usage=hidden)
     assert relayed(iter((sent,))) == wanted
 
 
 def test_a_last_event_without_a_blank_line() -> None:
-    """Usage at the very end of a stream is taken out too when its blank line is missing."""
+    """A usage event at the very end of a stream is removed even without its blank line."""
     sent, _ = stream(b"\n")
     short = sent[: sent.index(USAGE) + len(USAGE)]
     assert relayed(iter((short,))) == short[: short.index(b"data: " + USAGE)]
@@ -115,7 +115,7 @@ def test_a_last_event_without_a_blank_line() -> None:
 
 @pytest.mark.parametrize("length", [1, 5, 64, 10_000])
 async def test_a_relay_takes_it_out(length: int) -> None:
-    """What was amended is sent, and the caller sees the stream it would have seen otherwise."""
+    """The amended request is sent, and the caller sees the stream of the original request."""
     sent, wanted = stream(b"\n")
     gateway, script = alone()
     script.say(*(sent[at : at + length] for at in range(0, len(sent), length)))
@@ -140,7 +140,7 @@ async def test_a_relay_takes_it_out(length: int) -> None:
 
 
 async def test_a_relay_leaves_the_rest_alone() -> None:
-    """A caller who asked gets the event, since nothing is hidden from it."""
+    """A caller who asked for the usage gets its event."""
     sent, _ = stream(b"\r\n")
     gateway, script = alone()
     script.say(sent)

@@ -1,4 +1,4 @@
-"""Which headers reach a provider."""
+"""Tests of the headers that reach a provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER = (
 
 
 def test_credential() -> None:
-    """Each dialect shows a key in its own header."""
+    """Each dialect sends a key in its own header."""
     assert OPENAI.credential("sk-1") == ((b"authorization", b"Bearer sk-1"),)
     assert ANTHROPIC.credential("sk-2") == ((b"x-api-key", b"sk-2"),)
 
@@ -30,7 +30,7 @@ def test_nothing_private_is_forwarded(dialect: Dialect) -> None:
 
 
 def test_what_is_forwarded() -> None:
-    """A caller's own words for the provider are passed on, in order, repeated ones too."""
+    """The allowed headers of a caller are forwarded in order, repeated ones too."""
     sent = (
         (b"anthropic-beta", b"a"),
         (b"authorization", b"Bearer caller"),
@@ -43,6 +43,6 @@ def test_what_is_forwarded() -> None:
 
 
 def test_version_is_supplied() -> None:
-    """Anthropic's API wants a version, which callers of other clients leave out."""
+    """Anthropic's API requires a version, which other clients do not send."""
     assert ANTHROPIC.forwarded(()) == ((b"anthropic-version", b"2023-06-01"),)
     assert OPENAI.forwarded(()) == ()

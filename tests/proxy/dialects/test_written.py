@@ -1,4 +1,4 @@
-"""Counting what was generated, for answers that do not live to tell their usage."""
+"""Tests of counting generated output, for answers that end before their usage is known."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__: list[str] = []
 
 
 def delta(**text_size: Any) -> dict[str, Any]:
-    """A chunk of a chat."""
+    """A chunk of a chat completion."""
     return {"choices": [{"index": 0, "delta": text_size}]}
 
 
 def block(**text_size: Any) -> dict[str, Any]:
-    """A piece of a message's block."""
+    """A delta of a message's block."""
     return {"type": "content_block_delta", "index": 0, "delta": text_size}
 
 
@@ -74,7 +74,7 @@ EVENTS: Final[list[tuple[str, dict[str, Any], int, int]]] = [
 
 @pytest.mark.parametrize(("operation", "event", "least", "most"), EVENTS)
 def test_an_event(operation: str, event: dict[str, Any], least: int, most: int) -> None:
-    """What an event shows of the model's words counts by its bytes, and little besides."""
+    """An event counts for the bytes of its output, and little more."""
     reader = operation_named(operation).reader()
     reader.event(b"", orjson.dumps(event))
     assert least <= reader.written <= most
@@ -94,14 +94,14 @@ def test_an_event(operation: str, event: dict[str, Any], least: int, most: int) 
     ],
 )
 def test_a_document(operation: str, body: dict[str, Any]) -> None:
-    """A whole answer counts for its words too."""
+    """A whole answer counts for its output too."""
     reader = operation_named(operation).reader()
     reader.document(body)
     assert 50 <= reader.written < 100
 
 
 def test_an_item_counts_once() -> None:
-    """What came piece by piece is not counted again when it is repeated as a whole."""
+    """Output that was counted by its deltas is not counted again when it is repeated as a whole."""
     reader = operation_named("responses").reader()
     reader.event(b"", orjson.dumps({"type": "response.output_text.delta", "delta": "hello"}))
     done = {"type": "response.output_item.done", "item": {"type": "message", "content": "hello"}}
@@ -118,14 +118,14 @@ def test_an_item_counts_once() -> None:
     ],
 )
 def test_the_names_that_others_have(usage: dict[str, Any], expected: Usage) -> None:
-    """What came from a cache counts as that also where a provider has a name of its own for it."""
+    """Cached tokens are read from a provider's own member names too."""
     reader = operation_named("chat").reader()
     reader.document({"choices": [{"message": {"content": "a"}}], "usage": usage})
     assert reader.usage == expected
 
 
 def test_what_is_kept_for_an_hour() -> None:
-    """Anthropic tells how much was written to the cache for an hour, within all that was written."""
+    """Anthropic reports the tokens cached for one hour as a part of all tokens written to the cache."""
     usage = {
         "input_tokens": 1,
         "output_tokens": 2,

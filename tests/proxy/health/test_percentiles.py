@@ -1,4 +1,4 @@
-"""Percentiles of durations against an exact sort, the window, and what is usual."""
+"""Duration percentiles compared with an exact sort, the sliding window."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ DISTRIBUTIONS: Final[dict[str, Callable[[random.Random], float]]] = {
 
 
 def exact(durations: list[float], percent: int) -> float:
-    """The percentile by nearest rank, within what is counted."""
-    found = sorted(durations)[math.ceil(len(durations) * percent / 100) - 1]
-    return min(max(found, LEAST), MOST)
+    """The exact percentile by nearest rank, within the bounds of the histogram."""
+    value = sorted(durations)[math.ceil(len(durations) * percent / 100) - 1]
+    return min(max(value, LEAST), MOST)
 
 
 def recorded(*durations: float, now: float = NOW) -> PercentileWindow:
@@ -39,33 +39,26 @@ def recorded(*durations: float, now: float = NOW) -> PercentileWindow:
     return kept
 
 
-def steady(kept: PercentileWindow, start: int, end: int, seconds: float) -> None:
-    """Two a second, from one second to another."""
-    for now in range(start, end):
-        kept.record(seconds, now)
-        kept.record(seconds, now + 0.5)
-
-
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("count", [100, 1_000, 20_000])
 def test_percentiles_are_within_five_percent_of_a_sort(distribution: str, count: int) -> None:
-    """p50, p95 and p99 differ from those of an exact sort by at most 5 %, however durations are spread."""
+    """p50, p95 and p99 differ from an exact sort by at most 5 %, for any distribution of durations."""
     chance = random.Random(f"{distribution}{count}")
     durations = [DISTRIBUTIONS[distribution](chance) for _ in range(count)]
 
-    found = recorded(*durations).percentiles(NOW)
+    percentiles = recorded(*durations).percentiles(NOW)
 
-    assert found.samples == count
-    for percent, value in ((50, found.p50), (95, found.p95), (99, found.p99)):
+    assert percentiles.samples == count
+    for percent, value in ((50, percentiles.p50), (95, percentiles.p95), (99, percentiles.p99)):
         assert value == pytest.approx(exact(durations, percent), rel=0.05)
 
 
 @given(st.lists(st.floats(LEAST, MOST), min_size=100, max_size=300))
 def test_the_error_is_bounded_for_any_durations(durations: list[float]) -> None:
-    """Whatever was recorded within the bounds, no percentile is off by more than is promised."""
-    found = recorded(*durations).percentiles(NOW)
+    """For any durations within the bounds, no percentile exceeds the declared error."""
+    percentiles = recorded(*durations).percentiles(NOW)
 
-    for percent, value in ((50, found.p50), (95, found.p95), (99, found.p99)):
+    for percent, value in ((50, percentiles.p50), (95, percentiles.p95), (99, percentiles.p99)):
         assert value == pytest.approx(exact(durations, percent), rel=ERROR + 1e-9)
 
 
@@ -75,17 +68,17 @@ def test_the_error_is_bounded_for_any_durations(durations: list[float]) -> None:
     )
 )
 def test_the_window_holds_the_last_twelve_slices(steps: list[tuple[float, float]]) -> None:
-    """At any time the percentiles are those of what was recorded in this slice and the eleven before it."""
+    """At any time the percentiles are those of the samples of the current slice and the eleven before it."""
     kept, now, log = PercentileWindow(), 0.0, list[tuple[float, float]]()
     for wait, duration in steps:
         now += wait
         kept.record(duration, now)
         log.append((now, duration))
         lately = [seconds for at, seconds in log if at // SLICE > now // SLICE - SLICES]
-        found = kept.percentiles(now)
-        assert found.samples == len(lately)
-        if found.p50 is not None:
-            assert found.p50 == pytest.approx(exact(lately, 50), rel=ERROR + 1e-9)
+        percentiles = kept.percentiles(now)
+        assert percentiles.samples == len(lately)
+        if percentiles.p50 is not None:
+            assert percentiles.p50 == pytest.approx(exact(lately, 50), rel=ERROR + 1e-9)
 
 
 def test_too_few_samples_tell_nothing() -> None:
@@ -93,9 +86,9 @@ def test_too_few_samples_tell_nothing() -> None:
     kept = PercentileWindow()
     first: dict[str, int] = {}
     for count in range(101):
-        found = kept.percentiles(NOW)
+        percentiles = kept.percentiles(NOW)
         for name in ("p50", "p95", "p99"):
-            if getattr(found, name) is not None:
+            if getattr(percentiles, name) is not None:
                 first.setdefault(name, count)
         kept.record(1.0, NOW)
     assert first == {"p50": 2, "p95": 20, "p99": 100}
@@ -114,19 +107,19 @@ def test_too_few_samples_tell_nothing() -> None:
     ],
 )
 def test_what_is_out_of_bounds_counts_as_the_bound(seconds: float, counted: float) -> None:
-    """Neither a clock that stood still nor an endless answer breaks the count."""
+    """Neither a zero nor an infinite duration breaks the count."""
     assert recorded(seconds, seconds).percentiles(NOW).p50 == counted
 
 
 def test_every_bucket_can_be_hit() -> None:
-    """Durations one by one through the whole range never fall outside, and their order is kept."""
+    """Increasing durations through the whole range stay within the buckets, in order."""
     values = [LEAST * 1.01**step for step in range(1400)]
-    found = [recorded(value, value).percentiles(NOW).p50 for value in values]
-    assert found == sorted(value for value in found if value is not None)
+    medians = [recorded(value, value).percentiles(NOW).p50 for value in values]
+    assert medians == sorted(value for value in medians if value is not None)
 
 
 def test_what_is_old_is_forgotten() -> None:
-    """After a minute without a word nothing is known, and a jump of the clock is no more than that."""
+    """After a minute without samples there are no percentiles. A jump of the clock has the same effect."""
     kept = recorded(*[1.0] * 200)
     assert kept.percentiles(NOW + 54.9).samples == 200
     assert kept.percentiles(NOW + 60.0) == Percentiles(0, None, None, None)
@@ -134,14 +127,14 @@ def test_what_is_old_is_forgotten() -> None:
 
 
 def test_a_moment_that_has_passed_counts_as_the_latest() -> None:
-    """Records that come out of order are counted, in the slice that is under way."""
+    """Samples that arrive out of order are counted in the current slice."""
     kept = recorded(1.0)
     kept.record(1.0, NOW - 100)
     assert kept.percentiles(NOW - 50).samples == 2
 
 
 def test_asking_often_gives_the_same_answer() -> None:
-    """What is remembered between two questions is given up as soon as something is recorded."""
+    """Cached percentiles are discarded as soon as a sample is recorded."""
     kept = recorded(*[1.0] * 19)
     assert kept.expected(NOW) == kept.percentiles(NOW).p50
     kept.record(9.0, NOW)
@@ -151,7 +144,7 @@ def test_asking_often_gives_the_same_answer() -> None:
 
 
 def test_little_known_is_expected_to_take_its_median() -> None:
-    """With fewer than 20 samples the median stands for p95; with fewer than two nothing does."""
+    """With fewer than 20 samples the median stands in for p95. With fewer than two there is no value."""
     kept = recorded(1.0)
     assert kept.expected(NOW) is None
     for _ in range(10):
@@ -162,14 +155,14 @@ def test_little_known_is_expected_to_take_its_median() -> None:
 
 @given(st.lists(st.floats(LEAST, MOST), min_size=20, max_size=200), st.floats(0.01, 100))
 def test_a_limit_is_exceeded_when_p95_is_above_it(durations: list[float], limit: float) -> None:
-    """Away from the limit by more than the error, the answer is that of an exact sort."""
+    """For limits further away than the error, `exceeds` agrees with an exact sort."""
     p95 = exact(durations, 95)
     if not limit / 1.1 < p95 < limit * 1.1:
         assert recorded(*durations).exceeds(limit, NOW) == (p95 > limit)
 
 
 def test_who_still_waits_counts_before_the_wait_is_over() -> None:
-    """A jump from 2 s to 30 s shows in those under way, long before the first of them has ended."""
+    """A jump from 2 s to 30 s is visible in the attempts in flight, long before the first of them ends."""
     kept = recorded(*[2.0] * 100)
     assert not kept.exceeds(4.0, NOW, overdue=5)
     assert kept.exceeds(4.0, NOW, overdue=6)
@@ -179,44 +172,12 @@ def test_who_still_waits_counts_before_the_wait_is_over() -> None:
 
 @pytest.mark.parametrize(("limit", "exceeded"), [(0.0005, True), (LEAST, True), (MOST, False), (1e4, False)])
 def test_a_limit_beyond_all_buckets_is_a_limit(limit: float, exceeded: bool) -> None:
-    """The shortest and the longest limits that can be written are told right."""
+    """The shortest and the longest limits that can be configured are compared correctly."""
     assert recorded(*[2.0] * 30).exceeds(limit, NOW) is exceeded
 
 
-def test_usual_is_the_middle_minute() -> None:
-    """A minute of outage, or even four, does not make slowness usual; half of the time does."""
-    kept = PercentileWindow()
-    steady(kept, 0, 600, 2.0)
-    assert kept.usual(600) == pytest.approx(2.0, rel=ERROR)
-    steady(kept, 600, 840, 30.0)
-    assert kept.percentiles(840).p95 == pytest.approx(30.0, rel=ERROR)
-    assert kept.usual(840) == pytest.approx(2.0, rel=ERROR)
-    steady(kept, 840, 960, 30.0)
-    assert kept.usual(960) == pytest.approx(30.0, rel=ERROR)
-
-
-def test_usual_needs_three_minutes() -> None:
-    """Of two minutes none is in the middle, and a minute with few requests is none."""
-    kept = PercentileWindow()
-    steady(kept, 0, 120, 2.0)
-    assert kept.usual(120) is None
-    for now in range(120, 180, 10):
-        kept.record(2.0, now)
-    assert kept.usual(180) is None
-    steady(kept, 180, 240, 2.0)
-    assert kept.usual(240) == pytest.approx(2.0, rel=ERROR)
-
-
-def test_usual_is_forgotten_after_ten_minutes() -> None:
-    """What was usual before a night says nothing in the morning."""
-    kept = PercentileWindow()
-    steady(kept, 0, 300, 2.0)
-    assert kept.usual(720) is not None
-    assert kept.usual(1000) is None
-
-
 def test_memory_does_not_grow() -> None:
-    """Both kinds of duration of one (target, operation) stay below 64 KiB, whatever was recorded."""
+    """Both windows of one (target, operation) stay below 64 KiB, whatever is recorded."""
     chance = random.Random(1)
     kept = PercentileWindow()
     for now in range(900):
@@ -228,12 +189,12 @@ def test_memory_does_not_grow() -> None:
 
 
 def _size(root: object) -> int:
-    """Bytes of all that is reached from an object, but for what every object shares."""
+    """The size in bytes of all objects reachable from one, without those that every object shares."""
     seen: dict[int, object] = {}
     waiting = [root]
     while waiting:
-        found = waiting.pop()
-        if id(found) not in seen and not isinstance(found, type):
-            seen[id(found)] = found
-            waiting += gc.get_referents(found)
+        item = waiting.pop()
+        if id(item) not in seen and not isinstance(item, type):
+            seen[id(item)] = item
+            waiting += gc.get_referents(item)
     return sum(map(sys.getsizeof, seen.values()))

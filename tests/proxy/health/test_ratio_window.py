@@ -1,4 +1,4 @@
-"""Ratios over a sliding span, against a list of all that came."""
+"""Ratios over a sliding window, compared with a list of all events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ratio(hits: int, others: int, now: float = 100.0) -> RatioWindow:
 
 @given(STEPS)
 def test_counts_are_exact(steps: list[tuple[int, bool]]) -> None:
-    """At any time the counts are those of the bucket under way and the nine before it, to the last one."""
+    """At any time the counts are exactly those of the current bucket and the nine before it."""
     window, now, log = RatioWindow(30.0), 0, list[tuple[int, bool]]()
     for wait, hit in steps:
         now += wait
@@ -34,7 +34,7 @@ def test_counts_are_exact(steps: list[tuple[int, bool]]) -> None:
 
 @given(STEPS)
 def test_a_window_is_never_longer_than_its_span(steps: list[tuple[int, bool]]) -> None:
-    """Nothing older than the span counts, and nothing younger than nine tenths of it is forgotten."""
+    """Nothing older than the span counts, and everything younger than nine tenths of it does."""
     window, now, log = RatioWindow(30.0), 0, list[int]()
     for wait, hit in steps:
         now += wait
@@ -49,18 +49,18 @@ def test_a_window_is_never_longer_than_its_span(steps: list[tuple[int, bool]]) -
     [(5, 5, True), (4, 6, False), (9, 0, False), (10, 0, True), (0, 0, False), (50, 51, False)],
 )
 def test_a_breaker_trips_at_half_of_ten(hits: int, others: int, reached: bool) -> None:
-    """At least half of at least ten: exactly there it trips, one less of either and it does not."""
+    """A share of one half with a minimum of ten is reached exactly there, and not with one less of either."""
     assert ratio(hits, others).reaches(0.5, 10, 100.0) is reached
 
 
 @pytest.mark.parametrize("tenths", range(1, 11))
 def test_a_share_that_is_met_exactly_is_reached(tenths: int) -> None:
-    """3 of 30 are a tenth, though 0.1 is none to a computer."""
+    """3 of 30 reach a share of 0.1, although 0.1 has no exact binary representation."""
     assert ratio(3 * tenths, 30 - 3 * tenths).reaches(tenths / 10, 30, 100.0)
 
 
 def test_a_burst_of_successes_does_not_hide_an_outage() -> None:
-    """A hundred successes before, all failures since: once those have left, the outage is total."""
+    """After a hundred successes and then only failures, the share is 1 once the successes have expired."""
     window = ratio(0, 100, now=0.0)
     for now in range(5, 35, 3):
         window.record(now, hit=True)
@@ -68,21 +68,21 @@ def test_a_burst_of_successes_does_not_hide_an_outage() -> None:
 
 
 def test_too_few_have_no_share() -> None:
-    """Below the least number there is no share, and of nothing there is none at all."""
+    """Below the minimum there is no share, and with no events there is never one."""
     assert ratio(1, 1).share(100.0, least=3) is None
     assert ratio(1, 2).share(100.0, least=3) == pytest.approx(1 / 3)
     assert RatioWindow(30.0).share(0.0, least=0) is None
 
 
 def test_a_moment_that_has_passed_counts_as_the_latest() -> None:
-    """Time does not run backwards here."""
+    """An earlier time than the latest one counts as the latest."""
     window = ratio(1, 0)
     window.record(1.0, hit=False)
     assert window.counted(50.0) == Counted(1, 2)
 
 
 def test_clearing_forgets_all() -> None:
-    """What comes after is judged by itself, and nothing is taken off twice later."""
+    """After `clear` only later events count, and nothing is subtracted twice afterwards."""
     window = ratio(5, 5)
     window.clear()
     assert window.counted(100.0) == (0, 0)
@@ -92,7 +92,7 @@ def test_clearing_forgets_all() -> None:
 
 @given(st.floats(0.05, 5_000), STEPS)
 def test_any_span_counts(span: float, steps: list[tuple[int, bool]]) -> None:
-    """With buckets of any width no count is below zero, and all is gone after the span."""
+    """For any bucket width no count is negative, and all counts are 0 after the span."""
     window, now = RatioWindow(span), 0.0
     for wait, hit in steps:
         now += wait * span / 37

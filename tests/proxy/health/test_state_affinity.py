@@ -1,4 +1,4 @@
-"""Which provider issued an answer's id."""
+"""The mapping of response ids to their provider."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__: list[str] = []
 
 
 def test_an_id_leads_to_its_provider() -> None:
-    """What was relayed is remembered; the last word counts; another id is unknown."""
+    """Relayed ids are remembered; the last provider wins; another id is unknown."""
     affinity = StateAffinity()
     affinity.remember("r1", "openai")
     affinity.remember("r2", "azure")
@@ -21,7 +21,7 @@ def test_an_id_leads_to_its_provider() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """The oldest are forgotten first."""
+    """The oldest ids are evicted first."""
     affinity = StateAffinity()
     for number in range(KEPT + 10):
         affinity.remember(f"r{number}", "p")
@@ -31,6 +31,6 @@ def test_memory_is_bounded() -> None:
 
 
 def test_two_gateways_share_nothing() -> None:
-    """Each remembers its own."""
+    """Each instance has its own ids."""
     StateAffinity().remember("r1", "p")
     assert StateAffinity().provider_of("r1") is None

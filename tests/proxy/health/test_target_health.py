@@ -1,4 +1,4 @@
-"""Health: when a target rests, for how long, and how it comes back."""
+"""Target health: when a target is blocked, for how long, and how it recovers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILED: Final = Fault("upstream_5xx", 500)
 
 
 class Ward:
-    """Health whose clock is moved by hand, and one target in it."""
+    """Health with a manual clock, and one target in it."""
 
     def __init__(self, jitter: float = 1.0) -> None:
         self.now = 1000.0
@@ -34,7 +34,7 @@ class Ward:
         self.under_way: list[Permit] = []
 
     def enter(self, target: str = "t", operation: str = "chat", credential: str = "c") -> Rejection | None:
-        """Ask to begin an attempt."""
+        """Call `enter` for the target."""
         entered = self.health.enter(target, credential, operation)
         if isinstance(entered, Rejection):
             return entered
@@ -50,12 +50,12 @@ class Ward:
         operation: str = "chat",
         which: int = -1,
     ) -> None:
-        """End the attempt that began last (or `which`), or one that nothing was known of when it began."""
+        """End the last attempt (or `which`) with this result, or one that is unknown to the health."""
         entry = self.under_way.pop(which) if self.under_way else Permit(target, "c", operation)
         self.health.record(entry, fault, proved=proved)
 
     def attempt(self, fault: Fault | None = None, *, proved: bool = True) -> bool:
-        """One attempt from beginning to end; False if it was not let in."""
+        """Run one attempt from beginning to end. Returns False if it was rejected."""
         if self.enter() is not None:
             return False
         self.record(fault, proved=proved)
@@ -67,24 +67,24 @@ class Ward:
             assert self.attempt(FAILED)
 
     def rejection(self) -> Rejection | None:
-        """What stands against an attempt now."""
+        """The current rejection of an attempt, or None."""
         return self.health.rejection("t", "c", "chat")
 
 
 @pytest.fixture
 def ward() -> Ward:
-    """A healthy target, and no jitter: a rest is as long as it can be."""
+    """A healthy target, and jitter at its maximum, so that the open time is as long as possible."""
     return Ward()
 
 
 FAILURES: Final = [kind for kind in get_args(FaultKind) if RULES[kind].health == "failure"]
 SILENT: Final = ("local_overload", "policy")
-"""Faults of ours: nothing was heard of the target."""
+"""Faults of the gateway itself, which show nothing about the target."""
 
 
 @pytest.mark.parametrize("kind", FAILURES)
 def test_five_failures_in_a_row_open_a_breaker(ward: Ward, kind: FaultKind) -> None:
-    """The fifth failure rests the target, the fourth does not."""
+    """The fifth failure opens the breaker, the fourth does not."""
     for _ in range(TRIP - 1):
         assert ward.attempt(Fault(kind))
     assert ward.rejection() is None
@@ -106,7 +106,7 @@ def test_an_answer_between_failures_starts_the_count_again(ward: Ward) -> None:
     "kind", ["bad_request", "context_overflow", "content_refused", "incompatible", "conflict"]
 )
 def test_a_refusal_is_an_answer(ward: Ward, kind: FaultKind) -> None:
-    """A target that refuses a request well is alive: it never trips, and the count starts again."""
+    """A target that rejects a request properly is alive: the breaker never opens, and the count is reset."""
     for _ in range(3 * TRIP):
         ward.attempt(Fault(kind, 400))
     assert ward.rejection() is None
@@ -119,7 +119,7 @@ def test_a_refusal_is_an_answer(ward: Ward, kind: FaultKind) -> None:
 
 @pytest.mark.parametrize("kind", SILENT)
 def test_our_own_faults_say_nothing_of_the_target(ward: Ward, kind: FaultKind) -> None:
-    """Neither does a fault of ours count as a failure, nor does it hide those before and after it."""
+    """A fault of the gateway neither counts as a failure, nor resets the count of failures."""
     for _ in range(3 * TRIP):
         ward.attempt(Fault(kind))
     assert ward.rejection() is None
@@ -131,7 +131,7 @@ def test_our_own_faults_say_nothing_of_the_target(ward: Ward, kind: FaultKind) -
 
 @pytest.mark.parametrize("kind", SILENT)
 def test_our_own_faults_close_no_breaker(ward: Ward, kind: FaultKind) -> None:
-    """A probe that never reached its target has probed nothing."""
+    """A probe that never reached its target has no result, and another probe is admitted."""
     ward.trip()
     ward.now += OPEN
     for _ in range(3 * CLOSE_AFTER):
@@ -141,7 +141,7 @@ def test_our_own_faults_close_no_breaker(ward: Ward, kind: FaultKind) -> None:
 
 
 def test_a_hang_up_says_nothing_of_the_target(ward: Ward) -> None:
-    """Attempts that a client left count neither way."""
+    """Attempts whose client left count neither as failures nor as successes."""
     for _ in range(TRIP):
         ward.attempt(FAILED)
         ward.attempt(proved=False)
@@ -149,14 +149,14 @@ def test_a_hang_up_says_nothing_of_the_target(ward: Ward) -> None:
 
 
 def test_while_it_is_open_nobody_is_let_in(ward: Ward) -> None:
-    """A caller is told for how long."""
+    """A rejection contains the seconds until the target may be tried again."""
     ward.trip()
     ward.now += OPEN - 1
     assert ward.enter() == Rejection("health.breaker_open", 1.0)
 
 
 def test_after_the_rest_one_probe_goes_through(ward: Ward) -> None:
-    """While the probe is under way the others are still turned away."""
+    """While the probe is in flight other attempts are rejected."""
     ward.trip()
     ward.now += OPEN
     assert ward.rejection() is None
@@ -165,7 +165,7 @@ def test_after_the_rest_one_probe_goes_through(ward: Ward) -> None:
 
 
 def test_two_good_probes_close_it(ward: Ward) -> None:
-    """After the second, targets are as good as new: five failures are needed again."""
+    """After the second successful probe the breaker is closed: five failures open it again."""
     ward.trip()
     ward.now += OPEN
     for _ in range(CLOSE_AFTER):
@@ -178,7 +178,7 @@ def test_two_good_probes_close_it(ward: Ward) -> None:
 
 
 def test_a_failed_probe_opens_it_for_twice_as_long(ward: Ward) -> None:
-    """5 s, 10 s, 20 s, and never more than 300."""
+    """The open time doubles: 5 s, 10 s, 20 s, and at most 300 s."""
     ward.trip()
     rests: list[float] = []
     for _ in range(9):
@@ -192,7 +192,7 @@ def test_a_failed_probe_opens_it_for_twice_as_long(ward: Ward) -> None:
 
 
 def test_a_failure_after_one_good_probe_opens_it_again(ward: Ward) -> None:
-    """One success is no recovery, and the successes must follow each other."""
+    """One successful probe does not close the breaker, and the successes must be consecutive."""
     ward.trip()
     ward.now += OPEN
     assert ward.attempt()
@@ -205,7 +205,7 @@ def test_a_failure_after_one_good_probe_opens_it_again(ward: Ward) -> None:
 
 
 def test_an_outage_of_weeks(ward: Ward) -> None:
-    """However often it has failed, it is still probed, and may come back."""
+    """However often a target has failed, it is still probed, and can recover."""
     ward.trip()
     for _ in range(5000):
         ward.now += MAX_OPEN
@@ -217,14 +217,14 @@ def test_an_outage_of_weeks(ward: Ward) -> None:
 
 @pytest.mark.parametrize(("jitter", "rest"), [(0.0, OPEN / 2), (0.5, 0.75 * OPEN), (1.0, OPEN)])
 def test_jitter(jitter: float, rest: float) -> None:
-    """Half of a rest is left to chance, so that replicas do not probe together."""
+    """Half of the open time is random, so that replicas do not probe together."""
     ward = Ward(jitter)
     ward.trip()
     assert ward.rejection() == Rejection("health.breaker_open", rest)
 
 
 def test_a_probe_whose_client_left_is_repeated(ward: Ward) -> None:
-    """The breaker is armed again at once, and no worse than before."""
+    """After recovery the breaker works again at once, with the first open time."""
     ward.trip()
     ward.now += OPEN
     assert ward.attempt(proved=False)
@@ -236,7 +236,7 @@ def test_a_probe_whose_client_left_is_repeated(ward: Ward) -> None:
 
 @pytest.mark.parametrize("late", [None, FAILED])
 def test_an_older_attempt_is_no_probe(ward: Ward, late: Fault | None) -> None:
-    """What began before the breaker opened neither ends the probe under way, nor is a probe itself."""
+    """An attempt that began before the breaker opened neither ends the probe in flight nor is a probe."""
     assert ward.enter() is None
     ward.trip()
     ward.now += OPEN
@@ -246,7 +246,7 @@ def test_an_older_attempt_is_no_probe(ward: Ward, late: Fault | None) -> None:
 
 
 def test_failures_that_come_late_do_not_prolong_the_rest(ward: Ward) -> None:
-    """Attempts under way when the breaker opened fail for the same reason: it is counted once."""
+    """Attempts in flight when the breaker opens fail for the same reason, and are counted once."""
     for _ in range(3 * TRIP):
         assert ward.enter() is None
     for _ in range(3 * TRIP):
@@ -263,7 +263,7 @@ def test_operations_have_breakers_of_their_own(ward: Ward) -> None:
 
 
 def test_targets_have_health_of_their_own(ward: Ward) -> None:
-    """Another target is not touched, not even at the same provider."""
+    """Another target is not affected, even at the same provider."""
     ward.trip()
     ward.record(Fault("rate_limited", 429, None, 30.0))
     assert ward.enter("other") is None
@@ -271,7 +271,7 @@ def test_targets_have_health_of_their_own(ward: Ward) -> None:
 
 @pytest.mark.parametrize("fault", [Fault("target_missing", 404), Fault("upstream_auth", 403)])
 def test_what_is_missing_for_one_operation(ward: Ward, fault: Fault) -> None:
-    """A model or a permission that is missing rests the target for that operation, and for no other."""
+    """A missing model or permission blocks the target for that operation only."""
     assert ward.attempt(fault)
     assert ward.rejection() == Rejection("health.cooldown", LONG_COOLDOWN)
     assert ward.enter("t", "embeddings") is None
@@ -290,7 +290,7 @@ def test_what_is_missing_for_one_operation(ward: Ward, fault: Fault) -> None:
     ],
 )
 def test_a_cooldown_is_as_long_as_it_was_asked_for(ward: Ward, fault: Fault, rest: float) -> None:
-    """One word of the provider's rests a target, for every operation."""
+    """One rate limit of the provider blocks the target for every operation."""
     assert ward.attempt(fault)
     assert ward.rejection() == Rejection("health.cooldown", rest)
     assert ward.enter("t", "embeddings") == Rejection("health.cooldown", rest)
@@ -299,7 +299,7 @@ def test_a_cooldown_is_as_long_as_it_was_asked_for(ward: Ward, fault: Fault, res
 
 
 def test_a_longer_word_extends_the_rest_and_a_shorter_one_does_not_cut_it(ward: Ward) -> None:
-    """The latest moment that a provider has named counts."""
+    """The latest end time that the provider has sent counts."""
     ward.record(Fault("rate_limited", 429, None, 30.0))
     ward.now += 10
     ward.record(Fault("rate_limited", 429, None, 5.0))
@@ -309,14 +309,14 @@ def test_a_longer_word_extends_the_rest_and_a_shorter_one_does_not_cut_it(ward: 
 
 
 def test_an_answer_does_not_cut_a_cooldown(ward: Ward) -> None:
-    """What was already under way says nothing about the limit."""
+    """The result of an attempt that began before the cooldown does not end it."""
     ward.record(Fault("rate_limited", 429, None, 30.0))
     ward.record()
     assert ward.rejection() == Rejection("health.cooldown", 30.0)
 
 
 def test_after_a_cooldown_one_probe_goes_through(ward: Ward) -> None:
-    """The first to come is let in, the others wait for its outcome; then all are."""
+    """After the cooldown one attempt is admitted, the others wait for its result, then all are admitted."""
     ward.record(Fault("rate_limited", 429, None, 30.0))
     ward.now += 30
     assert ward.enter() is None
@@ -328,7 +328,7 @@ def test_after_a_cooldown_one_probe_goes_through(ward: Ward) -> None:
 
 
 def test_a_probe_of_a_cooldown_whose_client_left_is_repeated(ward: Ward) -> None:
-    """It is armed again at once."""
+    """A target that is limited again gets a new cooldown at once."""
     ward.record(Fault("rate_limited", 429, None, 30.0))
     ward.now += 30
     assert ward.attempt(proved=False)
@@ -337,7 +337,7 @@ def test_a_probe_of_a_cooldown_whose_client_left_is_repeated(ward: Ward) -> None
 
 
 def test_a_probe_that_is_limited_again(ward: Ward) -> None:
-    """The new word counts."""
+    """The new `Retry-After` counts."""
     ward.record(Fault("rate_limited", 429, None, 30.0))
     ward.now += 30
     assert ward.attempt(Fault("rate_limited", 429, None, 10.0))
@@ -345,7 +345,7 @@ def test_a_probe_that_is_limited_again(ward: Ward) -> None:
 
 
 def test_a_limit_is_no_failure(ward: Ward) -> None:
-    """However often it is limited, no breaker opens."""
+    """However often a target is rate limited, its breaker does not open."""
     for _ in range(3 * TRIP):
         assert ward.attempt(Fault("rate_limited", 429, None, 1.0))
         ward.now += 1
@@ -353,7 +353,7 @@ def test_a_limit_is_no_failure(ward: Ward) -> None:
 
 
 def test_a_breaker_and_a_cooldown_at_once(ward: Ward) -> None:
-    """Both must be over before a probe goes through, and one probe is for both."""
+    """Both must be over before a probe is admitted, and one probe counts for both."""
     for _ in range(TRIP):
         ward.record(Fault("overloaded", 503, None, 12.0))
     ward.now += OPEN
@@ -367,7 +367,7 @@ def test_a_breaker_and_a_cooldown_at_once(ward: Ward) -> None:
 
 
 def test_health_forgets_the_healthy(ward: Ward) -> None:
-    """What is well again is measured, and takes no memory besides."""
+    """A recovered target has measurements and no entries in the other tables."""
     ward.trip()
     ward.now += OPEN
     ward.attempt(Fault("rate_limited", 429))
@@ -377,4 +377,4 @@ def test_health_forgets_the_healthy(ward: Ward) -> None:
     ward.now += SLOW_START
     assert ward.health.ramp("t", "chat") == 1.0
     tables = sorted(name for name, kept in vars(ward.health).items() if isinstance(kept, dict) and kept)
-    assert tables == ["_loads", "_vitals"]
+    assert tables == ["_loads", "_measurements"]

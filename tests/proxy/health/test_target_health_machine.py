@@ -1,4 +1,4 @@
-"""Health under any sequence of events: one probe at a time, and never stuck."""
+"""Target health under random sequences of events: one probe at a time, and never stuck."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST: Final = max(MAX_OPEN, LONG_COOLDOWN)
 
 
 class Traffic:
-    """Requests of two operations to one target that come, succeed, fail, or are left, while time goes by."""
+    """Requests of two operations to one target that begin, succeed, fail or are abandoned, as time passes."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -37,7 +37,7 @@ class Traffic:
         self.probes: set[Permit] = set()
 
     def come(self, operation: str = "chat") -> bool:
-        """A request comes, and is let in or not, as the target's health says beforehand."""
+        """Begin a request. It is admitted or rejected as `rejection` predicted."""
         free = self.health.rejection("t", "c", operation) is None
         entered = self.health.enter("t", "c", operation)
         assert isinstance(entered, Permit) == free
@@ -48,7 +48,7 @@ class Traffic:
         return free
 
     def end(self, which: int, fault: Fault | None, *, proved: bool = True) -> None:
-        """One of those under way ends, or its client hangs up."""
+        """End one of the attempts in flight, or let its client hang up."""
         if self.under_way:
             entry = self.under_way.pop(which % len(self.under_way))
             self.health.record(entry, fault, proved=proved)
@@ -61,7 +61,7 @@ class Traffic:
                 self.end(-1, FAILED)
 
     def check(self) -> None:
-        """While a probe is under way nobody else is let in, and no rest is longer than the longest."""
+        """While a probe is in flight no other attempt is admitted, and no wait exceeds the maximum."""
         for probe in self.probes:
             assert self.health.rejection("t", "c", probe.operation) is not None
         for operation in ("chat", "embeddings"):
@@ -69,7 +69,7 @@ class Traffic:
             assert rejection is None or 0 < (rejection.ready_in or 0) <= LONGEST + 1e-6  # of float sums
 
     def recover(self) -> None:
-        """Whatever has been, a target that answers is let in again, and soon by as many as like."""
+        """Whatever happened before, a target that answers is admitted again, and soon without a limit."""
         while self.under_way:
             self.end(0, None, proved=False)
         for operation in ("chat", "embeddings"):
@@ -102,7 +102,7 @@ class Traffic:
     [("come", "chat"), ("fall", None), ("wait", 10.0), ("come", "chat"), ("end", (0, FAILED)), ("wait", 10.0)]
 )
 def test_any_traffic(events: list[tuple[str, object]]) -> None:
-    """There is never more than one probe, a healthy target is let in in the end, and nothing gets stuck."""
+    """There is never more than one probe, a healthy target is admitted eventually, and nothing gets stuck."""
     traffic = Traffic()
     for event in events:
         match event:

@@ -1,4 +1,4 @@
-"""Which headers cross, both ways."""
+"""Tests of the headers that are forwarded, in both directions."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ STAYS: Final = (
 
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=lambda dialect: dialect.name)
 def test_what_a_caller_may_not_say_to_a_provider(dialect: Dialect) -> None:
-    """No credential, framing, address, trace or name of the caller's reaches a provider."""
+    """No credential, framing, address, trace or internal name of the caller reaches a provider."""
     caller = tuple((name, b"the caller's") for name in STAYS)
     sent = upstream(OWN, caller, dialect, 42)
     assert b"the caller's" not in {value for _, value in sent}
 
 
 def test_what_a_provider_is_told() -> None:
-    """What the operator says, with the length of the body as it is sent, then what of the caller's may go."""
+    """The operator's headers, then the length of the body, then the caller's allowed headers."""
     caller = (
         (b"accept", b"text/event-stream"),
         (b"user-agent", b"sdk"),
@@ -75,7 +75,7 @@ def test_what_a_provider_is_told() -> None:
 
 @pytest.mark.parametrize(("said", "version"), [((), b"2023-06-01"), ((b"2024-01-01",), b"2024-01-01")])
 def test_anthropics_version(said: tuple[bytes, ...], version: bytes) -> None:
-    """It is the caller's if it says one, else the only one there has been."""
+    """The API version is the caller's if there is one, else the default."""
     caller = tuple((b"anthropic-version", each) for each in said)
     sent = upstream(OWN, ((b"anthropic-beta", b"b"), *caller), ANTHROPIC, 1)
     assert [value for name, value in sent if name == b"anthropic-version"] == [version]
@@ -85,7 +85,7 @@ def test_anthropics_version(said: tuple[bytes, ...], version: bytes) -> None:
 @pytest.mark.parametrize("name", [b"user-agent", b"anthropic-version"])
 @pytest.mark.parametrize("said", [True, False])
 def test_what_the_operator_says_is_said_once(name: bytes, said: bool) -> None:
-    """A static header of the provider's table stands in place of the caller's and of the default."""
+    """A static header in the provider's table replaces the caller's and the default."""
     caller = ((name, b"the caller's"),) if said else ()
     sent = upstream((*OWN, (name, b"the operator's")), caller, ANTHROPIC, 1)
     assert [value for each, value in sent if each == name] == [b"the operator's"]
@@ -126,13 +126,13 @@ STOPS: Final[Headers] = (
 
 
 def test_what_a_caller_is_told() -> None:
-    """Types, limits and ids pass, in their order; what is not known to be harmless stays."""
+    """Types, limits and ids are forwarded, in their order; unknown headers are not."""
     assert downstream((*STOPS[:8], *PASSES, *STOPS[8:]), streamed=False) == list(PASSES)
 
 
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: x", b"a\nb", b"a\rb", b"a\x00b", b"\x1b[2J", b"a\x7f"])
 def test_values_that_could_end_a_line(value: bytes) -> None:
-    """A value that is none is dropped, not repaired."""
+    """An invalid value is dropped, not repaired."""
     assert downstream(((b"x-request-id", value), (b"x-ratelimit-reset-tokens", value)), streamed=False) == []
 
 
@@ -153,13 +153,13 @@ def test_values_that_could_end_a_line(value: bytes) -> None:
     ],
 )
 def test_framing_is_not_copied(provider: Headers, length: bytes | None) -> None:
-    """A length passes only where it is beyond doubt; how the provider framed its answer never does."""
+    """A content length is forwarded only if it is unambiguous; other framing headers never are."""
     sent = downstream(provider, streamed=False)
     assert sent == ([] if length is None else [(b"content-length", length)])
 
 
 def test_a_stream_has_no_length() -> None:
-    """A stream may end earlier or later than its provider's did, and nobody on the way may collect it."""
+    """A stream may end earlier or later than its provider's, and proxies must not buffer it."""
     sent = downstream(((b"content-length", b"5"), (b"content-type", b"text/event-stream")), streamed=True)
     assert sent == [
         (b"content-type", b"text/event-stream"),
@@ -170,7 +170,7 @@ def test_a_stream_has_no_length() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([pair[0] for pair in (*PASSES, *STOPS)]), st.binary(max_size=12))))
 def test_no_answer_splits(provider: list[tuple[bytes, bytes]]) -> None:
-    """Whatever a provider sends, what passes is a sound header of a known name."""
+    """For any headers of a provider, forwarded ones are valid and have an allowed name."""
     known = {name for name, _ in PASSES} | {b"content-length"}
     for name, value in downstream(tuple(provider), streamed=False):
         assert name in known

@@ -1,4 +1,4 @@
-"""Reading a request body: what is read, what is refused, and under which code."""
+"""Tests of reading a request body: what is accepted, and the error code of what is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__: list[str] = []
 
 
 def refused(raw: bytes) -> str:
-    """The code under which a body is refused."""
+    """The error code for a rejected body."""
     with pytest.raises(Refusal) as caught:
         read(raw)
     assert caught.value.status == 400
@@ -95,7 +95,7 @@ def test_only_an_object_is_a_request(raw: bytes) -> None:
     ],
 )
 def test_what_is_not_one_json_document_is_invalid_json(raw: bytes) -> None:
-    """Whatever RFC 8259 does not allow is refused, and so is a number that no double holds."""
+    """Anything that RFC 8259 does not allow is rejected, and so is a number that exceeds a double."""
     assert refused(raw) == "invalid_json"
 
 
@@ -117,7 +117,7 @@ def test_what_is_not_one_json_document_is_invalid_json(raw: bytes) -> None:
     ],
 )
 def test_what_is_json_is_read_as_what_it_says(raw: bytes, value: dict[str, Any] | None) -> None:
-    """White space, every escape, every form of number, and equal keys of different objects are read."""
+    """White space, every escape, every form of number, and equal keys in different objects are accepted."""
     assert read(raw).value == (json.loads(raw) if value is None else value)
 
 
@@ -153,7 +153,7 @@ def test_what_is_json_is_read_as_what_it_says(raw: bytes, value: dict[str, Any] 
     ],
 )
 def test_only_utf8_is_an_encoding(raw: bytes) -> None:
-    """Byte order marks, UTF-16, UTF-32, invalid UTF-8 and lone surrogates, escaped ones too, are refused."""
+    """Byte order marks, UTF-16, UTF-32, invalid UTF-8 and lone surrogates, also escaped, are rejected."""
     assert refused(raw) == "invalid_encoding"
 
 
@@ -185,7 +185,7 @@ def test_only_utf8_is_an_encoding(raw: bytes) -> None:
     ],
 )
 def test_a_key_names_one_member(raw: bytes) -> None:
-    """Duplicate keys are found at any depth, however spelled, whatever colons stand in strings nearby."""
+    """Duplicate keys are found at any depth, in any notation, with any colons in nearby strings."""
     assert refused(raw) == "duplicate_key"
 
 
@@ -203,7 +203,7 @@ def test_a_key_names_one_member(raw: bytes) -> None:
     ],
 )
 def test_colons_in_strings_are_no_members(raw: bytes) -> None:
-    """A colon in a string, as itself, escaped, or after a backslash of its own, makes no duplicate."""
+    """A colon in a string, as itself, escaped, or after a backslash, is not a duplicate key."""
     assert read(raw).value == json.loads(raw)
 
 
@@ -219,14 +219,14 @@ def test_colons_in_strings_are_no_members(raw: bytes) -> None:
     ],
 )
 def test_a_control_field_is_forbidden(raw: bytes, param: str) -> None:
-    """What only the operator may set is refused at any depth, whatever its value, and its place is named."""
+    """Control fields are rejected at any depth, with any value, and reported with their path."""
     with pytest.raises(Refusal) as caught:
         read(raw)
     assert (caught.value.code, caught.value.param) == ("forbidden_field", param)
 
 
 def test_a_control_name_in_the_callers_own_data_is_allowed() -> None:
-    """A tool may take a parameter that is called like a control field, and a prompt may speak of one."""
+    """A parameter of a tool may have the name of a control field, and a prompt may contain it."""
     properties = {"proxy": {"type": "string"}, "api_key": {"type": "string"}}
     value = {
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}],
@@ -236,7 +236,7 @@ def test_a_control_name_in_the_callers_own_data_is_allowed() -> None:
 
 
 def test_notable_are_the_binding_names_that_occur() -> None:
-    """Names that may bind a request to a provider are reported from any depth, and nothing else is."""
+    """Names that may bind a request to a provider are reported from any depth, and no others."""
     raw = b'{"store":false,"prompt":{"id":"p"},"input":[{"content":[{"file_id":"f"}]}],"user":"container"}'
     assert read(raw).notable == {"store", "prompt", "file_id"}
     assert read(b'{"model":"m"}').notable == frozenset()
@@ -244,7 +244,7 @@ def test_notable_are_the_binding_names_that_occur() -> None:
 
 
 def test_what_is_forwarded_is_written_anew() -> None:
-    """A provider gets what was read, in order, with its own model, and nothing of how it was spelled."""
+    """A provider gets the parsed document, in order, with its own model name, in a new serialization."""
     document = read(b' { "\\u006dodel" : "pool", "b" : 1.50, "a" : "\\u00e9\\/" } ')
 
     assert document.bytes() == '{"model":"pool","b":1.5,"a":"\u00e9/"}'.encode()
@@ -253,7 +253,7 @@ def test_what_is_forwarded_is_written_anew() -> None:
 
 
 def test_a_change_of_the_document_is_forwarded() -> None:
-    """Whoever redacts the parsed document has redacted what is sent."""
+    """A change to the parsed document changes what is sent."""
     document = read(b'{"model":"m","messages":[{"content":"secret"}]}')
     document.value["messages"][0]["content"] = "[redacted]"
     assert document.bytes("n") == b'{"model":"n","messages":[{"content":"[redacted]"}]}'
@@ -261,7 +261,7 @@ def test_a_change_of_the_document_is_forwarded() -> None:
 
 @pytest.mark.parametrize("raw", [b'{"a":secret}', b'{"secret":1,"secret":2}', b'{"a":"secret\xff"}'])
 def test_a_refusal_keeps_nothing_of_the_body(raw: bytes) -> None:
-    """A refusal neither quotes the body nor holds on to it through the error that led to it."""
+    """A refusal neither quotes the body nor keeps it alive through its context."""
     with pytest.raises(Refusal) as caught:
         read(raw)
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Reading a request body: how deep, how large and how precise it may be."""
+"""Tests of the limits of a request body: depth, size and precision of numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__: list[str] = []
 
 BODY_LIMIT: Final = 4 * 1024 * 1024
 LONG: Final = b'"' + b"x" * (MAX_PARTS + 1) + b'"'
-"""A string that makes a body long enough to be weighed."""
+"""A string that makes a body long enough to have its size checked."""
 
 
 def refused(raw: bytes) -> str:
-    """The code under which a body is refused."""
+    """The error code for a rejected body."""
     with pytest.raises(Refusal) as caught:
         read(raw)
     assert caught.value.status == 400
@@ -32,7 +32,7 @@ def nested(levels: int) -> bytes:
 
 @pytest.mark.parametrize("levels", [2, 63, MAX_DEPTH])
 def test_nesting_up_to_the_limit_is_read(levels: int) -> None:
-    """An object 64 levels deep is read and can be written again."""
+    """An object 64 levels deep is accepted and can be serialized again."""
     assert json.loads(read(nested(levels)).bytes()) == json.loads(nested(levels))
 
 
@@ -58,12 +58,12 @@ def test_nesting_up_to_the_limit_is_read(levels: int) -> None:
     ],
 )
 def test_nesting_beyond_the_limit_is_too_deep(raw: bytes) -> None:
-    """More than 64 levels are refused as too deep, whether orjson could read or write them, closed or not."""
+    """More than 64 levels are rejected, whether orjson could parse or serialize them, closed or not."""
     assert refused(raw) == "json_too_deep"
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:
-    """A prompt may hold any number of brackets."""
+    """A prompt may contain any number of brackets."""
     raw = orjson.dumps({"a": "[{" * MAX_PARTS, "b": '"[' * MAX_PARTS})
     assert read(raw).value == orjson.loads(raw)
 
@@ -86,7 +86,7 @@ def test_brackets_in_strings_are_no_nesting() -> None:
     ],
 )
 def test_too_many_parts_are_too_complex(raw: bytes) -> None:
-    """Objects, arrays, members and elements beyond their bounds are refused."""
+    """Objects, arrays, members and elements beyond their limits are rejected."""
     assert len(raw) <= BODY_LIMIT
     assert refused(raw) == "json_too_complex"
 
@@ -105,7 +105,7 @@ def test_too_many_parts_are_too_complex(raw: bytes) -> None:
     ],
 )
 def test_what_is_large_but_simple_is_read(raw: bytes) -> None:
-    """Bodies at their bounds are read, and prompts are not weighed by the characters in them."""
+    """Bodies at their limits are accepted, and the characters in prompts do not count."""
     assert len(raw) <= BODY_LIMIT
     assert read(raw).bytes() == raw
 
@@ -126,13 +126,13 @@ def test_what_is_large_but_simple_is_read(raw: bytes) -> None:
 )
 @pytest.mark.parametrize("frame", ['{"max_tokens":%s}', '{"a":"\u00e9",  "b":[{"c":[1.5,%s]}]}'])
 def test_an_integer_beyond_64_bits_is_out_of_range(frame: str, number: str) -> None:
-    """An integer that cannot be written again as it was is refused wherever it stands."""
+    """An integer that cannot be serialized unchanged is rejected in any place."""
     assert refused((frame % number).encode()) == "number_out_of_range"
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, 2**63, -(2**63), 10**19, 0, -1])
 def test_an_integer_of_64_bits_is_kept(number: int) -> None:
-    """Every int64 and every uint64 is forwarded digit by digit, also beside a large float."""
+    """Every int64 and every uint64 is forwarded digit by digit, also next to a large float."""
     raw = b'{"a": %d, "b": [1.7976931348623157e+308, 1e19]}' % number
     value = read(raw).value
     assert value["a"] == number
@@ -143,6 +143,6 @@ def test_an_integer_of_64_bits_is_kept(number: int) -> None:
     "number", ["1.8446744073709551616e19", "1e300", "-9223372036854775809.0", "2E+70", "1" + "0" * 40 + ".5"]
 )
 def test_a_large_float_is_no_integer(number: str) -> None:
-    """A number written with a fraction or an exponent is a double, and digits in a string are text."""
+    """A number with a fraction or an exponent is a double, and digits in a string are text."""
     raw = b'{"a": %s, "b": "18446744073709551616"}' % number.encode()
     assert read(raw).value == json.loads(raw)

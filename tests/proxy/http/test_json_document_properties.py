@@ -1,4 +1,4 @@
-"""Reading a request body: what holds for every document and for every sequence of bytes."""
+"""Properties of reading a request body, for any document and for any bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standby.proxy.http.request_fields import CONTROL
 __all__: list[str] = []
 
 UNTIMED: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""No property depends on how busy the machine is."""
+"""No property depends on the load of the machine."""
 
 # Colons, quotes, backslashes and the hexadecimal digits of a colon: what finding duplicates depends on.
 TEXT: Final = st.text() | st.lists(
@@ -39,11 +39,11 @@ OBJECTS: Final = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
 class Members(list[tuple[str, Any]]):
-    """An object as its members, which may name a key twice."""
+    """An object as a list of its members, in which a key may be repeated."""
 
 
 def spell(text: str, draw: st.DrawFn) -> str:
-    """A JSON string that says `text`, some of its characters escaped though they need not be."""
+    """A JSON string with the value `text`, in which some characters are escaped without need."""
     spelled = [
         f"\\u{ord(character):04{draw(st.sampled_from('xX'))}}"
         if ord(character) < 0x10000 and draw(st.booleans())
@@ -54,7 +54,7 @@ def spell(text: str, draw: st.DrawFn) -> str:
 
 
 def write(value: object, draw: st.DrawFn) -> str:
-    """A JSON text that says `value`, with white space and escapes where somebody might put them."""
+    """A JSON text with the value `value`, with optional white space and escapes."""
     gap = draw(st.sampled_from(["", "", " ", "\n\t"]))
     if isinstance(value, str):
         return spell(value, draw)
@@ -67,14 +67,14 @@ def write(value: object, draw: st.DrawFn) -> str:
 
 
 def unfold(value: Any) -> Any:
-    """The same value with its objects as members."""
+    """The same value with its objects as lists of members."""
     if value.__class__ is dict:
         return Members((key, unfold(member)) for key, member in value.items())
     return [unfold(element) for element in value] if is_list(value) else value
 
 
 def objects(value: Any) -> list[Members]:
-    """Every object in `value` that has a member."""
+    """All objects in `value` that have a member."""
     inner: list[Any] = [member for _, member in value] if isinstance(value, Members) else value
     found = [each for child in inner for each in objects(child)] if isinstance(value, list) else []
     return [*found, value] if isinstance(value, Members) and value else found
@@ -82,14 +82,14 @@ def objects(value: Any) -> list[Members]:
 
 @st.composite
 def spelled(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
-    """An object and one of the many texts that say it."""
+    """An object and one of the many JSON texts for it."""
     value = draw(OBJECTS)
     return value, write(unfold(value), draw).encode()
 
 
 @st.composite
 def with_duplicate(draw: st.DrawFn) -> bytes:
-    """A text in which one object names one of its keys twice."""
+    """A JSON text in which one object repeats one of its keys."""
     value = unfold(draw(OBJECTS.filter(bool)))
     chosen = draw(st.sampled_from(objects(value)))
     key, member = draw(st.sampled_from(chosen))
@@ -101,7 +101,7 @@ def with_duplicate(draw: st.DrawFn) -> bytes:
 @UNTIMED
 @given(spelled())
 def test_a_document_survives(case: tuple[dict[str, Any], bytes]) -> None:
-    """However an object is spelled, it is read as what it says and forwarded as the same."""
+    """For any notation of an object, its value is read and forwarded unchanged."""
     value, raw = case
     document = read(raw)
     assert document.value == value
@@ -112,7 +112,7 @@ def test_a_document_survives(case: tuple[dict[str, Any], bytes]) -> None:
 @UNTIMED
 @given(OBJECTS)
 def test_what_was_forwarded_is_read_the_same(value: dict[str, Any]) -> None:
-    """Another gateway like this one forwards, byte for byte, what it was sent."""
+    """A forwarded document is forwarded by a second gateway byte for byte."""
     raw = Document(value, frozenset()).bytes()
     assert read(raw).bytes() == raw
 
@@ -120,7 +120,7 @@ def test_what_was_forwarded_is_read_the_same(value: dict[str, Any]) -> None:
 @UNTIMED
 @given(with_duplicate())
 def test_every_duplicate_is_found(raw: bytes) -> None:
-    """No depth, spelling or neighbourhood hides a key that is named twice."""
+    """A repeated key is found at any depth, in any notation, next to anything."""
     with pytest.raises(Refusal) as caught:
         read(raw)
     assert caught.value.code == "duplicate_key"
@@ -129,7 +129,7 @@ def test_every_duplicate_is_found(raw: bytes) -> None:
 @UNTIMED
 @given(st.integers(), st.sampled_from(["[%d]", '{"x": [1.5, %d]}', '{"\\u003a" : %d}']))
 def test_no_integer_is_changed(number: int, frame: str) -> None:
-    """An integer is either kept or refused."""
+    """An integer is either kept or rejected."""
     raw = f'{{"a": {frame % number}}}'.encode()
     if -(2**63) <= number < 2**64:
         assert json.loads(read(raw).bytes()) == json.loads(raw)
@@ -147,7 +147,7 @@ PIECES: Final = (
 @UNTIMED
 @given(st.binary() | st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
-    """No bytes raise anything but a refusal, and what is read is what the standard library reads."""
+    """No bytes raise anything but a refusal, and the value equals that of the standard library."""
     try:
         document = read(raw)
     except Refusal:
@@ -158,7 +158,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
 @UNTIMED
 @given(spelled(), st.data())
 def test_a_cut_document_is_refused(case: tuple[dict[str, Any], bytes], data: st.DataObject) -> None:
-    """The beginning of an object is never taken for an object."""
+    """A truncated object is never accepted."""
     _, raw = case
     end = data.draw(st.integers(0, len(raw.rstrip()) - 1))
     with pytest.raises(Refusal):

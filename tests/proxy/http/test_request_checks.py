@@ -1,4 +1,4 @@
-"""What may enter, judged over the scope that any server may make of a request."""
+"""Tests of the checks of a request, for the scopes of different servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _refused(scope: Scope, max_body: int = DEFAULT_MAX_BODY) -> Refusal:
 
 
 def test_pairs_may_be_lists_and_names_in_capitals() -> None:
-    """Servers differ in how they hand over headers; the rules are the same."""
+    """Servers differ in the types of headers; the rules are the same."""
     headers: list[Any] = [[b"Host", b"a"], [b"content-type", b"application/json "], [b"X-Api-Key", b"k"]]
 
     arrival = _entered({**scope_of(), "headers": headers})
@@ -44,7 +44,7 @@ def test_pairs_may_be_lists_and_names_in_capitals() -> None:
     "header", [(b"host", b"a "), (b"content-type", b"application/json\t"), (b"authorization", b" Bearer k")]
 )
 def test_blanks_around_a_usual_value_are_forgiven(header: tuple[bytes, bytes]) -> None:
-    """One parser leaves them, the other takes them away; what stands inside never sees them."""
+    """Some parsers keep blanks around values and some remove them; the kept headers have none."""
     usual = {b"host": b"a", b"content-type": b"application/json", b"connection": b"close"}
 
     arrival = _entered({**scope_of(), "headers": list((usual | dict([header])).items())})
@@ -54,7 +54,7 @@ def test_blanks_around_a_usual_value_are_forgiven(header: tuple[bytes, bytes]) -
 
 
 def test_usual_pairs_may_be_lists() -> None:
-    """What is kept of them cannot be changed afterwards."""
+    """The kept headers are immutable."""
     headers = [[b"host", b"a"], [b"connection", b"close"], [b"content-type", b"application/json"]]
 
     arrival = _entered({**scope_of(), "headers": headers})
@@ -63,7 +63,7 @@ def test_usual_pairs_may_be_lists() -> None:
 
 
 def test_judging_changes_nothing() -> None:
-    """The headers that a server or a host holds on to stay as they are."""
+    """The headers in the scope are not modified."""
     headers = [(b"host", b"a"), (b"connection", b"close"), (b"content-type", b"application/json")]
     scope = {**scope_of(), "headers": headers}
     before = list(headers)
@@ -88,7 +88,7 @@ def test_judging_changes_nothing() -> None:
     ],
 )
 def test_the_path_is_read_from_where_we_are_mounted(path: str, more: dict[str, Any]) -> None:
-    """A mount's own part of the path does not count, however it is spelled."""
+    """The mount point's part of the path is ignored, in any notation."""
     arrival = _entered({**scope_of(), "path": path, "raw_path": path.encode("utf-8"), **more})
 
     assert arrival.path == "/v1/chat/completions"
@@ -108,7 +108,7 @@ def test_the_path_is_read_from_where_we_are_mounted(path: str, more: dict[str, A
     ],
 )
 def test_what_only_looks_like_a_path_of_ours_is_none(path: str, more: dict[str, Any]) -> None:
-    """A path that becomes ours by decoding, or by chance, is not there."""
+    """A path that equals a known one only after decoding, or by accident, does not exist."""
     scope = {**scope_of(), "path": path, "raw_path": path.encode("utf-8", "surrogatepass"), **more}
 
     assert _refused(scope).code == "unknown_route"
@@ -116,7 +116,7 @@ def test_what_only_looks_like_a_path_of_ours_is_none(path: str, more: dict[str, 
 
 @pytest.mark.parametrize("path", ["http://evil.example/v1/models", "evil.example:443", "*", ""])
 def test_a_target_that_is_no_path_is_malformed(path: str) -> None:
-    """B6: h11 hands on the absolute form and that of CONNECT as if they were paths."""
+    """B6: h11 passes on the absolute form and the form of CONNECT as if they were paths."""
     scope = {**scope_of(method="GET"), "path": path, "raw_path": path.encode()}
 
     assert _refused(scope).code == "malformed_request"
@@ -134,7 +134,7 @@ def test_a_target_that_is_no_path_is_malformed(path: str) -> None:
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: bytes) -> None:
-    """B6, B49: 405 says what is allowed, and nothing of CORS."""
+    """B6, B49: a 405 has the allowed methods, and no CORS headers."""
     refusal = _refused(scope_of(path, method=method))
 
     assert (refusal.code, refusal.headers) == ("method_not_allowed", ((b"allow", allowed),))
@@ -162,7 +162,7 @@ def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: 
 def test_what_a_parser_let_through_is_refused_and_the_connection_closed(
     headers: list[tuple[bytes, bytes]], version: str, code: str
 ) -> None:
-    """Where it is in doubt what a client said, nothing more is heard from it."""
+    """If the framing is ambiguous, the connection is closed."""
     refusal = _refused(scope_of(headers=headers, http_version=version))
 
     assert refusal.code == code
@@ -171,12 +171,12 @@ def test_what_a_parser_let_through_is_refused_and_the_connection_closed(
 
 @pytest.mark.parametrize("key", [b"a\x00b", b"a\r\nb: c", b"a\x7f"])
 def test_a_key_of_control_characters_is_no_key(key: bytes) -> None:
-    """B16: it gets the one answer that every bad key gets."""
+    """B16: it gets the same answer as every invalid key."""
     assert _refused(scope_of(headers=[(b"x-api-key", key)])).code == "invalid_api_key"
 
 
 def test_a_body_announced_too_large_is_refused() -> None:
-    """B10: the limit itself is allowed, one byte more is not, and the client may be sending already."""
+    """B10: the limit itself is allowed, one byte more is not, even if the client is sending already."""
     assert examine(scope_of(headers=[(b"content-length", b"100")]), 100)
 
     refusal = _refused(scope_of(headers=[(b"content-length", b"101")]), 100)

@@ -1,4 +1,4 @@
-"""Finding the names that matter in a request body, and passing over the caller's own data."""
+"""Tests of finding control and binding names in a request body, outside the caller's own data."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__: list[str] = []
 
 
 def test_no_name_is_of_both_kinds() -> None:
-    """A control name is refused, so none may be one that a request legitimately holds."""
+    """Control names are rejected, so none may be a legitimate field of a request."""
     assert BINDING.isdisjoint(CONTROL)
     assert CONTROL.isdisjoint({"model", "messages", "metadata", "extra_body", "headers", "user", "models"})
 
 
 def test_places_are_spelled_as_providers_spell_them() -> None:
-    """Keys are joined by dots, elements stand in brackets, and the shallowest place comes first."""
+    """Keys are joined by dots, elements are in brackets, and the shallowest path comes first."""
     document = {"a": [{"b": {"proxy": 1}}, {"proxy": 2}], "c": {"d": [[{"proxy": 3}]]}, "proxy": 4}
     assert [*places(document, CONTROL)] == ["proxy", "a[1].proxy", "a[0].b.proxy", "c.d[0][0].proxy"]
 
 
 def test_only_keys_are_names() -> None:
-    """A name that is a value, or part of a key, or written in other case, is none."""
+    """A name as a value, as part of a key, or in another case does not match."""
     document = {"a": "proxy", "b": ["proxy"], "my_proxy": 1, "Proxy": 2, "proxy ": 3}
     assert [*places(document, CONTROL)] == []
 
@@ -60,7 +60,7 @@ def test_only_keys_are_names() -> None:
 )
 @pytest.mark.parametrize("below", [{"proxy": 1}, {"properties": {"x": [{"proxy": None}]}}, [{"proxy": 1}]])
 def test_the_callers_own_data_is_passed_over(path: str, below: Any) -> None:
-    """Where the caller makes up the keys, any name is a good one; one step beside it, none is."""
+    """Any name is allowed where the caller chooses the keys, and none is in a similar place."""
     steps = path.split(".")
     assert [*places(at(steps, below), CONTROL)] == []
     assert len([*places(at(steps[:-1], {"else": below}), CONTROL)]) == 1
@@ -69,19 +69,19 @@ def test_the_callers_own_data_is_passed_over(path: str, below: Any) -> None:
 
 @pytest.mark.parametrize("path", ["metadata", "extra_body", "input", "messages.0.content", "tools.0", "text"])
 def test_other_objects_are_fields_of_the_request(path: str) -> None:
-    """Metadata, too, is no place for a control name: gateways read their own settings in it."""
+    """Control names are not allowed in metadata, since gateways read their own settings from it."""
     assert len([*places(at(path.split("."), {"proxy": 1}), CONTROL)]) == 1
 
 
 def test_a_key_is_no_index() -> None:
-    """An object where a list belongs is not taken for the list, whatever its keys are called."""
+    """An object in place of a list does not count as the list, for any keys."""
     for key in ("0", "[]", "None", ""):
         document = {"tools": {key: {"parameters": {"proxy": 1}}}}
         assert len([*places(document, CONTROL)]) == 1
 
 
 def test_a_place_is_safe_to_show() -> None:
-    """A place has no characters but those of plain names, and at most 256 of them, its end included."""
+    """A path has only characters of plain names, at most 256 of them, and always its end."""
     hostile = '\n\x1b[2J"${jndi:ldap}\u202e' + "k" * 1_000
     document: dict[str, Any] = {"proxy": "secret"}
     for _ in range(60):
@@ -94,7 +94,7 @@ def test_a_place_is_safe_to_show() -> None:
 
 
 def at(steps: list[str], value: Any) -> Any:
-    """A document that holds `value` where `steps` lead; 0 is the first element of a list."""
+    """A document with `value` at the path `steps`; 0 is the first element of a list."""
     for step in reversed(steps):
         value = [value] if step == "0" else {step: value}
     return value

@@ -1,4 +1,4 @@
-"""The key that a caller shows."""
+"""Tests of API keys: reading them from headers, generating and hashing them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__: list[str] = []
 
 
 def code(*headers: tuple[bytes, bytes]) -> str | None:
-    """The code of the refusal, or the credential."""
+    """The error code of the refusal, or the credential."""
     try:
         return credential(headers)
     except Refusal as refusal:
@@ -38,12 +38,12 @@ def code(*headers: tuple[bytes, bytes]) -> str | None:
     ],
 )
 def test_a_key_is_found_wherever_the_sdks_put_it(headers: Headers) -> None:
-    """Of OpenAI, Anthropic and Google; the same key in several places is one key."""
+    """The headers of the OpenAI, Anthropic and Google SDKs are read. Equal keys count as one."""
     assert code(*headers) == "k-1"
 
 
 def test_no_key_is_none() -> None:
-    """What is not there is not malformed; underscores make another header."""
+    """Without a key the result is None. A header with underscores is another header."""
     assert code() is code((b"x_api_key", b"k-1")) is code((b"cookie", b"k-1")) is None
 
 
@@ -68,18 +68,18 @@ def test_no_key_is_none() -> None:
     ],
 )
 def test_what_cannot_be_one_key_is_refused(headers: Headers, expected: str) -> None:
-    """Two that differ, what is malformed, and a key that only this hop should see."""
+    """Different keys, malformed keys, and a credential header named by `Connection` are refused."""
     assert code(*headers) == expected
 
 
 @given(st.binary(max_size=700))
 def test_whatever_the_header_holds_is_a_key_or_refused(value: bytes) -> None:
-    """Any bytes give the key as it came, without the blanks around it, or one code."""
+    """Any header value is either the key, without surrounding blanks, or refused."""
     assert code((b"x-api-key", value)) in {"invalid_api_key", value.strip(b" \t").decode("latin-1")}
 
 
 def test_a_new_secret_has_256_random_bits() -> None:
-    """After the prefix, in an alphabet that needs no quoting, and never the same twice."""
+    """A new key has the prefix and 32 random bytes in URL-safe base64, and is unique."""
     secrets = {new_secret() for _ in range(100)}
     assert len(secrets) == 100
     for secret in secrets:
@@ -89,7 +89,7 @@ def test_a_new_secret_has_256_random_bits() -> None:
 
 
 def test_a_key_is_known_by_its_hash() -> None:
-    """Plain, or made with the pepper first and plain second: older keys go on working."""
+    """A key has a plain hash. With a pepper, the peppered hash comes first, so that older keys still work."""
     plain = f"sha256:{hashlib.sha256(b'k-1').hexdigest()}"
     peppered = f"hmac-sha256:{hmac.new(b'pepper', b'k-1', 'sha256').hexdigest()}"
     assert digests("k-1") == (plain,)

@@ -1,4 +1,4 @@
-"""Virtual keys in the store: made, listed, disabled, rotated, deleted."""
+"""Tests of KeyStore: creating, listing, disabling, rotating and deleting virtual keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ budget = [{{ limit = "5.00", window = "day" }}]
 
 
 class Desk:
-    """Keys of a file and of a store whose time a test sets."""
+    """Keys in routes.toml and in a store whose time a test sets."""
 
     def __init__(
         self, stack: str = '"auth", "budget", "failover"', target: str = "", tables: str = "", **more: Any
@@ -50,28 +50,28 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Desk:
-    """One key in the file, none in the store."""
+    """A desk with one key in routes.toml and none in the store."""
     return Desk()
 
 
 async def test_a_secret_is_given_once_and_never_kept(desk: Desk) -> None:
-    """What is kept is its hash, with the time and the grants."""
+    """Only the hash, the time and the grants are stored, not the secret."""
     made = await desk.keys.create("checkout", GRANTS)
-    kept = await desk.store.key("checkout")
-    assert kept == made.record
+    stored = await desk.store.key("checkout")
+    assert stored == made.record
     assert (dict(made.record.hashes), made.record.created) == ({digests(made.secret)[0]: None}, desk.now)
-    assert made.secret not in repr(kept)
-    assert await desk.store.key_by_hash(digests(made.secret)[0]) == kept
+    assert made.secret not in repr(stored)
+    assert await desk.store.key_by_hash(digests(made.secret)[0]) == stored
 
 
 async def test_a_pepper_makes_the_hash() -> None:
-    """The one of Auth's table."""
+    """The hash is made with the pepper of Auth's table."""
     made = await Desk(tables='[auth]\npepper = "env:PEPPER"', pepper="salt").keys.create("checkout", GRANTS)
     assert list(made.record.hashes) == [digests(made.secret, "salt")[0]]
 
 
 async def test_a_name_is_given_once(desk: Desk) -> None:
-    """In the store and in the file together."""
+    """A name may be used only once in the store and routes.toml together."""
     await desk.keys.create("checkout", GRANTS)
     for name in ("checkout", "own"):
         with pytest.raises(KeyRefused, match=name):
@@ -94,7 +94,7 @@ async def test_a_name_is_given_once(desk: Desk) -> None:
 async def test_grants_are_checked_before_anything_is_kept(
     desk: Desk, table: dict[str, Any], problem: str | None
 ) -> None:
-    """By the rules of the file, with the nearest valid name. A hash is ours to make."""
+    """Grants are validated like those in routes.toml, with a suggestion. A given hash is replaced."""
     if problem is None:
         made = await desk.keys.create("checkout", table)
         assert list(made.record.hashes) == [digests(made.secret)[0]]
@@ -106,7 +106,7 @@ async def test_grants_are_checked_before_anything_is_kept(
 
 
 async def test_a_key_that_would_not_be_heeded_is_not_made() -> None:
-    """No Auth, no Budget for its budget, no price for its money: as if it stood in the file."""
+    """A key is refused if the stack has no Auth, no Budget for its budget, or a target without a price."""
     money = {**GRANTS, "budget": [{"limit": "5.00", "window": "day"}]}
     for desk, table, problem in (
         (Desk('"failover"'), GRANTS, "nobody asks who calls"),
@@ -122,7 +122,7 @@ async def test_a_key_that_would_not_be_heeded_is_not_made() -> None:
 
 
 async def test_rotation_overlaps(desk: Desk) -> None:
-    """The old secret works for the overlap, the new one at once; what had ended is forgotten."""
+    """After a rotation the old secret works for the overlap. Hashes that have ended are removed."""
     first = await desk.keys.create("checkout", {**GRANTS, "team": "web"})
     second = await desk.keys.rotate("checkout", 3600)
     old, new = digests(first.secret)[0], digests(second.secret)[0]
@@ -142,7 +142,7 @@ async def test_rotation_overlaps(desk: Desk) -> None:
 
 
 async def test_a_key_of_the_file_is_rotated_by_its_owner(desk: Desk) -> None:
-    """What should stand there is told: both hashes, and the rest as it was. The store keeps nothing."""
+    """Rotating a key of routes.toml returns what to write there, with both hashes. Nothing is stored."""
     made = await desk.keys.rotate("own", 3600)
     assert list(made.record.hashes) == [digests(made.secret)[0], FILE]
     assert made.record.table["budget"] == [{"limit": "5.00", "window": "day"}]
@@ -150,7 +150,7 @@ async def test_a_key_of_the_file_is_rotated_by_its_owner(desk: Desk) -> None:
 
 
 async def test_a_key_is_disabled_and_enabled(desk: Desk) -> None:
-    """All else stays as it was."""
+    """Disabling and enabling changes nothing else."""
     made = await desk.keys.create("checkout", GRANTS)
     await desk.keys.disable("checkout")
     assert (await desk.keys.show("checkout")).state == "disabled"
@@ -160,14 +160,14 @@ async def test_a_key_is_disabled_and_enabled(desk: Desk) -> None:
 
 
 async def test_a_key_is_deleted(desk: Desk) -> None:
-    """Its hashes with it."""
+    """Deleting a key deletes its hashes."""
     made = await desk.keys.create("checkout", GRANTS)
     await desk.keys.delete("checkout")
     assert await desk.store.key_by_hash(digests(made.secret)[0]) is None
 
 
 async def test_what_is_not_there_is_told(desk: Desk) -> None:
-    """And what stands in the file is changed there."""
+    """Changes to an unknown key, or to a key of routes.toml, are refused."""
     for name, problem in (("nobody", "there is no key nobody"), ("own", r"own stands in routes\.toml")):
         for act in (desk.keys.delete, desk.keys.disable):
             with pytest.raises(KeyRefused, match=problem):
@@ -179,14 +179,14 @@ async def test_what_is_not_there_is_told(desk: Desk) -> None:
 
 
 async def test_all_keys_are_shown_with_their_state(desk: Desk) -> None:
-    """Those of the file first; expired, disabled by their team, and what cannot be read are told apart."""
+    """Keys of routes.toml come first. Expired, disabled and unreadable keys have their own states."""
     await desk.keys.create("active", GRANTS)
     await desk.keys.create("banned", {**GRANTS, "team": "off"})
     made = await desk.keys.create("lost", GRANTS)
     await desk.store.put_key(type(made.record)(name="lost", hashes={}, table={"team": "gone"}))
     desk.now = 2_000_000_000.0
-    shown = await desk.keys.all()
-    assert [(each.name, each.state, each.source) for each in shown] == [
+    keys = await desk.keys.all()
+    assert [(key.name, key.state, key.source) for key in keys] == [
         ("own", "expired", "routes.toml"),
         ("active", "active", "store"),
         ("banned", "disabled", "store"),

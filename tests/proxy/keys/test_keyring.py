@@ -1,4 +1,4 @@
-"""From a key's hash to its caller."""
+"""Tests of Keyring: the lookup of a caller by the hash of a key."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PEOPLE: Final = f'[teams.web]\n[keys.own]\nhash = "{FILE}"\npools = ["support"]'
 
 
 class Counting(Memory):
-    """A store that counts its questions, and can be down or slow."""
+    """A store that records its lookups, and can be down or slow."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
         self.down = False
         self.began, self.open = asyncio.Event(), asyncio.Event()
         self.open.set()
 
     @override
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        self.asked.append(digest)
+        self.lookups.append(digest)
         self.began.set()
         await self.open.wait()
         if self.down:
@@ -47,7 +47,7 @@ class Counting(Memory):
 
 
 class Clock:
-    """A time that a test sets."""
+    """A clock that a test sets."""
 
     now = 100.0
 
@@ -57,13 +57,13 @@ class Clock:
 
 @pytest.fixture
 def routes() -> Routes:
-    """A file with one key and one team."""
+    """A configuration with one key and one team."""
     return routes_to("http://127.0.0.1:9/v1", top='stack = ["auth", "failover"]', tables=PEOPLE)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """The keyring's time."""
+    """The keyring's clock."""
     return Clock()
 
 
@@ -76,68 +76,68 @@ async def store() -> Counting:
 
 
 def record(**more: Any) -> KeyRecord:
-    """The key in the store."""
+    """The record of the stored key."""
     table: dict[str, Any] = {"pools": ["support"], "team": "web", **more.pop("table", {})}
     hashes: dict[str, float | None] = more.get("hashes", {STORE[0]: None})
     return KeyRecord(name="stored", hashes=hashes, table=table)
 
 
 def name(principal: Principal | None) -> str | None:
-    """The name of the key that was found."""
+    """The name of the caller's key, or None."""
     return None if principal is None else principal.name("key")
 
 
 async def test_the_file_comes_first(routes: Routes, store: Counting, clock: Clock) -> None:
-    """What it knows nobody else is asked, and the same caller is the same object."""
+    """A key of routes.toml is found without the store, and its caller is always the same object."""
     keyring = Keyring(routes, clock=clock)
-    found = await keyring.find((FILE,), store)
-    assert name(found) == "own"
-    assert store.asked == []
-    assert await keyring.find((FILE,), None) is found
+    caller = await keyring.find((FILE,), store)
+    assert name(caller) == "own"
+    assert store.lookups == []
+    assert await keyring.find((FILE,), None) is caller
     assert await keyring.find(STORE, None) is None
 
 
 async def test_the_store_knows_the_others(routes: Routes, store: Counting, clock: Clock) -> None:
-    """With the chain of the file above them."""
-    found = await Keyring(routes, clock=clock).find(STORE, store)
-    assert found is not None
-    assert (found.name("key"), found.name("team")) == ("stored", "web")
+    """A stored key has the scopes that routes.toml defines."""
+    caller = await Keyring(routes, clock=clock).find(STORE, store)
+    assert caller is not None
+    assert (caller.name("key"), caller.name("team")) == ("stored", "web")
 
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_an_answer_counts_for_its_time(
     routes: Routes, store: Counting, clock: Clock, known: bool
 ) -> None:
-    """Of a key, and of a hash that is no key's; not a moment longer, counted from the question."""
+    """Known and unknown hashes are cached for exactly TTL seconds from the start of the lookup."""
     keyring = Keyring(routes, clock=clock)
-    asked = STORE if known else digests("nobody's")
-    first = await keyring.find(asked, store)
+    requested = STORE if known else digests("nobody's")
+    first = await keyring.find(requested, store)
     clock.now += TTL - 0.001
-    assert await keyring.find(asked, store) is first
-    assert len(store.asked) == 1
+    assert await keyring.find(requested, store) is first
+    assert len(store.lookups) == 1
     clock.now += 0.001
-    await keyring.find(asked, store)
-    assert len(store.asked) == 2
+    await keyring.find(requested, store)
+    assert len(store.lookups) == 2
 
 
 async def test_time_counts_from_the_question(routes: Routes, store: Counting, clock: Clock) -> None:
-    """A slow answer is not younger than what it was read from."""
+    """The age of a cached result counts from the start of the lookup."""
     keyring = Keyring(routes, clock=clock)
     store.open.clear()
-    asking = asyncio.create_task(keyring.find(STORE, store))
+    pending = asyncio.create_task(keyring.find(STORE, store))
     await store.began.wait()
     clock.now += TTL
     store.open.set()
-    assert await asking is not None
+    assert await pending is not None
     await keyring.find(STORE, store)
-    assert len(store.asked) == 2
+    assert len(store.lookups) == 2
 
 
 @pytest.mark.parametrize("change", ["disable", "delete", "rotate"])
 async def test_a_revoked_key_ends_within_its_time(
     routes: Routes, store: Counting, clock: Clock, change: str
 ) -> None:
-    """Whatever way it was revoked, TTL after it nothing more is admitted."""
+    """A disabled, deleted or rotated key is not accepted after TTL seconds."""
     keyring = Keyring(routes, clock=clock)
     assert await keyring.find(STORE, store) is not None
     if change == "disable":
@@ -147,39 +147,39 @@ async def test_a_revoked_key_ends_within_its_time(
     else:
         await store.put_key(record(hashes={STORE[0]: store.now() - 1, digests("new")[0]: None}))
     clock.now += TTL
-    found = await keyring.find(STORE, store)
-    assert found is None or found.ended(store.now()) == "api_key_revoked"
+    caller = await keyring.find(STORE, store)
+    assert caller is None or caller.ended(store.now()) == "api_key_revoked"
 
 
 async def test_all_who_ask_at_once_ask_one_question(routes: Routes, store: Counting, clock: Clock) -> None:
-    """And one of them who leaves does not take the answer from the others."""
+    """Concurrent requests share one lookup, which a cancelled request does not stop."""
     keyring = Keyring(routes, clock=clock)
     store.open.clear()
-    asking = [asyncio.create_task(keyring.find(STORE, store)) for _ in range(50)]
+    pending = [asyncio.create_task(keyring.find(STORE, store)) for _ in range(50)]
     await asyncio.sleep(0)
-    asking[0].cancel()
+    pending[0].cancel()
     await asyncio.sleep(0)
     store.open.set()
-    found = await asyncio.gather(*asking[1:])
-    assert {name(each) for each in found} == {"stored"}
-    assert store.asked == [STORE[0]]
+    callers = await asyncio.gather(*pending[1:])
+    assert {name(caller) for caller in callers} == {"stored"}
+    assert store.lookups == [STORE[0]]
 
 
 async def test_a_store_that_is_down_is_not_a_stranger(routes: Routes, store: Counting, clock: Clock) -> None:
-    """What it said counts for its time; after that nobody knows. The file is still known."""
+    """While the store is down, cached results count for TTL seconds; after that StoreDown is raised."""
     keyring = Keyring(routes, clock=clock)
     await keyring.find(STORE, store)
     store.down = True
     assert name(await keyring.find(STORE, store)) == "stored"
     clock.now += TTL
-    for asked in (STORE, digests("nobody's")):
+    for requested in (STORE, digests("nobody's")):
         with pytest.raises(StoreDown):
-            await keyring.find(asked, store)
+            await keyring.find(requested, store)
     assert name(await keyring.find((FILE,), store)) == "own"
 
 
 async def test_grace_is_for_keys_that_were_known(routes: Routes, store: Counting, clock: Clock) -> None:
-    """With it the store's last word on a key counts longer, while it is down; a stranger stays unknown."""
+    """During an outage a known key is accepted for the grace period; an unknown hash raises StoreDown."""
     keyring = Keyring(routes, grace=60.0, clock=clock)
     await keyring.find(STORE, store)
     await keyring.find(digests("nobody's"), store)
@@ -194,7 +194,7 @@ async def test_grace_is_for_keys_that_were_known(routes: Routes, store: Counting
 
 
 async def test_grace_does_not_outlive_the_outage(routes: Routes, store: Counting, clock: Clock) -> None:
-    """Once the store answers again its answer counts, whatever was said before."""
+    """A new result of the store replaces the earlier one, also for the grace period."""
     keyring = Keyring(routes, grace=60.0, clock=clock)
     await keyring.find(STORE, store)
     await store.delete_key("stored")
@@ -207,8 +207,7 @@ async def test_grace_does_not_outlive_the_outage(routes: Routes, store: Counting
 
 
 async def test_grace_goes_on_in_the_next_configuration(routes: Routes, store: Counting, clock: Clock) -> None:
-    """What the store said counts as long as before, by the rules of the new one; another store has said
-    nothing."""
+    """Cached results are kept for the next configuration, but not for another store."""
     keyring = Keyring(routes, grace=60.0, clock=clock)
     await keyring.find(STORE, store)
     store.down = True
@@ -223,29 +222,29 @@ async def test_grace_goes_on_in_the_next_configuration(routes: Routes, store: Co
 
 
 async def test_the_plain_hash_is_asked_for_too(routes: Routes, store: Counting, clock: Clock) -> None:
-    """Keys made before there was a pepper go on working, and both answers are kept."""
+    """Keys from before the pepper still work, and the results for both hashes are cached."""
     keyring = Keyring(routes, clock=clock)
     for _ in range(2):
         assert name(await keyring.find(digests("in-the-store", "pepper"), store)) == "stored"
-    assert store.asked == list(digests("in-the-store", "pepper"))
+    assert store.lookups == list(digests("in-the-store", "pepper"))
 
 
 async def test_strangers_are_forgotten_before_keys(routes: Routes, store: Counting, clock: Clock) -> None:
-    """Memory is bounded, and guessing pushes no key out of it."""
+    """The caches are bounded, and unknown hashes do not evict known keys."""
     keyring = Keyring(routes, clock=clock)
     await keyring.find(STORE, store)
     for number in range(CAPACITY + 10):
         await keyring.find((f"sha256:{number:064x}",), store)
-    asked = len(store.asked)
+    count = len(store.lookups)
     await keyring.find(STORE, store)
     await keyring.find((f"sha256:{CAPACITY + 9:064x}",), store)
-    assert len(store.asked) == asked
-    await keyring.find((f"sha256:{9:064x}",), store)  # the oldest is forgotten
-    assert len(store.asked) == asked + 1
+    assert len(store.lookups) == count
+    await keyring.find((f"sha256:{9:064x}",), store)  # the oldest was evicted
+    assert len(store.lookups) == count + 1
 
 
 async def test_a_key_whose_team_is_gone_is_unreadable(routes: Routes, store: Counting, clock: Clock) -> None:
-    """Neither free of its team's rules nor a stranger; and nothing of it is remembered."""
+    """A key whose team is missing raises Unreadable, and this is not cached."""
     await store.put_key(record(table={"team": "gone"}))
     keyring = Keyring(routes, clock=clock)
     for _ in range(2):
@@ -256,7 +255,7 @@ async def test_a_key_whose_team_is_gone_is_unreadable(routes: Routes, store: Cou
 
 
 async def test_a_host_needs_no_routes(store: Counting, clock: Clock) -> None:
-    """Without a file there are only the keys of the store, and no teams."""
+    """Without routes.toml only keys in the store without a team work."""
     keyring = Keyring(None, clock=clock)
     with pytest.raises(Unreadable):
         await keyring.find(STORE, store)
@@ -265,7 +264,7 @@ async def test_a_host_needs_no_routes(store: Counting, clock: Clock) -> None:
 
 
 async def test_a_store_that_answers_wrongly_is_not_believed(routes: Routes, clock: Clock) -> None:
-    """A record without the hash that was asked for opens nothing."""
+    """A record that does not contain the requested hash is not accepted."""
 
     class Confused(Counting):
         @override

@@ -1,4 +1,4 @@
-"""Who calls, and what they may use: the rules of a whole chain hold at once."""
+"""Tests of Principal: the rules of all scopes of a caller apply together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES: Final = ("a", "b", "c", "d")
 
 
 def key(**fields: Any) -> Key:
-    """A key that may use everything, but for what is said."""
+    """A key that may use everything, except as `fields` say."""
     given: dict[str, Any] = {"name": "k", "hash": (HASH,), "pools": ("*",), **fields}
     return Key(**given)
 
@@ -30,7 +30,7 @@ def target(provider: str, region: str | None = None) -> Target:
 
 
 def test_the_chain_stands_widest_first() -> None:
-    """Each scope has its kind and name; a kind that is not in the chain has none."""
+    """Scopes are ordered widest first. A scope that is not in the chain has no name."""
     acme = Organisation(name="acme")
     principal = Principal.of(key(user=User(name="ann", team=Team(name="web", organisation=acme))))
     assert [(scope.kind, scope.grants.name) for scope in principal.scopes] == [
@@ -43,7 +43,7 @@ def test_the_chain_stands_widest_first() -> None:
 
 
 def test_a_key_grants_what_it_names() -> None:
-    """Nothing else; `*` is everything that its scopes grant."""
+    """A key grants only the pools it names; `*` grants all pools that its other scopes grant."""
     assert Principal.of(key(pools=("a",))).grants("a")
     assert not Principal.of(key(pools=("a",))).grants("b")
     assert Principal.of(key()).pools is None
@@ -64,7 +64,7 @@ def test_data_stays_where_every_scope_lets_it_go() -> None:
 
 
 def test_a_pool_without_any_allowed_target_is_told_apart() -> None:
-    """By what is in the way: a region where there is one, else the provider."""
+    """The error code names the region if a region rule is in the way, otherwise the provider."""
     pool = Pool(name="p", prefer=(target("a", "us"), target("b", "eu")))
     assert Principal.of(key()).lacks(pool) is None
     assert Principal.of(key(regions=("eu",))).lacks(pool) is None
@@ -74,7 +74,7 @@ def test_a_pool_without_any_allowed_target_is_told_apart() -> None:
 
 
 def test_a_key_ends() -> None:
-    """When it expires, when a newer one has replaced it, and when any scope of its chain is disabled."""
+    """A key ends when it expires, when it is replaced, or when any of its scopes is disabled."""
     moment = datetime(2030, 1, 1, tzinfo=UTC)
     at = moment.timestamp()
     expiring = Principal.of(key(expires=moment))
@@ -102,7 +102,7 @@ def test_a_key_ends() -> None:
     ],
 )
 def test_callers_come_from_where_they_may(client: str | None, allowed: bool) -> None:
-    """IPv4 as sockets for both kinds spell it is IPv4; what is no address is in no network."""
+    """An IPv4-mapped IPv6 address counts as IPv4. A client without an IP address is in no network."""
     made = Key.model_validate_json(
         f'{{"name": "k", "pools": ["*"], "hash": "{HASH}",'
         ' "ips": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]}',
@@ -113,7 +113,7 @@ def test_callers_come_from_where_they_may(client: str | None, allowed: bool) -> 
 
 
 def rules(names: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...] | None]:
-    """Any rule over these names: nothing said, or some of them."""
+    """Any rule over these names: None, or some of the names."""
     return st.none() | st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple)
 
 
@@ -129,29 +129,29 @@ SCOPES: Final = st.fixed_dictionaries(
 
 @given(chain=st.lists(SCOPES, min_size=1, max_size=4), pool=st.sampled_from(NAMES), data=st.data())
 def test_whatever_is_allowed_every_scope_allows(chain: list[dict[str, Any]], pool: str, data: Any) -> None:
-    """Policy closure: a target passes if, and only if, each scope by itself lets it pass."""
+    """A target is allowed if, and only if, each scope alone allows it."""
     provider = data.draw(st.sampled_from(NAMES))
     region = data.draw(st.sampled_from((*NAMES, None)))
     scopes = [ScopeOf("team", Team(name="t", **fields)) for fields in chain]
-    whole, each = Principal(tuple(scopes)), [Principal((scope,)) for scope in scopes]
+    whole, singles = Principal(tuple(scopes)), [Principal((scope,)) for scope in scopes]
     there = target(provider, region)
 
-    assert whole.grants(pool) == all(one.grants(pool) for one in each)
-    assert (whole.objection(there) is None) == all(one.objection(there) is None for one in each)
-    assert (whole.ended(0) is None) == all(one.ended(0) is None for one in each)
+    assert whole.grants(pool) == all(single.grants(pool) for single in singles)
+    assert (whole.objection(there) is None) == all(single.objection(there) is None for single in singles)
+    assert (whole.ended(0) is None) == all(single.ended(0) is None for single in singles)
 
-    for fields, one in zip(chain, each, strict=True):
+    for fields, single in zip(chain, singles, strict=True):
         named = fields["pools"]
-        assert one.grants(pool) == (named is None or "*" in named or pool in named)
+        assert single.grants(pool) == (named is None or "*" in named or pool in named)
         allowed = (fields["providers"] is None or provider in fields["providers"]) and (
             fields["regions"] is None or region in fields["regions"]
         )
-        assert (one.objection(there) is None) == allowed
+        assert (single.objection(there) is None) == allowed
 
 
 @given(chain=st.lists(SCOPES, min_size=1, max_size=3), more=SCOPES, pool=st.sampled_from(NAMES))
 def test_a_scope_more_never_allows_more(chain: list[dict[str, Any]], more: dict[str, Any], pool: str) -> None:
-    """Whatever is added to a chain, nothing becomes allowed that was not."""
+    """An additional scope never allows anything that was not allowed before."""
     scopes = tuple(ScopeOf("team", Team(name="t", **fields)) for fields in chain)
     before, after = Principal(scopes), Principal((*scopes, ScopeOf("user", User(name="u", **more))))
     assert not after.grants(pool) or before.grants(pool)

@@ -11,16 +11,16 @@ __all__: list[str] = []
 
 
 def test_the_chain_of_every_pool_is_told() -> None:
-    """Names, targets in order, alternates with their causes and every limit in force stand in columns."""
+    """Names, targets in order, alternates with their causes and all timeouts are printed in columns."""
     text = ROUTES.replace('base_url = "https://openai', 'region = "eu"\nbase_url = "https://openai')
     text += """timeouts = { first_token = "8s", stall = "250ms" }
 
 [pools.writing]
 prefer = ["claude"]
 """
-    told = describe(parse_routes(text, environ=dict(ENVIRON)))
+    description = describe(parse_routes(text, environ=dict(ENVIRON)))
     assert (
-        told
+        description
         == """\
 routes.toml: 2 providers, 3 targets, 2 pools
 stack: hygiene -> route_select -> failover -> relay
@@ -39,7 +39,7 @@ pool writing (anthropic)
 
 
 def test_prices_and_what_they_are_measured_against_are_told() -> None:
-    """Each card with its source and date; every budget and limit that a request to the pool may meet."""
+    """Each price with its source and date, and every budget and limit that a request to the pool may meet."""
     text = f"""stack = ["auth", "budget", "failover"]
 store = "env:STORE"
 {ROUTES}budget = [{{ limit = "50.00", window = "month", rolling = true }}]
@@ -88,5 +88,5 @@ store: redis://cache.example/0"""
 
 
 def test_no_secret_is_told() -> None:
-    """The description may be pasted anywhere."""
+    """The description contains no secrets."""
     assert "canary" not in describe(parse_routes(ROUTES, environ=dict(ENVIRON)))

@@ -1,4 +1,4 @@
-"""`standby keys`, as a person types it."""
+"""The command `standby keys`, run from its command line."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Run = Any
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs one command where a `routes.toml` with a SQLite store is: its code, and what it printed."""
+    """Runs one command in a folder with a `routes.toml` and a SQLite store. Returns its code and output."""
     monkeypatch.chdir(tmp_path)
     write('store = "sqlite:///keys.db"')
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(["keys", *words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return run
 
@@ -61,7 +61,7 @@ CREATE: Final = ("create", "checkout", "--pools", "support")
 
 
 def test_a_key_is_made_and_shown_once(run: Run) -> None:
-    """The secret alone goes to stdout, so that a variable can take it; no other command tells it."""
+    """Only the secret goes to stdout, so that a variable can take it. No other command prints it."""
     code, out, err = run(*CREATE)
     secret = out.strip()
     assert (code, out) == (0, f"{secret}\n")
@@ -77,7 +77,7 @@ def test_a_key_is_made_and_shown_once(run: Run) -> None:
 
 
 def test_every_grant_can_be_said(run: Run) -> None:
-    """As `[keys.NAME]` would hold it."""
+    """The options are stored as `[keys.NAME]` would hold them."""
     words = (
         *("--regions", "eu", "--providers", "own", "--ips", "10.0.0.0/8, 192.0.2.7", "--team", "web"),
         *("--expires", "2030-01-31T12:00:00Z", "--budget", "50.00/month", "--budget", "1000 requests/day"),
@@ -106,7 +106,7 @@ def test_every_grant_can_be_said(run: Run) -> None:
 
 
 def test_a_span_of_time_is_counted_from_now(run: Run) -> None:
-    """As a time with its offset."""
+    """An expiry is stored as a time with its offset."""
     assert run(*CREATE, "--expires", "90d")[0] == 0
     expires = datetime.fromisoformat(json.loads(run("show", "checkout", "--json")[1])["expires"])
     assert 89 <= (expires - datetime.now(UTC)).days <= 90
@@ -114,7 +114,7 @@ def test_a_span_of_time_is_counted_from_now(run: Run) -> None:
 
 @pytest.mark.parametrize("source", ["file", "memory"])
 def test_what_the_store_cannot_keep_is_printed_to_paste(run: Run, source: str) -> None:
-    """With a store in memory, and for a key of the file: the table, which is valid as it stands."""
+    """With a store in memory, and for a key of the file, the TOML table is printed and is valid."""
     words: tuple[str, ...]
     if source == "memory":
         write("")
@@ -131,13 +131,13 @@ def test_what_the_store_cannot_keep_is_printed_to_paste(run: Run, source: str) -
     else:
         text = Path("routes.toml").read_text(encoding="utf-8")
         Path("routes.toml").write_text(text[: text.index("[keys.old]")] + table, encoding="utf-8")
-    found = load_routes("routes.toml").key_by_hash(digests(secret)[0])
-    assert found is not None
-    assert (found.name, written["pools"]) == (name, list(found.pools or ()))
+    key = load_routes("routes.toml").key_by_hash(digests(secret)[0])
+    assert key is not None
+    assert (key.name, written["pools"]) == (name, list(key.pools or ()))
 
 
 def test_keys_are_listed_in_columns(run: Run) -> None:
-    """Those of the file and those of the store."""
+    """Keys of the file and keys of the store are listed."""
     run(*CREATE, "--team", "web")
     run("disable", "checkout")
     out = run("list")[1]
@@ -149,7 +149,7 @@ def test_keys_are_listed_in_columns(run: Run) -> None:
 
 
 def test_a_key_lives_its_life(run: Run) -> None:
-    """Rotated, disabled, enabled, deleted; each says so, and as JSON too."""
+    """Rotated, disabled, enabled, deleted. Each command prints the state, and as JSON too."""
     first = run(*CREATE)[1].strip()
     second = json.loads(run("rotate", "checkout", "--overlap", "1h", "--json")[1])
     assert second["key"] != first
@@ -165,7 +165,7 @@ def test_a_key_lives_its_life(run: Run) -> None:
 
 
 def test_the_pepper_of_auth_is_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are hashed as the gateway will look them up."""
+    """Keys are hashed in the way in which the gateway looks them up."""
     monkeypatch.setenv("PEPPER", "salt")
     write('store = "sqlite:///keys.db"', '[auth]\npepper = "env:PEPPER"\n')
     made = json.loads(run(*CREATE, "--json")[1])
@@ -185,7 +185,7 @@ def test_the_pepper_of_auth_is_used(run: Run, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_what_cannot_be_done_is_told(run: Run, words: tuple[str, ...], problem: str) -> None:
-    """On stderr, with the code 1 and without a traceback."""
+    """Errors go to stderr, with the code 1 and without a traceback."""
     code, out, err = run(*words)
     assert (code, out) == (1, "")
     assert problem in err
@@ -205,14 +205,14 @@ def test_what_cannot_be_done_is_told(run: Run, words: tuple[str, ...], problem: 
     ],
 )
 def test_a_word_that_means_nothing_is_told(run: Run, flag: str, value: str) -> None:
-    """With an example of one that does."""
+    """An invalid value is refused with a valid example."""
     with pytest.raises(SystemExit) as ended:
         run(*CREATE, flag, value)
     assert ended.value.code == 2
 
 
 def test_a_store_that_is_down_is_told(run: Run) -> None:
-    """Without a traceback."""
+    """An unreachable store is reported without a traceback."""
     write('store = "redis://127.0.0.1:1/0"')
     code, out, err = run("list")
     assert (code, out, "Traceback" in err) == (1, "", False)

@@ -1,4 +1,4 @@
-"""Tables as TOML, for people to paste."""
+"""Tables written as TOML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 
 def test_a_table_is_written_as_people_write_it() -> None:
-    """A head, then a line for each key."""
+    """A header, then a line for each key."""
     content: dict[str, Any] = {
         "hash": "sha256:aa",
         "pools": ["a", "b"],
@@ -52,5 +52,5 @@ def test_what_is_written_reads_as_it_was(value: object) -> None:
 
 @given(st.dictionaries(TEXT, VALUES, max_size=3), TEXT)
 def test_a_whole_table_reads_as_it_was(content: dict[str, Any], name: str) -> None:
-    """Whatever its name and its keys are."""
+    """Any table name and keys can be written."""
     assert tomllib.loads(table(("keys", name), content)) == {"keys": {name: content}}

@@ -1,4 +1,4 @@
-"""`standby usage`: times as they are written, and sums as they are shown."""
+"""The command `standby usage`: parsing of times, and output of sums."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def entry(number: int, *, at: float = MIDNIGHT, model: str = "m", cost: int = 1)
     )
 
 
-def found(*entries: LedgerEntry) -> LedgerTotals:
-    known = LedgerTotals(("key", "model"))
-    known.extend(entries)
-    return known
+def totals_of(*entries: LedgerEntry) -> LedgerTotals:
+    totals = LedgerTotals(("key", "model"))
+    totals.extend(entries)
+    return totals
 
 
 @pytest.mark.parametrize(
@@ -71,25 +71,25 @@ def found(*entries: LedgerEntry) -> LedgerTotals:
     ],
 )
 def test_a_time_is_so_long_ago_or_a_date(text: str, expected: float) -> None:
-    """Both ways of saying when are taken, dates without a zone as those of UTC."""
+    """Spans and dates are both accepted. Dates without a zone are in UTC."""
     assert moment(text, MIDNIGHT, UTC) == expected
 
 
 def test_a_date_is_one_of_the_zone() -> None:
-    """A date begins at midnight of the zone that was asked for."""
+    """A date begins at midnight of the requested time zone."""
     assert moment("2026-11-01", MIDNIGHT, ZoneInfo("Europe/Paris")) == MIDNIGHT - 3600
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "24", "-1h", "1y", "2026-13-01", "99999999h"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    """Anything else is refused with an example of what is meant."""
+    """Anything else is refused with a valid example."""
     with pytest.raises(ValueError, match='write "24h"'):
         moment(text, MIDNIGHT, UTC)
 
 
 def test_the_table_has_exact_dollars() -> None:
-    """Every nano-dollar is shown, figures stand to the right, and what was estimated is said below."""
-    text = shown(found(entry(1, cost=1), entry(2, cost=75_000_000)), "table")
+    """Money is exact to the nano-dollar, numbers are right-aligned, estimated attempts are noted below."""
+    text = shown(totals_of(entry(1, cost=1), entry(2, cost=75_000_000)), "table")
     head, row, total, note, end = text.split("\n")
     assert " ".join(head.split()) == (
         "key model requests attempts failed input output cost failed cost charged"
@@ -102,13 +102,13 @@ def test_the_table_has_exact_dollars() -> None:
 
 
 def test_a_terminal_is_told_nothing_by_a_name() -> None:
-    """A provider names its models; what would move a cursor is not printed."""
-    assert "\x1b" not in shown(found(entry(1, model="m\x1b[2J")), "table")
+    """Providers name their models. Characters that would control the terminal are not printed."""
+    assert "\x1b" not in shown(totals_of(entry(1, model="m\x1b[2J")), "table")
 
 
 def test_csv_has_every_figure() -> None:
-    """One line for each group, and a spreadsheet takes no name for a formula."""
-    text = shown(found(entry(1, model="=1+1", cost=2)), "csv")
+    """One line for each group, and no name can be read as a formula by a spreadsheet."""
+    text = shown(totals_of(entry(1, model="=1+1", cost=2)), "csv")
     [row] = csv.DictReader(io.StringIO(text))
     assert row["key"] == "checkout"
     assert row["model"] == "'=1+1"
@@ -120,25 +120,25 @@ def test_csv_has_every_figure() -> None:
 
 @pytest.mark.parametrize("model", ["=1", "+1", "-1", "@a", "  =1", "\uff1d1"])
 def test_no_formula_hides(model: str) -> None:
-    """Neither behind spaces, which spreadsheets trim, nor in the wide forms of its signs."""
-    assert f"\ncheckout,'{model}," in shown(found(entry(1, model=model)), "csv")
+    """Formulas are escaped behind spaces, which spreadsheets trim, and in full-width characters."""
+    assert f"\ncheckout,'{model}," in shown(totals_of(entry(1, model=model)), "csv")
 
 
 @pytest.mark.parametrize("white", ["\t", "\r", "\n", "\r\n", "\u2028", "\u00a0", "\x00"])
 def test_no_name_begins_a_line_or_a_cell(white: str) -> None:
-    """White space other than a space, and what controls a terminal, is not written."""
-    text = shown(found(entry(1, model=f"m{white}=1")), "csv")
+    """White space other than a space, and control characters, are replaced."""
+    text = shown(totals_of(entry(1, model=f"m{white}=1")), "csv")
     assert len(text.splitlines()) == 2
     assert f"\ncheckout,m{'?' * len(white)}=1," in text
 
 
 def test_json_has_rows_and_a_total() -> None:
     """Counts are numbers, and money is text, so that no reader rounds it."""
-    told = json.loads(shown(found(entry(1, cost=2), entry(2, cost=3)), "json"))
-    assert told["by"] == ["key", "model"]
-    assert told["rows"][0]["key"] == "checkout"
-    assert told["rows"][0]["requests"] == 2
-    assert told["total"]["cost"] == "0.000000005"
+    document = json.loads(shown(totals_of(entry(1, cost=2), entry(2, cost=3)), "json"))
+    assert document["by"] == ["key", "model"]
+    assert document["rows"][0]["key"] == "checkout"
+    assert document["rows"][0]["requests"] == 2
+    assert document["total"]["cost"] == "0.000000005"
 
 
 async def test_what_lies_outside_the_time_is_left_out() -> None:
@@ -155,7 +155,7 @@ async def test_what_lies_outside_the_time_is_left_out() -> None:
 def test_the_command_reads_the_store_of_the_routes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With nothing recorded it shows an empty sum, and ends well."""
+    """An empty ledger prints a sum of zero, and exits with 0."""
     (tmp_path / "routes.toml").write_text(ROUTES.format(store="sqlite:///standby.db"))
     assert main(["usage", str(tmp_path / "routes.toml"), "--by", "team,day", "--timezone", "Asia/Tokyo"]) == 0
     total = capsys.readouterr().out.split("\n")[1]
@@ -163,24 +163,24 @@ def test_the_command_reads_the_store_of_the_routes(
 
 
 @pytest.mark.parametrize(
-    ("store", "arguments", "said"),
+    ("store", "arguments", "message"),
     [
         ("memory:", [], "nothing can be read from outside"),
         ("sqlite:///standby.db", ["--since", "soon"], 'write "24h"'),
     ],
 )
 def test_what_cannot_be_read_is_said(
-    store: str, arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: str, arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It fails with one line that says why."""
+    """An unreadable store exits with one line that states the reason."""
     (tmp_path / "routes.toml").write_text(ROUTES.format(store=store))
     assert main(["usage", str(tmp_path / "routes.toml"), *arguments]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--by", "colour"], ["--timezone", "Mars"], ["--format", "xml"]])
 def test_a_wrong_option_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The command line refuses what it does not know before it opens anything."""
+    """The command line refuses unknown values before it opens anything."""
     with pytest.raises(SystemExit) as ended:
         main(["usage", *arguments])
     assert ended.value.code == 2

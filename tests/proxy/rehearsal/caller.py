@@ -1,4 +1,4 @@
-"""A client that shows every byte, and what a strict parser makes of them."""
+"""A client that exposes every byte, and the result of a strict parser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAMS: Final = (CHAT, MESSAGES, RESPONSES)
 
 @dataclass
 class Answer:
-    """What came back, as a strict HTTP/1.1 parser reads it."""
+    """An answer, as parsed by a strict HTTP/1.1 parser."""
 
     raw: bytes
     reset: bool  # the connection ended with RST rather than FIN
@@ -56,7 +56,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as a document."""
+        """The body as a JSON document."""
         return json.loads(self.body)
 
     @property
@@ -66,7 +66,7 @@ class Answer:
 
 
 class Caller:
-    """A client on a bare socket: sends when told to, reads what there is."""
+    """A client on a bare socket that sends and reads explicitly."""
 
     def __init__(self) -> None:
         self.socket = socket.socket()
@@ -74,7 +74,7 @@ class Caller:
 
     @classmethod
     async def to(cls, provider: Simulator) -> Self:
-        """A caller connected to `provider`."""
+        """Connect to `provider`."""
         caller = cls()
         try:
             await asyncio.get_running_loop().sock_connect(caller.socket, ("127.0.0.1", provider.port))
@@ -84,14 +84,14 @@ class Caller:
         return caller
 
     async def send(self, path: str, *, close: bool = True, **fields: Any) -> None:
-        """Posts a JSON document."""
+        """Send a JSON document by POST."""
         body = json.dumps({"model": "m", **fields}).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: alpha\r\nX-Mark: One\r\ncontent-length: {len(body)}\r\n"
         closing = "connection: close\r\n" if close else ""
         await asyncio.get_running_loop().sock_sendall(self.socket, f"{head}{closing}\r\n".encode() + body)
 
     async def read(self, until: bytes | None = None) -> Answer:
-        """Everything up to the end of the connection, or to a mark."""
+        """Read up to the end of the connection, or to a mark."""
         raw = b""
         try:
             while data := await asyncio.get_running_loop().sock_recv(self.socket, 65536):
@@ -103,12 +103,12 @@ class Caller:
         return Answer(raw, reset=False)
 
     def hang_up(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self.socket.close()
 
 
 async def ask(provider: Simulator, path: str = CHAT, **fields: Any) -> Answer:
-    """One request on a connection of its own, read to the end."""
+    """Send one request on a new connection, and read to its end."""
     caller = await Caller.to(provider)
     try:
         await caller.send(path, **fields)
@@ -118,6 +118,6 @@ async def ask(provider: Simulator, path: str = CHAT, **fields: Any) -> Answer:
 
 
 async def good(path: str = CHAT, **fields: Any) -> Answer:
-    """What a healthy provider of the same name says to the same request."""
+    """The answer of a healthy provider of the same name to the same request."""
     async with Simulator("alpha") as provider:
         return await ask(provider, path, **fields)

@@ -1,4 +1,4 @@
-"""What the tests of the rehearsal share."""
+"""Fixtures of the simulator's tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ __all__ = ["alpha"]
 
 @pytest.fixture
 async def alpha() -> AsyncIterator[Simulator]:
-    """One provider that does nothing wrong yet."""
+    """One provider without a fault."""
     async with Simulator("alpha") as provider:
         yield provider

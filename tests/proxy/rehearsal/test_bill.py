@@ -1,4 +1,4 @@
-"""The simulator's bill: what was generated is on it, whoever was told and whoever left."""
+"""The simulator's bill: everything generated is on it, whether or not it was reported or received."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 
 PROMPT: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * 400}], "user": "ada"}
 INPUT = 3 + 4 + 100
-"""Tokens of that prompt."""
+"""The tokens of that prompt."""
 
 
 async def billed(alpha: Simulator, path: str = CHAT, **fields: Any) -> tuple[Answer, Billed]:
@@ -47,7 +47,7 @@ async def billed(alpha: Simulator, path: str = CHAT, **fields: Any) -> tuple[Ans
 
 
 def usages(answer: Answer) -> list[dict[str, Any]]:
-    """Everything that an answer says about what was used."""
+    """All usage reports in an answer."""
     documents = (
         [orjson.loads(event.partition(b"data: ")[2]) for event in answer.events if b"[DONE]" not in event]
         if b"data: " in answer.body
@@ -60,14 +60,14 @@ def usages(answer: Answer) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", STREAMS)
 async def test_a_whole_answer_is_on_the_bill(alpha: Simulator, path: str, stream: bool) -> None:
-    """Tokens in and out are counted by the provider itself, and the line names the end user."""
+    """The provider counts input and output tokens itself, and the line names the end user."""
     _, line = await billed(alpha, path, stream=stream)
-    told = path != CHAT or not stream  # a stream of Chat Completions says so only when asked
-    assert line == Billed(1, "m", "ada", INPUT, 5, reported=told, aborted=False)
+    reported = path != CHAT or not stream  # a stream of Chat Completions reports usage only if requested
+    assert line == Billed(1, "m", "ada", INPUT, 5, reported=reported, aborted=False)
 
 
 async def test_a_chat_that_asks_is_told(alpha: Simulator) -> None:
-    """A stream that was asked for it tells what is on the bill."""
+    """A stream with requested usage reports what is on the bill."""
     answer, line = await billed(alpha, stream=True, stream_options={"include_usage": True})
     assert line.reported
     assert usages(answer) == [{"prompt_tokens": INPUT, "completion_tokens": 5, "total_tokens": INPUT + 5}]
@@ -77,29 +77,33 @@ async def test_a_chat_that_asks_is_told(alpha: Simulator) -> None:
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("reports", get_args(Reports))
 async def test_who_tells_tells_the_truth(alpha: Simulator, reports: Reports, path: str, stream: bool) -> None:
-    """The last thing said about what was used is what is on the bill; one who never tells says nothing."""
+    """The last usage report equals the bill. A provider that never reports has none."""
     alpha.reports = reports
     answer, line = await billed(alpha, path, stream=stream)
-    said = usages(answer)
-    assert line.reported == bool(said)
-    assert bool(said) == (reports != "never" and (path != CHAT or not stream or reports != "asked"))
-    if said:
-        last = said[-1]
+    usage_reports = usages(answer)
+    assert line.reported == bool(usage_reports)
+    assert bool(usage_reports) == (reports != "never" and (path != CHAT or not stream or reports != "asked"))
+    if usage_reports:
+        last = usage_reports[-1]
         assert last.get("output_tokens", last.get("completion_tokens")) == 5
-        inputs = [known for each in said for known in (each.get("input_tokens"), each.get("prompt_tokens"))]
-        assert [known for known in inputs if known is not None][-1] == INPUT
+        inputs = [
+            count
+            for usage in usage_reports
+            for count in (usage.get("input_tokens"), usage.get("prompt_tokens"))
+        ]
+        assert [count for count in inputs if count is not None][-1] == INPUT
 
 
 async def test_a_running_count_is_in_every_event(alpha: Simulator) -> None:
-    """One who tells all along says after each word what was used so far."""
+    """A provider with `running` reports the usage so far after each word."""
     alpha.reports = "running"
     answer, _ = await billed(alpha, stream=True)
-    assert [said["completion_tokens"] for said in usages(answer)] == [0, 1, 2, 3, 4, 5, 5]
+    assert [usage["completion_tokens"] for usage in usages(answer)] == [0, 1, 2, 3, 4, 5, 5]
 
 
 @pytest.mark.parametrize("fault", [Status(429), Status(500), Status(200), Html(), Just(), ErrorEvent()])
 async def test_a_refusal_costs_nothing(alpha: Simulator, fault: Fault) -> None:
-    """What was not generated for is not on the bill."""
+    """An answer for which nothing was generated is not on the bill."""
     alpha.fault = fault
     await ask(alpha, stream=True, **PROMPT)
     assert alpha.bill == []
@@ -112,7 +116,7 @@ async def test_counting_tokens_costs_nothing(alpha: Simulator) -> None:
 
 
 async def test_an_embedding_costs_what_goes_in(alpha: Simulator) -> None:
-    """It has no tokens out."""
+    """An embedding has no output tokens."""
     await ask(alpha, "/v1/embeddings", input="x" * 40)
     assert [(line.input, line.output, line.reported) for line in alpha.bill] == [(3 + 4 + 10, 0, True)]
 
@@ -132,7 +136,7 @@ async def test_an_embedding_costs_what_goes_in(alpha: Simulator) -> None:
 async def test_what_was_sent_before_a_break_is_on_the_bill(
     alpha: Simulator, path: str, fault: Fault, output: int
 ) -> None:
-    """Words that went out before a stream broke off have been generated, and nothing was told about them."""
+    """Words that were sent before a stream broke off are billed, and no usage is reported for them."""
     alpha.fault = fault
     _, line = await billed(alpha, path, stream=True)
     assert (line.input, line.output, line.reported) == (INPUT, output, False)
@@ -141,21 +145,21 @@ async def test_what_was_sent_before_a_break_is_on_the_bill(
 @pytest.mark.parametrize("fault", [Gzip(), Malformed(), Drip(0, after=0), Garbage(), Chunks(size=7)], ids=str)
 @pytest.mark.parametrize("path", [CHAT, RESPONSES])
 async def test_the_form_of_an_answer_costs_nothing(alpha: Simulator, path: str, fault: Fault) -> None:
-    """However the same words are sent, they cost the same."""
+    """The same words cost the same, however they are framed."""
     alpha.fault = fault
     _, line = await billed(alpha, path, stream=True)
     assert (line.input, line.output) == (INPUT, 5)
 
 
 async def test_a_body_that_was_begun_has_been_generated(alpha: Simulator) -> None:
-    """An answer that is not streamed is there as a whole before its first byte goes out."""
+    """An answer that is not streamed is billed in full with its first byte."""
     alpha.fault = Cut(after=Byte(10))
     _, line = await billed(alpha)
     assert (line.input, line.output, line.reported) == (INPUT, 5, False)
 
 
 async def test_who_hangs_up_pays_for_what_there_was(alpha: Simulator) -> None:
-    """A line says whether the caller left, and has what was generated until then."""
+    """A line states whether the caller left, and has the tokens generated until then."""
     alpha.fault = Stall(after=Content(2))
     caller = await Caller.to(alpha)
     await caller.send(CHAT, stream=True, **PROMPT)
@@ -172,16 +176,16 @@ async def test_anthropic_names_its_user_elsewhere(alpha: Simulator) -> None:
 
 
 async def test_the_bill_can_be_read_over_http(alpha: Simulator) -> None:
-    """Whoever stands in another process reads the same lines, and reading is not on the bill."""
+    """Another process reads the same lines over HTTP, and reading is not on the bill."""
     await ask(alpha, **PROMPT)
     async with httpx2.AsyncClient(base_url=alpha.origin) as client:
-        told = (await client.get("/_simulator/bill")).json()
-    assert told["name"] == "alpha"
-    assert [Billed(**line) for line in told["lines"]] == alpha.bill
+        bill = (await client.get("/_simulator/bill")).json()
+    assert bill["name"] == "alpha"
+    assert [Billed(**line) for line in bill["lines"]] == alpha.bill
 
 
 @pytest.mark.parametrize(
-    ("asked", "tokens"),
+    ("prompt", "tokens"),
     [
         ({}, 3 + 4),
         ({"messages": []}, 3 + 4),
@@ -193,6 +197,6 @@ async def test_the_bill_can_be_read_over_http(alpha: Simulator) -> None:
         ("text", 0),
     ],
 )
-def test_a_prompt_has_so_many_tokens(asked: object, tokens: int) -> None:
-    """Text counts wherever the model reads it; an image is no text, and a document's own marks are none."""
-    assert prompt_tokens(asked) == tokens
+def test_a_prompt_has_so_many_tokens(prompt: object, tokens: int) -> None:
+    """Text counts wherever the model reads it. Images and the JSON syntax do not."""
+    assert prompt_tokens(prompt) == tokens

@@ -1,4 +1,4 @@
-"""`standby demo`, as it is installed: the printed lines do what they promise."""
+"""The command `standby demo`, as installed: the printed curl lines work."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Demo:
 
 @pytest.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
-    """The demo on a free port, once it has printed what to try."""
+    """The demo on a free port, after it has printed its instructions."""
     async with running(STANDBY, "demo", "--port", "0", folder=tmp_path) as program:
         await program.says(_LAST)
         yield Demo(program, *_CURL.findall(program.output))
 
 
 async def curl(line: str) -> httpx2.Response:
-    """What `line` would send, sent: curl's -H, -d (which makes it a POST), -i, -N and -w are understood."""
+    """Send the request of a curl `line`: -H, -d (which makes it a POST), -i, -N and -w are supported."""
     words = iter(shlex.split(line.replace("\\\n", " ")))
     assert next(words) == "curl"
     url, body = "", b""
@@ -65,7 +65,7 @@ async def curl(line: str) -> httpx2.Response:
 
 
 async def test_the_first_provider_answers_while_all_is_well(demo: Demo) -> None:
-    """Both curl lines are answered by alpha, which says so, and nothing is called degraded."""
+    """Both curl lines are answered by alpha, which the answers name, and none is marked degraded."""
     whole, streamed = await curl(demo.ask), await curl(demo.ask_streamed)
     for answer in (whole, streamed):
         assert answer.status_code == 200
@@ -78,7 +78,7 @@ async def test_the_first_provider_answers_while_all_is_well(demo: Demo) -> None:
 
 
 async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
-    """While alpha is down beta answers, which is called degraded; once it is back alpha does."""
+    """While alpha is down beta answers, marked degraded. Once alpha is back it answers."""
     await curl(demo.take_down)
     for line in (demo.ask, demo.ask_streamed):
         answer = await curl(line)
@@ -97,7 +97,7 @@ async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
 
 
 async def test_every_fault_that_is_offered_exists(demo: Demo) -> None:
-    """The names of other faults are all understood by the line that takes a provider down."""
+    """The names of the other faults are all accepted by the curl line that takes a provider down."""
     offered = re.search(r"^Other faults: (.*)\.$", demo.program.output, re.MULTILINE)
     assert offered is not None
     for name in offered[1].split(", "):
@@ -112,17 +112,17 @@ async def test_ctrl_c_ends_it_quietly(demo: Demo) -> None:
 
 
 async def test_ctrl_c_during_an_answer_ends_it_quietly(demo: Demo) -> None:
-    """An answer that stalls while Ctrl-C is pressed is ended with an error event, and without a traceback."""
+    """An answer that stalls during Ctrl-C ends with an error event, and without a traceback."""
     await curl(demo.take_down.replace('"outage"', '"slow", "seconds": 600, "after": 3'))
     address = demo.ask_streamed.split()[2]
     async with httpx2.AsyncClient(trust_env=False) as client:
         question = {"model": "support", "messages": [{"role": "user", "content": "hello"}], "stream": True}
         async with client.stream("POST", address, json=question) as answer:
             chunks = answer.aiter_text()
-            said = await anext(chunks)
+            text = await anext(chunks)
             assert await demo.program.interrupt() in {0, 130}
-            said += "".join([chunk async for chunk in chunks])
-    assert "upstream_stall" in said
+            text += "".join([chunk async for chunk in chunks])
+    assert "upstream_stall" in text
     assert "Traceback" not in demo.program.output
 
 
@@ -133,7 +133,7 @@ async def test_a_supervisor_ends_it_quietly(demo: Demo) -> None:
 
 
 async def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
-    """Without its port the demo exits 1 and says why, in one line."""
+    """If its port is taken the demo exits with 1 and prints the reason in one line."""
     with create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         async with running(STANDBY, "demo", "--port", port, folder=tmp_path) as program:

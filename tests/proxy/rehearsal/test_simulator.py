@@ -1,4 +1,4 @@
-"""The simulator as a provider: what it answers, what it remembers, how it is told to fail."""
+"""The simulator as a provider: its answers, its record of requests, and its control."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_equal_requests_get_equal_bytes(path: str) -> None:
-    """Name, seed and request decide every byte of an answer."""
+    """Name, seed and request determine every byte of an answer."""
     assert (await good(path, stream=True)).raw == (await good(path, stream=True)).raw
 
 
 @pytest.mark.parametrize("path", STREAMS)
 async def test_every_event_bears_the_canary(alpha: Simulator, path: str) -> None:
-    """A byte that leaked into somebody else's answer can be traced to its provider."""
+    """A byte that leaked into another caller's answer can be traced to its provider."""
     answer = await ask(alpha, path, stream=True)
 
     assert answer.whole
@@ -41,13 +41,13 @@ async def test_canaries_differ() -> None:
 
 
 async def test_a_foreign_path_is_refused_in_the_dialect(alpha: Simulator) -> None:
-    """What a vendor does not serve is its own 404."""
+    """An API that the vendor does not have gets the vendor's own 404."""
     assert (await ask(alpha, "/v1/files")).json["error"]["code"] == "model_not_found"
     assert (await ask(alpha, "/elsewhere")).status == 404
 
 
 async def test_connections_are_kept_and_counted(alpha: Simulator) -> None:
-    """The ledger tells which connection each request came on, and whether it had been used before."""
+    """The record contains the connection of each request, and whether it had been used before."""
     async with httpx2.AsyncClient() as client:
         for _ in range(2):
             await client.post(f"{alpha.url}/embeddings", json={"input": "x"})
@@ -58,7 +58,7 @@ async def test_connections_are_kept_and_counted(alpha: Simulator) -> None:
 
 
 async def test_the_ledger_keeps_the_request_as_it_came(alpha: Simulator) -> None:
-    """Headers keep their order and spelling, the body its bytes."""
+    """Headers keep their order and spelling, and the body its bytes."""
     await ask(alpha, user="ada")
     [seen] = alpha.requests
 
@@ -70,7 +70,7 @@ async def test_the_ledger_keeps_the_request_as_it_came(alpha: Simulator) -> None
 
 
 async def test_a_chunked_request_is_read(alpha: Simulator) -> None:
-    """A client may not know the length of its body beforehand."""
+    """A client may send a body of unknown length."""
 
     async def pieces() -> AsyncIterator[bytes]:
         for piece in (b'{"inp', b'ut": "x"}'):
@@ -84,14 +84,14 @@ async def test_a_chunked_request_is_read(alpha: Simulator) -> None:
 
 
 async def test_sent_bytes_are_counted(alpha: Simulator) -> None:
-    """The ledger's count is what arrives."""
+    """The recorded number of bytes is what arrives."""
     answer = await ask(alpha, stream=True)
     assert alpha.requests[0].sent == len(answer.raw)
     assert alpha.requests[0].done
 
 
 async def test_refused_and_back_again(alpha: Simulator) -> None:
-    """A provider that is down drops its connections, refuses others, and comes back where it was."""
+    """A provider that is down drops its connections, refuses others, and returns on the same port."""
     kept = await Caller.to(alpha)
     await alpha.wait_for(lambda: alpha.open == 1)
     url = alpha.url
@@ -109,7 +109,7 @@ async def test_refused_and_back_again(alpha: Simulator) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels answer for a full queue")
 async def test_silent_and_back_again(alpha: Simulator) -> None:
-    """A silent provider leaves connection attempts without any answer."""
+    """A silent provider leaves connection attempts without an answer."""
     await alpha.down(silent=True)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -120,7 +120,7 @@ async def test_silent_and_back_again(alpha: Simulator) -> None:
 
 
 async def test_queued_faults_come_first(alpha: Simulator) -> None:
-    """The queue serves one fault a request, None among them; then the standing fault holds until cleared."""
+    """The queue has one fault per request, which may be None. Then `fault` applies until cleared."""
     alpha.fault = Status(503)
     alpha.next(Status(429), times=2)
     alpha.next(None)
@@ -132,7 +132,7 @@ async def test_queued_faults_come_first(alpha: Simulator) -> None:
 
 
 async def test_a_fault_may_depend_on_the_request(alpha: Simulator) -> None:
-    """A function chooses: healthy for one path, failing for another."""
+    """A function selects the fault: healthy for one path, failing for another."""
 
     def only_embeddings(request: Received) -> Fault | None:
         return Status(500) if request.path == "/v1/embeddings" else None
@@ -143,14 +143,14 @@ async def test_a_fault_may_depend_on_the_request(alpha: Simulator) -> None:
 
 
 async def test_words_may_depend_on_the_request(alpha: Simulator) -> None:
-    """A function chooses the words, so that answers to different callers can be told apart."""
+    """A function selects the words, so that answers to different callers differ."""
     alpha.words = lambda request: ("for ", request.json["user"])
     answer = await ask(alpha, user="ada")
     assert answer.json["choices"][0]["message"]["content"] == "for ada"
 
 
 async def test_control_over_http(alpha: Simulator) -> None:
-    """Anybody with curl can break a provider and mend it, and the ledger does not show it."""
+    """A fault can be set and cleared with curl, and control requests are not recorded."""
     async with httpx2.AsyncClient(base_url=alpha.origin) as client:
 
         async def cue(**fields: object) -> int:
@@ -169,7 +169,7 @@ async def test_control_over_http(alpha: Simulator) -> None:
 
 
 async def test_it_leaves_nothing_behind() -> None:
-    """After the block no connection and no task is left, whatever was going on."""
+    """After the block no connection and no task is left, whatever was in progress."""
     before = len(asyncio.all_tasks())
     async with Simulator("alpha", fault=Stall()) as provider:
         callers = [await Caller.to(provider) for _ in range(5)]
@@ -185,14 +185,14 @@ async def test_it_leaves_nothing_behind() -> None:
 
 
 async def test_it_runs_on_its_own() -> None:
-    """The module run as a program is one provider, with the words and the name asked for."""
+    """The module run as a program is one provider with the given words and name."""
     command = (sys.executable, "-m", "standby.proxy.rehearsal.simulator", "--name", "gamma", "--words", "3")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        said = (await process.stdout.readline()).decode()
+        line = (await process.stdout.readline()).decode()
         async with httpx2.AsyncClient() as client:
-            answer = await client.post(f"{said.split()[3].rstrip(';')}/messages", json={"model": "m"})
+            answer = await client.post(f"{line.split()[3].rstrip(';')}/messages", json={"model": "m"})
     finally:
         process.terminate()
         await process.communicate()

@@ -1,4 +1,4 @@
-"""Every way the simulator misbehaves, seen byte by byte."""
+"""Every fault of the simulator, byte by byte."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])
 async def test_an_error_status_has_the_vendors_body(alpha: Simulator, code: int) -> None:
-    """Each vendor's own error document comes with each status, stream or not."""
+    """Each status comes with the vendor's own error document, streamed or not."""
     alpha.fault = Status(code)
     openai, anthropic = await ask(alpha, stream=True), await ask(alpha, MESSAGES)
 
@@ -60,7 +60,7 @@ async def test_an_error_status_has_the_vendors_body(alpha: Simulator, code: int)
 
 
 async def test_an_error_can_be_made_to_measure(alpha: Simulator) -> None:
-    """Type, code, body, headers and Retry-After may each be given."""
+    """Type, code, body, headers and Retry-After can each be set."""
     alpha.fault = Status(
         429, retry_after="banana", type="tokens", error_code="slow_down", headers=(("x-a", "1"),)
     )
@@ -76,14 +76,14 @@ async def test_an_error_can_be_made_to_measure(alpha: Simulator) -> None:
 
 
 async def test_an_error_under_a_200(alpha: Simulator) -> None:
-    """`Status(200)` and an `ErrorEvent` on a unary call are error documents that claim success."""
+    """`Status(200)` and an `ErrorEvent` on a unary call are error documents with a success status."""
     alpha.faults.extend([Status(200), ErrorEvent()])
     answers = [await ask(alpha), await ask(alpha)]
     assert [(answer.status, "error" in answer.json) for answer in answers] == [(200, True), (200, True)]
 
 
 @pytest.mark.parametrize(
-    ("path", "fault", "said"),
+    ("path", "fault", "expected"),
     [
         (CHAT, ErrorEvent(code="boom"), b'data: {"error":{'),
         (CHAT, ErrorEvent(Content(2)), b'data: {"error":{'),
@@ -97,21 +97,21 @@ async def test_an_error_under_a_200(alpha: Simulator) -> None:
     ],
 )
 async def test_a_stream_says_that_it_failed(
-    alpha: Simulator, path: str, fault: ErrorEvent, said: bytes
+    alpha: Simulator, path: str, fault: ErrorEvent, expected: bytes
 ) -> None:
-    """An error event stands at its place, in the way of its API, and is the last."""
+    """An error event is at its place, in the format of its API, and is the last event."""
     alpha.fault = fault
     answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
 
     assert answer.whole
-    assert answer.events[-1].startswith(said)
+    assert answer.events[-1].startswith(expected)
     assert answer.events[:-1] == healthy.events[: len(answer.events) - 1]
 
 
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize(("fault", "reset"), [(Cut(Content(2)), True), (Cut(Content(2), reset=False), False)])
 async def test_a_cut_stream(alpha: Simulator, path: str, fault: Cut, reset: bool) -> None:
-    """What came before a cut arrives, then the connection drops in the way that was asked for."""
+    """Everything before a cut arrives, then the connection drops by reset or by close."""
     alpha.fault = fault
     answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
     preamble = {CHAT: 1, MESSAGES: 3, RESPONSES: 4}[path]
@@ -121,7 +121,7 @@ async def test_a_cut_stream(alpha: Simulator, path: str, fault: Cut, reset: bool
 
 
 async def test_a_cut_at_every_byte(alpha: Simulator) -> None:
-    """A body may be cut at any byte, inside a chunk as well, and unary answers too."""
+    """A body can be cut at any byte, even inside a chunk, and so can unary answers."""
     for streamed in (True, False):
         healthy = await good(stream=streamed)
         for offset in range(0, len(healthy.body), 7):
@@ -137,7 +137,7 @@ async def test_a_cut_at_every_byte(alpha: Simulator) -> None:
 async def test_a_unary_answer_breaks_in_its_middle(
     alpha: Simulator, fault: Fault, sent: float, whole: bool
 ) -> None:
-    """Where a stream has content, a unary answer has the half of its body."""
+    """At the place of a stream's content, a unary answer has half of its body."""
     alpha.fault = fault
     answer, healthy = await ask(alpha), await good()
 
@@ -155,7 +155,7 @@ async def test_a_disconnect_before_any_byte(alpha: Simulator) -> None:
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("framing", [None, Framed("eof")])
 async def test_an_end_without_a_terminal_marker(alpha: Simulator, path: str, framing: Framed | None) -> None:
-    """The stream ends in good order, by its framing or by the close, and says nowhere that it is over."""
+    """The stream ends cleanly, by its framing or by a close, without an event that ends the answer."""
     alpha.fault = End(ALL_CONTENT) & framing if framing else End()
     answer, healthy = await ask(alpha, path, stream=True), await good(path, stream=True)
 
@@ -169,7 +169,7 @@ async def test_an_end_without_a_terminal_marker(alpha: Simulator, path: str, fra
 
 
 async def test_places_count_from_either_end(alpha: Simulator) -> None:
-    """A place may count events from the end, as a slice does, and bytes across events."""
+    """A place can count events from the end, like a slice, and bytes across events."""
     healthy = await good(stream=True)
     alpha.faults.extend([End(-1), End(Byte(100)), End(1000)])
     bodies = [(await ask(alpha, stream=True)).body for _ in range(3)]
@@ -177,7 +177,7 @@ async def test_places_count_from_either_end(alpha: Simulator) -> None:
 
 
 async def test_nothing_under_a_200(alpha: Simulator) -> None:
-    """A stream may be empty, or say nothing but that it is over."""
+    """A stream can be empty, or only consist of its end."""
     alpha.faults.extend([Just(), Just(DONE)])
     answers = [await ask(alpha, stream=True), await ask(alpha, stream=True)]
     assert [(answer.status, answer.body, answer.whole) for answer in answers] == [
@@ -187,7 +187,7 @@ async def test_nothing_under_a_200(alpha: Simulator) -> None:
 
 
 async def test_a_page_or_a_redirect(alpha: Simulator) -> None:
-    """What stands before a provider may answer in its stead."""
+    """An intermediary can answer instead of the provider."""
     alpha.faults.extend([Html(), Redirect()])
     page, redirect = await ask(alpha, stream=True), await ask(alpha)
 
@@ -202,7 +202,7 @@ async def test_a_page_or_a_redirect(alpha: Simulator) -> None:
     ("fault", "status"), [(Fault(), 200), (Status(400), 400), (Status(503), 503)], ids=["200", "400", "503"]
 )
 async def test_unasked_compression(alpha: Simulator, fault: Fault, status: int) -> None:
-    """Any answer may come compressed."""
+    """Any answer can be compressed."""
     alpha.faults.extend([fault, fault & Gzip()])
     plain, packed = await ask(alpha, MESSAGES), await ask(alpha, MESSAGES)
 
@@ -212,14 +212,14 @@ async def test_unasked_compression(alpha: Simulator, fault: Fault, status: int) 
 
 
 async def test_a_compressed_stream_is_flushed_by_event(alpha: Simulator) -> None:
-    """Every event of a compressed stream can be read as soon as it is there."""
+    """Every event of a compressed stream can be decoded as soon as it arrives."""
     alpha.fault = Gzip() & Cut(Content(2))
     answer, healthy = await ask(alpha, stream=True), await good(stream=True)
     assert zlib.decompressobj(wbits=31).decompress(answer.body).split(b"\n\n")[:-1] == healthy.events[:3]
 
 
 async def test_a_broken_event_amid_whole_ones(alpha: Simulator) -> None:
-    """A malformed event is no JSON, and takes none of the others with it; a unary answer is broken itself."""
+    """A malformed event is invalid JSON, and the others stay intact. A unary answer is truncated itself."""
     alpha.fault = Malformed(Content(1))
     answer, unary = await ask(alpha, stream=True), await ask(alpha)
     broken = answer.events.pop(2)
@@ -232,7 +232,7 @@ async def test_a_broken_event_amid_whole_ones(alpha: Simulator) -> None:
 
 
 async def test_an_inserted_or_oversize_event(alpha: Simulator) -> None:
-    """Anything may be put anywhere into a body: a huge event, or data after the end."""
+    """Anything can be inserted anywhere into a body: a huge event, or data after the end."""
     alpha.faults.extend([Oversize(100_000), Insert(b"junk", sys.maxsize)])
     huge, junk = await ask(alpha, stream=True), await ask(alpha, stream=True)
 
@@ -242,21 +242,21 @@ async def test_an_inserted_or_oversize_event(alpha: Simulator) -> None:
 
 
 async def test_an_inserted_event_is_counted(alpha: Simulator) -> None:
-    """Places behind an inserted event mean what they meant before."""
+    """Places after an inserted event keep their meaning."""
     alpha.fault = Insert(b": more\n\n", 0) & Insert(b": more\n\n", Content(1)) & End()
     answer, healthy = await ask(alpha, stream=True), await good(stream=True)
     assert [event for event in answer.events if event != b": more"] == healthy.events[:-2]
 
 
 async def test_framing_that_conflicts(alpha: Simulator) -> None:
-    """An answer may state two lengths, and be sent in chunks."""
+    """An answer can declare a length, and be sent in chunks as well."""
     alpha.fault = Framed("both")
     answer = await ask(alpha, stream=True)
     assert b"content-length: 5\r\ntransfer-encoding: chunked\r\n" in answer.raw
 
 
 async def test_extra_headers(alpha: Simulator) -> None:
-    """An answer may carry headers that nobody wants."""
+    """An answer can have unexpected headers."""
     alpha.fault = Headers(("set-cookie", "session=1"))
     answer = await ask(alpha)
     assert answer.headers is not None
@@ -265,7 +265,7 @@ async def test_extra_headers(alpha: Simulator) -> None:
 
 @pytest.mark.parametrize("fault", [Chunks(size=1), Chunks(offsets=(3, 3, 10, 500, 10_000))])
 async def test_other_chunks_same_bytes(alpha: Simulator, fault: Chunks) -> None:
-    """However the body is cut into chunks, it stays the same body."""
+    """Splitting the body into other chunks does not change the body."""
     alpha.fault = fault
     answer, healthy = await ask(alpha, stream=True), await good(stream=True)
 
@@ -274,7 +274,7 @@ async def test_other_chunks_same_bytes(alpha: Simulator, fault: Chunks) -> None:
 
 
 async def test_garbage_after_the_answer(alpha: Simulator) -> None:
-    """An answer meant for somebody else may follow on a kept connection."""
+    """An answer to another request can follow on a kept connection."""
     alpha.fault = Garbage()
     caller = await Caller.to(alpha)
     await caller.send(CHAT, close=False)
@@ -286,7 +286,7 @@ async def test_garbage_after_the_answer(alpha: Simulator) -> None:
 
 
 async def test_a_stale_connection(alpha: Simulator) -> None:
-    """A reused connection closes without a byte when its second request has come; a fresh one serves."""
+    """A reused connection closes without a byte after its second request. A fresh one is served."""
     alpha.fault = stale_keep_alive
     caller = await Caller.to(alpha)
     await caller.send(CHAT, close=False)
@@ -302,7 +302,7 @@ async def test_a_stale_connection(alpha: Simulator) -> None:
 
 @pytest.mark.parametrize("joined", [Cut(0) & (Status(503) & Gzip()), (Cut(0) & Status(503)) & Gzip()])
 async def test_joined_faults_keep_the_one_that_plays(alpha: Simulator, joined: Fault) -> None:
-    """However faults are joined, changes add up and the last that plays its own way plays."""
+    """For any combination, all changes apply and the last fault with its own `play` sends the answer."""
     alpha.fault = joined
     answer = await ask(alpha)
 

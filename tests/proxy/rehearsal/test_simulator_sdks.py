@@ -33,14 +33,14 @@ TOOL: Final = {"name": "weather", "description": "The weather in a city."}
 
 @pytest.fixture
 async def gpt(alpha: Simulator) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The openai SDK, told not to retry."""
+    """The openai SDK, without retries."""
     async with openai.AsyncOpenAI(base_url=alpha.url, api_key="key", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
 async def claude(alpha: Simulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """The anthropic SDK, told not to retry."""
+    """The anthropic SDK, without retries."""
     async with anthropic.AsyncAnthropic(base_url=alpha.origin, api_key="key", max_retries=0) as client:
         yield client
 
@@ -59,7 +59,7 @@ async def claude(alpha: Simulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
 async def test_a_unary_answer_has_the_vendors_type(
     alpha: Simulator, path: str, kind: type, tool: dict[str, Any], calls_tools: bool
 ) -> None:
-    """Every unary document, of words or of a tool call, is what the SDK declares."""
+    """Every unary document, with words or a tool call, matches the SDK's types."""
     alpha.calls_tools = calls_tools
     TypeAdapter(kind).validate_python((await ask(alpha, path, input="x", tools=[tool])).json)
 
@@ -80,7 +80,7 @@ async def test_a_unary_answer_has_the_vendors_type(
 async def test_every_event_has_the_vendors_type(
     alpha: Simulator, path: str, kind: Any, tool: dict[str, Any], calls_tools: bool
 ) -> None:
-    """Every event of a stream is what the SDK declares, and is named after its type if it has a name."""
+    """Every event of a stream matches the SDK's types, and its name, if any, is its type."""
     alpha.calls_tools, declared = calls_tools, TypeAdapter(kind)
     answer = await ask(alpha, path, stream=True, stream_options={"include_usage": True}, tools=[tool])
 
@@ -95,7 +95,7 @@ async def test_every_event_has_the_vendors_type(
 
 
 async def test_chat(gpt: openai.AsyncOpenAI) -> None:
-    """A chat completion says the words and what they cost."""
+    """A chat completion has the words and the usage."""
     answer = await gpt.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
 
     assert answer.choices[0].message.content == SAID
@@ -103,25 +103,27 @@ async def test_chat(gpt: openai.AsyncOpenAI) -> None:
     assert (answer.usage.prompt_tokens > 0, answer.usage.completion_tokens) == (True, 5)
 
 
-@pytest.mark.parametrize("asked", [False, True])
-async def test_a_chat_stream(gpt: openai.AsyncOpenAI, asked: bool) -> None:
-    """A chat stream says the words, why it ended, and what it cost only to those who asked."""
+@pytest.mark.parametrize("include_usage", [False, True])
+async def test_a_chat_stream(gpt: openai.AsyncOpenAI, include_usage: bool) -> None:
+    """A chat stream has the words, the finish reason, and the usage only if requested."""
     stream = await gpt.chat.completions.create(
         model="m",
         messages=[{"role": "user", "content": "hi"}],
         stream=True,
-        stream_options={"include_usage": asked},
+        stream_options={"include_usage": include_usage},
     )
     chunks = [chunk async for chunk in stream]
     choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
 
     assert "".join(choice.delta.content or "" for choice in choices) == SAID
     assert [choice.finish_reason for choice in choices][-2:] == [None, "stop"]
-    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == ([5] if asked else [])
+    assert [chunk.usage.completion_tokens for chunk in chunks if chunk.usage] == (
+        [5] if include_usage else []
+    )
 
 
 async def test_a_chat_tool_call(alpha: Simulator, gpt: openai.AsyncOpenAI) -> None:
-    """A tool call's arguments come in fragments that add up."""
+    """A tool call's arguments arrive in fragments that add up."""
     alpha.calls_tools = True
     async with gpt.chat.completions.stream(
         model="m",
@@ -138,7 +140,7 @@ async def test_a_chat_tool_call(alpha: Simulator, gpt: openai.AsyncOpenAI) -> No
 
 @pytest.mark.parametrize("calls_tools", [False, True])
 async def test_responses(alpha: Simulator, gpt: openai.AsyncOpenAI, calls_tools: bool) -> None:
-    """A response streams to the same end that it has at once."""
+    """A streamed response ends with the same result as a unary one."""
     alpha.calls_tools = calls_tools
     tool: Any = {"type": "function", "name": "weather", "parameters": dict(WEATHER), "strict": False}
     once = await gpt.responses.create(model="m", input="hi", tools=[tool])
@@ -154,7 +156,7 @@ async def test_responses(alpha: Simulator, gpt: openai.AsyncOpenAI, calls_tools:
 
 
 async def test_embeddings(gpt: openai.AsyncOpenAI) -> None:
-    """A text has one vector, in either encoding, and different texts have different ones."""
+    """A text has one vector, in either encoding, and different texts have different vectors."""
     packed = await gpt.embeddings.create(model="m", input=["a", "b"])
     plain = await gpt.embeddings.create(model="m", input="a", encoding_format="float", dimensions=8)
 
@@ -164,12 +166,12 @@ async def test_embeddings(gpt: openai.AsyncOpenAI) -> None:
 
 @pytest.mark.parametrize("calls_tools", [False, True])
 async def test_messages(alpha: Simulator, claude: anthropic.AsyncAnthropic, calls_tools: bool) -> None:
-    """A message streams to the same end that it has at once."""
+    """A streamed message ends with the same result as a unary one."""
     alpha.calls_tools = calls_tools
-    asked: list[MessageParam] = [{"role": "user", "content": "hi"}]
+    messages: list[MessageParam] = [{"role": "user", "content": "hi"}]
     tool: ToolParam = {"name": "weather", "input_schema": dict(WEATHER)}
-    once = await claude.messages.create(model="m", max_tokens=9, messages=asked, tools=[tool])
-    async with claude.messages.stream(model="m", max_tokens=9, messages=asked, tools=[tool]) as stream:
+    once = await claude.messages.create(model="m", max_tokens=9, messages=messages, tools=[tool])
+    async with claude.messages.stream(model="m", max_tokens=9, messages=messages, tools=[tool]) as stream:
         streamed = await stream.get_final_message()
 
     text, call = {"type": "text", "text": SAID}, {"type": "tool_use", "input": {"city": "Paris"}}
@@ -195,7 +197,7 @@ async def test_count_tokens(claude: anthropic.AsyncAnthropic) -> None:
 async def test_errors_are_the_sdks_own(
     alpha: Simulator, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic
 ) -> None:
-    """An error status becomes the exception that each SDK has for it, with the vendor's code or type."""
+    """An error status becomes the SDK's exception for it, with the vendor's code or type."""
     alpha.fault = Status(429)
     with pytest.raises(openai.RateLimitError) as limited:
         await gpt.responses.create(model="m", input="hi")
@@ -222,11 +224,11 @@ async def test_a_failed_stream_raises(
     fault: Fault,
     raised: type[Exception],
 ) -> None:
-    """Both SDKs raise at an error event and at a cut, which anthropic's leaves as its transport put it."""
+    """Both SDKs raise at an error event and at a cut. anthropic's raises its transport's exception there."""
     alpha.fault = fault
-    said: Any = [{"role": "user", "content": "hi"}]
-    chat = await gpt.chat.completions.create(model="m", messages=said, stream=True)
-    message = await claude.messages.create(model="m", max_tokens=9, messages=said, stream=True)
+    messages: Any = [{"role": "user", "content": "hi"}]
+    chat = await gpt.chat.completions.create(model="m", messages=messages, stream=True)
+    message = await claude.messages.create(model="m", max_tokens=9, messages=messages, stream=True)
 
     with pytest.raises(openai.APIError):
         _ = [chunk async for chunk in chat]
@@ -238,7 +240,7 @@ async def test_a_failed_stream_raises(
 async def test_a_failed_response_is_an_event(
     alpha: Simulator, gpt: openai.AsyncOpenAI, failed: bool, kind: type
 ) -> None:
-    """A Responses stream has two ways to say that it failed, and to the SDK both are events like others."""
+    """A Responses stream has two ways to report a failure. The SDK returns both as ordinary events."""
     alpha.fault = ErrorEvent(Content(1), failed=failed)
     events = [event async for event in await gpt.responses.create(model="m", input="hi", stream=True)]
 

@@ -1,4 +1,4 @@
-"""When the simulator sends what, and how soon it hears that nobody listens."""
+"""The timing of the simulator, and its detection of callers that hang up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
     ],
 )
 async def test_slow_answers_are_whole(fault: Fault, waits: list[float]) -> None:
-    """Who waits long enough gets the good answer, and all waiting goes through the given sleep."""
+    """A patient caller gets the good answer, and all waiting goes through the given `sleep`."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -54,7 +54,7 @@ async def test_slow_answers_are_whole(fault: Fault, waits: list[float]) -> None:
 
 
 async def test_a_paced_stream() -> None:
-    """The pace lies between the events, not after the last."""
+    """The pace applies between the events, not after the last."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -81,7 +81,7 @@ async def test_a_paced_stream() -> None:
     ],
 )
 async def test_a_hang_up_is_heard_at_once(alpha: Simulator, fault: Fault, mark: bytes) -> None:
-    """In whatever it is doing for a caller, the provider notices that the caller has left, and ends it."""
+    """The provider detects that the caller has left in any state, and ends its work."""
     alpha.fault = fault
     caller = await Caller.to(alpha)
     await caller.send(CHAT, stream=True)
@@ -94,7 +94,7 @@ async def test_a_hang_up_is_heard_at_once(alpha: Simulator, fault: Fault, mark: 
 
 
 async def test_a_hang_up_before_any_byte(alpha: Simulator) -> None:
-    """A provider that has answered nothing yet notices as well, and notes when."""
+    """A provider that has sent nothing yet detects it as well, and records when."""
     alpha.fault, alpha.clock = Stall(), lambda: 42.0
     caller = await Caller.to(alpha)
     await caller.send(CHAT)
@@ -127,7 +127,7 @@ async def test_a_caller_that_leaves_after_the_answer_is_not_gone(alpha: Simulato
 
 
 async def test_waiting_in_vain_says_what_was_seen(alpha: Simulator) -> None:
-    """A condition that never holds ends the wait with the last requests."""
+    """A condition that never becomes true raises TimeoutError with the last requests."""
     await ask(alpha)
     with pytest.raises(TimeoutError, match=r"alpha: not so within 0.01 s; .*path='/v1/chat/completions'"):
         await alpha.wait_for(lambda: False, within=0.01)

@@ -1,4 +1,4 @@
-"""Every way to spread load gives a full order, and keeps its promise."""
+"""Every balancing algorithm returns a full order, and spreads the load as documented."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def firsts(count: int, balance: Balance, *entrants: Entrant, seed: int = 1) -> C
 def test_every_way_gives_everyone_once(
     balance: Balance, entrants: list[Entrant], key: str | None, dry: bool, seed: int
 ) -> None:
-    """Whatever is known of the targets, the order holds each exactly once, with a score that is a number."""
+    """For any state of the targets, the order holds each exactly once, with a score that is a number."""
     order = balancer(seed).order("pool", balance, entrants, key=key, dry=dry)
     assert sorted(placed.name for placed in order) == sorted(entrant.name for entrant in entrants)
     assert all(placed.score == placed.score for placed in order)
@@ -52,7 +52,7 @@ def test_every_way_gives_everyone_once(
 
 @given(st.sampled_from(WAYS), ENTRANTS, st.integers())
 def test_the_rest_is_in_order_of_its_score(balance: Balance, entrants: list[Entrant], seed: int) -> None:
-    """After the first, who scores lower comes earlier; those without weight have no turn and no score."""
+    """After the first, lower scores come earlier. Targets without weight come last."""
     rest = [placed.score for placed in balancer(seed).order("pool", balance, entrants)[1:]]
     if balance == "weighted":
         rest = rest[: sum(entrant.weight > 0 for entrant in entrants) - 1]
@@ -61,7 +61,7 @@ def test_the_rest_is_in_order_of_its_score(balance: Balance, entrants: list[Entr
 
 @given(ENTRANTS.filter(lambda entrants: any(entrant.weight > 0 for entrant in entrants)), st.integers())
 def test_who_has_no_weight_is_never_first(entrants: list[Entrant], seed: int) -> None:
-    """A weight of nothing takes a target out of the spread, and leaves it in the order."""
+    """A weight of 0 takes a target out of the rotation, and keeps it in the order."""
     idle = {entrant.name for entrant in entrants if not entrant.weight}
     for balance in ("weighted", "fastest", "least_busy"):
         assert balancer(seed).order("pool", balance, entrants)[0].name not in idle
@@ -69,7 +69,7 @@ def test_who_has_no_weight_is_never_first(entrants: list[Entrant], seed: int) ->
 
 
 def test_weighted_goes_by_turns() -> None:
-    """Shares are exact, pools have turns of their own, and a dry look takes none."""
+    """Shares are exact, each pool has its own rotation, and a dry call does not advance it."""
     entrants = [Entrant("a", 3), Entrant("b", 1)]
     spread = balancer()
     seen: Counter[tuple[str, str]] = Counter()
@@ -82,41 +82,41 @@ def test_weighted_goes_by_turns() -> None:
 
 
 def test_fastest_is_the_better_of_two() -> None:
-    """Of three the slowest is never first, and the others are first as often as chance lets them meet."""
-    found = firsts(9_000, "fastest", *(Entrant(name, latency=float(at)) for at, name in enumerate("abc", 1)))
-    assert found["c"] == 0
-    assert abs(found["a"] - 6_000) < 250
-    assert abs(found["b"] - 3_000) < 250
+    """Of three, the slowest is never first, and the others are first in the expected proportion."""
+    counts = firsts(9_000, "fastest", *(Entrant(name, latency=float(at)) for at, name in enumerate("abc", 1)))
+    assert counts["c"] == 0
+    assert abs(counts["a"] - 6_000) < 250
+    assert abs(counts["b"] - 3_000) < 250
 
 
 def test_fastest_counts_who_waits_already() -> None:
-    """A target twice as fast is worth a queue twice as long."""
+    """A target that is twice as fast gets a queue twice as long."""
     quick, slow = Entrant("quick", latency=1.0, busy=2), Entrant("slow", latency=2.0, busy=1)
     assert firsts(50, "fastest", quick, slow) == {"quick": 50}
     assert firsts(50, "fastest", quick._replace(busy=4), slow) == {"slow": 50}
 
 
 def test_fastest_tries_who_is_unknown() -> None:
-    """Without a figure a target counts as the fastest that has one, until it is as busy."""
+    """A target without a latency counts as the fastest known one, until it is as busy."""
     known, unknown = Entrant("known", latency=1.0, busy=3), Entrant("unknown")
     assert firsts(50, "fastest", known, unknown) == {"unknown": 50}
     assert firsts(50, "fastest", known, unknown._replace(busy=4)) == {"known": 50}
 
 
 def test_fastest_lets_chance_decide_between_equals() -> None:
-    """Two that are idle and unknown are each first half of the time."""
+    """Two idle targets of unknown latency are each first half of the time."""
     assert abs(firsts(4_000, "fastest", Entrant("a"), Entrant("b"))["a"] - 2_000) < 200
 
 
 def test_fastest_holds_back_who_starts_slowly() -> None:
-    """With a tenth of its weight a target must be ten times as good."""
+    """With a tenth of its weight a target must be ten times as fast to be first."""
     new, old = Entrant("new", 0.1, latency=1.0), Entrant("old", 1, busy=8, latency=1.0)
     assert firsts(50, "fastest", new, old) == {"old": 50}
     assert firsts(50, "fastest", new, old._replace(busy=10)) == {"new": 50}
 
 
 def test_fastest_spreads_by_capacity() -> None:
-    """In a simulation where requests take 1 s at one target and 3 s at the other, nobody is left idle."""
+    """In a simulation with requests of 1 s at one target and 3 s at the other, both targets are used."""
     spread, chance = balancer(), random.Random(2)
     ends: dict[str, list[float]] = {"a": [], "b": []}
     served: Counter[str] = Counter()
@@ -136,7 +136,7 @@ def test_fastest_spreads_by_capacity() -> None:
 
 
 def test_cheapest_is_by_the_estimate() -> None:
-    """The lowest cost is first, and who has no price is last, however idle."""
+    """The lowest cost is first, and a target without a price is last, even if it is idle."""
     order = balancer().order(
         "pool", "cheapest", [Entrant("unpriced"), Entrant("dear", cost=9), Entrant("cheap", busy=9, cost=1)]
     )
@@ -144,34 +144,34 @@ def test_cheapest_is_by_the_estimate() -> None:
 
 
 def test_cheapest_spreads_over_equals() -> None:
-    """Of two accounts with one price the less busy is first; if both are idle, each half of the time."""
+    """Of two targets with the same price the less busy is first. If both are idle, each is equally often."""
     a, b = Entrant("a", cost=5), Entrant("b", cost=5)
     assert abs(firsts(4_000, "cheapest", a, b)["a"] - 2_000) < 200
     assert firsts(50, "cheapest", a._replace(busy=1), b) == {"b": 50}
 
 
 def test_least_busy_is_by_requests_under_way() -> None:
-    """The fewest by weight are first: 3 of a double weight are fewer than 2 of a single one."""
+    """The fewest requests by weight are first: 3 at a double weight are fewer than 2 at a single one."""
     assert firsts(50, "least_busy", Entrant("a", 2, busy=3), Entrant("b", 1, busy=2)) == {"a": 50}
     order = balancer().order("pool", "least_busy", [Entrant("a", busy=2), Entrant("b"), Entrant("c", busy=1)])
     assert order == [Placed("b", 0), Placed("c", 1), Placed("a", 2)]
 
 
 def test_least_busy_spreads_over_the_idle_by_weight() -> None:
-    """At low load all are idle: then each is first in proportion to its weight."""
-    found = firsts(8_000, "least_busy", Entrant("a", 3), Entrant("b", 1))
-    assert abs(found["a"] - 6_000) < 200
+    """At low load all targets are idle. Then each is first in proportion to its weight."""
+    counts = firsts(8_000, "least_busy", Entrant("a", 3), Entrant("b", 1))
+    assert abs(counts["a"] - 6_000) < 200
 
 
 def test_priority_is_as_written() -> None:
-    """Nothing but the order of the table counts."""
+    """Only the order of the configuration counts."""
     order = balancer().order("pool", "priority", [Entrant("b", busy=99), Entrant("a")])
     assert order == [Placed("b", 0), Placed("a", 1)]
 
 
 @pytest.mark.parametrize("balance", WAYS)
 def test_a_key_decides_alone(balance: Balance) -> None:
-    """Where the pool is sticky a caller's order is one and the same, whoever is fast, cheap or busy."""
+    """In a sticky pool a caller's order is always the same, whatever the latency, cost and load."""
     entrants = [Entrant(name) for name in "abcd"]
     spread = balancer()
     order = [placed.name for placed in spread.order("pool", balance, entrants, key="user 1")]
@@ -182,11 +182,11 @@ def test_a_key_decides_alone(balance: Balance) -> None:
 
 @pytest.mark.parametrize("balance", ["priority", "cheapest"])
 def test_a_slow_start_keeps_its_place_so_often(balance: Balance) -> None:
-    """Where weights have no say, one that starts slowly is first in the share of the requests it gets."""
+    """In algorithms without weights, a target in a slow start is first in its share of the requests."""
     first = firsts(1000, balance, Entrant("a", cost=1, ramp=0.25), Entrant("b", cost=2))
     assert 200 < first["a"] < 300
 
 
 def test_a_slow_start_of_all_is_none() -> None:
-    """Where nobody is there to take its place, it keeps it."""
+    """Without another target it keeps its place."""
     assert firsts(50, "priority", Entrant("a", ramp=0.1)) == {"a": 50}

@@ -1,4 +1,4 @@
-"""Who may be asked at all."""
+"""Which targets are eligible for a request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def key(**grants: Any) -> Principal:
     return Principal.of(Key(name="k", hash=("sha256:" + "0" * 64,), **fields))
 
 
-def said(target: Target, health: Health | None = None, **facts: Any) -> Rejection | None:
+def rejection(target: Target, health: Health | None = None, **facts: Any) -> Rejection | None:
     facts.setdefault("needs", NEEDS)
     facts.setdefault("pool", Pool(name="support", prefer=(target_of("first"),)))
     return Eligibility(RouteInputs(**facts), health or Health(lambda: 0.0)).rejection(target)
@@ -47,49 +47,49 @@ def said(target: Target, health: Health | None = None, **facts: Any) -> Rejectio
     ],
 )
 def test_a_reason_each(target: dict[str, Any], facts: dict[str, Any], reason: str) -> None:
-    """Each filter has its stable code, and what will not pass by itself has no time at which it will."""
-    assert said(target_of("a", **target), **facts) == Rejection(reason)
+    """Each filter has its stable code, and a permanent rejection has no time at which it ends."""
+    assert rejection(target_of("a", **target), **facts) == Rejection(reason)
 
 
 def test_nothing_stands_against_it() -> None:
-    """A target that has what the request needs is asked."""
+    """A target that meets the requirements is eligible."""
     fit = target_of("a", can={"chat", "tools"}, context=600, max_output=500)
-    assert said(fit, principal=key(providers=("at-a",)), holder="at-a") is None
+    assert rejection(fit, principal=key(providers=("at-a",)), holder="at-a") is None
 
 
 def test_policy_comes_first() -> None:
-    """A target that policy forbids is not told to be resting: that would sound as if it were asked later."""
+    """A target that policy forbids is not reported as in cooldown, which would suggest trying it later."""
     health = Health(lambda: 0.0)
     rest(health, "a", Fault("rate_limited", 429, None, 7.0))
-    assert said(target_of("a"), health) == Rejection("health.cooldown", 7.0)
-    assert said(target_of("a"), health, principal=key(regions=("eu",))) == Rejection("policy.residency")
+    assert rejection(target_of("a"), health) == Rejection("health.cooldown", 7.0)
+    assert rejection(target_of("a"), health, principal=key(regions=("eu",))) == Rejection("policy.residency")
 
 
 def test_health_is_that_of_the_operation() -> None:
-    """A target that fails for embeddings is asked for chat."""
+    """A target that fails for embeddings is eligible for chat."""
     health = Health(lambda: 0.0)
     for _ in range(5):
         entry = health.enter("a", "at-a", "embeddings")
         assert isinstance(entry, Permit)
         health.record(entry, Fault("upstream_5xx", 500), proved=True)
-    assert said(target_of("a"), health) is None
+    assert rejection(target_of("a"), health) is None
     embeddings = Requirements("embeddings", frozenset({"embeddings"}))
-    found = said(target_of("a"), health, needs=embeddings)
-    assert found is not None
-    assert found.reason == "health.breaker_open"
+    result = rejection(target_of("a"), health, needs=embeddings)
+    assert result is not None
+    assert result.reason == "health.breaker_open"
 
 
 def test_a_target_taken_for_dead() -> None:
-    """A rehearsal may say so, and nobody's health changes."""
+    """`down` marks targets as unavailable in an explanation, and nobody's health changes."""
     health = Health(lambda: 0.0)
-    found = said(target_of("a"), health, down=frozenset({"a"}))
-    assert found is not None
-    assert found.reason == "health.breaker_open"
+    result = rejection(target_of("a"), health, down=frozenset({"a"}))
+    assert result is not None
+    assert result.reason == "health.breaker_open"
     assert health.rejection("a", "at-a", "chat") is None
 
 
 def test_a_caller_in_a_hurry() -> None:
-    """A target that usually takes longer than the caller waits is not asked."""
+    """A target that usually takes longer than the caller's deadline is not tried."""
     now = 0.0
     health = Health(lambda: now)
     for _ in range(20):
@@ -97,15 +97,15 @@ def test_a_caller_in_a_hurry() -> None:
         assert isinstance(entry, Permit)
         now += 2.0
         health.record(entry, None, proved=True)
-    assert said(target_of("a"), health, seconds=1.0) == Rejection("deadline.too_short")
-    assert said(target_of("a"), health, seconds=3.0) is None
+    assert rejection(target_of("a"), health, seconds=1.0) == Rejection("deadline.too_short")
+    assert rejection(target_of("a"), health, seconds=3.0) is None
 
 
 def test_the_cost_is_reckoned_or_estimated() -> None:
-    """What Budget reckoned counts; without it, what the request probably takes."""
+    """The estimate of Budget is used. Without it, the probable size of the request is."""
     priced = target_of("a", price=price(input="1.00", output="2.00"))
-    asked = RouteInputs(Pool(name="support", prefer=(priced,)), NEEDS)
-    assert Eligibility(asked, Health()).cost(priced) == 100 * 1000 + 500 * 2000
+    inputs = RouteInputs(Pool(name="support", prefer=(priced,)), NEEDS)
+    assert Eligibility(inputs, Health()).cost(priced) == 100 * 1000 + 500 * 2000
     reckoned = RouteInputs(Pool(name="support", prefer=(priced,)), NEEDS, estimates={"a": 7})
     assert Eligibility(reckoned, Health()).cost(priced) == 7
-    assert Eligibility(asked, Health()).cost(target_of("b")) is None
+    assert Eligibility(inputs, Health()).cost(target_of("b")) is None

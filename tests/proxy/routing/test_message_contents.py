@@ -1,4 +1,4 @@
-"""What stands in the messages of a request."""
+"""The scan of the messages of a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__: list[str] = []
 
 
 def test_parts_within_parts_wait_for_the_rest() -> None:
-    """One level is looked at on arrival, what is below it when `rest` is called, and only once."""
+    """One level is scanned at once, nested parts when `rest` is called, and each only once."""
     contents = MessageContents()
     assert contents.parts([{"type": "tool_result", "content": [{"type": "image"}]}]) == 0
     assert contents.wants == {"tools"}
@@ -22,7 +22,7 @@ def test_parts_within_parts_wait_for_the_rest() -> None:
 
 
 def test_calls_are_told_from_their_results() -> None:
-    """The number of calls in one message says whether they were made at once; results and text are none."""
+    """The number of calls in one message shows parallel calls. Results and text do not count."""
     calls = ["tool_use", "server_tool_use", "function_call", "web_search_call"]
     others = ["text", "tool_result", "function_call_output", "web_search_tool_result", "thinking", "image"]
     assert MessageContents().content([{"type": kind} for kind in (*calls, *others)]) == len(calls)
@@ -30,9 +30,9 @@ def test_calls_are_told_from_their_results() -> None:
 
 def test_one_part_may_stand_alone() -> None:
     """Content is text, a list of parts, or a single part; anything else counts as nothing."""
-    for said in ("word", ["word"], {"type": "text", "text": "word"}, [{"type": "text", "text": "word"}]):
+    for content in ("word", ["word"], {"type": "text", "text": "word"}, [{"type": "text", "text": "word"}]):
         contents = MessageContents()
-        contents.content(said)
+        contents.content(content)
         assert contents.narrow == 4
     contents = MessageContents()
     odds: list[Any] = [None, 1, True, [None, 1, []], {"type": {}}, {"type": [], "text": {}}]
@@ -43,7 +43,7 @@ def test_one_part_may_stand_alone() -> None:
 
 
 def test_the_probable_length_is_never_below_the_least() -> None:
-    """Letters of any kind: what is probable is at least what is certain."""
+    """For text in any script, the probable number of tokens is at least the lower bound."""
     for text in ("word " * 100, "größer " * 100, "日本語" * 100, "🙂" * 100, "a" * 20_000 + "é"):
         contents = MessageContents()
         contents.text(text)

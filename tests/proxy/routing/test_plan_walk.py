@@ -1,4 +1,4 @@
-"""The way along a plan: who is next, what a fault opens, and what it closes."""
+"""The walk along a plan: which target is next, and what each fault opens and closes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def preferred(name: str, context: int | None = None, **fields: Any) -> Candidate
 
 
 def alternate(name: str, *causes: Cause, context: int | None = None, **fields: Any) -> Candidate:
-    """A candidate that its causes open."""
+    """A candidate that is opened by its causes."""
     return Candidate(name, target_of(name, context=context), frozenset(causes), **fields)
 
 
 def walk(plan: list[Candidate], *faults: FaultKind, limit: int = 9) -> str:
-    """The names of those who are tried when the first ones fail like this. `opens` must foresee each step."""
+    """The names of the candidates tried if the first ones fail like this. Checks `opens` at each step."""
     plan_walk, names = PlanWalk(plan, limit), ""
     candidate = plan_walk.next()
     for kind in faults:
@@ -48,21 +48,21 @@ OUTAGE: Final[FaultKind] = "upstream_5xx"
 
 
 def test_front_to_back() -> None:
-    """Candidates come in the order of the plan, each once."""
+    """Candidates are tried in the order of the plan, each once."""
     assert walk([preferred(name) for name in "abc"], OUTAGE, OUTAGE, OUTAGE) == "abc"
     assert PlanWalk([], 3).next() is None
 
 
 @pytest.mark.parametrize(("limit", "tried"), [(1, "a"), (2, "ab"), (3, "abc"), (4, "abcd")])
 def test_the_limit_of_attempts(limit: int, tried: str) -> None:
-    """No more are tried than allowed, however many are left."""
+    """No more attempts are made than allowed, even if candidates are left."""
     assert walk([preferred(name) for name in "abcd"], OUTAGE, OUTAGE, OUTAGE, OUTAGE, limit=limit) == tried
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 @pytest.mark.parametrize("cause", get_args(Cause))
 def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause) -> None:
-    """An alternate is entered after a fault of one of its causes, and after no other."""
+    """An alternate is tried after a fault of one of its causes, and after no other."""
     rule = RULES[kind]
     opened = rule.moves != "no" and cause in rule.opens
     plan = [preferred("a", 100), alternate("b", cause, context=200)]
@@ -70,25 +70,25 @@ def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause
 
 
 def test_causes_add_up() -> None:
-    """What one candidate's fault has opened stays open after another's."""
+    """What one candidate's fault has opened stays open after another candidate's fault."""
     plan = [preferred("a"), preferred("b"), alternate("c", "slow"), alternate("d", "rate_limited")]
     assert walk(plan, "timeout", "rate_limited", OUTAGE) == "abcd"
 
 
 def test_an_alternate_is_not_entered_first() -> None:
-    """Without a cause nobody leaves the preferred targets."""
+    """Without a cause only preferred targets are tried."""
     assert walk([alternate("a", "outage"), preferred("b")]) == "b"
 
 
 @pytest.mark.parametrize("kind", ["bad_request", "stream_truncated"])
 def test_what_never_moves(kind: FaultKind) -> None:
-    """A fault that another target would not mend opens nothing."""
+    """A fault that another target would not fix opens nothing."""
     assert not PlanWalk([preferred("a")], 3).opens(preferred("x"), Fault(kind))
     assert walk([preferred("a"), preferred("b")], kind) == "a"
 
 
 def test_a_context_overflow_goes_to_larger_windows_only() -> None:
-    """Preferred or not, who takes no more than the one that overflowed is passed over."""
+    """A candidate whose context is not larger than the overflowed one is skipped, preferred or not."""
     plan = [
         preferred("a", 100),
         preferred("b", 100),
@@ -103,20 +103,20 @@ def test_a_context_overflow_goes_to_larger_windows_only() -> None:
 
 
 def test_an_overflow_still_counts_after_another_fault() -> None:
-    """A prompt does not become shorter because somebody failed meanwhile."""
+    """A prompt that overflowed still overflows after another candidate's fault."""
     plan = [preferred("a", 100), preferred("b", 200), preferred("c", 50), preferred("d", 300)]
     assert walk(plan, "context_overflow", OUTAGE) == "abd"
 
 
 def test_a_window_that_nobody_has_declared() -> None:
-    """Nothing moves for its size to a target of unknown size; than that, any declared size is larger."""
+    """After an overflow no target of unknown size is tried. Any declared size exceeds an unknown one."""
     assert walk([preferred("a", 100), preferred("b")], "context_overflow") == "a"
     assert walk([preferred("a"), preferred("b")], "context_overflow") == "a"
     assert walk([preferred("a"), preferred("b", 1)], "context_overflow") == "ab"
 
 
 def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
-    """Refused content goes to nobody but the alternates that name that cause, and stays refused."""
+    """Refused content is tried only at alternates that name that cause, and stays refused."""
     plan = [
         preferred("a"),
         preferred("b"),
@@ -148,20 +148,20 @@ def test_a_refusal_moves_only_where_the_pool_asks_for_it() -> None:
 def test_a_resting_preferred_candidate_opens_alternates(
     reason: str, ready_in: float | None, causes: Container[str]
 ) -> None:
-    """That a target rests, or is unfit, is a cause as good as a fault; that state is elsewhere is none."""
+    """A target that is in cooldown or ineligible is a cause like a fault; state held elsewhere is not."""
     resting = preferred("a", rejected=reason, ready_in=ready_in)
     for cause in get_args(Cause):
         assert walk([resting, alternate("b", cause)]) == ("b" if cause in causes else "")
 
 
 def test_rejected_candidates_are_never_tried() -> None:
-    """They are passed over, and do not count as attempts."""
+    """Rejected candidates are skipped, and do not count as attempts."""
     plan = [preferred("a", rejected="x"), preferred("b"), preferred("c", rejected="y"), preferred("d")]
     assert walk(plan, OUTAGE, OUTAGE, limit=2) == "bd"
 
 
 def test_a_resting_candidate_further_on_opens_alternates_too() -> None:
-    """Who fails before it may count on what it will open."""
+    """A rejected candidate further on opens its alternates too, and `opens` includes them."""
     plan = [
         preferred("a"),
         preferred("b", rejected="health.cooldown", ready_in=5.0),
@@ -171,7 +171,7 @@ def test_a_resting_candidate_further_on_opens_alternates_too() -> None:
 
 
 def test_an_alternate_that_was_not_open_opens_nothing() -> None:
-    """That one rests who would not have been tried anyway is no cause."""
+    """A rejected candidate that would not have been tried anyway opens nothing."""
     plan = [
         preferred("a"),
         alternate("b", "refused", rejected="health.breaker_open", ready_in=5.0),
@@ -181,7 +181,7 @@ def test_an_alternate_that_was_not_open_opens_nothing() -> None:
 
 
 def test_not_tried_after_all() -> None:
-    """A candidate that turns out to be resting counts as passed over, not as an attempt."""
+    """A candidate that is rejected when it is tried counts as skipped, not as an attempt."""
     plan = [preferred("a"), alternate("b", "outage"), alternate("c", "outage")]
     plan_walk = PlanWalk(plan, 2)
     first = plan_walk.next()
@@ -205,7 +205,7 @@ RESTS = st.sampled_from(
     st.integers(1, 4),
 )
 def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
-    """Nobody is tried twice, out of order, rejected or past the limit; `opens` foresees what `next` does."""
+    """No candidate is tried twice, out of order, rejected or past the limit; `opens` predicts `next`."""
     plan = [
         Candidate(name, target_of(name, context=context), causes, rejected, ready_in)
         for name, (causes, context, (rejected, ready_in)) in zip("abcdef", rows, strict=False)
@@ -227,7 +227,7 @@ def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
     ],
 )
 def test_what_a_clearance_refused_opens(reason: str, ready_in: float | None, opened: Cause) -> None:
-    """Lack of money opens alternates for it, a limit those for rate limits, policy those for an outage."""
+    """No budget opens alternates for it, a rate limit those for limits, policy those for outages."""
     first = preferred("a")
     others = [alternate(cause, cause) for cause in get_args(Cause)]
     plan_walk = PlanWalk([first, *others], 1)
@@ -241,7 +241,7 @@ def test_what_a_clearance_refused_opens(reason: str, ready_in: float | None, ope
 
 
 def test_a_degraded_target_opens_alternates_for_slow() -> None:
-    """Wherever it stands: they may be asked before it. Only for one that is preferred."""
+    """A degraded target opens alternates for "slow" that stand before it too. It must be preferred."""
     degraded = preferred("c", degraded="latency.slo")
     plan = [preferred("a"), alternate("b", "slow"), degraded]
     assert walk(plan, OUTAGE, OUTAGE) == "abc"
@@ -252,7 +252,7 @@ def test_a_degraded_target_opens_alternates_for_slow() -> None:
 
 
 def test_besides() -> None:
-    """Beside a slow one the next that is open, or open to the slow, is tried; the others keep their turn."""
+    """A hedge goes to the next open candidate, or one open for "slow"; the others keep their places."""
     plan = [preferred("a"), alternate("b", "outage"), alternate("c", "slow"), preferred("d")]
     plan_walk = PlanWalk(plan, 9)
     assert plan_walk.next() is plan[0]
@@ -264,7 +264,7 @@ def test_besides() -> None:
 
 
 def test_besides_counts_as_an_attempt() -> None:
-    """Within the limit, and not where nobody is open."""
+    """A hedge counts towards the limit, and there is none without an open candidate."""
     plan = [preferred("a"), preferred("b"), preferred("c")]
     plan_walk = PlanWalk(plan, 2)
     plan_walk.next()
@@ -276,7 +276,7 @@ def test_besides_counts_as_an_attempt() -> None:
 
 
 def test_besides_one_that_rests() -> None:
-    """That the next one rests opens others to the second attempt as well."""
+    """A rejected next candidate opens others to the hedge as well."""
     resting = preferred("b", rejected="health.breaker_open", ready_in=5.0)
     plan = [preferred("a"), resting, alternate("c", "outage")]
     plan_walk = PlanWalk(plan, 3)
@@ -285,7 +285,7 @@ def test_besides_one_that_rests() -> None:
 
 
 def test_again() -> None:
-    """One more attempt at somebody who was tried counts towards the limit."""
+    """A retry at a target that was tried counts towards the limit."""
     plan_walk = PlanWalk([preferred("a")], 2)
     plan_walk.next()
     assert (plan_walk.again(), plan_walk.again(), plan_walk.next()) == (True, False, None)

@@ -1,4 +1,4 @@
-"""Where each target of a pool stands in the plan."""
+"""The position of each target of a pool in the plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ A, B, C, D = (target_of(name) for name in "abcd")
 
 
 def pool(*prefer: Target, alternates: dict[Target, set[Any]] | None = None, **fields: Any) -> Pool:
-    others = [Alternate(target=each, causes=frozenset(why)) for each, why in (alternates or {}).items()]
+    others = [
+        Alternate(target=candidate, causes=frozenset(why)) for candidate, why in (alternates or {}).items()
+    ]
     return Pool(name="support", prefer=prefer, alternates=tuple(others), **fields)
 
 
@@ -36,9 +38,11 @@ def planned(of: Pool, health: Health | None = None, **facts: Any) -> tuple[Candi
     return plan(RouteInputs(of, **facts), health or Health(lambda: 0.0), Balancer(lambda: 0.5))
 
 
-def order(found: tuple[Candidate, ...]) -> list[str]:
-    """Names in order, those that are rejected in brackets."""
-    return [each.name if each.rejected is None else f"({each.name})" for each in found]
+def order(candidates: tuple[Candidate, ...]) -> list[str]:
+    """Names in order, with rejected ones in brackets."""
+    return [
+        candidate.name if candidate.rejected is None else f"({candidate.name})" for candidate in candidates
+    ]
 
 
 def trip(health: Health, name: str) -> None:
@@ -48,14 +52,14 @@ def trip(health: Health, name: str) -> None:
 
 def test_as_written() -> None:
     """Preferred targets in their order, then alternates with the causes that open them."""
-    found = planned(pool(B, A, alternates={D: {"slow"}, C: {"context"}}))
-    assert order(found) == ["b", "a", "d", "c"]
-    assert [each.causes for each in found] == [None, None, {"slow"}, {"context"}]
-    assert [each.role for each in found] == ["prefer", "prefer", "alternate", "alternate"]
+    candidates = planned(pool(B, A, alternates={D: {"slow"}, C: {"context"}}))
+    assert order(candidates) == ["b", "a", "d", "c"]
+    assert [candidate.causes for candidate in candidates] == [None, None, {"slow"}, {"context"}]
+    assert [candidate.role for candidate in candidates] == ["prefer", "prefer", "alternate", "alternate"]
 
 
 def test_load_is_spread_over_the_preferred() -> None:
-    """Whatever the balance, alternates get no part of it."""
+    """For any algorithm, alternates get no share of the load."""
     balancer = Balancer()
     of = pool(target_of("a", weight=3), B, balance="weighted", alternates={C: {"outage"}})
     first = Counter(plan(RouteInputs(of, NEEDS), Health(), balancer)[0].name for _ in range(400))
@@ -63,14 +67,14 @@ def test_load_is_spread_over_the_preferred() -> None:
 
 
 def test_who_rests_is_told_first() -> None:
-    """A preferred target that is ejected comes before those that take its place, so that its causes count."""
+    """A rejected preferred target comes before its alternates, so that its causes count."""
     health = Health(lambda: 0.0)
     trip(health, "b")
     assert order(planned(pool(A, B, C, balance="weighted"), health)) == ["(b)", "a", "c"]
 
 
 def test_a_sticky_caller_stays() -> None:
-    """The same key gives the same first target, and only those of a target that is gone move."""
+    """The same key gives the same first target. Without a target, only its own callers move."""
     of = pool(A, B, C, balance="weighted", sticky="user")
     before = {key: planned(of, key=key)[0].name for key in map(str, range(50))}
     assert before == {key: planned(of, key=key)[0].name for key in before}
@@ -83,17 +87,17 @@ def test_a_sticky_caller_stays() -> None:
 
 
 def test_a_full_target_is_passed_over() -> None:
-    """All its connections are in use, so another takes the request."""
+    """A target with all its connections in use is skipped for another one."""
     health = Health(lambda: 0.0)
     small = target_of("a", connections=1)
     health.enter("a", "at-a", "chat")
-    found = planned(pool(small, B), health)
-    assert order(found) == ["(a)", "b"]
-    assert (found[0].rejected, found[0].ready_in) == ("limit.concurrency", 1.0)
+    candidates = planned(pool(small, B), health)
+    assert order(candidates) == ["(a)", "b"]
+    assert (candidates[0].rejected, candidates[0].ready_in) == ("limit.concurrency", 1.0)
 
 
 def test_a_full_target_is_waited_for_where_there_is_no_other() -> None:
-    """An alternate that is not for that is no other."""
+    """A full target is not skipped if no alternate has a matching cause."""
     health = Health(lambda: 0.0)
     small = target_of("a", connections=1)
     health.enter("a", "at-a", "chat")
@@ -103,33 +107,33 @@ def test_a_full_target_is_waited_for_where_there_is_no_other() -> None:
 
 
 def test_low_quality_is_not_asked() -> None:
-    """A pool that refuses when it is exhausted does not ask a target below its quality."""
+    """A pool that refuses when it is exhausted does not use a target below its quality."""
     good, poor = target_of("a", quality=3), target_of("b", quality=1)
-    found = planned(pool(good, poor, min_quality=2))
-    assert (order(found), found[0].rejected) == (["(b)", "a"], "policy.quality")
+    candidates = planned(pool(good, poor, min_quality=2))
+    assert (order(candidates), candidates[0].rejected) == (["(b)", "a"], "policy.quality")
 
 
 def test_low_quality_is_the_last() -> None:
-    """A pool that degrades asks it when nobody else is left, in whatever role it stands."""
+    """A pool that degrades uses it when no other target is left, whatever its role."""
     good, poor, worse = target_of("a", quality=3), target_of("b", quality=1), target_of("c", quality=0)
-    found = planned(
+    candidates = planned(
         pool(poor, good, min_quality=2, when_exhausted="degrade", alternates={worse: {"context"}})
     )
-    assert order(found) == ["a", "b", "c"]
-    assert [(each.role, each.causes) for each in found[1:]] == [("last", None)] * 2
+    assert order(candidates) == ["a", "b", "c"]
+    assert [(candidate.role, candidate.causes) for candidate in candidates[1:]] == [("last", None)] * 2
 
 
 def test_too_dear_a_downgrade() -> None:
-    """The ratio is that of this request's own cost, to the first preferred target's."""
+    """The ratio compares the cost of this request with that at the first preferred target."""
     first = target_of("a", price=price(input="1.00", output="1.00"))
     twice = target_of("b", price=price(input="1.00", output="3.00"))
     more = target_of("c", price=price(input="1.00", output="3.01"))
-    found = planned(pool(first, alternates={twice: {"outage"}, more: {"outage"}}, max_price_ratio=2.0))
-    assert [each.rejected for each in found] == [None, None, "policy.price_ratio"]
+    candidates = planned(pool(first, alternates={twice: {"outage"}, more: {"outage"}}, max_price_ratio=2.0))
+    assert [candidate.rejected for candidate in candidates] == [None, None, "policy.price_ratio"]
 
 
 def test_the_cheapest_for_this_request() -> None:
-    """What counts is this request's own length, not the price of a token."""
+    """The size of this request counts, not the price per token."""
     reads = target_of("a", price=price(input="1.00", output="9.00"))
     writes = target_of("b", price=price(input="9.00", output="1.00"))
     of = pool(reads, writes, balance="cheapest")
@@ -143,13 +147,13 @@ def test_a_low_budget_reroutes() -> None:
     of = pool(dear, alternates={cheap: {"budget"}, free: {"outage"}}, at_budget={0.8: "cheapest"})
     prices = {"a": 100, "b": 10, "c": 1}
     assert order(planned(of, share=0.79, estimates=prices)) == ["a", "b", "c"]
-    found = planned(of, share=0.8, estimates=prices)
-    assert order(found) == ["b", "a", "c"]
-    assert [each.causes for each in found] == [None, None, {"outage"}]
+    candidates = planned(of, share=0.8, estimates=prices)
+    assert order(candidates) == ["b", "a", "c"]
+    assert [candidate.causes for candidate in candidates] == [None, None, {"outage"}]
 
 
 def slowed(*names: str) -> Health:
-    """These targets have taken ten seconds lately, the others one."""
+    """These targets have taken ten seconds recently, the others one."""
     now = 0.0
     health = Health(lambda: now)
     for name in "abcd":
@@ -163,16 +167,16 @@ def slowed(*names: str) -> Health:
 
 
 def test_a_slow_target_is_behind() -> None:
-    """It is asked after the other preferred ones and alternates for "slow", and before the rest of them."""
+    """A degraded target comes after other preferred ones and alternates for "slow", before the other ones."""
     of = pool(A, B, alternates={C: {"outage"}, D: {"slow"}}, slow=Slow(p95_first_token=4.0))
-    found = planned(of, slowed("a"))
-    assert order(found) == ["b", "d", "a", "c"]
-    assert [each.degraded for each in found] == [None, None, "latency.slo", None]
+    candidates = planned(of, slowed("a"))
+    assert order(candidates) == ["b", "d", "a", "c"]
+    assert [candidate.degraded for candidate in candidates] == [None, None, "latency.slo", None]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
 def test_a_canary_is_first_for_its_share(share: float) -> None:
-    """Of the callers, always the same ones."""
+    """The share of callers is always the same callers."""
     of = pool(A, canary=Portion(target=B, share=share))
     tried = [order(planned(of, caller=f"key-{number}")) == ["b", "a"] for number in range(2000)]
     assert abs(sum(tried) / 2000 - share) < 0.03
@@ -180,7 +184,7 @@ def test_a_canary_is_first_for_its_share(share: float) -> None:
 
 
 def test_policy_holds_for_every_role() -> None:
-    """No role leads a regulated caller out of its region: preferred, alternate, canary or last."""
+    """In no role does a target outside the caller's region serve it: preferred, alternate, canary, last."""
     inside = target_of("a", quality=1)
     outside = [target_of(name, quality=quality) for name, quality in (("b", 3), ("c", 3), ("d", 3), ("e", 1))]
     of = pool(
@@ -192,8 +196,8 @@ def test_policy_holds_for_every_role() -> None:
         when_exhausted="degrade",
     )
     bound = Principal.of(Key(name="bank", hash=("sha256:" + "0" * 64,), pools=("*",), providers=("at-a",)))
-    found = planned(of, principal=bound)
-    assert {each.name: each.rejected for each in found} == {
+    candidates = planned(of, principal=bound)
+    assert {candidate.name: candidate.rejected for candidate in candidates} == {
         "a": None,
         **dict.fromkeys("bcde", "policy.provider_denied"),
     }
@@ -204,7 +208,7 @@ def test_policy_holds_for_every_role() -> None:
     st.data(),
 )
 def test_every_target_stands_in_the_plan_once(names: list[str], data: st.DataObject) -> None:
-    """Whatever the pool and the state of its targets, none is forgotten, doubled, or asked against policy."""
+    """For any pool and state of its targets, none is missing, repeated or tried against policy."""
     at = data.draw(st.integers(1, len(names)))
     targets = {
         name: target_of(
@@ -233,10 +237,10 @@ def test_every_target_stands_in_the_plan_once(names: list[str], data: st.DataObj
         principal = Principal.of(
             Key(name="k", hash=("sha256:" + "0" * 64,), pools=("*",), providers=tuple(sorted(allowed)))
         )
-    found = planned(of, health, principal=principal, share=data.draw(st.sampled_from([0.0, 0.9])))
-    assert sorted(each.name for each in found) == sorted(names)
-    for each in found:
-        if each.rejected is None:
-            assert not targets[each.name].disabled
-            assert allowed is None or f"at-{each.name}" in allowed
-            assert health.rejection(each.name, f"at-{each.name}", "chat") is None
+    candidates = planned(of, health, principal=principal, share=data.draw(st.sampled_from([0.0, 0.9])))
+    assert sorted(candidate.name for candidate in candidates) == sorted(names)
+    for candidate in candidates:
+        if candidate.rejected is None:
+            assert not targets[candidate.name].disabled
+            assert allowed is None or f"at-{candidate.name}" in allowed
+            assert health.rejection(candidate.name, f"at-{candidate.name}", "chat") is None

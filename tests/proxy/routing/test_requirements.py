@@ -1,4 +1,4 @@
-"""What a request needs, for every operation, and why a target cannot take it."""
+"""The requirements of a request, for every operation, and the reasons why a target cannot take it."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def read(operation: str, **members: Any) -> Requirements:
 
 
 def extra(operation: str, **members: Any) -> set[str]:
-    """What is wanted besides the operation."""
+    """The requirements besides the operation."""
     needs = read(operation, **members)
     assert operation in needs.wants
     assert needs.wants <= CAPABILITIES.keys()
     return set(needs.wants - {operation})
 
 
-def chat(*parts: Any, **said: Any) -> dict[str, Any]:
-    return {"messages": [HELLO, {"role": "user", "content": list(parts)} | said]}
+def chat(*parts: Any, **members: Any) -> dict[str, Any]:
+    return {"messages": [HELLO, {"role": "user", "content": list(parts)} | members]}
 
 
 CHATS: Final[tuple[tuple[dict[str, Any], set[str]], ...]] = (
@@ -93,7 +93,7 @@ CHATS: Final[tuple[tuple[dict[str, Any], set[str]], ...]] = (
     CHATS,
 )
 def test_what_a_chat_completion_needs(request_: dict[str, Any], wanted: set[str]) -> None:
-    """Each ability is told by what uses it, in the request or in the conversation so far."""
+    """Each capability is detected from its use in the request or in the conversation so far."""
     assert extra("chat", **request_) == wanted
 
 
@@ -176,7 +176,7 @@ def test_what_a_message_needs(operation: str, request_: dict[str, Any], wanted: 
 
 
 def test_an_embedding_needs_no_more_than_its_endpoint() -> None:
-    """An embedding is asked for by text or tokens, and by pictures only where a server takes messages."""
+    """An embedding takes text or tokens, and images only where a server accepts messages."""
     assert extra("embeddings", input=["a", "b"]) == set()
     assert extra("embeddings", messages=chat({"type": "image_url"})["messages"]) == {"vision"}
 
@@ -215,7 +215,7 @@ SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     SIGNATURES,
 )
 def test_signed_reasoning_is_found(operation: str, request_: dict[str, Any]) -> None:
-    """What one provider has signed or encrypted is told wherever its dialect puts it."""
+    """Content that a provider has signed or encrypted is detected at its place in each dialect."""
     needs = read(operation, **request_)
     assert needs.signed
     assert needs.signature == fingerprint("c2ln")
@@ -235,12 +235,12 @@ NO_SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     NO_SIGNATURES,
 )
 def test_unsigned_reasoning_may_move(operation: str, request_: dict[str, Any]) -> None:
-    """Empty signatures and words in a tool's arguments bind nothing."""
+    """Empty signatures, and strings in a tool's arguments, require nothing."""
     assert not read(operation, **request_).signed
 
 
 def test_the_last_signature_counts() -> None:
-    """Of a long conversation the newest reasoning is the one whose signer is likeliest to be remembered."""
+    """In a long conversation the newest reasoning counts. Its signer is the most likely to be remembered."""
     needs = read("messages", **chat(SIGNED, SIGNED | {"signature": "bmV3"}))
     assert needs.signature == fingerprint("bmV3")
     assert "bmV3" not in repr(needs)
@@ -260,7 +260,7 @@ def test_the_last_signature_counts() -> None:
 def test_the_output_that_is_asked_for_needs_room(
     operation: str, request_: dict[str, Any], output: int | None
 ) -> None:
-    """The room a request needs is its prompt's with what it wants to be written."""
+    """The room that a request needs is its prompt plus its requested output."""
     needs = read(operation, **request_)
     assert needs.output_tokens == output
     assert needs.room == (output or 0)
@@ -287,14 +287,14 @@ def test_the_output_that_is_asked_for_needs_room(
     ],
 )
 def test_text_is_counted_wherever_it_stands(operation: str, request_: dict[str, Any]) -> None:
-    """A thousand English words are about a thousand tokens: probably no fewer, at the least not more."""
+    """A thousand English words are about 1,000 tokens: the two estimates are below and above that."""
     needs = read(operation, **request_)
     assert 1_000 <= needs.input_tokens <= 1_400
     assert 700 <= needs.room <= 1_000
 
 
 def test_data_is_no_text() -> None:
-    """An image of a megabyte counts as an image, not as a million letters."""
+    """An image of a megabyte counts as an image, not as a million characters."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
     needs = read("chat", **chat(picture))
     assert 500 < needs.input_tokens < 5_000
@@ -302,7 +302,7 @@ def test_data_is_no_text() -> None:
 
 
 def test_of_a_batch_the_longest_has_to_fit() -> None:
-    """A thousand short texts to embed fit any model, though together they are long."""
+    """A thousand short texts to embed fit any model, even if their sum is large."""
     texts = read("embeddings", input=["word " * 20] * 999 + ["word " * 200])
     tokens = read("embeddings", input=[[1] * 20] * 999 + [[1] * 200])
     assert texts.input_tokens > 20_000
@@ -312,14 +312,14 @@ def test_of_a_batch_the_longest_has_to_fit() -> None:
 
 
 def test_long_foreign_text_is_sampled() -> None:
-    """Of a text in other letters the bytes are counted about, without encoding all of it."""
+    """For a long text in another script the size is estimated, without encoding all of it."""
     needs = read("chat", messages=[{"role": "user", "content": "日本語と" * 100_000}])
     assert needs.input_tokens == pytest.approx(400_000, rel=0.01)
     assert 100_000 < needs.room < 400_000
 
 
 def test_who_has_counted_is_believed() -> None:
-    """A count by the model's own vocabulary stands for both estimates."""
+    """A count by the model's own tokenizer replaces both estimates."""
     needs = needs_of(Document({"messages": [HELLO], "max_tokens": 5}, frozenset()), "chat", input_tokens=77)
     assert (needs.input_tokens, needs.room) == (77, 82)
 
@@ -328,14 +328,14 @@ FULL: Final = Requirements("chat", frozenset({"chat", "stream", "tools", "vision
 
 
 def test_a_target_that_does_not_say_can_do_everything() -> None:
-    """Without `can`, `context` and `max_output` there is nothing to reject by."""
+    """Without `can`, `context` and `max_output` no request is rejected."""
     assert FULL.rejection(None) is None
     assert FULL._replace(wants=frozenset(CAPABILITIES)).rejection(None) is None
 
 
 @pytest.mark.parametrize("name", CAPABILITIES)
 def test_every_lack_has_its_reason(name: str) -> None:
-    """A target that can do all but one thing is rejected for just that."""
+    """A target that lacks one capability is rejected with its code."""
     needs = FULL._replace(wants=frozenset(CAPABILITIES))
     assert needs.rejection(CAPABILITIES.keys() - {name}) == CAPABILITIES[name]
     assert needs.rejection(CAPABILITIES.keys()) is None
@@ -343,7 +343,7 @@ def test_every_lack_has_its_reason(name: str) -> None:
 
 
 def test_of_several_lacks_the_first_is_told() -> None:
-    """The order is fixed: signature, endpoint, abilities as listed, window, output."""
+    """The order is fixed: signature, endpoint, capabilities as listed, window, output."""
     needs = FULL._replace(signature="sig_1")
     limits = {"context": 99, "max_output": 19}
     assert needs.rejection((), **limits, domain="b", home="a") == "state.signed"
@@ -356,12 +356,12 @@ def test_of_several_lacks_the_first_is_told() -> None:
 
 
 def test_without_a_signature_domains_do_not_matter() -> None:
-    """Only what was signed is bound to its signer's domain."""
+    """Only signed content is bound to its signer's domain."""
     assert FULL.rejection(None, domain="b", home="a") is None
 
 
 def test_every_operation_is_read() -> None:
-    """There is no operation whose needs are unknown, and each has a name that `can` may hold."""
+    """Every operation has requirements, and a name that `can` may hold."""
     for operation in OPERATIONS:
         assert read(operation).wants == {operation}
         assert CAPABILITIES[operation] == "capability.endpoint"
@@ -372,7 +372,7 @@ def test_every_operation_is_read() -> None:
     st.dictionaries(KEYS, JSON | st.lists(st.fixed_dictionaries({"type": KINDS, "content": JSON}))),
 )
 def test_no_shape_raises(operation: str, value: dict[str, Any]) -> None:
-    """Whatever stands where, needs are read, and estimates are no less than nothing."""
+    """For any document, requirements are read without errors, and estimates are not negative."""
     needs = read(operation, **value)
     assert needs.wants <= CAPABILITIES.keys()
     assert needs.input_tokens >= 0
@@ -380,7 +380,7 @@ def test_no_shape_raises(operation: str, value: dict[str, Any]) -> None:
 
 
 def test_no_depth_of_nesting_is_a_depth_of_calls() -> None:
-    """Results within results within results are read, however deep."""
+    """Nested results are read at any depth."""
     part: Any = SIGNED
     for _ in range(5_000):
         part = {"type": "tool_result", "content": [part]}

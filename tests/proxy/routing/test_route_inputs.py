@@ -1,4 +1,4 @@
-"""What of a request decides where it may go."""
+"""The inputs of a request to the routing decision."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def of(pool: str) -> Pool:
 
 
 def test_the_facts_of_the_exchange() -> None:
-    """What others found out before is taken over."""
-    found = ask(principal=ANN, share=0.5, estimates={"a": 7}, time_limit=3.0)
-    assert (found.principal, found.share, found.estimates, found.seconds) == (ANN, 0.5, {"a": 7}, 3.0)
-    assert (found.needs.operation, found.needs.output_tokens) == ("messages", 9)
-    assert (found.holder, found.home, found.key) == (None, None, None)
+    """Findings of earlier middlewares are used."""
+    inputs = ask(principal=ANN, share=0.5, estimates={"a": 7}, time_limit=3.0)
+    assert (inputs.principal, inputs.share, inputs.estimates, inputs.seconds) == (ANN, 0.5, {"a": 7}, 3.0)
+    assert (inputs.needs.operation, inputs.needs.output_tokens) == ("messages", 9)
+    assert (inputs.holder, inputs.home, inputs.key) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_facts_of_the_exchange() -> None:
 def test_what_keeps_a_caller_at_one_target(
     pool: str, principal: Principal | None, fields: dict[str, Any], key: str | None
 ) -> None:
-    """As the pool says: a header, or who asks; nothing where neither is told."""
+    """As the pool is configured: a header, or the caller; None if neither is present."""
     assert ask(pool, principal=principal, **fields).key == key
 
 
@@ -97,12 +97,12 @@ def test_what_keeps_a_caller_at_one_target(
     ],
 )
 def test_whom_a_canary_goes_by(principal: Principal | None, fields: dict[str, Any], caller: str) -> None:
-    """The key; without one whom the request names; else each request is somebody else."""
+    """The key; without one the user in the request; else the request id, so each request differs."""
     assert ask(principal=principal, **fields).caller == caller
 
 
 def test_reasoning_is_at_home_where_it_was_signed() -> None:
-    """At the provider that is remembered, by its domain; else at the pool's first."""
+    """The domain of the remembered provider, else of the pool's first one."""
     assert ask("support", THOUGHT).home == "a"
     affinity = StateAffinity()
     affinity.remember(fingerprint("sig"), "b")
@@ -110,7 +110,7 @@ def test_reasoning_is_at_home_where_it_was_signed() -> None:
 
 
 def test_state_is_held_where_it_was_issued() -> None:
-    """At the provider that is remembered; else at the pool's first."""
+    """The remembered provider, else the pool's first one."""
     affinity = StateAffinity()
     affinity.remember("resp_1", "b")
     assert ask(bound=True, affinity=affinity, previous_response_id="resp_1").holder == "b"

@@ -28,20 +28,20 @@ def server(parser: Parser) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def hasty_server(parser: Parser) -> Iterator[Served]:
-    """One whose clients may not take long."""
+    """A server with short deadlines for its clients."""
     with serving(parser, ServerLimits(head_seconds=0.4, body_seconds=0.4)) as served:
         yield served
 
 
 @pytest.fixture
 def served(server: Served) -> Served:
-    """The server, with nothing recorded."""
+    """The shared server, with its records cleared."""
     server.recorder.forget()
     return server
 
 
 @pytest.fixture
 def hasty(hasty_server: Served) -> Served:
-    """The server without patience, with nothing recorded."""
+    """The server with short deadlines, with its records cleared."""
     hasty_server.recorder.forget()
     return hasty_server

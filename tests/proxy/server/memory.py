@@ -1,4 +1,4 @@
-"""The entrance without a socket, on a loop whose time can be moved: packets and seconds are the test's."""
+"""The inbound protocol without a socket, on a loop with virtual time. The test controls packets and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Line", "Wire"]
 
 
 class Wire(asyncio.Transport):
-    """The server's side of a connection: what was written to it, and whether it was closed."""
+    """The server's side of a connection: the bytes written to it, and whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,16 +80,16 @@ class Line:
         self.entrance.connection_made(self.wire)
 
     def send(self, data: bytes) -> None:
-        """The client says `data`."""
+        """Deliver `data` from the client."""
         self.entrance.data_received(data)
 
     async def settle(self) -> None:
-        """Let the app do all it can without the client and without the clock."""
+        """Run the app as far as it gets without more input and without time passing."""
         for _ in range(20):
             await asyncio.sleep(0)
 
     async def hang_up(self) -> None:
-        """The connection is gone, and the app has heard of it."""
+        """The connection is lost, and the app has been notified."""
         self.wire.close()
         self.entrance.connection_lost(None)
         await asyncio.gather(*self.state.tasks)

@@ -1,4 +1,4 @@
-"""Bad requests, by their number in the matrix of bad input: bytes, and the status and code they must get."""
+"""Bad requests, by their number in the matrix of bad input: bytes, and the expected status and code."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ _ROWS: Final = tuple(
 ) + tuple((name, raw, status, code) for (name, status, code), raw in _SIZES.items())
 
 ROWS: Final = tuple(pytest.param(raw, status, code, id=name) for name, raw, status, code in _ROWS)
-"""What is sent, the status, the code."""
+"""The request, the status, the code."""
 
 SENT: Final = tuple(raw for _, raw, _, _ in _ROWS if len(raw) < 3000)
-"""What is sent, but for what is merely large."""
+"""The requests, without those that are only large."""

@@ -1,4 +1,4 @@
-"""I18: the same bytes get the same answer, and let the same bytes through, whatever parses them."""
+"""I18: both parsers give the same answer to the same bytes, and pass the same bytes on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _PIECES = st.sampled_from(
 
 @st.composite
 def _mutants(draw: st.DrawFn) -> bytes:
-    """A request of the matrix, or a sound one, with bytes put in, taken out and repeated."""
+    """A request of the matrix, or a valid one, with bytes inserted, removed and repeated."""
     raw: bytes = draw(st.sampled_from(_SEEDS))
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(raw)))
@@ -70,7 +70,7 @@ def _mutants(draw: st.DrawFn) -> bytes:
 
 
 def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[Arrived]]:
-    """Status and code of the answer (0 when there is none), and what reached the app."""
+    """Status and code of the answer (0 if there is none), and the requests that reached the app."""
 
     async def served() -> Line:
         line = Line(parser)
@@ -95,14 +95,14 @@ def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[Arrived]]:
 @settings(max_examples=400, deadline=None)
 @given(_mutants())
 def test_both_parsers_give_the_same(raw: bytes) -> None:
-    """For any bytes: one status, one code, one request let through, under httptools and under h11."""
+    """For any bytes, httptools and h11 give the same status and code, and pass on the same requests."""
     assert _result("httptools", raw) == _result("h11", raw)
 
 
 @settings(max_examples=200, deadline=None)
 @given(_mutants())
 def test_nothing_is_a_bare_error(raw: bytes) -> None:
-    """I17: whatever comes is answered, refused with a documented code, or waited for."""
+    """I17: any input is answered, refused with a documented code, or waited for."""
     status, code, arrived = _result("httptools", raw)
 
     assert status in {0, 200} or code or raw.startswith(b"HEAD ")

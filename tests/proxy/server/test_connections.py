@@ -1,4 +1,4 @@
-"""What becomes of a connection: requests one after another, at once, in pieces, and clients that leave."""
+"""The life of a connection: keep-alive, pipelining, split packets, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAST = _HEAD + b"\r\nConnection: close\r\n\r\n{}"
 
 
 def _one(connection: socket.socket) -> Answer:
-    """The next answer on a connection that is kept."""
+    """Read the next answer on a connection that is kept alive."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += connection.recv(1)
@@ -30,7 +30,7 @@ def _one(connection: socket.socket) -> Answer:
 
 
 def test_a_connection_serves_request_after_request(served: Served) -> None:
-    """A request that begins after an answer is served on the same connection, with an id of its own."""
+    """A request that begins after an answer is served on the same connection, with its own id."""
     with served.connected() as connection:
         for _ in range(3):
             connection.sendall(_KEPT)
@@ -42,7 +42,7 @@ def test_a_connection_serves_request_after_request(served: Served) -> None:
 
 
 def test_every_head_on_a_connection_is_judged(served: Served) -> None:
-    """A later request is held to the same rules as the first, and its refusal ends the connection."""
+    """A later request is validated like the first, and its refusal ends the connection."""
     with served.connected() as connection:
         connection.sendall(_KEPT)
         assert _one(connection).status == 200
@@ -53,7 +53,7 @@ def test_every_head_on_a_connection_is_judged(served: Served) -> None:
 
 
 def test_a_request_may_come_byte_by_byte(served: Served) -> None:
-    """How a request is cut into packets changes nothing."""
+    """The way a request is split into packets changes nothing."""
     assert served.ask(*(bytes([byte]) for byte in _LAST)).status == 200
 
     [arrived] = served.recorder.arrived
@@ -61,7 +61,7 @@ def test_a_request_may_come_byte_by_byte(served: Served) -> None:
 
 
 def test_pipelined_requests_are_not_served(served: Served) -> None:
-    """Of requests sent at once the first is answered, the others are dropped, and the connection ends."""
+    """Of pipelined requests the first is answered, the others are dropped, and the connection is closed."""
     answer = served.ask(_KEPT + _KEPT + _KEPT)
 
     assert (answer.status, answer.body) == (200, b'{"ok":true}')
@@ -69,7 +69,7 @@ def test_pipelined_requests_are_not_served(served: Served) -> None:
 
 
 def test_a_smuggled_request_is_not_served(served: Served) -> None:
-    """Bytes beyond the stated length are never taken for a request."""
+    """Bytes beyond the declared length are never parsed as a request."""
     answer = served.ask(_KEPT + b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
 
     assert (answer.status, answer.body) == (200, b'{"ok":true}')
@@ -77,7 +77,7 @@ def test_a_smuggled_request_is_not_served(served: Served) -> None:
 
 
 def test_http_1_0_gets_one_answer(served: Served) -> None:
-    """HTTP/1.0 needs no host, and its connection ends with the answer."""
+    """HTTP/1.0 needs no host, and its connection is closed after the answer."""
     answer = served.ask(b"GET /healthz HTTP/1.0\r\n\r\n")
 
     assert answer.status == 200
@@ -89,10 +89,10 @@ def test_who_expects_to_be_asked_is_asked(served: Served) -> None:
     head, body = _LAST[:-2].replace(b"\r\n\r\n", b"\r\nExpect: 100-Continue\r\n\r\n"), _LAST[-2:]
     with served.connected() as connection:
         connection.sendall(head)
-        asked = b""
-        while not asked.endswith(b"\r\n\r\n"):
-            asked += connection.recv(1)
-        assert asked.startswith(b"HTTP/1.1 100 ")
+        interim = b""
+        while not interim.endswith(b"\r\n\r\n"):
+            interim += connection.recv(1)
+        assert interim.startswith(b"HTTP/1.1 100 ")
         connection.sendall(body)
         assert Answer.parsed(until_closed(connection)).status == 200
 
@@ -100,7 +100,7 @@ def test_who_expects_to_be_asked_is_asked(served: Served) -> None:
 
 
 def test_who_is_refused_is_not_asked(served: Served) -> None:
-    """B39: a request is judged before its body is asked for, and what follows is not taken for a request."""
+    """B39: a request is refused before `100 Continue`, and the bytes after it are not parsed as a request."""
     head = _HEAD.replace(JSON, b"Content-Type: text/plain") + b"\r\nExpect: 100-continue\r\n\r\n"
     with served.connected() as connection:
         connection.sendall(head)
@@ -112,19 +112,19 @@ def test_who_is_refused_is_not_asked(served: Served) -> None:
 
 
 def test_http_1_0_is_never_asked(served: Served) -> None:
-    """HTTP/1.0 knows no 100: an expectation of it is ignored."""
+    """HTTP/1.0 has no 100 status: an expectation of it is ignored."""
     sent = post(b"Expect: 100-continue", line=CHAT.replace(b"1.1", b"1.0"))
 
     assert served.raw(sent).startswith(b"HTTP/1.1 200 ")
 
 
 def test_asked_and_silent_is_late(hasty: Served) -> None:
-    """B39: a client that was asked for its body and sends none gets a 408."""
+    """B39: a client that received `100 Continue` and sends no body gets a 408."""
     head = _HEAD + b"\r\nExpect: 100-continue\r\n\r\n"
 
-    asked, _, rest = hasty.raw(head).partition(b"\r\n\r\n")
+    interim, _, rest = hasty.raw(head).partition(b"\r\n\r\n")
 
-    assert asked.startswith(b"HTTP/1.1 100 ")
+    assert interim.startswith(b"HTTP/1.1 100 ")
     assert Answer.parsed(rest).code == "request_timeout"
 
 
@@ -141,7 +141,7 @@ def test_asked_and_silent_is_late(hasty: Served) -> None:
     ],
 )
 def test_a_request_that_never_ends_is_late(hasty: Served, sent: bytes) -> None:
-    """B8: a request that does not arrive gets a 408, and the app hears of a hang-up at most."""
+    """B8: a request that does not arrive gets a 408, and the app gets at most a disconnect."""
     answer = hasty.ask(sent)
 
     assert (answer.status, answer.code) == (408, "request_timeout")
@@ -149,17 +149,17 @@ def test_a_request_that_never_ends_is_late(hasty: Served, sent: bytes) -> None:
 
 
 def test_a_silent_connection_is_closed(hasty: Served) -> None:
-    """B8: a connection on which nothing is ever said ends without a word."""
+    """B8: a connection without any data is closed without an answer."""
     assert hasty.raw(b"") == b""
 
 
 def test_an_empty_line_is_no_answer_to_the_deadline(hasty: Served) -> None:
-    """B8: the empty line that may precede a request begins its time."""
+    """B8: the empty line that may precede a request starts its deadline."""
     assert hasty.ask(b"\r\n").code == "request_timeout"
 
 
 def test_a_late_request_is_refused_in_its_dialect(hasty: Served) -> None:
-    """What is refused before it is parsed tells whom it is for by its path or its version header."""
+    """A refusal before parsing chooses the dialect by the path or the version header."""
     by_path = hasty.ask(b"POST /v1/messages HTTP/1.1\r\nHost: a\r\n")
     by_header = hasty.ask(b"GET /v1/models HTTP/1.1\r\nAnthropic-Version: 2023-06-01\r\n")
 
@@ -170,7 +170,7 @@ def test_a_late_request_is_refused_in_its_dialect(hasty: Served) -> None:
 
 
 def test_a_head_request_gets_no_body_even_refused(served: Served) -> None:
-    """A refusal of HEAD has the headers of the body it does not have."""
+    """The refusal of a HEAD request has the headers of the body that it lacks."""
     raw = served.raw(b"HEAD /v1/models HTTP/1.1\r\n\r\n")
 
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -179,7 +179,7 @@ def test_a_head_request_gets_no_body_even_refused(served: Served) -> None:
 
 
 def test_an_app_that_answers_early_keeps_the_connection(served: Served) -> None:
-    """The rest of a body that nobody read is passed over, and the next request is served."""
+    """The rest of a body that was not read is skipped, and the next request is served."""
     with served.connected() as connection:
         connection.sendall(_HEAD.replace(JSON, b"Content-Type: text/plain") + b"\r\n\r\n")
         assert _one(connection).code == "unsupported_media_type"
@@ -189,7 +189,7 @@ def test_an_app_that_answers_early_keeps_the_connection(served: Served) -> None:
 
 
 def test_a_body_that_nobody_waits_for_must_end_as_well(hasty: Served) -> None:
-    """After an early answer the rest of the body is not waited for longer than any body."""
+    """After an early answer the rest of the body has the same deadline as any body."""
     with hasty.connected() as connection:
         connection.sendall(_HEAD.replace(JSON, b"Content-Type: text/plain") + b"\r\n\r\n{")
         assert _one(connection).code == "unsupported_media_type"
@@ -197,7 +197,7 @@ def test_a_body_that_nobody_waits_for_must_end_as_well(hasty: Served) -> None:
 
 
 def test_a_refused_upload_can_read_its_answer(served: Served) -> None:
-    """B10: a client that is still sending when it is refused is heard out for a while, not cut off."""
+    """B10: a client that is still sending when it is refused may go on for a while, and is not cut off."""
     large = 8 * 1024 * 1024
     answer = served.ask(_HEAD.replace(b"h: 2", b"h: %d" % large) + b"\r\n\r\n", b"a" * large)
 
@@ -207,7 +207,7 @@ def test_a_refused_upload_can_read_its_answer(served: Served) -> None:
 
 
 def test_a_chunked_upload_refused_midway_can_read_its_answer(served: Served) -> None:
-    """B10: so is one whose length shows only as it goes."""
+    """B10: the same holds for a body whose length is known only as it arrives."""
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -222,7 +222,7 @@ def test_a_chunked_upload_refused_midway_can_read_its_answer(served: Served) -> 
 
 
 def test_a_client_that_leaves_midway_is_a_hang_up(served: Served) -> None:
-    """B11: a body shorter than its length is a hang-up to the app, and nothing is answered."""
+    """B11: a body shorter than its declared length is a disconnect for the app, and nothing is answered."""
     with served.connected() as connection:
         connection.sendall(_HEAD + b"\r\n\r\n{")
         connection.shutdown(socket.SHUT_WR)
@@ -232,7 +232,7 @@ def test_a_client_that_leaves_midway_is_a_hang_up(served: Served) -> None:
 
 
 def test_an_app_that_crashes_is_an_internal_error(served: Served) -> None:
-    """A crash is answered as JSON like any refusal, and says nothing of its cause."""
+    """A crash is answered as JSON like any refusal, and does not reveal its cause."""
 
     async def crashing(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError("sk-secret")

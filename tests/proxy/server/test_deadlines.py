@@ -1,4 +1,4 @@
-"""How long a client may take, second by second, under both parsers."""
+"""The deadlines of clients, on a virtual clock, with both parsers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _run(scene: Coroutine[Any, Any, None]) -> None:
 
 
 async def _until(time: float) -> None:
-    """Wait, on a loop where waiting takes no time, until its clock shows `time`."""
+    """Advance the virtual clock of the loop to `time`."""
     loop = asyncio.get_running_loop()
     reached = loop.create_future()
     loop.call_at(time, reached.set_result, None)
@@ -38,7 +38,7 @@ def _code(line: Line) -> str:
 
 
 def test_a_head_has_ten_seconds_from_its_first_byte(parser: Parser) -> None:
-    """B8: however steadily a head drips, it is late ten seconds after its first byte, and not before."""
+    """B8: a head that arrives byte by byte is late ten seconds after its first byte, and not before."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -55,7 +55,7 @@ def test_a_head_has_ten_seconds_from_its_first_byte(parser: Parser) -> None:
 
 
 def test_a_silent_connection_has_ten_seconds(parser: Parser) -> None:
-    """B8: a connection that never speaks is closed after ten seconds, without a word to be misread."""
+    """B8: a silent connection is closed after ten seconds, without an answer that could be misread."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -68,7 +68,7 @@ def test_a_silent_connection_has_ten_seconds(parser: Parser) -> None:
 
 
 def test_a_body_has_thirty_seconds_from_the_end_of_its_head(parser: Parser) -> None:
-    """B8: however steadily a body drips, it is late thirty seconds after its head."""
+    """B8: a body that arrives byte by byte is late thirty seconds after its head."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -88,7 +88,7 @@ def test_a_body_has_thirty_seconds_from_the_end_of_its_head(parser: Parser) -> N
 
 
 def test_a_body_that_the_app_does_not_read_is_not_late(parser: Parser) -> None:
-    """While the server itself has stopped reading, a client cannot send, and is not blamed."""
+    """While the server itself does not read, a client cannot send, and is not refused."""
 
     async def scene() -> None:
         may_read = asyncio.Event()
@@ -118,7 +118,7 @@ def test_a_body_that_the_app_does_not_read_is_not_late(parser: Parser) -> None:
 
 
 def test_an_answer_under_way_is_never_cut_for_a_late_body(parser: Parser) -> None:
-    """An app that answers before it has the whole request may end its answer; then the connection ends."""
+    """An app that answers before the request is complete may finish. Then the connection is closed."""
 
     async def scene() -> None:
         more = asyncio.Event()
@@ -144,7 +144,7 @@ def test_an_answer_under_way_is_never_cut_for_a_late_body(parser: Parser) -> Non
 
 
 def test_an_idle_connection_is_kept_for_75_seconds(parser: Parser) -> None:
-    """Between requests a connection outlives the 60 seconds of a usual load balancer, and then is closed."""
+    """An idle connection outlives the usual 60 seconds of a load balancer, and is closed later."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -160,7 +160,7 @@ def test_an_idle_connection_is_kept_for_75_seconds(parser: Parser) -> None:
 
 
 def test_a_request_that_begins_late_is_not_idle(parser: Parser) -> None:
-    """The first byte of a request ends the idle time, even a moment before it would be over."""
+    """The first byte of a request ends the idle timeout, even shortly before it expires."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -178,7 +178,7 @@ def test_a_request_that_begins_late_is_not_idle(parser: Parser) -> None:
 
 
 def test_a_connection_is_idle_again_after_a_body_that_ended_late(parser: Parser) -> None:
-    """A request whose body ended after its answer leaves an idle connection, closed in its time."""
+    """A request whose body ended after its answer leaves an idle connection, which is closed in time."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -194,7 +194,7 @@ def test_a_connection_is_idle_again_after_a_body_that_ended_late(parser: Parser)
 
 
 def test_the_next_head_has_ten_seconds_again(parser: Parser) -> None:
-    """A deadline of the request before, later though it was, does not lengthen the next one's."""
+    """A later deadline of the previous request does not extend that of the next one."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -213,7 +213,7 @@ def test_the_next_head_has_ten_seconds_again(parser: Parser) -> None:
 
 
 def test_a_refused_client_is_heard_out_for_a_while(parser: Parser) -> None:
-    """After a refusal the client's further bytes are dropped, for two seconds at most."""
+    """After a refusal further bytes of the client are dropped, for two seconds at most."""
 
     async def scene() -> None:
         line = Line(parser)
@@ -232,7 +232,7 @@ def test_a_refused_client_is_heard_out_for_a_while(parser: Parser) -> None:
 
 
 def test_a_lost_connection_leaves_no_timer(parser: Parser) -> None:
-    """When a client has gone, nothing of it is left on the loop."""
+    """When a client has disconnected, no task or timer of it is left on the loop."""
 
     async def scene() -> None:
         loop = asyncio.get_running_loop()

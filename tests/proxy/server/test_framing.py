@@ -1,4 +1,4 @@
-"""Where requests begin and end, for any cut of the bytes into packets."""
+"""The framing of requests, for any split of the bytes into packets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GOOD = (
 
 
 def _outcome(pieces: list[bytes]) -> tuple[str, bytes, bool]:
-    """The code of the refusal if there is one, what the parser saw, and whether the request was complete."""
+    """The code of the refusal if any, the bytes that the parser saw, and whether the request was complete."""
     framing = Framing(_LIMITS)
     seen = b""
     for piece in pieces:
@@ -47,7 +47,7 @@ def _outcome(pieces: list[bytes]) -> tuple[str, bytes, bool]:
 
 
 def _as_chunked(seen: bytes) -> bytes:
-    """What the parser saw with its chunks joined: how many there are depends on the packets."""
+    """The bytes that the parser saw, with chunks joined, since their number depends on the packets."""
     head, _, body = seen.partition(b"\r\n\r\n")
     if b"chunked" not in head:
         return seen
@@ -66,7 +66,7 @@ def _cut(raw: bytes, places: list[int]) -> list[bytes]:
 
 @pytest.mark.parametrize("raw", _GOOD)
 def test_a_request_is_the_same_in_any_two_packets(raw: bytes) -> None:
-    """Wherever a sound request is cut in two, the parser sees the same."""
+    """A valid request split in two at any point gives the parser the same bytes."""
     code, whole, complete = _outcome([raw])
 
     assert (code, complete) == ("", True)
@@ -78,7 +78,7 @@ def test_a_request_is_the_same_in_any_two_packets(raw: bytes) -> None:
 @settings(deadline=None)
 @given(st.sampled_from(_GOOD), st.lists(st.integers(0, 2000), max_size=20))
 def test_a_request_is_the_same_in_any_packets(raw: bytes, places: list[int]) -> None:
-    """However a sound request is cut, the parser sees the same."""
+    """A valid request split into any packets gives the parser the same bytes."""
     code, seen, complete = _outcome(_cut(raw, places))
 
     assert (code, complete) == ("", True)
@@ -88,7 +88,7 @@ def test_a_request_is_the_same_in_any_packets(raw: bytes, places: list[int]) -> 
 @settings(deadline=None)
 @given(st.sampled_from(SENT), st.lists(st.integers(0, 3000)))
 def test_a_refusal_is_the_same_in_any_packets(raw: bytes, places: list[int]) -> None:
-    """However a bad request is cut, the verdict is the same, or hygiene gets the same to judge."""
+    """A bad request split into any packets gets the same verdict, or hygiene gets the same request."""
     whole, cut = _outcome([raw]), _outcome(_cut(raw, places))
 
     assert cut[0] == whole[0]
@@ -98,7 +98,7 @@ def test_a_refusal_is_the_same_in_any_packets(raw: bytes, places: list[int]) -> 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(1, 40), max_size=20), st.lists(st.integers(0, 500)))
 def test_a_chunked_body_is_read_as_it_was_written(body: bytes, sizes: list[int], places: list[int]) -> None:
-    """For any body, cut into any chunks and any packets, the same bytes come out, framed anew."""
+    """Any body, split into any chunks and packets, comes out with the same bytes in new chunks."""
     chunks, at = b"", 0
     for size in sizes:
         if part := body[at : at + size]:
@@ -110,8 +110,8 @@ def test_a_chunked_body_is_read_as_it_was_written(body: bytes, sizes: list[int],
     reader = Chunks()
     plain = beyond = b""
     for packet in _cut(chunks + b"GET", places):
-        said, beyond = reader.feed(packet)
-        plain += said
+        normalized, beyond = reader.feed(packet)
+        plain += normalized
     assert reader.complete
     assert beyond == (b"GET" if not places else b"GET"[len(b"GET") - len(beyond) :])
     assert _as_chunked(b"Transfer-Encoding: chunked\r\n\r\n" + plain).partition(b"\r\n\r\n")[2] == body
@@ -130,7 +130,7 @@ def test_what_follows_a_request_is_surplus() -> None:
 
 
 def test_the_next_request_begins_afresh() -> None:
-    """After one request the connection is ready for any other."""
+    """After one request the connection can take any other."""
     framing = Framing(_LIMITS)
     for raw in _GOOD * 2:
         assert framing.silent
@@ -140,15 +140,15 @@ def test_the_next_request_begins_afresh() -> None:
 
 
 def test_nothing_of_a_body_is_kept() -> None:
-    """A connection that idles after a large request holds none of it."""
+    """An idle connection keeps nothing of a large request in memory."""
     framing = Framing(_LIMITS)
     framing.feed(post(body=b" " * 100_000))
 
     assert len(framing.seen) < 200
 
 
-class _Heard:
-    """What httptools makes of a head."""
+class _RecordedHead:
+    """A head as parsed by httptools."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
@@ -181,7 +181,7 @@ _NAMES = st.sampled_from([b"Accept", b"X-A", b"Connection", b"Expect", b"Upgrade
 def test_both_parsers_read_a_judged_head_alike(
     method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """I18: a head that passes is read by h11 and by httptools to the same method, target and headers."""
+    """I18: h11 and httptools parse an accepted head to the same method, target and headers."""
     lines = [b"%b %b %b" % (method, target, version), b"Host: a", *(b"%b: %b" % pair for pair in headers)]
     try:
         head = read_head(b"\r\n".join([*lines, b"", b""]), _LIMITS)
@@ -192,11 +192,11 @@ def test_both_parsers_read_a_judged_head_alike(
     strict.receive_data(head.raw)
     event = strict.next_event()
     assert isinstance(event, h11.Request)
-    heard = _Heard()
-    lax = httptools.HttpRequestParser(heard)
+    recorded = _RecordedHead()
+    lax = httptools.HttpRequestParser(recorded)
     lax.feed_data(head.raw)
 
-    assert (lax.get_method(), heard.target) == (event.method, event.target)
-    assert heard.headers == [(name, value) for name, value in event.headers]
-    assert heard.complete
+    assert (lax.get_method(), recorded.target) == (event.method, event.target)
+    assert recorded.headers == [(name, value) for name, value in event.headers]
+    assert recorded.complete
     assert httptools.parse_url(event.target).path == event.target.partition(b"?")[0]

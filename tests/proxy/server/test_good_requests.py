@@ -1,4 +1,4 @@
-"""What may look odd and is none the less answered, and what of it reaches the app, under both parsers."""
+"""Unusual requests that are accepted, and what reaches the app, with both parsers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     ],
 )
 def test_a_good_request_is_answered(served: Served, sent: bytes) -> None:
-    """What is unusual but sound reaches the app whole, once, and its answer comes back."""
+    """An unusual but valid request reaches the app completely, once, and its answer is returned."""
     answer = served.ask(sent)
 
     assert answer.status == 200
@@ -68,7 +68,7 @@ def test_a_good_request_is_answered(served: Served, sent: bytes) -> None:
     ids=["B35-utf-8", "B35-capitals", "B35-quoted", "B35-blank-after"],
 )
 def test_json_in_utf_8_may_say_so(served: Served, kind: bytes) -> None:
-    """A content type may name the one charset there is."""
+    """A content type may name UTF-8, the only supported charset."""
     sent = post().replace(JSON, b"Content-Type: " + kind)
 
     assert served.ask(sent).status == 200
@@ -82,7 +82,7 @@ def test_json_in_utf_8_may_say_so(served: Served, kind: bytes) -> None:
     ],
 )
 def test_every_operation_has_a_path(served: Served, path: bytes) -> None:
-    """B20: the operations are found at exactly their paths, and Anthropic's take `?beta=true`."""
+    """B20: operations have exact paths, and those of Anthropic accept `?beta=true`."""
     assert served.ask(post(line=b"POST %b HTTP/1.1" % path)).status == 200
     assert [arrived.path for arrived in served.recorder.arrived] == [path.partition(b"?")[0].decode()]
 
@@ -98,7 +98,7 @@ def test_every_operation_has_a_path(served: Served, path: bytes) -> None:
 def test_what_the_gateway_answers_itself_is_read_by_get_and_head(
     served: Served, method: bytes, path: bytes
 ) -> None:
-    """B20: health and models need no body and no content type; a model's name may hold slashes and colons."""
+    """B20: health and models need no body and no content type. A model's name may hold slashes and colons."""
     line = b"%b %b HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n" % (method, path)
 
     answer = served.ask(line)
@@ -138,7 +138,7 @@ def test_what_the_gateway_answers_itself_is_read_by_get_and_head(
     ],
 )
 def test_what_does_not_count_goes_no_further(served: Served, header: bytes) -> None:
-    """A header that concerns this hop, or claims what cannot be checked, is dropped before the app."""
+    """A hop-by-hop header, or one with a claim that cannot be verified, is removed before the app."""
     answer = served.ask(post(header))
 
     assert answer.status == 200
@@ -160,7 +160,7 @@ def test_what_does_not_count_goes_no_further(served: Served, header: bytes) -> N
     ],
 )
 def test_what_counts_arrives_as_it_was_sent(served: Served, header: bytes, value: bytes) -> None:
-    """The app finds the caller's own headers under their names in small letters, without blanks around."""
+    """The app gets the caller's headers with lower-case names and without surrounding blanks."""
     served.ask(post(header))
 
     [arrived] = served.recorder.arrived
@@ -172,7 +172,7 @@ def test_what_counts_arrives_as_it_was_sent(served: Served, header: bytes, value
     "request_id", [b"abc-123", b"\xe2\x80\xae", b"%0d%0aSet-Cookie:a", b"z" * 10_000], ids=["B43"] * 4
 )
 def test_a_request_id_is_always_our_own(served: Served, kind: bytes, request_id: bytes) -> None:
-    """B43: whatever a caller calls its request, the answer names it as the gateway does."""
+    """B43: the answer has the gateway's request id, whatever id the caller sends."""
     sent = post(b"X-Request-Id: " + request_id, b"Request-Id: " + request_id).replace(JSON, kind)
 
     answer = served.raw(sent)
@@ -182,7 +182,7 @@ def test_a_request_id_is_always_our_own(served: Served, kind: bytes, request_id:
 
 
 def test_trailers_never_count(served: Served) -> None:
-    """B12: what comes after a chunked body, a credential even, is ignored."""
+    """B12: trailers after a chunked body, even a credential, are ignored."""
     head = [
         CHAT,
         b"Host: a",

@@ -1,4 +1,4 @@
-"""Reloading when the file changes or SIGHUP comes: what counts as a change, and what is told of it."""
+"""Reloads on file changes and SIGHUP: what counts as a change, and what is logged."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ TWO_LOOKS: Final = 2.5 * EVERY
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    """A loop whose time is moved."""
+    """A loop with virtual time."""
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Reloaded(Gateway):
-    """A gateway that reads its file in the loop, where time stands still, and counts how often."""
+    """A gateway that reads its file in the loop, where time does not pass, and counts the reads."""
 
     times = 0
 
@@ -62,13 +62,13 @@ class Reloaded(Gateway):
 
     @property
     def stall(self) -> float:
-        """What the file says of stalls, as far as it is in force."""
+        """The stall timeout in force."""
         return self.routes.pools["support"].timeouts.stall
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A configuration, with a secret in a file of its own."""
+    """A configuration, with a secret in a separate file."""
     (tmp_path / "secret").write_text("first")
     file = tmp_path / "routes.toml"
     file.write_text(OLD)
@@ -76,22 +76,22 @@ def file(tmp_path: Path) -> Path:
 
 
 def write(file: Path, text: str) -> None:
-    """Replace what stands in the file, in place."""
+    """Replace the content of the file in place."""
     file.write_text(text)
 
 
 def remove(file: Path) -> None:
-    """Leave no file."""
+    """Delete the file."""
     file.unlink()
 
 
 def move(file: Path, over: Path) -> None:
-    """Put one file in the other's place."""
+    """Move one file over the other."""
     file.replace(over)
 
 
 def turn(link: Path, folder: str) -> None:
-    """Have the link lead to another folder, at once."""
+    """Atomically point the link to another folder."""
     turned = link.with_name("turned")
     turned.symlink_to(folder)
     turned.replace(link)
@@ -99,7 +99,7 @@ def turn(link: Path, folder: str) -> None:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """As Kubernetes mounts it: routes.toml -> ..data/routes.toml, ..data -> a folder for each version."""
+    """The layout of Kubernetes: routes.toml -> ..data/routes.toml, ..data -> a folder for each version."""
     for name, text in (("one", OLD), ("two", NEW)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "routes.toml").write_text(text)
@@ -110,7 +110,7 @@ def volume(tmp_path: Path) -> Path:
 
 
 async def test_a_change_of_the_file_is_taken_up(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Within two looks and a half, and the log says what changed."""
+    """A change is loaded within two and a half polls, and the log lists the changes."""
     gateway = Reloaded(file)
     with caplog.at_level(logging.INFO, "standby.reload"):
         async with Reloader(gateway):
@@ -121,7 +121,7 @@ async def test_a_change_of_the_file_is_taken_up(file: Path, caplog: pytest.LogCa
 
 
 async def test_a_bad_file_is_told_once(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It changes nothing, its errors are logged once for each version, and a good one ends it."""
+    """An invalid file changes nothing, and is logged once per version, until a valid one replaces it."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         write(file, BAD)
@@ -136,7 +136,7 @@ async def test_a_bad_file_is_told_once(file: Path, caplog: pytest.LogCaptureFixt
 
 
 async def test_a_file_that_is_being_written_is_left_alone(file: Path) -> None:
-    """As long as each look finds another one, nothing is read: half a file may be valid."""
+    """While each poll finds another version, nothing is read, since half a file may be valid."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         for end in range(20, len(NEW), 20):
@@ -148,7 +148,7 @@ async def test_a_file_that_is_being_written_is_left_alone(file: Path) -> None:
 
 
 async def test_half_a_file_and_then_the_whole(file: Path) -> None:
-    """Half a file that lies there for a while is an error; the whole one ends it."""
+    """An incomplete file that stays for a while is an error. The complete one ends it."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         write(file, NEW[: len(NEW) // 2])
@@ -161,7 +161,7 @@ async def test_half_a_file_and_then_the_whole(file: Path) -> None:
 
 
 async def test_a_file_moved_over_the_old_one(file: Path) -> None:
-    """What an editor or a deployment renames into place is seen."""
+    """A file that an editor or a deployment renames into place is detected."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         write(file.with_name("new"), NEW)
@@ -171,7 +171,7 @@ async def test_a_file_moved_over_the_old_one(file: Path) -> None:
 
 
 async def test_a_link_that_is_turned(volume: Path) -> None:
-    """Where a link on the way to the file leads to another version, that is a change of the file."""
+    """A change of a link on the path to the file is a change of the file."""
     gateway = Reloaded(volume / "routes.toml")
     async with Reloader(gateway):
         turn(volume / "..data", "two")
@@ -180,7 +180,7 @@ async def test_a_link_that_is_turned(volume: Path) -> None:
 
 
 async def test_a_file_that_is_gone(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Is told once and changes nothing; when it is back as it was, nothing is wrong, and nothing reloaded."""
+    """A missing file is logged once and changes nothing. When it is back unchanged, there is no reload."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         remove(file)
@@ -194,7 +194,7 @@ async def test_a_file_that_is_gone(file: Path, caplog: pytest.LogCaptureFixture)
 
 
 async def test_a_file_that_is_touched(file: Path) -> None:
-    """The same text is no change."""
+    """The same content is not a change."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         os.utime(file, (1, 1))
@@ -203,7 +203,7 @@ async def test_a_file_that_is_touched(file: Path) -> None:
 
 
 async def test_a_secret_that_changes(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A secret's file counts as part of the configuration; what it holds is not told."""
+    """A secret's file is part of the configuration. Its content is not logged."""
     gateway = Reloaded(file)
     with caplog.at_level(logging.INFO, "standby.reload"):
         async with Reloader(gateway):
@@ -217,7 +217,7 @@ async def test_a_secret_that_changes(file: Path, caplog: pytest.LogCaptureFixtur
 
 
 async def test_sighup_reloads_at_once(file: Path) -> None:
-    """Without a look that found the same before, and also when nothing has changed."""
+    """SIGHUP reloads without waiting for a stable poll, and also if nothing has changed."""
     gateway = Reloaded(file)
     async with Reloader(gateway):
         await asyncio.sleep(0.1)
@@ -230,7 +230,7 @@ async def test_sighup_reloads_at_once(file: Path) -> None:
 
 
 async def test_what_changed_before_the_start(file: Path) -> None:
-    """What became of the file between being checked and being served is in force from the start."""
+    """A change of the file between validation and serving is loaded at the start."""
     gateway = Reloaded(file)
     reloader = Reloader(gateway)
     write(file, NEW)

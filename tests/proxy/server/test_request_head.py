@@ -1,4 +1,4 @@
-"""What the parser is given of a head, and what the entrance reads in it."""
+"""The head that the parser receives, and what is read from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _head(*lines: bytes, version: bytes = b"1.1") -> bytes:
 
 
 def test_a_plain_head_is_given_as_it_came() -> None:
-    """Nothing is rewritten that need not be, and what follows the head is left alone."""
+    """A head is not rewritten without need, and the bytes after it are left alone."""
     raw = _head(b"X-A:  b  c", b"Content-Length: 12")
 
     head = read_head(raw + b"and a body", _LIMITS)
@@ -33,7 +33,7 @@ def test_a_plain_head_is_given_as_it_came() -> None:
     ids=["none", "stated", "chunked"],
 )
 def test_the_length_of_the_body_is_read(lines: tuple[bytes, ...], length: int) -> None:
-    """A body has the stated length, or tells it in chunks, or there is none."""
+    """A body has the declared length, is chunked, or does not exist."""
     head = read_head(_head(*lines), _LIMITS)
 
     assert head is not None
@@ -41,7 +41,7 @@ def test_the_length_of_the_body_is_read(lines: tuple[bytes, ...], length: int) -
 
 
 def test_blanks_after_a_value_are_taken_away() -> None:
-    """One parser would hand them on, the other would not."""
+    """Trailing blanks are removed, since one parser would keep them and the other would not."""
     raw = _head(b"X-A: b \t ", b"X-B: \t", b"X-C:")
 
     head = read_head(raw, _LIMITS)
@@ -52,7 +52,7 @@ def test_blanks_after_a_value_are_taken_away() -> None:
 
 
 def test_offers_that_nobody_takes_up_are_taken_away() -> None:
-    """B7: after an upgrade llhttp would read no further request; nobody here speaks anything else."""
+    """B7: upgrade headers are removed. After one llhttp would parse no further request."""
     head = read_head(_head(b"Upgrade: h2c", b"X-A: b", b"HTTP2-Settings: c", b"UPGRADE: d"), _LIMITS)
 
     assert head is not None
@@ -69,7 +69,7 @@ def test_offers_that_nobody_takes_up_are_taken_away() -> None:
     ],
 )
 def test_only_one_expectation_is_met(expectation: bytes, version: bytes, expects: bool) -> None:
-    """`100-continue` is for HTTP/1.1; any other expectation the parser does not see."""
+    """`100-continue` is for HTTP/1.1. Any other expectation is removed."""
     line = b"Expect: " + expectation
 
     head = read_head(_head(line, version=version), _LIMITS)
@@ -80,7 +80,7 @@ def test_only_one_expectation_is_met(expectation: bytes, version: bytes, expects
 
 
 def test_a_head_that_is_not_whole_is_waited_for() -> None:
-    """What may still become a head is no reason to refuse."""
+    """An incomplete head that may become valid is not refused."""
     raw = _head(b"X-A: b")
 
     for end in range(len(raw)):
@@ -98,7 +98,7 @@ def test_a_head_that_is_not_whole_is_waited_for() -> None:
     ids=["line-feed", "tls", "uri", "header"],
 )
 def test_what_cannot_become_a_head_is_not_waited_for(raw: bytes, code: str) -> None:
-    """B4, B9: a head is refused with its first byte too many."""
+    """B4, B9: a head is refused at the first byte beyond its limit."""
     with pytest.raises(Refusal) as refused:
         read_head(raw, _LIMITS)
 
@@ -107,7 +107,7 @@ def test_what_cannot_become_a_head_is_not_waited_for(raw: bytes, code: str) -> N
 
 @pytest.mark.parametrize("code", ["uri_too_long", "headers_too_large"])
 def test_the_limits_are_the_configured_ones(code: str) -> None:
-    """What is too long is for the limits to say."""
+    """The configured limits on length apply."""
     limits = ServerLimits(target_bytes=8) if code == "uri_too_long" else ServerLimits(head_bytes=40)
     raw = _head(b"X-A: b")
 

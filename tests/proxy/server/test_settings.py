@@ -1,4 +1,4 @@
-"""What is stated of uvicorn that would otherwise depend on the machine."""
+"""The settings of uvicorn that would otherwise depend on the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _made() -> ASGIApp:
 
 
 def test_the_loop_and_the_parser_are_stated(parser: Parser) -> None:
-    """What runs is uvloop and the chosen parser, whatever else is installed."""
+    """The server uses uvloop and the chosen parser, whatever else is installed."""
     config = configuration(Recorder(), parser=parser, log_config=None)
     config.load()
 
@@ -34,7 +34,7 @@ def test_the_loop_and_the_parser_are_stated(parser: Parser) -> None:
 
 
 def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the number of processes nor whom to believe about a client's address comes from a variable."""
+    """Neither the number of processes nor the trusted proxies come from environment variables."""
     monkeypatch.setenv("WEB_CONCURRENCY", "7")
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
 
@@ -45,7 +45,7 @@ def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stop_and_a_failed_start_are_bounded() -> None:
-    """Streams may go on for 25 seconds after a stop, and an app that does not start stops the server."""
+    """Streams may go on for 25 seconds after a stop, and an app that fails to start stops the server."""
     config = configuration(Recorder(), log_config=None)
     config.load()
 
@@ -55,7 +55,7 @@ def test_a_stop_and_a_failed_start_are_bounded() -> None:
 
 
 def test_every_worker_gets_the_limits() -> None:
-    """The configuration reaches a process of its own with all that was set."""
+    """All settings reach a worker process."""
     limits = ServerLimits(head_seconds=1.5)
 
     config = pickle.loads(
@@ -68,7 +68,7 @@ def test_every_worker_gets_the_limits() -> None:
 
 
 def test_answers_say_when_and_not_by_whom(served: Served) -> None:
-    """An answer has one date and no name of a server, whoever gives it."""
+    """An answer has one date and no server name, whoever sends it."""
     for sent in (post(), post(host=b"Host: /"), post(line=b"POST / HTTP/3")):
         answer = Answer.parsed(served.raw(sent))
         assert len(answer.header("date")) == 1
@@ -76,7 +76,7 @@ def test_answers_say_when_and_not_by_whom(served: Served) -> None:
 
 
 def test_a_forwarded_address_is_not_believed(served: Served) -> None:
-    """B19: uvicorn would take a client's address from a header, if it came from this machine."""
+    """B19: forwarded headers are ignored. uvicorn would trust them from this machine."""
     seen: list[tuple[str, str]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Raw requests to a real uvicorn with the entrance before its parser, and what comes of them."""
+"""Raw requests over sockets to a real uvicorn with the inbound protocol, and their answers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PATIENCE: Final = 20.0  # seconds that a test waits for an answer before it fai
 
 
 def post(*headers: bytes, line: bytes = CHAT, host: bytes = b"Host: gateway", body: bytes = b"{}") -> bytes:
-    """A sound request with these headers more, on a connection to be closed after it."""
+    """A valid request with these additional headers, on a connection to be closed after it."""
     length = b"Content-Length: %d" % len(body)
     return b"\r\n".join([line, host, JSON, length, b"Connection: close", *headers, b"", body])
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """What the app behind the entrance and hygiene was given."""
+    """A request as received by the app behind the inbound protocol and hygiene."""
 
     method: str
     path: str
@@ -42,12 +42,12 @@ class Arrived:
 
     def header(self, name: bytes) -> list[bytes]:
         """Every value of this header."""
-        return [value for known, value in self.headers if known == name]
+        return [value for key, value in self.headers if key == name]
 
 
 @dataclass
 class Recorder:
-    """An app that notes every request that reaches it, reads its body and answers `{"ok":true}`.
+    """An app that records every request that reaches it, reads its body and answers `{"ok":true}`.
 
     `instead`, if set, answers in its place; `gone` counts clients that left before their request was whole.
     """
@@ -57,7 +57,7 @@ class Recorder:
     instead: ASGIApp | None = None
 
     def forget(self) -> None:
-        """Be as new."""
+        """Clear all records."""
         self.arrived.clear()
         self.gone = 0
         self.instead = None
@@ -90,7 +90,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer as it came over the socket."""
+    """One answer as received over the socket."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -98,7 +98,7 @@ class Answer:
 
     @classmethod
     def parsed(cls, raw: bytes) -> Answer:
-        """The one answer that `raw` is, down to its last byte."""
+        """Parse `raw`, which must be exactly one answer."""
         head, _, body = raw.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
         pairs = tuple((name.lower(), value) for name, _, value in (each.partition(": ") for each in lines))
@@ -106,18 +106,18 @@ class Answer:
 
     def header(self, name: str) -> list[str]:
         """Every value of this header."""
-        return [value for known, value in self.headers if known == name]
+        return [value for key, value in self.headers if key == name]
 
     @property
     def json(self) -> Any:
-        """The body, which is JSON."""
+        """The JSON body."""
         assert self.header("content-type") == ["application/json"]
         assert self.header("content-length") == [str(len(self.body))]
         return json.loads(self.body)
 
     @property
     def code(self) -> str:
-        """The code of the error that this is."""
+        """The code of the error answer."""
         code: str = self.json["error"]["code"]
         return code
 
@@ -135,7 +135,7 @@ class _Server(uvicorn.Server):
 
 @dataclass
 class Served:
-    """A server of the recorder behind hygiene, under one parser."""
+    """A server of the recorder behind hygiene, with one parser."""
 
     parser: Parser
     port: int
@@ -143,12 +143,12 @@ class Served:
 
     @contextmanager
     def connected(self) -> Generator[socket.socket]:
-        """A connection to it."""
+        """Open a connection to it."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE) as connection:
             yield connection
 
     def ask(self, *pieces: bytes) -> Answer:
-        """Send the pieces, each by itself, and return the answer after which the server closes."""
+        """Send the pieces separately, and return the answer after which the server closes."""
         with self.connected() as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in pieces:
@@ -156,14 +156,14 @@ class Served:
             return Answer.parsed(until_closed(connection))
 
     def raw(self, sent: bytes) -> bytes:
-        """Everything the server says to `sent` until it closes."""
+        """Everything the server sends in answer to `sent` until it closes."""
         with self.connected() as connection:
             connection.sendall(sent)
             return until_closed(connection)
 
 
 def until_closed(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """Everything until the other side closes."""
     received = b""
     while part := connection.recv(65536):
         received += part
@@ -172,7 +172,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 @contextmanager
 def serving(parser: Parser, limits: ServerLimits) -> Generator[Served]:
-    """A uvicorn as `standby serve` runs it, in a thread."""
+    """A uvicorn configured as `standby serve` does, in a thread."""
     recorder = Recorder()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Every test that asks for `scene` or `store` runs over each kind of store."""
+"""Fixtures that run a test with `scene` or `store` once for each kind of store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["scene", "store"]
 
 @pytest.fixture(params=KINDS)
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
-    """A store of each kind, and its clock. Only the kind that needs a server starts one."""
+    """A store of each kind, with its clock. Only the kind that needs a server starts one."""
     server = request.getfixturevalue("redis_server") if request.param == "redis" else None
     scene = scene_of(request.param, tmp_path / "store.db", server)
     yield scene

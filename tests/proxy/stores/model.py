@@ -1,4 +1,4 @@
-"""What a store should do, said as simply as can be: it remembers everything and counts anew each time."""
+"""A simple reference implementation of a store: it keeps every line and recomputes totals each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Model"]
 
 @dataclass
 class Model:
-    """Sums and leases are counted from all lines that were ever booked; a rate is a level that sinks."""
+    """Sums and leases are computed from all booked lines; a rate is a level that drains over time."""
 
     time: float = 0.0
     booked: list[Line] = field(default_factory=list[Line])

@@ -1,4 +1,4 @@
-"""The three stores, each with a clock that a test moves."""
+"""The three kinds of stores, each with a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ KINDS: Final = ("memory", "sqlite", "redis")
 
 _TIME: Final = "local P = KEYS[1]\nlocal function time() return tonumber(redis.call('GET', P .. 'time')) end"
 BEGAN: Final = float(int(time.time()))
-"""The time of every scene at its start: about now, since a Redis server stamps its streams itself."""
+"""The start time of every scene: about now, because a Redis server stamps its streams itself."""
 
 
 def patient() -> StoreBreaker:
-    """A guard for tests of what a store does, on machines that are busy with something else."""
+    """A breaker with a long timeout, for tests on busy machines."""
     return StoreBreaker("test", timeout=30.0)
 
 
 class Scene(ABC):
-    """A store, and the time by which it goes."""
+    """A store and its clock."""
 
     store: Store
 
     @abstractmethod
     def pass_time(self, seconds: float) -> None:
-        """Time goes by as it should."""
+        """Advances all clocks."""
 
     @abstractmethod
     def jump(self, seconds: float) -> None:
-        """The clock on the wall is set."""
+        """Sets the wall clock only."""
 
 
 class LocalScene(Scene):
-    """Memory, or SQLite in the file at `path`."""
+    """A store in memory, or in SQLite if there is a `path`."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.wall = BEGAN
@@ -57,7 +57,7 @@ class LocalScene(Scene):
         self.store = self.another()
 
     def another(self) -> Store:
-        """One more store by the same clocks; of a file it is the same one."""
+        """Another store with the same clocks; with a path, on the same file."""
         clocks = Clocks(lambda: self.wall, lambda: self.monotonic, lambda: self.boot)
         return Memory(clocks) if self.path is None else Sqlite(self.path, clocks=clocks, breaker=patient())
 
@@ -72,7 +72,7 @@ class LocalScene(Scene):
 
 
 class RedisScene(Scene):
-    """An empty store on `server`. Its scripts take the time from a key."""
+    """An empty store on `server`. Its scripts read the time from a key."""
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
@@ -88,7 +88,7 @@ class RedisScene(Scene):
     def pass_time(self, seconds: float) -> None:
         self._now += seconds
         clock = f"{{{self.prefix}}}:clock"
-        if self.server.say("EXISTS", clock) == ":1\r\n":  # somebody has looked at it all the while
+        if self.server.say("EXISTS", clock) == ":1\r\n":  # as if a gateway had used it all the time
             self.server.say("HINCRBYFLOAT", clock, "wall", repr(seconds))
         self._set()
 

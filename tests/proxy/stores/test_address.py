@@ -1,4 +1,4 @@
-"""Which store a URL names, and what is said of one that names none."""
+"""Tests of store URLs and of the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path("/etc/standby")
 
 
 def test_memory() -> None:
-    """`memory:` is a store of this process's own, a new one each time."""
+    """`memory:` is a new store of this process each time."""
     assert isinstance(open_store("memory:"), Memory)
     assert open_store("memory:") is not open_store("memory:")
 
@@ -48,12 +48,12 @@ def test_sqlite_paths(url: str, path: str) -> None:
     ],
 )
 def test_redis(url: str) -> None:
-    """A server by host or by socket, with or without TLS; nothing is opened yet."""
+    """A server is given by host or socket, with or without TLS. The store does not connect yet."""
     assert isinstance(open_store(url), Redis)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("", "no store of this kind"),
         ("standby.db", "no store of this kind"),
@@ -79,14 +79,14 @@ def test_redis(url: str) -> None:
         ("unix:///s?db=x", "db is a number"),
     ],
 )
-def test_wrong_urls_are_explained(url: str, said: str) -> None:
-    """What is wrong is said, with what would be right."""
-    with pytest.raises(AddressError, match=said):
+def test_wrong_urls_are_explained(url: str, message: str) -> None:
+    """An error explains what is wrong and what is right."""
+    with pytest.raises(AddressError, match=message):
         open_store(url)
 
 
 def test_a_wrong_url_keeps_its_secret() -> None:
-    """The password of a URL is in no message."""
+    """No message contains the URL's password."""
     for url in ("redis://:hunter2@localhost/x", "redis://:hunter2@h:99999", "nosql://:hunter2@h"):
         with pytest.raises(AddressError) as raised:
             open_store(url)

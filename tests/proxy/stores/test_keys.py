@@ -1,4 +1,4 @@
-"""What every store does with virtual keys."""
+"""Tests of virtual keys in every kind of store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def key(name: str = "checkout", **hashes: float | None) -> KeyRecord:
 
 
 async def test_a_key_is_found_by_name_and_by_each_hash(store: Store) -> None:
-    """A key that is being rotated has two hashes, and both lead to it."""
+    """A key that is being rotated is found by both hashes."""
     await store.put_key(key(old=1000.25, new=None))
     assert await store.key("checkout") == key(old=1000.25, new=None)
     assert await store.key_by_hash("old") == key(old=1000.25, new=None)
@@ -27,7 +27,7 @@ async def test_a_key_is_found_by_name_and_by_each_hash(store: Store) -> None:
 
 
 async def test_writing_a_key_replaces_it(store: Store) -> None:
-    """Hashes that a key no longer has lead nowhere."""
+    """Former hashes of a key find nothing."""
     await store.put_key(key(old=None))
     await store.put_key(key(new=None))
     assert await store.key_by_hash("old") is None
@@ -36,14 +36,14 @@ async def test_writing_a_key_replaces_it(store: Store) -> None:
 
 
 async def test_keys_come_by_name(store: Store) -> None:
-    """The list of keys is in order."""
+    """Keys are sorted by name."""
     for name in ("c", "a", "b"):
         await store.put_key(key(name, **{f"hash-{name}": None}))
     assert [record.name for record in await store.keys()] == ["a", "b", "c"]
 
 
 async def test_a_deleted_key_is_gone(store: Store) -> None:
-    """Its hashes lead nowhere, and deleting it again finds none."""
+    """Its hashes find nothing, and deleting it again returns False."""
     await store.put_key(key(hash=None))
     await store.put_key(key("other", other=None))
     assert await store.delete_key("checkout")
@@ -54,10 +54,10 @@ async def test_a_deleted_key_is_gone(store: Store) -> None:
 
 
 async def test_a_hash_moves_with_whoever_wrote_it_last(store: Store) -> None:
-    """Deleting its former key does not take it away."""
+    """A hash belongs to the key that was written last. Deleting the former key keeps it."""
     await store.put_key(key("first", shared=None))
     await store.put_key(key("second", shared=None))
     await store.delete_key("first")
-    found = await store.key_by_hash("shared")
-    assert found is not None
-    assert found.name == "second"
+    record = await store.key_by_hash("shared")
+    assert record is not None
+    assert record.name == "second"

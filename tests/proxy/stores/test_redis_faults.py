@@ -1,4 +1,4 @@
-"""A Redis server that is frozen, closed, restarted or emptied, and answers that are lost."""
+"""Tests with a Redis server that is frozen, stopped, restarted or flushed, and with lost replies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENTRY = LedgerEntry(at=0.0, request_id="r", attempt=1)
 
 
 def opened(url: str) -> Redis:
-    """The store of a URL, on a machine that may be busy with something else."""
+    """The store of a URL, with a long timeout for busy machines."""
     store = open_store(url)
     assert isinstance(store, Redis)
     store.breaker = patient()
@@ -34,7 +34,7 @@ def opened(url: str) -> Redis:
 
 
 class Clock:
-    """Moved by hand."""
+    """A clock that a test sets."""
 
     now = 100.0
 
@@ -49,7 +49,7 @@ async def clock() -> Clock:
 
 @pytest.fixture
 async def store(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
-    """A store on a server of its own; its breaker goes by `clock`."""
+    """A store on its own server; its breaker uses `clock`."""
     store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
     yield store
     await store.aclose()
@@ -57,7 +57,7 @@ async def store(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def hasty(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
-    """The same with the patience that stores have, which a busy machine may well exhaust."""
+    """The same with the default timeout, which a busy machine may exceed."""
     store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock))
     await until_it_answers(store, clock)
     yield store
@@ -65,7 +65,7 @@ async def hasty(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Redis]:
 
 
 async def until_it_answers(store: Redis, clock: Clock) -> int:
-    """How many holds there are, once the server is asked again and answers."""
+    """Waits until the store works again, and returns the number of holds."""
     while True:
         clock.now += 2 * REST
         try:
@@ -75,7 +75,7 @@ async def until_it_answers(store: Redis, clock: Clock) -> int:
 
 
 async def settled(store: Redis, clock: Clock, hold_id: str) -> None:
-    """Settle until that is answered, as it should be done."""
+    """Repeats a settlement until it succeeds."""
     while True:
         try:
             await store.settle(hold_id, [LINE], [ENTRY])
@@ -89,7 +89,7 @@ async def settled(store: Redis, clock: Clock, hold_id: str) -> None:
 async def test_a_frozen_server_is_down(
     hasty: Redis, store: Redis, own_redis: RedisServer, clock: Clock
 ) -> None:
-    """Every call fails in its time, then at once, and all is well when the server goes on."""
+    """Calls fail at the timeout, then at once; they succeed when the server continues."""
     own_redis.freeze()
     began = time.monotonic()
     calls = [hasty.hold(str(number), [LINE], lease=60) for number in range(TRIP)]
@@ -111,11 +111,11 @@ async def test_a_frozen_server_is_down(
 async def test_what_was_not_sent_in_time_is_not_sent(
     hasty: Redis, store: Redis, own_redis: RedisServer
 ) -> None:
-    """What waited behind a frozen server, until its callers had gone, is not done when that goes on."""
+    """Commands that timed out while they waited are not sent when the server continues."""
     own_redis.freeze()
     first = asyncio.ensure_future(hasty.hold("sent", [LINE], lease=60))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)  # the lane has sent it
+    await asyncio.sleep(0)  # the connection has sent it
     second = asyncio.ensure_future(hasty.hold("waits", [LINE], lease=60))
     for answer in await asyncio.gather(first, second, return_exceptions=True):
         assert isinstance(answer, StoreDown)
@@ -129,7 +129,7 @@ async def test_what_was_not_sent_in_time_is_not_sent(
 async def test_a_closed_server_is_down(
     store: Redis, own_redis: RedisServer, clock: Clock, hard: bool
 ) -> None:
-    """Ended or killed, it is down at once; started again, it is used again, with its scripts."""
+    """A stopped or killed server is down at once, and is used again, with its scripts, after a restart."""
     await store.hold("1", [LINE], lease=60)
     own_redis.stop(hard=hard)
     for _ in range(TRIP):
@@ -143,7 +143,7 @@ async def test_a_closed_server_is_down(
 
 
 async def test_it_starts_without_a_server(own_redis: RedisServer, clock: Clock) -> None:
-    """A store whose server is not there yet is down, and no error of another kind."""
+    """A store whose server is not running raises StoreDown and no other error."""
     own_redis.stop()
     store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
     with pytest.raises(StoreDown):
@@ -154,7 +154,7 @@ async def test_it_starts_without_a_server(own_redis: RedisServer, clock: Clock) 
 
 
 async def test_append_only_files_survive_a_kill(own_redis: RedisServer, clock: Clock) -> None:
-    """With `--appendonly yes --appendfsync always` nothing that was answered is lost."""
+    """With `--appendonly yes --appendfsync always` no answered operation is lost."""
     own_redis.stop()
     own_redis.start("--appendonly", "yes", "--appendfsync", "always")
     store = Redis(own_redis.url, breaker=StoreBreaker("Redis", clock, timeout=30.0))
@@ -170,7 +170,7 @@ async def test_append_only_files_survive_a_kill(own_redis: RedisServer, clock: C
 
 
 async def test_flushed_scripts_are_loaded_again(redis_server: RedisServer, redis_url: str) -> None:
-    """An operator's SCRIPT FLUSH fails nothing, and order is kept."""
+    """SCRIPT FLUSH causes no failure, and the order of commands is kept."""
     store = opened(redis_url)
     await store.hold("1", [LINE], lease=60)
     redis_server.say("SCRIPT", "FLUSH")
@@ -181,7 +181,7 @@ async def test_flushed_scripts_are_loaded_again(redis_server: RedisServer, redis
 
 
 async def test_a_server_that_cannot_write_is_down(store: Redis, own_redis: RedisServer) -> None:
-    """Out of memory, it refuses what would write; that is a fault of the store and tells no secret."""
+    """A server that is out of memory counts as down."""
     await store.held()
     own_redis.say("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(StoreDown):
@@ -189,7 +189,7 @@ async def test_a_server_that_cannot_write_is_down(store: Redis, own_redis: Redis
 
 
 async def test_a_lost_answer_books_nothing_twice(own_redis: RedisServer) -> None:
-    """A settlement whose answer was lost is repeated, a hold whose answer was lost is ended: once each."""
+    """After lost replies, a settlement can be repeated and a hold settled; each takes effect once."""
     async with Severed(own_redis.port) as severed:
         store = Redis(f"redis://127.0.0.1:{severed.port}/0", breaker=patient())
         await store.hold("1", [LINE], lease=60)
@@ -208,16 +208,16 @@ async def test_a_lost_answer_books_nothing_twice(own_redis: RedisServer) -> None
 
 
 async def test_passwords_databases_and_sockets(own_redis: RedisServer) -> None:
-    """The URL says with what password, to which database, over which socket; a wrong password is no store."""
+    """The URL's password, database and socket are used. A wrong password raises StoreDown."""
     own_redis.stop()
     own_redis.start("--unixsocketperm", "700")
     own_redis.say("CONFIG", "SET", "requirepass", "hunter2")
-    for place in (
+    for url in (
         f"redis://:hunter2@127.0.0.1:{own_redis.port}/3",
         f"unix://:hunter2@{own_redis.socket}?db=3",
     ):
-        store = opened(place)
-        await store.hold(place, [LINE], lease=60)
+        store = opened(url)
+        await store.hold(url, [LINE], lease=60)
         await store.aclose()
     store = opened(f"redis://:hunter2@127.0.0.1:{own_redis.port}/3")
     assert await store.held() == 2
@@ -231,7 +231,7 @@ async def test_passwords_databases_and_sockets(own_redis: RedisServer) -> None:
 
 
 async def test_two_gateways_share_a_store(redis_url: str) -> None:
-    """What one holds the other sees, and fifty at once over both admit what there is room for."""
+    """Two gateways see each other's holds, and together admit exactly what the limit allows."""
     stores = [opened(redis_url) for _ in range(2)]
     line = Line("key/a cost", "sum", 20, 100)
     answers = await asyncio.gather(
@@ -243,7 +243,7 @@ async def test_two_gateways_share_a_store(redis_url: str) -> None:
 
 
 class Severed:
-    """Between a store and its server. While it is `deaf`, answers get lost and their connection ends."""
+    """A proxy between a store and its server. While `deaf`, it drops replies and closes their connection."""
 
     def __init__(self, port: int) -> None:
         self.deaf = False
@@ -271,7 +271,7 @@ class Severed:
         try:
             answers = 0
             while data := await there.read(65536):
-                answers += data.count(b"\n*") + data.startswith(b"*")  # of scripts: their answers are lists
+                answers += data.count(b"\n*") + data.startswith(b"*")  # replies of scripts are lists
                 if self.deaf and answers:
                     break
                 writer.write(data)

@@ -1,4 +1,4 @@
-"""One SQLite file and several processes, which may be killed at any moment."""
+"""Tests with one SQLite file and several processes, which may be killed at any time."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def store(path: Path) -> AsyncIterator[Store]:
 
 
 def process(program: str, path: Path, name: str) -> subprocess.Popen[str]:
-    """A process with a store on the file at `path`."""
+    """Starts a process with a store on the file at `path`."""
     return subprocess.Popen(
         [sys.executable, "-c", program, str(path), name],
         stdin=subprocess.PIPE,
@@ -97,7 +97,7 @@ def line_of(worker: subprocess.Popen[str]) -> str:
 
 
 def rename(path: Path, name: str) -> Path:
-    """Move a store's file, and the two beside it that belong to it."""
+    """Renames a store's file and its two companion files."""
     for beside in ("-wal", "-shm"):
         if (file := Path(f"{path}{beside}")).exists():
             file.rename(path.with_name(name + beside))
@@ -105,7 +105,7 @@ def rename(path: Path, name: str) -> Path:
 
 
 async def test_two_processes_admit_what_there_is_room_for(path: Path, store: Store) -> None:
-    """Fifty holds at once from two processes, with room for five, admit exactly five."""
+    """Fifty concurrent holds from two processes, with room for five, admit exactly five."""
     workers = [process(ADMIT, path, name) for name in ("a", "b")]
     for worker in workers:
         assert line_of(worker) == "ready"
@@ -118,17 +118,17 @@ async def test_two_processes_admit_what_there_is_room_for(path: Path, store: Sto
 
 
 async def test_a_killed_writer_loses_nothing_that_was_answered(path: Path, store: Store) -> None:
-    """After `kill -9` every settlement that was answered is there once, and the file goes on being used."""
+    """After `kill -9` every confirmed settlement is in the file once, and the file remains usable."""
     await store.held()
     workers = [process(SPEND, path, name) for name in ("a", "b")]
     answered: set[str] = set()
     for worker in workers:
         answered |= {line_of(worker) for _ in range(50)}
     workers[0].kill()
-    answered |= {line_of(workers[1]) for _ in range(50)}  # the other one goes on
+    answered |= {line_of(workers[1]) for _ in range(50)}  # the other process continues
     workers[1].kill()
     for worker in workers:
-        # Its last line may be cut.
+        # Its last line may be incomplete.
         answered |= {*worker.communicate()[0].split("\n")[:-1]}
     written = [entry.request_id async for entry in store.entries()]
     assert len(written) == len(set(written))
@@ -139,7 +139,7 @@ async def test_a_killed_writer_loses_nothing_that_was_answered(path: Path, store
 
 
 async def test_a_stopped_writer_is_a_store_down_and_no_more(path: Path) -> None:
-    """While another process keeps the file to itself, calls fail in their time; afterwards all is well."""
+    """While another process has the lock, calls fail at the timeout; afterwards they succeed."""
     store = open_store(f"sqlite:///{path}")
     await store.hold("0", [LINE], lease=60)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -154,7 +154,7 @@ async def test_a_stopped_writer_is_a_store_down_and_no_more(path: Path) -> None:
 
 
 async def test_one_spoilt_work_spoils_no_other(path: Path, store: Store) -> None:
-    """A work that fails within a batch is undone alone."""
+    """An operation that fails within a batch is rolled back alone."""
     await store.held()
     mistaken = Line("key/a cost", "sum", 20, None, 2**70)  # a bucket that no column takes
     answers = await asyncio.gather(
@@ -170,7 +170,7 @@ async def test_one_spoilt_work_spoils_no_other(path: Path, store: Store) -> None
 
 
 async def test_a_file_that_is_none_is_a_store_down(tmp_path: Path) -> None:
-    """A folder that is missing, a file of another kind or of a later version: down, and the log says why."""
+    """A missing folder, a file of another kind or of a later version raises StoreDown."""
     (tmp_path / "text.db").write_text("no database " * 100)
     with closing(sqlite3.connect(tmp_path / "later.db")) as later:
         later.execute("PRAGMA user_version = 99")
@@ -184,7 +184,7 @@ async def test_a_file_that_is_none_is_a_store_down(tmp_path: Path) -> None:
 
 
 async def test_after_a_restart_of_the_machine_its_holds_are_over(path: Path) -> None:
-    """Of another boot no process is left: its holds expire at once, its rates are full."""
+    """After a reboot, holds of the earlier boot expire at once and its rates are full."""
     scene = LocalScene(path)
     rate = Line("key/a requests", "rate", 9, 10, per_second=0.001)
     await scene.store.hold("1", [LINE, rate], lease=10_000, entries=[ENTRY])
@@ -199,7 +199,7 @@ async def test_after_a_restart_of_the_machine_its_holds_are_over(path: Path) -> 
 
 
 async def test_a_boot_without_a_name_is_told_by_its_clock(path: Path) -> None:
-    """Where boots have no names, a hold that was taken in the future is of another one."""
+    """Without boot ids, a hold with a start in the future is of an earlier boot."""
     scene = LocalScene(path)
     scene.boot = ""
     await scene.store.hold("1", [LINE], lease=10_000)
@@ -211,7 +211,7 @@ async def test_a_boot_without_a_name_is_told_by_its_clock(path: Path) -> None:
 
 
 async def test_leases_outlive_the_process_that_took_them(path: Path) -> None:
-    """A restarted process finds the holds of its predecessor, until their time is over."""
+    """A restarted process sees the earlier process's holds until they expire."""
     scene = LocalScene(path)
     await scene.store.hold("1", [LINE], lease=60)
     await scene.store.aclose()
@@ -224,7 +224,7 @@ async def test_leases_outlive_the_process_that_took_them(path: Path) -> None:
 
 
 async def test_a_file_that_was_taken_away_is_a_store_down(path: Path, store: Store) -> None:
-    """No empty one in its place, whoever made it, forgets what is spent. Once it is back, all is well."""
+    """A missing or empty file raises StoreDown, so no spending is lost. Once the file is back, it is used."""
     await store.settle("a", [LINE._replace(amount=100)], [ENTRY])
     away = rename(path, "away.db")
     for name in ("b", "c", "d"):
@@ -242,7 +242,7 @@ async def test_a_file_that_was_taken_away_is_a_store_down(path: Path, store: Sto
 async def test_a_file_that_was_replaced_is_the_store(
     path: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a backup says is spent holds from the moment it was put back, and is logged."""
+    """A restored backup is used from then on, and the replacement is logged."""
     await store.settle("a", [LINE._replace(amount=100)], [ENTRY])
     backup = Sqlite(path.with_name("backup.db"), breaker=patient())
     await backup.settle("b", [LINE._replace(amount=30)], [ENTRY])

@@ -1,4 +1,4 @@
-"""The time of day without jumps."""
+"""Tests of the wall clock that ignores jumps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR = 3600.0
 
 @dataclass
 class Machine:
-    """Two clocks: one that somebody sets, one that nobody does."""
+    """A wall clock that can be set, and a monotonic clock."""
 
     ahead: float = 1_793_491_200.0
     elapsed: float = 50.0
@@ -27,7 +27,7 @@ class Machine:
 
 
 def test_an_untouched_clock_tells_the_time() -> None:
-    """Where nobody sets the clock it is believed, from the first moment on."""
+    """A clock without jumps is followed from the start."""
     machine = Machine()
     steady = machine.steady()
     assert steady() == machine.wall()
@@ -37,7 +37,7 @@ def test_an_untouched_clock_tells_the_time() -> None:
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_jump_is_not_followed(jump: float) -> None:
-    """After a jump, either way, time goes on from where it was, and a jump back is none."""
+    """After a jump in either direction the old time continues. A jump back to it is no jump."""
     machine = Machine()
     steady = machine.steady()
     began = steady()
@@ -50,7 +50,7 @@ def test_a_jump_is_not_followed(jump: float) -> None:
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_clock_that_stays_is_believed(jump: float) -> None:
-    """A clock that was set right is followed once it has gone on from there for long enough."""
+    """A jump is accepted when the clock has continued from there for CONFIRM_AFTER seconds."""
     machine = Machine()
     steady = machine.steady()
     steady()
@@ -63,7 +63,7 @@ def test_a_clock_that_stays_is_believed(jump: float) -> None:
 
 
 def test_each_jump_is_doubted_anew() -> None:
-    """A clock that jumps to and fro is not believed, however long it does."""
+    """A clock that keeps jumping is never followed."""
     machine = Machine()
     steady = machine.steady()
     began = steady()
@@ -74,7 +74,7 @@ def test_each_jump_is_doubted_anew() -> None:
 
 
 def test_small_corrections_are_followed() -> None:
-    """What corrects a clock by seconds is believed at once."""
+    """A correction by a few seconds is followed at once."""
     machine = Machine()
     steady = machine.steady()
     steady()

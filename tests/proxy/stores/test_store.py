@@ -1,4 +1,4 @@
-"""What every store does: holds, settlements, expiry, windows, rates and leases."""
+"""Tests of every kind of store: holds, settlements, expiry, windows, rates and leases."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_fits_is_taken_and_told(store: Store) -> None:
-    """A hold that fits tells what is used with it."""
+    """A hold that fits returns the used amounts, including itself."""
     assert await store.hold("1", [money(30, 100)], lease=LEASE) == Held((30,))
     assert await store.hold("2", [money(70, 100)], lease=LEASE) == Held((100,))
     assert await store.held() == 2
 
 
 async def test_what_does_not_fit_takes_nothing(store: Store) -> None:
-    """A hold is refused whole by its first line that does not fit, and nothing of it is taken."""
+    """A hold is refused by its first line that does not fit, and nothing of it is taken."""
     other = money(5, 10, "team/t cost")
     await store.hold("1", [money(80, 100)], lease=LEASE)
 
@@ -35,7 +35,7 @@ async def test_what_does_not_fit_takes_nothing(store: Store) -> None:
 
 
 async def test_settling_books_what_was_spent(store: Store) -> None:
-    """What was held too much is free again, what was held too little is taken, limit or not."""
+    """A settlement frees what was held in excess, and books more than was held regardless of the limit."""
     await store.hold("1", [money(80, 100)], lease=LEASE)
     assert await store.settle("1", [money(20, 100)], [])
     assert await store.used([money(0)]) == (20,)
@@ -47,7 +47,7 @@ async def test_settling_books_what_was_spent(store: Store) -> None:
 
 
 async def test_beyond_the_limit_not_even_nothing_fits(store: Store) -> None:
-    """An account that is over its limit takes no hold, at its limit one of nothing."""
+    """At the limit a hold of amount 0 is taken; above the limit it is refused."""
     await store.settle("1", [money(100)], [])
     assert isinstance(await store.hold("2", [money(0, 100)], lease=LEASE), Held)
     await store.settle("3", [money(1)], [])
@@ -55,14 +55,14 @@ async def test_beyond_the_limit_not_even_nothing_fits(store: Store) -> None:
 
 
 async def test_a_line_that_is_left_out_was_not_spent(store: Store) -> None:
-    """Settling without a line that was held frees it."""
+    """A settlement without a line that was held frees it."""
     await store.hold("1", [money(80), rate(4), slot()], lease=LEASE)
     await store.settle("1", [], [])
     assert await store.used([money(0), rate(0), slot(0)]) == (0, 0, 0)
 
 
 async def test_settling_happens_once(store: Store) -> None:
-    """A settlement that is repeated changes nothing and says so."""
+    """A repeated settlement changes nothing and returns False."""
     await store.hold("1", [money(80, 100)], lease=LEASE)
     assert await store.settle("1", [money(20)], [entry()])
     assert not await store.settle("1", [money(20)], [entry()])
@@ -71,7 +71,7 @@ async def test_settling_happens_once(store: Store) -> None:
 
 
 async def test_settling_what_is_not_known_books_it(store: Store) -> None:
-    """What was let through without a hold is spent all the same, and its id takes no hold afterwards."""
+    """A settlement without a hold is booked, and its id takes no hold afterwards."""
     assert await store.settle("1", [money(20), rate(4), slot()], [entry()])
     assert await store.used([money(0), rate(0), slot(0)]) == (20, 4, 0)
     assert await store.hold("1", [money(1)], lease=LEASE) == Denied(-1, 0)
@@ -79,7 +79,7 @@ async def test_settling_what_is_not_known_books_it(store: Store) -> None:
 
 
 async def test_a_settled_hold_takes_no_more(store: Store) -> None:
-    """An attempt that comes late cannot extend a hold that has ended."""
+    """An ended hold cannot be extended."""
     await store.hold("1", [money(20)], lease=LEASE)
     await store.settle("1", [], [])
     assert await store.hold("1", [money(20)], lease=LEASE) == Denied(-1, 0)
@@ -87,7 +87,7 @@ async def test_a_settled_hold_takes_no_more(store: Store) -> None:
 
 
 async def test_a_hold_is_extended(store: Store) -> None:
-    """A second hold of the same id is added to the first, and both end together."""
+    """A second hold with the same id extends the first, and both are settled together."""
     await store.hold("1", [money(20, 100), slot()], lease=LEASE)
     assert await store.hold("1", [money(30, 100), rate(3)], lease=LEASE) == Held((50, 3))
     assert await store.held() == 1
@@ -97,7 +97,7 @@ async def test_a_hold_is_extended(store: Store) -> None:
 
 
 async def test_lines_of_one_account_add_up(store: Store) -> None:
-    """Lines of one hold count against one another."""
+    """Lines of one hold on the same account are added up."""
     assert await store.hold("1", [money(60, 100), money(60, 100)], lease=LEASE) == Denied(1, 60)
     assert await store.hold("1", [slot(), slot(), slot()], lease=LEASE) == Denied(2, 2)
     assert await store.hold("1", [rate(6), rate(6)], lease=LEASE) == Denied(1, 6, 1.0)
@@ -105,19 +105,19 @@ async def test_lines_of_one_account_add_up(store: Store) -> None:
 
 
 async def test_observing_takes_everything_and_tells_what_is_exceeded(store: Store) -> None:
-    """Without enforcement nothing is refused, and the lines beyond their limits are named."""
+    """Without enforcement nothing is refused, and the exceeded lines are reported."""
     lines = [money(150, 100), money(1, 100, "other"), rate(11), slot(3)]
     assert await store.hold("1", lines, lease=LEASE, enforce=False) == Held((150, 1, 11, 3), (0, 2, 3))
 
 
 async def test_no_limit_never_refuses(store: Store) -> None:
-    """A line without a limit counts."""
+    """A line without a limit is counted and never refused."""
     assert await store.hold("1", [money(BIG), money(BIG)], lease=LEASE) == Held((BIG, 2 * BIG))
 
 
 @pytest.mark.parametrize("spent", [1, 2**53, 10**9, 10**17 + 1, BIG - 1])
 async def test_amounts_are_exact(store: Store, spent: int) -> None:
-    """To the last nano-dollar of a billion dollars, a hold fits or does not."""
+    """Limits are exact to one nano-dollar, up to a billion dollars."""
     await store.settle("1", [money(spent)], [])
     assert await store.used([money(0)]) == (spent,)
     assert await store.hold("2", [money(BIG - spent + 1, BIG)], lease=LEASE) == Denied(0, spent)
@@ -127,7 +127,7 @@ async def test_amounts_are_exact(store: Store, spent: int) -> None:
 
 
 async def test_more_than_64_bits_stop_counting(store: Store) -> None:
-    """A sum that is full stays full, and nothing fails."""
+    """A sum saturates at 2^63 - 1 without an error."""
     for number in range(12):
         await store.settle(str(number), [money(BIG)], [])
     assert await store.used([money(0)]) == (2**63 - 1,)
@@ -135,7 +135,7 @@ async def test_more_than_64_bits_stop_counting(store: Store) -> None:
 
 @pytest.mark.parametrize("line", [money(-1), money(BIG + 1), money(1, BIG + 1), money(1, -1)])
 async def test_amounts_out_of_bounds_are_errors(store: Store, line: Line) -> None:
-    """What no store can count exactly is refused as a mistake of ours."""
+    """Amounts and limits out of range raise ValueError."""
     with pytest.raises(ValueError, match=r"10\^18"):
         await store.hold("1", [line], lease=LEASE)
     with pytest.raises(ValueError, match=r"10\^18"):
@@ -146,14 +146,14 @@ async def test_amounts_out_of_bounds_are_errors(store: Store, line: Line) -> Non
 
 
 async def test_each_bucket_counts_for_itself(store: Store) -> None:
-    """In a new window of the calendar nothing is spent."""
+    """Each bucket has its own total."""
     assert await store.hold("1", [money(90, 100, bucket=0)], lease=LEASE) == Held((90,))
     assert await store.hold("2", [money(90, 100, bucket=3600)], lease=LEASE) == Held((90,))
     assert await store.used([money(0, bucket=0), money(0, bucket=3600)]) == (90, 90)
 
 
 async def test_a_rolling_window_is_the_sum_of_its_buckets(store: Store) -> None:
-    """Buckets from `since` on count together, those before do not."""
+    """Buckets from `since` on are added up; earlier ones are not."""
 
     def rolling(amount: int, bucket: int) -> Line:
         return Line("key/a rolling", "sum", amount, 100, bucket, bucket - 120, rolling=True, keep=180)
@@ -167,7 +167,7 @@ async def test_a_rolling_window_is_the_sum_of_its_buckets(store: Store) -> None:
 
 
 async def test_buckets_are_forgotten(scene: Scene) -> None:
-    """A day after its time a bucket is let go of, and not before, however the clock jumps to and fro."""
+    """A bucket is deleted a day after its time and not before, even if the clock jumps."""
     old, new = (Line("a", "sum", 5, None, int(BEGAN) + at, 0, rolling=True, keep=3600) for at in (0, 4 * DAY))
     await scene.store.settle("1", [old], [])
     scene.jump(DAY / 2)
@@ -185,7 +185,7 @@ async def test_buckets_are_forgotten(scene: Scene) -> None:
 
 
 async def test_a_rate_refills(scene: Scene) -> None:
-    """What is gone comes back with time, and a refusal tells when there is enough."""
+    """A rate refills over time, and a refusal has the seconds until the line fits."""
     assert await scene.store.hold("1", [rate(8)], lease=LEASE) == Held((8,))
     assert await scene.store.hold("2", [rate(5)], lease=LEASE) == Denied(0, 8, 1.5)
     scene.pass_time(1.5)
@@ -195,13 +195,13 @@ async def test_a_rate_refills(scene: Scene) -> None:
 
 
 async def test_what_never_fits_has_no_time(store: Store) -> None:
-    """A rate whose bucket is smaller than what is asked for tells no time at which it fits."""
+    """A line that exceeds the size of the rate's bucket has no time at which it fits."""
     assert await store.hold("1", [rate(11)], lease=LEASE) == Denied(0, 0, None)
     assert await store.hold("2", [rate(1, 0, 0.0)], lease=LEASE) == Denied(0, 0, None)
 
 
 async def test_settling_gives_back_to_a_rate_or_takes(scene: Scene) -> None:
-    """What was held too much is there again at once; what was held too little is gone, limit or not."""
+    """A settlement returns the excess to a rate, and takes more than was held regardless of the limit."""
     await scene.store.hold("1", [rate(8)], lease=LEASE)
     await scene.store.settle("1", [rate(3)], [])
     assert await scene.store.used([rate(0)]) == (3,)
@@ -214,7 +214,7 @@ async def test_settling_gives_back_to_a_rate_or_takes(scene: Scene) -> None:
 
 
 async def test_a_rate_refills_while_it_is_held(scene: Scene) -> None:
-    """What is given back comes on top of what has refilled meanwhile."""
+    """The returned amount is added to what has refilled meanwhile."""
     await scene.store.hold("1", [rate(8)], lease=LEASE)
     scene.pass_time(1)
     await scene.store.settle("1", [rate(3)], [])
@@ -222,7 +222,7 @@ async def test_a_rate_refills_while_it_is_held(scene: Scene) -> None:
 
 
 async def test_a_rate_is_never_more_than_full(scene: Scene) -> None:
-    """What refilled while it was held is not given back a second time."""
+    """A rate never holds more than its size, even if the held amount is returned after a refill."""
     await scene.store.hold("1", [rate(8)], lease=LEASE)
     scene.pass_time(10)
     await scene.store.settle("1", [], [])
@@ -234,7 +234,7 @@ async def test_a_rate_is_never_more_than_full(scene: Scene) -> None:
 
 
 async def test_a_lease_is_free_again(store: Store) -> None:
-    """Requests at once are limited, and a settled one makes room."""
+    """Concurrent holds are limited, and a settlement frees a slot."""
     for number in range(2):
         assert isinstance(await store.hold(str(number), [slot()], lease=LEASE), Held)
     assert await store.hold("2", [slot()], lease=LEASE) == Denied(0, 2)
@@ -243,7 +243,7 @@ async def test_a_lease_is_free_again(store: Store) -> None:
 
 
 async def test_an_abandoned_hold_is_booked_at_what_it_held(scene: Scene) -> None:
-    """When its lease is over, money is spent, places are free, and the ledger says it expired. Once."""
+    """An expired hold is booked in full, once; its slot is free, and the ledger has an expired entry."""
     lines = [money(70, 100), slot(), rate(4)]
     await scene.store.hold("1", lines, lease=LEASE, entries=[entry()])
     await scene.store.hold("2", lines[:1], lease=2 * LEASE, enforce=False)
@@ -264,7 +264,7 @@ async def test_an_abandoned_hold_is_booked_at_what_it_held(scene: Scene) -> None
 
 
 async def test_an_expired_hold_is_not_settled(scene: Scene) -> None:
-    """Whoever comes late with a settlement changes nothing."""
+    """A settlement after the expiry changes nothing."""
     await scene.store.hold("1", [money(70, 100)], lease=LEASE)
     scene.pass_time(LEASE)
     await scene.store.sweep()
@@ -277,7 +277,7 @@ async def test_an_expired_hold_is_not_settled(scene: Scene) -> None:
 
 
 async def test_an_extension_lengthens_a_lease_and_replaces_entries(scene: Scene) -> None:
-    """The later end counts, and the last entries that were given."""
+    """The later expiry and the last entries apply."""
     await scene.store.hold("1", [money(1)], lease=LEASE, entries=[entry("first")])
     await scene.store.hold("1", [money(1)], lease=2 * LEASE, entries=[entry("a"), entry("b", 2)])
     await scene.store.hold("1", [money(1)], lease=1)
@@ -290,7 +290,7 @@ async def test_an_extension_lengthens_a_lease_and_replaces_entries(scene: Scene)
 
 @pytest.mark.parametrize("seconds", [3600, -3600, 400 * DAY])
 async def test_a_jump_of_the_clock_ends_nothing(scene: Scene, seconds: float) -> None:
-    """However far the clock on the wall is set, no lease is over by that, and each is over in its time."""
+    """A jump of the wall clock neither ends nor extends a lease."""
     await scene.store.hold("1", [money(70)], lease=LEASE)
     scene.jump(seconds)
     assert await scene.store.sweep() == 0
@@ -300,7 +300,7 @@ async def test_a_jump_of_the_clock_ends_nothing(scene: Scene, seconds: float) ->
 
 
 async def test_many_are_swept(scene: Scene) -> None:
-    """One sweep ends however many there are."""
+    """One sweep ends all expired holds, however many."""
     for number in range(250):
         await scene.store.hold(str(number), [money(1)], lease=LEASE)
     scene.pass_time(LEASE)

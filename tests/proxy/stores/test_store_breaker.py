@@ -1,4 +1,4 @@
-"""A slow store is a down store, and a store that is down is left alone for a while."""
+"""Tests of the timeout and the circuit breaker of stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Ward:
-    """A guard whose clock stands still until it is moved."""
+    """A breaker whose clock a test sets."""
 
     def __init__(self, timeout: float = 60.0) -> None:
         self.now = 100.0
@@ -37,7 +37,7 @@ class Ward:
 
 
 async def test_a_call_ends_with_what_came_of_it() -> None:
-    """A result and an error of the caller's own go through."""
+    """A call returns its result, or raises the caller's own error."""
     call, mistaken = Ward().breaker.begin(), Ward().breaker.begin()
     call.finish(7)
     mistaken.fail(ValueError("mine"))
@@ -47,7 +47,7 @@ async def test_a_call_ends_with_what_came_of_it() -> None:
 
 
 async def test_no_answer_in_time_is_a_failure() -> None:
-    """The time is over whether or not anybody carries the call out, which then need not be begun."""
+    """A call fails at its timeout even if it was never started, and is then marked as dropped."""
     call = Ward(timeout=0.0).breaker.begin()
     with pytest.raises(StoreDown, match="in time"):
         await call.future
@@ -58,18 +58,18 @@ async def test_no_answer_in_time_is_a_failure() -> None:
 
 
 async def test_a_loop_that_was_held_up_blames_no_store() -> None:
-    """When the clock itself rings late, an answer that is there by then counts."""
+    """If the timer fires late because the loop was blocked, a result that arrives soon still counts."""
     call = Ward(timeout=0.0).breaker.begin()
     time.sleep(0.2)  # noqa: ASYNC251
     for _ in range(3):
-        await asyncio.sleep(0)  # it has rung by now
+        await asyncio.sleep(0)  # the timer has fired by now
     assert not call.future.done()
     call.finish("in time")
     assert await call.future == "in time"
 
 
 async def test_a_cancelled_caller_is_no_failure_and_drops_nothing() -> None:
-    """Who stops waiting cancels nothing, and what comes of it still counts for the breaker."""
+    """Cancelling a caller is no failure; the outcome of its call still counts for the breaker."""
     ward = Ward()
     calls: list[StoreCall] = []
     for _ in range(TRIP):
@@ -84,7 +84,7 @@ async def test_a_cancelled_caller_is_no_failure_and_drops_nothing() -> None:
 
 
 async def test_failures_in_a_row_open_the_breaker() -> None:
-    """Five failures in a row, and none before: a success in between begins the count anew."""
+    """TRIP consecutive failures open the breaker; a success in between resets the count."""
     ward = Ward()
     ward.fail(TRIP - 1)
     ward.breaker.begin().finish(None)
@@ -95,7 +95,7 @@ async def test_failures_in_a_row_open_the_breaker() -> None:
 
 
 async def test_an_own_mistake_is_no_failure() -> None:
-    """An error that is not the store's counts as an answer."""
+    """An error that is not StoreDown counts as a success."""
     ward = Ward()
     for _ in range(2 * TRIP):
         call = ward.breaker.begin()
@@ -105,7 +105,7 @@ async def test_an_own_mistake_is_no_failure() -> None:
 
 
 async def test_one_call_probes_when_the_rest_is_over() -> None:
-    """While it is under way all others are refused; its success lets all in again."""
+    """While a probe is running all other calls are refused; its success closes the breaker."""
     ward = Ward()
     ward.fail(TRIP)
     ward.now += REST
@@ -116,7 +116,7 @@ async def test_one_call_probes_when_the_rest_is_over() -> None:
 
 
 async def test_the_rest_doubles_up_to_its_longest() -> None:
-    """A probe that fails doubles the rest, to 30 seconds at most; a success begins anew."""
+    """A failed probe doubles the waiting time up to LONGEST_REST; a success resets it."""
     ward = Ward()
     ward.fail(TRIP)
     rest = REST
@@ -135,7 +135,7 @@ async def test_the_rest_doubles_up_to_its_longest() -> None:
 
 
 async def test_calls_from_before_change_no_rest() -> None:
-    """What was under way when the breaker opened fails without lengthening the rest."""
+    """Calls that were running when the breaker opened do not extend its waiting time."""
     ward = Ward()
     late = [ward.breaker.begin() for _ in range(50)]
     ward.fail(TRIP)
@@ -147,7 +147,7 @@ async def test_calls_from_before_change_no_rest() -> None:
 
 
 async def test_a_probe_that_nobody_waits_for_still_ends() -> None:
-    """A cancelled probe does not keep the store closed for ever."""
+    """A probe whose caller was cancelled still ends, so the breaker can close."""
     ward = Ward()
     ward.fail(TRIP)
     ward.now += REST
@@ -159,7 +159,7 @@ async def test_a_probe_that_nobody_waits_for_still_ends() -> None:
 
 
 async def test_each_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One line when it goes down, one when it answers again, none in between."""
+    """One line is logged when the breaker opens and one when it closes."""
     ward = Ward()
     with caplog.at_level(logging.WARNING, "standby.store"):
         ward.fail(TRIP)

@@ -1,4 +1,4 @@
-"""Each store against a model that remembers everything, under any sequence of operations."""
+"""Tests each kind of store against the reference model, with random sequences of operations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ LOOKED_AT: Final = (
 
 
 class Machine(RuleBasedStateMachine):
-    """Ten holds over six accounts, while time goes by and clocks jump."""
+    """Ten holds on six accounts, while time passes and clocks jump."""
 
     kind: ClassVar[str]
     server: ClassVar[RedisServer | None]
@@ -117,11 +117,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-3600, 3600]))
     def jump(self, seconds: float) -> None:
-        """The wall clock is set. Only rates of Redis go by it, so there it stays once there are any."""
+        """Sets the wall clock. Rates in Redis depend on it, so it is not set once there are any."""
         if self.kind == "redis" and self.model.levels:
             return
         self.scene.jump(seconds)
-        self.sweep()  # somebody looks at the clock, as somebody does every few seconds
+        self.sweep()  # gateways sweep every few seconds, which reads the clock
 
     @rule()
     def reopen(self) -> None:
@@ -139,7 +139,7 @@ class Machine(RuleBasedStateMachine):
             return [f"{entry.request_id} {entry.outcome}" async for entry in self.store.entries()]
 
         try:
-            # What one sweep ends is written in any order.
+            # The entries of one sweep are written in any order.
             assert sorted(self.do(written())) == sorted(self.model.ledger)
         finally:
             self.do(self.store.aclose())
@@ -149,14 +149,14 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture(params=KINDS)
 def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What a machine needs besides its rules."""
+    """The class attributes of the machine for this kind of store."""
     server = request.getfixturevalue("redis_server") if request.param == "redis" else None
     return {"kind": request.param, "server": server}
 
 
 @pytest.mark.timeout(300)
 def test_a_store_does_what_the_model_does(machine: dict[str, Any]) -> None:
-    """Answers, figures, holds and the ledger are the model's."""
+    """Results, totals, holds and the ledger equal those of the model."""
     run_state_machine_as_test(
         type("Machine", (Machine,), machine),
         settings=settings(

@@ -1,4 +1,4 @@
-"""What every store does with what comes at once: order, the ledger, closing."""
+"""Tests of concurrent operations in every kind of store: order, the ledger, closing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_parallel_holds_admit_what_there_is_room_for(store: Store) -> None:
-    """Fifty at once with room for five admit exactly five."""
+    """Fifty concurrent holds with room for five admit exactly five."""
     lines = [money(20, 100), rate(1, 1000), slot(1, 1000)]
     answers = await asyncio.gather(*[store.hold(str(number), lines, lease=LEASE) for number in range(50)])
     assert sum(isinstance(answer, Held) for answer in answers) == 5
@@ -25,7 +25,7 @@ async def test_parallel_holds_admit_what_there_is_room_for(store: Store) -> None
 
 
 async def test_operations_take_effect_in_their_order(store: Store) -> None:
-    """A settlement that nobody waits for stands before the next hold."""
+    """A settlement whose result is not awaited takes effect before the next hold."""
     await store.hold("0", [money(100, 100)], lease=LEASE)
     for number in range(20):
         settling = asyncio.ensure_future(store.settle(str(number), [], []))
@@ -35,18 +35,18 @@ async def test_operations_take_effect_in_their_order(store: Store) -> None:
 
 
 async def test_a_caller_that_is_cancelled_cancels_nothing(store: Store) -> None:
-    """What was asked for happens, also when whoever asked is cancelled at once."""
+    """An operation is executed even if its caller is cancelled at once."""
     await store.hold("0", [money(100)], lease=LEASE)
     settling = asyncio.ensure_future(store.settle("0", [money(40)], [entry()]))
     asyncio.get_running_loop().call_soon(settling.cancel)
-    await asyncio.wait([settling])  # in memory it was quicker than the cancellation
+    await asyncio.wait([settling])  # a store in memory finishes before the cancellation
     assert await store.used([money(0)]) == (40,)
     assert await store.held() == 0
     assert await ledger(store) == [entry()]
 
 
 async def test_the_ledger_keeps_order_and_every_figure(store: Store) -> None:
-    """Entries come back as they were written, in that order, from the time asked for."""
+    """Entries are returned unchanged and in order, from the requested time on."""
     written = [entry(f"r{number}", 1, BEGAN + number % 7) for number in range(2500)]
     for start in range(0, 2500, 250):
         await store.settle(f"s{start}", [], written[start : start + 250])
@@ -56,7 +56,7 @@ async def test_the_ledger_keeps_order_and_every_figure(store: Store) -> None:
 
 
 async def test_what_was_closed_opens_again(scene: Scene) -> None:
-    """After closing, the next use finds what was there."""
+    """A closed store opens again at its next use, with its data."""
     await scene.store.hold("1", [money(70)], lease=LEASE)
     await scene.store.aclose()
     assert await scene.store.held() == 1
@@ -67,16 +67,16 @@ async def test_what_was_closed_opens_again(scene: Scene) -> None:
 
 
 async def test_names_are_only_names(store: Store) -> None:
-    """Whatever characters an account or an id has, it is itself and no other."""
+    """Accounts and ids may contain any characters and are never confused."""
     names = ["a:b", "a b", "a\nb", "{x}", "ü", "a%b*?[]", "'; DROP TABLE sums; --", "-", "s:0:a", ""]
     lines = [money(number + 1, None, name) for number, name in enumerate(names)]
     for number, name in enumerate(names):
         lease = Line(name, "lease", number + 1, None)
         refill = Line(name, "rate", number + 1, 100, per_second=0.5)
         await store.hold(name, [lines[number], lease, refill], lease=LEASE)
-    wanted = tuple(range(1, len(names) + 1))
-    assert await store.used(lines) == wanted
-    assert await store.used([Line(name, "lease", 0, None) for name in names]) == wanted
+    expected = tuple(range(1, len(names) + 1))
+    assert await store.used(lines) == expected
+    assert await store.used([Line(name, "lease", 0, None) for name in names]) == expected
     for name in names:
         await store.settle(name, [], [])
     assert await store.used(lines) == (0,) * len(names)
@@ -84,7 +84,7 @@ async def test_names_are_only_names(store: Store) -> None:
 
 
 async def test_now_is_the_time_of_the_store(scene: Scene) -> None:
-    """Windows are of the store's clock."""
+    """`now` is the store's time."""
     await scene.store.used([rate(0)])
     before = scene.store.now()
     scene.jump(1000)

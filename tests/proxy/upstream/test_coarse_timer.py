@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import pytest
 from standby.proxy.upstream.coarse_timer import GRANULARITY, LISTEN_DELAY, CoarseTimer
 
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 async def woken(*gaps: float) -> list[tuple[float, float]]:

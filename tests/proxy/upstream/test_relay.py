@@ -15,10 +15,10 @@ from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 from standby.proxy.upstream.relay import Relay
 from standby.proxy.upstream.timeouts import DRAIN
 
-from tests.proxy.harness import ASK, Caller, VirtualLoop, alone, ask, chunk, scope_of
+from tests.proxy.harness import ASK, Caller, alone, ask, chunk, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN, Spoken
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
@@ -29,22 +29,9 @@ ANSWER: Final = b'{"id": "c1", "model": "m", "choices": [{"message": {"content":
 UNARY: Final = {**ASK, "stream": False}
 
 
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
-
-
 def now() -> float:
     """The time on the loop."""
     return asyncio.get_running_loop().time()
-
-
-@pytest.fixture(params=[*SPOKEN.values()], ids=[*SPOKEN])
-def spoken(request: pytest.FixtureRequest) -> Spoken:
-    """Each of the streamed dialects."""
-    told: Spoken = request.param
-    return told
 
 
 async def test_what_is_sent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -13,20 +13,14 @@ from standby.proxy.config import Timeouts
 from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 from standby.proxy.upstream.timeouts import DRAIN, AttemptTimeouts, Ended
 
-from tests.proxy.harness import VirtualLoop
+from tests.proxy.harness import VirtualLoop, virtual_time
 
-__all__: list[str] = []
+__all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 LIMITS: Final = Timeouts(connect=3, first_token=10, stall=20, total=100)
 FIRST: Final = 10.0
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Waiting takes no time here."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def loop() -> VirtualLoop:

@@ -65,13 +65,6 @@ async def transports() -> AsyncIterator[Transports]:
     await made.aclose()
 
 
-@pytest.fixture
-async def alpha() -> AsyncIterator[Simulator]:
-    """A provider."""
-    async with Simulator("alpha") as provider:
-        yield provider
-
-
 def _seen(provider: Simulator, count: int) -> bool:
     return len(provider.requests) == count
 
@@ -354,12 +347,10 @@ async def test_a_connection_that_is_never_made(transports: Transports, over: str
     """A host that does not answer at all ends the attempt at the connect limit."""
 
     class Unarmed(AttemptTimeouts):
-        """Leaves the limit to the transport, since a busy machine cannot tell which of the two is first."""
-
         __slots__ = ()
 
         def connecting(self) -> None:
-            pass
+            """Leaves the limit to the transport: a busy machine cannot tell which is first."""
 
     line = line_to(transports, alpha.url, provider=over)
     await alpha.down(silent=True)

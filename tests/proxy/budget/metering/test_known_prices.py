@@ -1,4 +1,4 @@
-"""Cards made of what genai-prices knows."""
+"""Tests of price cards from genai-prices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__: list[str] = []
 
 
 def _missing(name: str) -> None:
-    """What `find_spec` says of a package that is not installed."""
+    """The result of `find_spec` for a package that is not installed: None."""
 
 
 OPENAI: Final = "https://api.openai.com/v1"
@@ -49,7 +49,7 @@ USAGES: Final = (
     ],
 )
 def test_a_card_costs_what_its_source_says(url: str, model: str, usage: Usage) -> None:
-    """A cost under a card is the one that genai-prices itself works out, rounded up to a nano-dollar."""
+    """The cost under a card equals the cost that genai-prices computes, rounded up to a nano-dollar."""
     card = card_of(url, model)
     assert card is not None
     provider, info = get_snapshot().find_provider_model(model, None, None, url)
@@ -69,7 +69,7 @@ def test_a_card_costs_what_its_source_says(url: str, model: str, usage: Usage) -
 
 
 def test_every_model_has_a_card_or_none() -> None:
-    """Nothing in the whole list makes a card fail, and most of it is tokens that have a price."""
+    """No model in the whole list raises an error, and most models get a card."""
     today = date(2026, 11, 23)
     prices = [
         known_prices.price_of(known_prices.dearest(info, today))
@@ -92,12 +92,12 @@ def test_every_model_has_a_card_or_none() -> None:
     ],
 )
 def test_what_is_not_known_has_no_card(url: str, model: str) -> None:
-    """A host, a model or a unit that is not known makes no card, however familiar a name is."""
+    """An unknown host, model or unit has no card, even for a well-known model name."""
     assert card_of(url, model) is None
 
 
 def test_the_dearest_hour_counts() -> None:
-    """A price that changes with the hour is the one at the dearest hour."""
+    """A price that varies by the hour is the highest one."""
     infos: list[ModelInfo] = [
         info
         for provider in get_snapshot().providers
@@ -105,15 +105,15 @@ def test_the_dearest_hour_counts() -> None:
         if isinstance(info.prices, list)
     ]
     for info in infos:
-        found = known_prices.dearest(info, date(2026, 11, 23)).input_mtok
+        highest = known_prices.dearest(info, date(2026, 11, 23)).input_mtok
         for hour in range(24):
             now = info.get_prices(datetime(2026, 11, 23, hour, 45, tzinfo=UTC)).input_mtok
-            if isinstance(found, Decimal) and isinstance(now, Decimal):
-                assert found >= now
+            if isinstance(highest, Decimal) and isinstance(now, Decimal):
+                assert highest >= now
 
 
 def test_a_card_tells_where_it_comes_from() -> None:
-    """The source is the package with its version, the date the one of its data."""
+    """The source is the package with its version; the date is that of its data."""
     card = card_of(OPENAI, "gpt-4.1")
     assert card is not None
     name, version = card.source.split()
@@ -122,14 +122,14 @@ def test_a_card_tells_where_it_comes_from() -> None:
 
 
 def test_without_the_extra_there_are_no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where genai-prices is not installed nothing is known, and nothing fails."""
+    """Without genai-prices there are no cards and no errors."""
     monkeypatch.setattr(known_prices, "find_spec", _missing)
     assert card_of(OPENAI, "gpt-4.1-nano") is None
     known_prices.card_on.cache_clear()
 
 
 def test_names_are_not_remembered_for_ever() -> None:
-    """However many names providers make up, few are kept."""
+    """The cache of names is bounded."""
     for number in range(5_000):
         card_of("https://llm.example.com/v1", f"model-{number}")
     assert known_prices.card_on.cache_info().currsize <= 1024

@@ -1,4 +1,4 @@
-"""What tokens cost under a card, and which card is the right one."""
+"""Tests of the cost under a price card, and of the choice of the card."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CARD: Final = Price(
     per_image=2_000_000,
     above=(Tier(tokens=200_000, input=6_000_000_000, output=22_500_000_000),),
 )
-"""A card on which everything has a price of its own."""
+"""A card with a separate price for everything."""
 
 AMOUNTS: Final = st.integers(0, 10**11)
 PRICES: Final = st.builds(
@@ -46,13 +46,13 @@ TOKENS: Final = st.integers(0, 10**6)
 
 @st.composite
 def usages(draw: st.DrawFn) -> Usage:
-    """Usage whose parts add up."""
+    """Usage whose parts add up to its totals."""
     uncached, cached, write, hour, plain, reasoning = (draw(TOKENS) for _ in range(6))
     return Usage(uncached + cached + write + hour, plain + reasoning, cached, write + hour, reasoning, hour)
 
 
 def target(**fields: object) -> Target:
-    """A target of OpenAI's."""
+    """A target at OpenAI."""
     provider = Provider(name="p", dialect="openai", base_url="https://api.openai.com/v1")
     return Target.model_validate({"name": "t", "provider": provider, "model": "gpt-4.1", **fields})
 
@@ -75,18 +75,18 @@ def target(**fields: object) -> Target:
     ],
 )
 def test_each_kind_of_token_has_its_price(usage: Usage, images: int, expected: int) -> None:
-    """Cached input, input written to the cache, images, long prompts: all have their price."""
+    """Cached input, cache writes, images and long prompts each have their own price."""
     assert cost(usage, CARD, images) == expected
 
 
 def test_what_is_not_given_costs_what_its_kind_costs() -> None:
-    """A card with two prices prices all tokens by them."""
+    """A card with only input and output prices applies them to all kinds of tokens."""
     price = Price(input=1_000_000_000, output=2_000_000_000)
     assert cost(Usage(10, 5, cached=3, cache_write=2, reasoning=4, cache_write_1h=1), price) == 20_000
 
 
 def test_a_part_of_a_nano_dollar_counts_as_one() -> None:
-    """A cost is rounded up, once: three tokens at a third of a nano-dollar are one."""
+    """A cost is rounded up once: three tokens at a third of a nano-dollar cost one."""
     price = Price(input=333_333, output=333_333)
     assert [cost(Usage(n, 0), price) for n in (1, 2, 3, 4)] == [1, 1, 1, 2]
     assert cost(Usage(1, 1), price) == 1
@@ -94,7 +94,7 @@ def test_a_part_of_a_nano_dollar_counts_as_one() -> None:
 
 @given(price=PRICES, usage=usages(), more=usages())
 def test_cost_is_additive_and_monotone(price: Price, usage: Usage, more: Usage) -> None:
-    """Two attempts together cost what they cost one by one, but for rounding, and no less than one."""
+    """The cost of two attempts is the sum of their costs, except for rounding, and no less than either."""
     both = Usage(*map(sum, zip(usage, more, strict=True)))
     apart = cost(usage, price) + cost(more, price) - price.per_request
     assert 0 <= apart - cost(both, price) <= 1
@@ -105,7 +105,7 @@ def test_cost_is_additive_and_monotone(price: Price, usage: Usage, more: Usage) 
 def test_an_estimate_is_an_upper_bound(
     price: Price, tiers: list[Tier], usage: Usage, images: int, spare: tuple[int, int]
 ) -> None:
-    """No usage within an estimate's tokens costs more than the estimate, whatever the tokens are."""
+    """No usage within an estimate's tokens costs more than the estimate, whatever kinds of tokens."""
     price = price.model_copy(update={"above": tuple(tiers)})
     assert cost(usage, price, images) <= estimate(
         price, usage.input + spare[0], usage.output + spare[1], images
@@ -130,7 +130,7 @@ def test_an_estimate_is_an_upper_bound(
     ],
 )
 def test_the_targets_own_card(asked: str, answered: str | None) -> None:
-    """A dated snapshot, a name that `served_as` matches and an answer without a name cost what it says."""
+    """A dated snapshot, a name that matches `served_as`, or no name at all uses the target's own card."""
     own = target(model=asked, price=CARD, served_as=["gpt-4.1-2025-*"] if asked == "my-deployment" else [])
     assert served(own, answered) is CARD
 
@@ -145,19 +145,19 @@ def test_a_model_that_nobody_knows(answered: str) -> None:
 
 
 def test_another_model_of_the_provider() -> None:
-    """A model that the target did not ask for costs what it costs at this provider."""
+    """Another model of the provider costs what genai-prices lists for it at this provider."""
     price = served(target(price=CARD), "gpt-4.1-mini-2025-04-14")
     assert price is not None
     assert (price.input, price.output) == (400_000_000, 1_600_000_000)
 
 
 def test_a_vendor_is_not_another() -> None:
-    """Of two names that both have a vendor, the vendor counts."""
+    """If both names have a vendor prefix, the prefixes must match."""
     assert served(target(model="openai/gpt-4.1", price=CARD), "other/gpt-4.1") is None
 
 
 def test_a_quote_tells_its_source() -> None:
-    """A card is the file's, or was looked up, with the source's name, version and date."""
+    """A card comes from routes.toml, or from a source with a name, version and date."""
     assert quote(target(price=CARD)) == Quote(CARD, "routes.toml")
     assert quote(target()) is None
     card = Card(CARD, "genai-prices 0.2.3", "2026-11-23")
@@ -165,7 +165,7 @@ def test_a_quote_tells_its_source() -> None:
 
 
 def test_a_missing_card_is_looked_up() -> None:
-    """The card of a target without one is that of its model at its provider."""
+    """A target without a card gets the card of its model at its provider."""
     card = lookup(target())
     assert card is not None
     assert card.price.input == 2_000_000_000

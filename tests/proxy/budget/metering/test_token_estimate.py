@@ -1,4 +1,4 @@
-"""The bound of what a request takes is one, and not a wild one."""
+"""Tests that the token estimate is an upper bound, and not too high."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__: list[str] = []
 FAMILIES: Final = MappingProxyType(
     {"cl100k": "gpt-4", "o200k": "gpt-4o", "harmony": "gpt-oss-20b", "llama3": "llama-3.1", "qwen3": "qwen3"}
 )
-"""A model of each vocabulary that there is."""
+"""A model for each known vocabulary."""
 
 KNOWN: Final = Vocabularies.load(FAMILIES.values())
 GROWN: Final = "\u0344\u0958\u0f4d\u0f76\u0f78\u0f93\u2adc\ufa6c\ufb1d\ufb4e\U0001d15e\U0001d1c0"
-"""Characters that a tokenizer which normalises makes longer."""
+"""Characters that get longer when a tokenizer normalises them."""
 TEXTS: Final = (
     st.text(st.characters(codec="utf-8"))
     | st.text(st.sampled_from(GROWN + "e\u0301\u0315 a"), max_size=60)
@@ -41,11 +41,11 @@ def target(model: str = "any", **fields: Any) -> Target:
 
 def chat(*content: Any, **members: Any) -> dict[str, Any]:
     """A chat request with one message for each content."""
-    return {"model": "m", "messages": [{"role": "user", "content": each} for each in content], **members}
+    return {"model": "m", "messages": [{"role": "user", "content": part} for part in content], **members}
 
 
 def bound(value: dict[str, Any], operation: str = "chat", model: str = "any") -> int:
-    """The most tokens of input that a request can be."""
+    """The upper bound of the input tokens of a request."""
     return measure(value, operation).input(target(model))
 
 
@@ -56,7 +56,7 @@ def bound(value: dict[str, Any], operation: str = "chat", model: str = "any") ->
 @example(texts=[GROWN * 50])
 @example(texts=["\u0f76" * 300])
 def test_the_bound_is_one_for_any_text(model: str, texts: list[str]) -> None:
-    """No vocabulary makes more tokens of a text than the bound, nor of all of them together."""
+    """No vocabulary produces more tokens for the texts, separately or joined, than the bound."""
     count = KNOWN.count(model)
     assert count is not None
     prompt = measure(chat(*texts), "chat")
@@ -67,7 +67,7 @@ def test_the_bound_is_one_for_any_text(model: str, texts: list[str]) -> None:
 
 @pytest.mark.parametrize("model", FAMILIES.values(), ids=[*FAMILIES])
 def test_the_bound_is_one_for_every_character(model: str) -> None:
-    """There is no character at all of which a vocabulary makes more tokens than the bound."""
+    """For no single character does a vocabulary produce more tokens than the bound."""
     count = KNOWN.count(model)
     assert count is not None
     for first in range(0, 0x110000, 0x100):
@@ -79,7 +79,7 @@ def test_the_bound_is_one_for_every_character(model: str) -> None:
 @settings(deadline=None)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_vocabulary_is_exact(model: str, texts: list[str]) -> None:
-    """With a vocabulary each text counts for its tokens, and never for more than without one."""
+    """With a vocabulary each text counts with its exact tokens, never more than the bound without one."""
     count = KNOWN.count(model)
     assert count is not None
     prompt = measure(chat(*texts), "chat")
@@ -89,7 +89,7 @@ def test_a_vocabulary_is_exact(model: str, texts: list[str]) -> None:
 
 
 def test_long_texts_are_not_counted() -> None:
-    """What is beyond the part that is counted keeps its bound, so that no request holds up others."""
+    """Texts beyond EXACT characters use the bound, so that a large request does not block others."""
     long = "word " * EXACT
     prompt = measure(chat("word " * 10, long), "chat")
     exact = prompt.input(target("gpt-4"), KNOWN)
@@ -97,7 +97,7 @@ def test_long_texts_are_not_counted() -> None:
 
 
 def test_long_texts_that_normalising_makes_longer() -> None:
-    """A text too long to be searched for characters that grow is bounded by their first bytes."""
+    """A text too long to search for growing characters is bounded by its lead bytes."""
     prompt = measure(chat("\u0958" * EXACT, "\U0001d15e" * 9), "chat")
     count = KNOWN.count("qwen3")
     assert count is not None
@@ -136,7 +136,7 @@ def test_long_texts_that_normalising_makes_longer() -> None:
     ],
 )
 def test_everything_a_model_reads_counts(operation: str, value: dict[str, Any]) -> None:
-    """Text counts wherever a request may put it, and not twice."""
+    """Text counts wherever a request may contain it, and only once."""
     assert 600 <= bound(value, operation) < 600 + 1_000
 
 
@@ -151,14 +151,14 @@ def test_everything_a_model_reads_counts(operation: str, value: dict[str, Any]) 
     ],
 )
 def test_an_image_is_no_text(part: dict[str, Any]) -> None:
-    """An image counts as one, however many bytes it has, and so in every dialect."""
+    """An image counts as one image in every dialect, whatever its size in bytes."""
     prompt = measure(chat([part]), "chat")
     assert prompt.images == 1
     assert prompt.input(target()) - bound(chat([])) < 10_100
 
 
 def test_an_image_for_a_small_model() -> None:
-    """gpt-4o-mini counts more tokens of an image than any other, and the bound knows."""
+    """gpt-4o-mini counts more tokens per image than other models, and so does the bound."""
     value = chat([{"type": "image_url", "image_url": {"url": PIXELS}}])
     assert bound(value, model="gpt-4o-mini") - bound(value, model="gpt-4o") > 30_000
 
@@ -184,12 +184,12 @@ def test_an_image_for_a_small_model() -> None:
     ],
 )
 def test_a_file_is_no_text(part: dict[str, Any], least: int, most: int) -> None:
-    """A file counts by its pages, audio by its length, and one that is elsewhere as something assumed."""
+    """A file counts by its pages, audio by its length, and a reference with an assumed size."""
     assert least <= bound(chat([part])) - bound(chat([])) <= most
 
 
 def test_base64_in_a_text_is_text() -> None:
-    """What the caller pastes into a prompt is read by the model as text, whatever it looks like."""
+    """Base64 data within a text counts as text."""
     assert bound(chat(PIXELS)) > len(PIXELS)
 
 
@@ -197,12 +197,12 @@ def test_base64_in_a_text_is_text() -> None:
     "reference", [{"previous_response_id": "r"}, {"conversation": "c"}, {"prompt": {"id": "p"}}]
 )
 def test_an_earlier_turn_is_assumed(reference: dict[str, Any]) -> None:
-    """A request that goes on from what the provider keeps is not taken to be as short as it looks."""
+    """A reference to an earlier turn kept by the provider adds UNSEEN tokens."""
     assert bound({"input": "", **reference}, "responses") > UNSEEN
 
 
 def test_tools_cost_more_than_their_json() -> None:
-    """Offering tools adds a prompt of the provider's, and more for a tool that it describes itself."""
+    """Tools add tokens for the provider's tool prompt, and more for a tool that the provider defines."""
     mine = bound(chat("", tools=[{"type": "custom", "name": "f"}]))
     theirs = bound(chat("", tools=[{"type": "bash_20250124", "name": "f"}]))
     assert mine - bound(chat("")) > 600
@@ -211,14 +211,14 @@ def test_tools_cost_more_than_their_json() -> None:
 
 @pytest.mark.parametrize("kind", ["image", "document", "input_audio", "text"])
 def test_a_message_is_no_part(kind: str) -> None:
-    """All of a message is read, whatever type it says it has."""
+    """A message counts completely, whatever its type member is."""
     value: dict[str, Any] = {"messages": [{"role": "user", "type": kind, "content": "h" * 600}]}
     assert bound(value) >= 600
     assert measure(value, "chat").images == 0
 
 
 def test_a_tool_of_no_type() -> None:
-    """A type that is no text is nobody's, and no reason to fail."""
+    """A tool whose type is not a string is counted without an error."""
     assert bound(chat("", tools=[{"type": []}])) > bound(chat("", tools=[{"type": "custom"}]))
 
 
@@ -251,7 +251,7 @@ def test_a_tool_of_no_type() -> None:
     operation=st.sampled_from(["chat", "responses", "messages", "embeddings", "count_tokens", "else"]),
 )
 def test_any_document_is_measured(value: object, operation: str) -> None:
-    """No JSON makes measuring fail, nor is anything ever less than nothing."""
+    """Any JSON document can be measured, and the results are never negative."""
     read = orjson.loads(orjson.dumps({"messages": value, "input": value, "tools": value, "system": value}))
     prompt = measure(read, operation)
     assert prompt.input(target()) > 0

@@ -1,4 +1,4 @@
-"""What a request may take, what is said in its caller's place, and what each attempt took."""
+"""Tests of the expected usage, the amendments to a request, and the actual usage of attempts."""
 
 from __future__ import annotations
 
@@ -63,22 +63,22 @@ def event(**document: Any) -> bytes:
 
 
 def says(text: str, **more: Any) -> bytes:
-    """An event that says something."""
+    """An event with a text."""
     return event(choices=[{"delta": {"content": text}, **more}])
 
 
 def used(read: int, written: int) -> dict[str, int]:
-    """Usage as OpenAI tells it."""
+    """Usage in OpenAI's format."""
     return {"prompt_tokens": read, "completion_tokens": written}
 
 
 END: Final = event(choices=[{"delta": {}, "finish_reason": "stop"}])
-TOLD: Final = event(choices=[], usage=used(7, 3))
+USAGE: Final = event(choices=[], usage=used(7, 3))
 DONE: Final = b"data: [DONE]\n\n"
 
 
 def streamed(*pieces: bytes, whole: bool = True, operation: str = "chat") -> Answer:
-    """An answer that came as a stream."""
+    """An answer received as a stream."""
     answer = Answer(operation_named(operation), streamed=True)
     answer.start(200, SSE)
     for piece in pieces:
@@ -91,7 +91,7 @@ def streamed(*pieces: bytes, whole: bool = True, operation: str = "chat") -> Ans
 
 
 def document(body: Any, *, status: int = 200, operation: str = "chat") -> Answer:
-    """An answer that came whole."""
+    """An answer received as one document."""
     answer = Answer(operation_named(operation), streamed=False)
     answer.start(status, JSON)
     answer.feed(orjson.dumps(body))
@@ -100,7 +100,7 @@ def document(body: Any, *, status: int = 200, operation: str = "chat") -> Answer
 
 
 def test_the_same_usage_costs_the_same() -> None:
-    """An answer costs what it took, streamed or not."""
+    """The same usage costs the same, streamed or not."""
     whole = {
         "model": "m",
         "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
@@ -108,7 +108,7 @@ def test_the_same_usage_costs_the_same() -> None:
     }
     once = actual_usage(attempt_of(document(whole)), EXPECTED)
     assert once == ActualUsage(Usage(7, 3), "provider", "m", 38_000, 38_000)
-    assert actual_usage(attempt_of(streamed(says("Hi"), END, TOLD, DONE)), EXPECTED) == once
+    assert actual_usage(attempt_of(streamed(says("Hi"), END, USAGE, DONE)), EXPECTED) == once
 
 
 @pytest.mark.parametrize(
@@ -121,31 +121,31 @@ def test_the_same_usage_costs_the_same() -> None:
     ],
 )
 def test_usage_counts_wherever_it_is(pieces: tuple[bytes, ...]) -> None:
-    """Usage beside choices, in one of them, or told again and again, is the usage."""
+    """Usage is found beside the choices, in a choice, or repeated in several events."""
     assert actual_usage(attempt_of(streamed(*pieces)), EXPECTED).usage == Usage(7, 3)
 
 
 def test_nothing_is_a_figure() -> None:
-    """A provider that says it took nothing is believed, however much it said."""
-    told = event(choices=[], usage=used(0, 0))
-    found = actual_usage(attempt_of(streamed(says("Hi" * 50), END, told, DONE)), EXPECTED)
-    assert found == ActualUsage(Usage(0, 0), "provider", "m", 0, 0)
+    """A reported usage of 0 is accepted, even if the answer has a text."""
+    no_usage = event(choices=[], usage=used(0, 0))
+    result = actual_usage(attempt_of(streamed(says("Hi" * 50), END, no_usage, DONE)), EXPECTED)
+    assert result == ActualUsage(Usage(0, 0), "provider", "m", 0, 0)
 
 
 def test_usage_before_a_break() -> None:
-    """What the provider told before an answer broke off after its end is what counts."""
-    found = actual_usage(attempt_of(streamed(says("Hi"), END, TOLD, whole=False)), EXPECTED)
-    assert (found.usage, found.source) == (Usage(7, 3), "provider")
+    """Usage reported before the stream failed counts if the answer was finished."""
+    result = actual_usage(attempt_of(streamed(says("Hi"), END, USAGE, whole=False)), EXPECTED)
+    assert (result.usage, result.source) == (Usage(7, 3), "provider")
 
 
 def test_a_break_before_usage() -> None:
-    """Without usage the input counts at its bound, the output at what was relayed."""
-    found = actual_usage(attempt_of(streamed(says("Hi, "), says("you"), whole=False)), EXPECTED)
-    assert found == ActualUsage(Usage(1_000, 7), "estimated", "m", 2_056_000, 2_056_000)
+    """Without usage the input counts at its bound and the output at what was relayed."""
+    result = actual_usage(attempt_of(streamed(says("Hi, "), says("you"), whole=False)), EXPECTED)
+    assert result == ActualUsage(Usage(1_000, 7), "estimated", "m", 2_056_000, 2_056_000)
 
 
 def test_running_usage_is_not_the_last_word() -> None:
-    """Usage told on the way counts for its input; of the output the larger figure does."""
+    """Intermediate usage counts for the input; for the output the larger of it and the relayed text."""
     early = streamed(event(choices=[{"delta": {"content": "abcd"}}], usage=used(7, 1)), whole=False)
     late = streamed(event(choices=[{"delta": {"content": "a"}}], usage=used(7, 9)), whole=False)
     assert actual_usage(attempt_of(early), EXPECTED)[:2] == (Usage(7, 4), "estimated")
@@ -153,34 +153,34 @@ def test_running_usage_is_not_the_last_word() -> None:
 
 
 def test_a_message_that_breaks_off() -> None:
-    """Anthropic tells the input first; the output counts at what was relayed, or told, if that is more."""
+    """Anthropic reports the input first. The output is the larger of the reported and the relayed amount."""
     start = {
         "type": "message_start",
         "message": {"model": "m", "usage": {"input_tokens": 9, "output_tokens": 1}},
     }
     text = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hello"}}
-    pieces = [b"data: " + orjson.dumps(each) + b"\n\n" for each in (start, text)]
-    found = actual_usage(attempt_of(streamed(*pieces, whole=False, operation="messages")), EXPECTED)
-    assert found[:2] == (Usage(9, 5), "estimated")
+    pieces = [b"data: " + orjson.dumps(item) + b"\n\n" for item in (start, text)]
+    result = actual_usage(attempt_of(streamed(*pieces, whole=False, operation="messages")), EXPECTED)
+    assert result[:2] == (Usage(9, 5), "estimated")
 
 
 def test_the_limit_of_the_output_bounds_an_estimate() -> None:
-    """No more output is estimated than the provider may give; what is only assumed limits nothing."""
+    """The estimated output is capped at the provider's limit, but not at an assumption."""
     answer = streamed(says("x" * 500), whole=False)
     assert actual_usage(attempt_of(answer), EXPECTED).usage.output == 100
     assert actual_usage(attempt_of(answer), ExpectedUsage(1_000, 100)).usage.output == 500
 
 
 def test_a_whole_answer_without_usage() -> None:
-    """An answer that tells no usage is estimated from what it says."""
-    found = actual_usage(attempt_of(streamed(says("hello"), END, DONE)), EXPECTED)
-    assert found[:2] == (Usage(1_000, 5), "estimated")
+    """A complete answer without usage is estimated from its text."""
+    result = actual_usage(attempt_of(streamed(says("hello"), END, DONE)), EXPECTED)
+    assert result[:2] == (Usage(1_000, 5), "estimated")
     whole = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]}
     assert actual_usage(attempt_of(document(whole)), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
 
 
 def test_a_document_that_breaks_off() -> None:
-    """Half a body that was passed on counts at its bytes."""
+    """An incomplete document counts with its bytes."""
     answer = Answer(operation_named("chat"), streamed=False)
     answer.start(200, JSON)
     answer.feed(b'{"choices":')
@@ -190,7 +190,7 @@ def test_a_document_that_breaks_off() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
 def test_a_refusal_costs_nothing(status: int) -> None:
-    """A provider that refuses has generated nothing, and a card's price for each request is not due."""
+    """A refused attempt costs nothing, not even the card's price per request."""
     answer = document({"error": {"message": "no"}}, status=status)
     free = Price(input=1, per_request=5)
     assert actual_usage(attempt_of(answer, price=free), EXPECTED) == ActualUsage(
@@ -199,14 +199,14 @@ def test_a_refusal_costs_nothing(status: int) -> None:
 
 
 def test_an_error_instead_of_a_stream_costs_nothing() -> None:
-    """An error in the place of the first word means that there was none."""
+    """An error before the first text means that nothing was generated."""
     answer = streamed(b'data: {"error":{"message":"overloaded"}}\n\n')
     assert answer.fault is not None
     assert actual_usage(attempt_of(answer), EXPECTED).cost == 0
 
 
 def test_an_error_after_words_is_estimated() -> None:
-    """An error that comes late does not undo what was generated."""
+    """With an error after some text, the generated text still counts."""
     answer = streamed(says("hello"), b'data: {"error":{"message":"overloaded"}}\n\n')
     assert actual_usage(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 5), "estimated")
 
@@ -228,15 +228,15 @@ def test_an_error_after_words_is_estimated() -> None:
     ],
 )
 def test_no_answer_at_all(fault: FaultKind | None, sent: bool, read: int) -> None:
-    """What reached the provider and was not refused may be billed: then the input counts."""
-    found = actual_usage(attempt_of(None, fault, sent=sent), EXPECTED)
-    assert found.usage == Usage(read, 0)
-    assert found.source == ("estimated" if read else "provider")
+    """An attempt that was sent and not refused may be billed, so its input counts."""
+    result = actual_usage(attempt_of(None, fault, sent=sent), EXPECTED)
+    assert result.usage == Usage(read, 0)
+    assert result.source == ("estimated" if read else "provider")
 
 
 @pytest.mark.parametrize("fault", ["timeout_first_byte", "stream_failed"])
 def test_a_head_and_nothing_more(fault: FaultKind) -> None:
-    """A provider that began to answer and never said a word has read the input."""
+    """If an answer started without any text, the input counts."""
     answer = Answer(operation_named("chat"), streamed=True)
     answer.start(200, SSE)
     answer.broke(fault)
@@ -244,7 +244,7 @@ def test_a_head_and_nothing_more(fault: FaultKind) -> None:
 
 
 def test_what_goes_on_in_the_background() -> None:
-    """It is generated whether or not anybody sees it: all of it counts, where nobody told how much it was."""
+    """Background output is generated in any case, so without usage all expected output counts."""
     value = {"input": "Hi", "max_output_tokens": 100, "background": True}
     prompt = measure(value, "responses")
     expected = expected_usage(prompt, value, "responses", target())
@@ -262,20 +262,20 @@ def test_what_goes_on_in_the_background() -> None:
 
 
 def test_a_served_model_without_a_price() -> None:
-    """A model that nobody can price is booked at what was held, and has no cost."""
+    """A model without a price is booked at the held amount and has no cost."""
     answer = streamed(
-        says("Hi", finish_reason="stop").replace(b'"m"', b'"else"'), TOLD.replace(b'"m"', b'"else"'), DONE
+        says("Hi", finish_reason="stop").replace(b'"m"', b'"else"'), USAGE.replace(b'"m"', b'"else"'), DONE
     )
-    found = actual_usage(attempt_of(answer), EXPECTED)
-    assert found == ActualUsage(Usage(7, 3), "unpriced", "else", None, 2_800_000)
+    result = actual_usage(attempt_of(answer), EXPECTED)
+    assert result == ActualUsage(Usage(7, 3), "unpriced", "else", None, 2_800_000)
     assert actual_usage(attempt_of(answer, served_as=["el*"]), EXPECTED).cost == 38_000
     assert actual_usage(attempt_of(answer, price=None), EXPECTED).charge == 0
 
 
 def test_images_are_in_the_cost() -> None:
-    """A price for each image is due for those that were sent."""
+    """The price per image applies to the images that were sent."""
     price = PRICE.model_copy(update={"per_image": 1_000_000})
-    answer = streamed(says("Hi"), END, TOLD, DONE)
+    answer = streamed(says("Hi"), END, USAGE, DONE)
     assert actual_usage(attempt_of(answer, price=price), ExpectedUsage(1, 1, images=2)).cost == 2_038_000
 
 
@@ -303,15 +303,15 @@ def test_the_output_that_is_expected(
     most: int | None,
     expected: tuple[int, int | None],
 ) -> None:
-    """The request's own limit counts for each choice; else the pool's or the target's; else an assumption."""
+    """The limit is the request's own per choice, else the pool's or the target's, else an assumption."""
     pool = Pool(name="pool", prefer=(target(),), max_output=most)
     value = {"input": "Hi", **members}
-    found = expected_usage(measure(value, operation), value, operation, target(**fields), pool=pool)
-    assert (found.output, found.limit) == expected
+    result = expected_usage(measure(value, operation), value, operation, target(**fields), pool=pool)
+    assert (result.output, result.limit) == expected
 
 
 def test_the_input_that_is_expected() -> None:
-    """The input is bounded by its text, and by what the target takes at all."""
+    """The input is bounded by its text and by the target's context size."""
     value = {"messages": [{"role": "user", "content": "x" * 1_000}]}
     prompt = measure(value, "chat")
     assert expected_usage(prompt, value, "chat", target()).input > 1_000
@@ -319,16 +319,16 @@ def test_the_input_that_is_expected() -> None:
 
 
 def test_counting_tokens_is_free() -> None:
-    """A request that only counts takes nothing."""
+    """A request that only counts tokens has no usage."""
     value = {"messages": [{"role": "user", "content": "x"}]}
-    found = expected_usage(measure(value, "count_tokens"), value, "count_tokens", target())
-    assert (found.tokens, found.cost(PRICE)) == (0, 0)
+    result = expected_usage(measure(value, "count_tokens"), value, "count_tokens", target())
+    assert (result.tokens, result.cost(PRICE)) == (0, 0)
     answer = document({"input_tokens": 9}, operation="count_tokens")
-    assert actual_usage(attempt_of(answer), found).charge == 0
+    assert actual_usage(attempt_of(answer), result).charge == 0
 
 
 def test_what_is_expected_has_a_cost() -> None:
-    """An expectation costs its tokens at their dearest, and nothing without a price."""
+    """The expected cost uses the highest prices, and is 0 without a price."""
     assert EXPECTED.tokens == 1_100
     assert EXPECTED.cost(PRICE) == 2_800_000
     assert EXPECTED.cost(None) == 0
@@ -351,7 +351,7 @@ def test_what_is_expected_has_a_cost() -> None:
 def test_usage_is_asked_for_where_nobody_said(
     operation: str, streams: bool, options: object, amended: object
 ) -> None:
-    """Only a chat stream tells no usage by itself, and a caller who said anything about it is obeyed."""
+    """Usage is requested only for chat streams, and only if the caller has not set the option."""
     exchange = exchange_of(operation, streamed=streams)
     amend(exchange, {"stream_options": options})
     assert exchange.amendments.get("stream_options") == amended
@@ -371,7 +371,7 @@ def test_usage_is_asked_for_where_nobody_said(
     ],
 )
 def test_a_pools_limit_is_said(operation: str, value: dict[str, Any], amendments: dict[str, int]) -> None:
-    """A caller without a limit gets the pool's, under its dialect's own name."""
+    """A request without a limit gets the pool's, under the dialect's own name."""
     exchange = exchange_of(operation, max_output=90)
     amend(exchange, value)
     assert exchange.amendments == amendments
@@ -389,7 +389,7 @@ def test_a_pools_limit_is_said(operation: str, value: dict[str, Any], amendments
     ],
 )
 def test_more_than_a_pool_allows(operation: str, value: dict[str, Any], param: str) -> None:
-    """A request for more output than its pool allows is refused, and told why."""
+    """A request for more output than its pool allows is refused."""
     with pytest.raises(Refusal) as refused:
         amend(exchange_of(operation, max_output=90), value)
     assert (refused.value.code, refused.value.param) == ("invalid_value", param)

@@ -1,4 +1,4 @@
-"""Which vocabulary a model has."""
+"""Tests of the vocabularies of models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__: list[str] = []
 
 
 def _missing(name: str) -> None:
-    """What `find_spec` says of a package that is not installed."""
+    """The result of `find_spec` for a package that is not installed: None."""
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def _missing(name: str) -> None:
     ],
 )
 def test_the_vocabulary_of_a_model(model: str, encoding: str | None) -> None:
-    """A model has the vocabulary of its family; one that is not known has none."""
+    """A model has the vocabulary of its family; an unknown model has none."""
     assert encoding_of(model) == encoding
 
 
 def test_only_what_is_needed_is_read() -> None:
-    """Models that share a vocabulary, and those that have none, read one between them."""
+    """Models with the same vocabulary load it once; models without one load nothing."""
     known = Vocabularies.load(["gpt-4", "gpt-3.5-turbo", "claude-sonnet-4-5"])
     count = known.count("gpt-4-0613")
     assert count is not None
@@ -60,14 +60,14 @@ def test_only_what_is_needed_is_read() -> None:
 
 
 def test_what_looks_like_a_special_token_is_text() -> None:
-    """A caller who writes a special token's name does not get it for one token."""
+    """The name of a special token in a text is counted as ordinary text, not as one token."""
     count = Vocabularies.load(["gpt-4"]).count("gpt-4")
     assert count is not None
     assert count("<|endoftext|>") > 1
 
 
 def test_without_the_extra_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where quicktok is not installed nothing is counted, and nothing fails."""
+    """Without quicktok nothing is counted and there is no error."""
     monkeypatch.setattr(vocabularies, "find_spec", _missing)
     assert Vocabularies.load(["gpt-4"]).count("gpt-4") is None
     assert NONE.count("gpt-4") is None

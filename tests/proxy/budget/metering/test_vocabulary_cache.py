@@ -1,4 +1,4 @@
-"""Vocabularies are read beside the requests."""
+"""Tests of loading vocabularies while requests are served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_models_without_a_vocabulary() -> None:
-    """Nothing is read for them."""
+    """For models without a vocabulary nothing is loaded."""
     cache, before = VocabularyCache(), asyncio.all_tasks()
     assert cache.of(None) is NONE
     assert cache.of(routes_to("http://127.0.0.1:9/v1")) is NONE
@@ -27,7 +27,7 @@ async def test_models_without_a_vocabulary() -> None:
 
 @pytest.mark.skipif(find_spec("quicktok") is None, reason="needs the extra: tokens")
 async def test_models_that_have_one() -> None:
-    """The first request finds none, and does not wait; later ones find it."""
+    """The first request gets no vocabulary and does not wait; later requests get it."""
     text = routes_to("http://127.0.0.1:9/v1").source.replace('"model-a"', '"gpt-4.1"')
     routes = parse_routes(text, environ={})
     cache, before = VocabularyCache(), asyncio.all_tasks()

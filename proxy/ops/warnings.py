@@ -1,0 +1,56 @@
+"""Finds what is valid in a configuration but will disappoint in an outage, for `standby check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..config.agreement import scopes_of
+from ..config.pools import Alternate, Pool, targets_of
+from ..config.routes import Routes
+
+__all__ = ["warnings"]
+
+
+def warnings(routes: Routes) -> list[str]:
+    """Returns one line for each warning, in the order of the file.
+
+    They are: a pool that depends on one provider, an alternate that no cause can open, and targets and
+    providers that nothing uses.
+    """
+    lines = [line for pool in routes.pools.values() for line in _of_pool(routes, pool)]
+    used = {target.name for pool in routes.pools.values() for target in targets_of(pool)}
+    lines += [f"target {name}: no pool uses it" for name in routes.targets if name not in used]
+    providers = {target.provider.name for target in routes.targets.values()}
+    lines += [f"provider {name}: no target uses it" for name in routes.providers if name not in providers]
+    return lines
+
+
+def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
+    enabled = [target for target in targets_of(pool) if not target.disabled]
+    if not enabled:
+        yield f"pool {pool.name}: all its targets are disabled"
+        return
+    providers = sorted({target.provider.name for target in enabled})
+    if len(providers) == 1:
+        yield f"pool {pool.name}: depends on provider {providers[0]} alone; if it fails, so does the pool"
+    for alternate in pool.alternates:
+        reasons = [_closed(routes, pool, alternate, cause) for cause in sorted(alternate.causes)]
+        if None not in reasons:
+            why = "; ".join(dict.fromkeys(reason for reason in reasons if reason is not None))
+            yield f"pool {pool.name}: alternate {alternate.target.name} can never be used: {why}"
+
+
+def _closed(routes: Routes, pool: Pool, alternate: Alternate, cause: str) -> str | None:
+    """Returns why this cause can never open the alternate, or None if it can."""
+    if alternate.target.disabled:
+        return "it is disabled"
+    if cause == "context":
+        contexts = [target.context or 0 for target in pool.prefer]
+        if (alternate.target.context or 0) <= min(contexts):
+            return "for context, it needs a larger `context` than a preferred target"
+    if cause == "budget":
+        budgets = [pool.budget, *(target.budget for target in targets_of(pool))]
+        budgets += [scope.budget for scope in scopes_of(routes, pool.name)]
+        if "budget" not in routes.stack or not any(budgets):
+            return "for budget, nothing that may use the pool has a budget"
+    return None

@@ -1,0 +1,16 @@
+"""What the tests of calls share: each streamed dialect."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.proxy.streams import SPOKEN, Spoken
+
+__all__ = ["spoken"]
+
+
+@pytest.fixture(params=[*SPOKEN.values()], ids=[*SPOKEN])
+def spoken(request: pytest.FixtureRequest) -> Spoken:
+    """Each of the streamed dialects."""
+    dialect: Spoken = request.param
+    return dialect
