@@ -1,8 +1,8 @@
-"""Failover alone, around an application that has nothing else of ours.
+"""Failover alone, around an application that uses nothing else of Standby.
 
-The application is somebody's own proxy. It forwards a request to one region, which Failover names, and
-streams the answer back. A region that refuses, fails or takes too long is passed over, and the caller sees
-none of it. To watch it with two simulated regions:
+The application is a proxy of its own. It forwards a request to one region, which Failover chooses, and
+streams the answer back. If a region refuses, fails or takes too long, the next one is tried, and the caller
+sees nothing of the failure. To run it with two simulated regions:
 
     python -m standby.proxy.rehearsal.simulator --name paris --port 9001
     python -m standby.proxy.rehearsal.simulator --name dublin --port 9002
@@ -28,7 +28,7 @@ REGIONS = {
     "paris": os.environ.get("PARIS_URL", "http://127.0.0.1:9001"),
     "dublin": os.environ.get("DUBLIN_URL", "http://127.0.0.1:9002"),
 }
-client = httpx2.AsyncClient(timeout=None)  # Failover has the clock
+client = httpx2.AsyncClient(timeout=None)  # Failover has the timeouts
 
 
 async def forward(request: Request) -> StreamingResponse:

@@ -1,6 +1,6 @@
-"""The gateway inside a FastAPI application: both SDKs find it under /llm, and the rest stays the host's.
+"""The gateway inside a FastAPI application: both SDKs reach it under /llm, all other paths are the host's.
 
-Run it where a `routes.toml` is, and see what may be asked for:
+Run it in a folder with a `routes.toml`, and list the models:
 
     python examples/mounted_fastapi.py
     curl http://127.0.0.1:8000/llm/v1/models
@@ -21,7 +21,7 @@ app.mount("/llm", gateway)
 
 @app.get("/")
 async def home() -> dict[str, list[str]]:
-    """Tell which names an application may send as `model`."""
+    """Return the names that an application may send as `model`."""
     return {"models": [name for pool in gateway.routes.pools.values() for name in pool.serves]}
 
 

@@ -1,6 +1,6 @@
-"""The gateway inside a Starlette application that has a lifespan of its own.
+"""The gateway inside a Starlette application that has its own lifespan.
 
-Run it where a `routes.toml` is, and see what may be asked for:
+Run it in a folder with a `routes.toml`, and list the models:
 
     python examples/mounted_starlette.py
     curl http://127.0.0.1:8000/llm/v1/models
@@ -24,14 +24,14 @@ gateway = Gateway("routes.toml")
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-    """Start and stop what is the host's, with the gateway in between."""
+    """Start and stop the host's own resources, and close the gateway at the end."""
     app.state.greeting = "The gateway is at /llm/v1"
-    async with gateway:  # a mounted app is not told that its host stops; this closes its connections
+    async with gateway:  # a mounted app gets no lifespan events; this closes its connections
         yield
 
 
 async def home(request: Request) -> PlainTextResponse:
-    """Answer as the host always did."""
+    """Answer a path of the host."""
     return PlainTextResponse(request.app.state.greeting)
 
 

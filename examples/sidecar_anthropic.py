@@ -1,4 +1,4 @@
-"""An application beside the gateway, with the anthropic SDK: the base URL is all that changes.
+"""An application beside the gateway, with the anthropic SDK: only the base URL changes.
 
 With `standby demo`, or `standby serve routes.toml`, in another terminal:
 
@@ -14,13 +14,13 @@ from anthropic.types import MessageParam
 
 client = Anthropic(
     base_url=os.environ.get("ANTHROPIC_BASE_URL", "http://127.0.0.1:8080"),
-    api_key="unused",  # the gateway holds the providers' keys and asks for none
+    api_key="unused",  # the gateway has the providers' keys; without `auth` it requires none
 )
 question: MessageParam = {"role": "user", "content": "hello"}
 
 
 def whole() -> None:
-    """Print an answer, who gave it, and why it was not the first choice."""
+    """Print an answer, the target that gave it, and why it was not the first choice."""
     answer = client.messages.with_raw_response.create(model="drafting", max_tokens=100, messages=[question])
     print("".join(block.text for block in answer.parse().content if block.type == "text"))
     why = answer.headers.get("x-standby-degraded", "first choice")
@@ -28,7 +28,7 @@ def whole() -> None:
 
 
 def streamed() -> None:
-    """Print an answer as it arrives; if it breaks, say so, for it is never continued by somebody else."""
+    """Print an answer as it arrives, and an error if it breaks: no other provider continues it."""
     try:
         with client.messages.stream(model="drafting", max_tokens=100, messages=[question]) as stream:
             for text in stream.text_stream:

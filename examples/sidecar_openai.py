@@ -1,4 +1,4 @@
-"""An application beside the gateway, with the openai SDK: the base URL is all that changes.
+"""An application beside the gateway, with the openai SDK: only the base URL changes.
 
 With `standby demo`, or `standby serve routes.toml`, in another terminal:
 
@@ -14,13 +14,13 @@ from openai.types.chat import ChatCompletionUserMessageParam
 
 client = OpenAI(
     base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"),
-    api_key="unused",  # the gateway holds the providers' keys and asks for none
+    api_key="unused",  # the gateway has the providers' keys; without `auth` it requires none
 )
 question: ChatCompletionUserMessageParam = {"role": "user", "content": "hello"}
 
 
 def whole() -> None:
-    """Print an answer, who gave it, and why it was not the first choice."""
+    """Print an answer, the target that gave it, and why it was not the first choice."""
     answer = client.chat.completions.with_raw_response.create(model="support", messages=[question])
     print(answer.parse().choices[0].message.content)
     why = answer.headers.get("x-standby-degraded", "first choice")
@@ -28,7 +28,7 @@ def whole() -> None:
 
 
 def streamed() -> None:
-    """Print an answer as it arrives; if it breaks, say so, for it is never continued by somebody else."""
+    """Print an answer as it arrives, and an error if it breaks: no other provider continues it."""
     try:
         for chunk in client.chat.completions.create(model="support", messages=[question], stream=True):
             for choice in chunk.choices:

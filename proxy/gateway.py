@@ -89,11 +89,12 @@ class Gateway:
             snapshot.leave()
 
     async def reload(self, routes: Routes | str | os.PathLike[str] | None = None) -> Changes:
-        """Replace the configuration of new requests and return the changes. Rereads the file without `routes`.
+        """Replace the configuration of new requests and return the changes.
 
-        Running requests keep their configuration; its resources are closed after the last of them, unless the
-        new one uses them too. Health is kept by target name, and the store is kept if its URL is the same.
-        Raises ConfigError with every error in the file; then nothing has changed.
+        Without `routes` the file is read again. Running requests keep their configuration; its resources are
+        closed after the last of them, unless the new one uses them too. Health is kept by target name, and
+        the store is kept if its URL is the same. Raises ConfigError with every error in the file; then
+        nothing has changed.
         """
         async with self._reloading:  # an older reading of the file must not replace a newer one
             before = self._snapshot

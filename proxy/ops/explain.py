@@ -199,16 +199,16 @@ def explain(
     candidates = plan(inputs, health or Health(), balancer or Balancer(), dry=True)
     if question.over_budget:
         _reject_dearer(candidates)
+    following: dict[Cause, str | None]
+    following = {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
+    following["budget"] = _following(candidates, max_attempts, None)
     return Explanation(
         inputs,
         operation,
         None if principal is None else principal.name("key"),
         candidates,
         max_attempts,
-        MappingProxyType(
-            {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
-            | {"budget": _following(candidates, max_attempts, None)}
-        ),
+        MappingProxyType(following),
     )
 
 

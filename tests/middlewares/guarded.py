@@ -1,4 +1,4 @@
-"""What the tests of Auth share: a gateway with many keys, a store that can be down, and calls."""
+"""Helpers for the tests of Auth: a gateway with several keys, a store that can be down, and requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "OWN",
     "ROOT",
     "STORED",
-    "Frail",
+    "FlakyStore",
     "answering",
     "bearer",
     "call",
@@ -108,14 +108,15 @@ model = "model-{name}"
 
 
 def routes(auth: str = "") -> Routes:
-    """A pool "support" with a in the EU and b in the US, and a pool each in other hands."""
+    """Returns routes with a pool "support" of "a" in the EU and "b" in the US, and two pools of other
+    targets."""
     pool = '[pools.support]\nserves = ["support", "gpt"]\nprefer = ["a", "b"]\n'
     text = f'stack = ["auth", "failover"]\n{PROVIDERS}{pool}{KEYS}\n[auth]\n{auth}'
     return parse_routes(text, environ={"PEPPER": "salt"})
 
 
 def answering(gateway: Gateway) -> Gateway:
-    """The gateway, every provider of which answers."""
+    """Make every provider of the gateway answer successfully."""
     for name, target in gateway.routes.targets.items():
         if name != "d":
             script = gateway.transports.to(target).transport
@@ -125,7 +126,7 @@ def answering(gateway: Gateway) -> Gateway:
 
 
 def bearer(secret: str) -> tuple[bytes, bytes]:
-    """The header of OpenAI's SDK."""
+    """Returns the authorization header of OpenAI's SDK."""
     return b"authorization", f"Bearer {secret}".encode()
 
 
@@ -138,22 +139,22 @@ async def call(
     client: tuple[str, int] | None = ("192.0.2.1", 5000),
     **scope: Any,
 ) -> Caller:
-    """One request."""
+    """Send one request and wait for the response."""
     caller = Caller(json.dumps({**ASK, "model": model}).encode() if method == "POST" else b"")
-    made = scope_of(path, method=method, headers=headers, client=client, **scope)
-    await app(made, caller.receive, caller.send)
+    request_scope = scope_of(path, method=method, headers=headers, client=client, **scope)
+    await app(request_scope, caller.receive, caller.send)
     return caller
 
 
 def code(caller: Caller) -> str:
-    """The code of an error, which has the status that is documented."""
-    found: str = caller.json["error"]["code"]
-    assert caller.status == CODES[found].status
-    return found
+    """Returns the error code of a response, and checks that it has the documented status."""
+    error_code: str = caller.json["error"]["code"]
+    assert caller.status == CODES[error_code].status
+    return error_code
 
 
 def sent(gateway: Gateway) -> dict[str, int]:
-    """How many requests each provider has got."""
+    """Returns the number of requests that each provider has received."""
     counts: dict[str, int] = {}
     for name, target in gateway.routes.targets.items():
         transport = gateway.transports.to(target).transport
@@ -163,13 +164,13 @@ def sent(gateway: Gateway) -> dict[str, int]:
 
 
 def scripted_as(gateway: Gateway, name: str) -> Script:
-    """What stands for one target."""
+    """Returns the script of a target."""
     script = gateway.transports.to(gateway.routes.targets[name]).transport
     assert isinstance(script, Script)
     return script
 
 
-class Frail(Memory):
+class FlakyStore(Memory):
     """A store that can be down."""
 
     down = False
@@ -181,9 +182,9 @@ class Frail(Memory):
         return await super().key_by_hash(digest)
 
 
-async def with_store(gateway: Gateway, **table: Any) -> Frail:
-    """The gateway's store, with one key in it."""
-    store = Frail()
+async def with_store(gateway: Gateway, **table: Any) -> FlakyStore:
+    """Give the gateway a store with one key. Returns the store."""
+    store = FlakyStore()
     gateway.store = store
     await store.put_key(
         KeyRecord(name="stored", hashes={digests(STORED)[0]: None}, table={"pools": ["support"], **table})
@@ -198,6 +199,6 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def host_says(scope: Scope) -> Any:
-    """What a host's own authentication has found out, as a test has put it into the scope."""
-    said = scope["host_says"]
-    return said() if callable(said) else said
+    """The result of the host's own authentication, which a test has put into the scope."""
+    identity = scope["host_says"]
+    return identity() if callable(identity) else identity

@@ -1,4 +1,4 @@
-"""A gateway over providers made of code, for the tests of Failover."""
+"""A gateway with scripted providers, for the tests of Failover."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE: Final = b"data: [DONE]\n\n"
 
 
 class Scene:
-    """A gateway over providers "a", "b" and so on, all of which answer well until told otherwise."""
+    """A gateway with providers "a", "b" and so on, which answer successfully unless scripted otherwise."""
 
     def __init__(self, count: int = 2, **settings: str) -> None:
         self.gateway = Gateway(routes_to(*[URL] * count, provider=SCRIPTED, **settings))
@@ -34,35 +34,35 @@ class Scene:
 
     @property
     def asked(self) -> dict[str, int]:
-        """How often each provider was asked."""
+        """The number of requests that each provider has received."""
         return {name: len(script.requests) for name, script in self.scripts.items()}
 
     @property
     def attempts(self) -> list[tuple[str, str]]:
-        """Target and kind of each attempt of the last request."""
+        """The target and kind of each attempt of the last request."""
         return [(each.candidate.name, each.kind) for each in self.exchanges[-1].attempts]
 
     def on_loop_time(self) -> None:
-        """Let the targets' health go by the loop's time."""
+        """Make the health of the targets use the time of the event loop."""
         self.gateway.health.clock = asyncio.get_running_loop().time
 
     def rejection(self, name: str = "a") -> Rejection | None:
-        """What stands against a target now."""
+        """Returns the current rejection of a target."""
         return self.gateway.health.rejection(name, f"at-{name}", "chat")
 
     async def ask(self, *headers: tuple[bytes, bytes], path: str | None = None, **fields: Any) -> Caller:
-        """One request."""
+        """Send one request and wait for the response."""
         scope = self.scope(*headers, path=path)
         return await ask(self.gateway, {**ASK, **fields}, scope)
 
     def scope(self, *headers: tuple[bytes, bytes], path: str | None = None) -> Scope:
-        """The scope of a request whose exchange is kept."""
+        """Returns the scope of a request, and keeps its exchange."""
         scope = scope_of(headers=headers) if path is None else scope_of(path, headers=headers)
         self.exchanges.append(Exchange.of(scope))
         return scope
 
     def begin(self, *headers: tuple[bytes, bytes], **fields: Any) -> tuple[Caller, asyncio.Task[None]]:
-        """A request under way, and who asks."""
+        """Start a request. Returns its caller and its task."""
         caller = Caller(json.dumps({**ASK, **fields}).encode())
         running = self.gateway(self.scope(*headers), caller.receive, caller.send)
         return caller, asyncio.create_task(running)

@@ -1,4 +1,4 @@
-"""Who calls, and what they may use."""
+"""Authentication of callers, and what they may use."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def gateway() -> Gateway:
     return answering(Gateway(routes()))
 
 
-# ------------------------------------------------------------------------------------------------- who calls
+# -------------------------------------------------------------------------------------------- authentication
 
 
 @pytest.mark.parametrize(
     "header", [bearer(OWN), (b"x-api-key", OWN.encode()), (b"x-goog-api-key", OWN.encode())]
 )
 async def test_a_key_opens_what_it_grants(gateway: Gateway, header: tuple[bytes, bytes]) -> None:
-    """In each of the three headers; the caller's key goes to nobody."""
+    """The key is accepted in each of the three headers, and is not sent to a provider."""
     caller = await call(gateway, header)
     assert (caller.status, b"Hello" in caller.body) == (200, True)
     (request,) = scripted_as(gateway, "a").requests
@@ -83,7 +83,7 @@ async def test_a_key_opens_what_it_grants(gateway: Gateway, header: tuple[bytes,
 async def test_whoever_may_not_call_is_told_why(
     gateway: Gateway, headers: tuple[tuple[bytes, bytes], ...], expected: str
 ) -> None:
-    """With a code for each reason, before anything of the body is read, and nobody is asked."""
+    """Each reason has its own code. The body is not read, and no provider receives a request."""
     caller = await call(gateway, *headers)
     assert code(caller) == expected
     assert (caller.received, sent(gateway)) == (0, {})
@@ -92,13 +92,13 @@ async def test_whoever_may_not_call_is_told_why(
 
 
 async def test_a_key_works_where_its_caller_may_be(gateway: Gateway) -> None:
-    """By the address of the connection."""
+    """A key's `ips` are checked against the address of the connection."""
     assert (await call(gateway, bearer(NEAR), client=("10.1.2.3", 1))).status == 200
     assert code(await call(gateway, bearer(NEAR), client=None)) == "ip_not_allowed"
 
 
 async def test_the_exchange_knows_the_caller(gateway: Gateway) -> None:
-    """With the whole chain, for whoever counts or records."""
+    """The principal in the exchange has the whole chain of scopes."""
     scope = scope_of(headers=[bearer(OWN)], client=("192.0.2.1", 1))
     caller = Caller(json.dumps(ASK).encode())
     await gateway(scope, caller.receive, caller.send)
@@ -108,17 +108,17 @@ async def test_the_exchange_knows_the_caller(gateway: Gateway) -> None:
 
 
 async def test_health_needs_no_key_and_models_do(gateway: Gateway) -> None:
-    """A platform has no key to show; a list of models is for callers."""
+    """The probes need no key, but the list of models does."""
     assert (await call(gateway, path="/healthz", method="GET")).status == 200
     assert code(await call(gateway, path="/v1/models", method="GET")) == "invalid_api_key"
 
 
-# -------------------------------------------------------------------------------------- what they may use
+# ----------------------------------------------------------------------------------------- authorisation
 
 
 @pytest.mark.parametrize("model", ["writing", "claude", "no-such-model", "c"])
 async def test_what_is_not_granted_might_not_exist(gateway: Gateway, model: str) -> None:
-    """The same answer for a model of others and for none at all, also when it speaks another dialect."""
+    """A model that is not granted gets the same response as an unknown one, in any dialect."""
     caller = await call(gateway, bearer(OWN), model=model)
     assert code(caller) == "model_not_allowed"
     assert {**caller.json["error"], "request_id": ""} == {
@@ -132,14 +132,14 @@ async def test_what_is_not_granted_might_not_exist(gateway: Gateway, model: str)
 
 
 async def test_who_may_use_everything_is_told_what_there_is(gateway: Gateway) -> None:
-    """An operator's key hears of typing errors."""
+    """A key for all pools gets the exact error of an unknown model."""
     assert code(await call(gateway, bearer(ROOT), model="no-such-model")) == "unknown_model"
     assert code(await call(gateway, bearer(ROOT), model="claude")) == "operation_not_supported"
     assert (await call(gateway, bearer(ROOT), model="writing")).status == 200
 
 
 async def test_a_region_holds_for_every_attempt(gateway: Gateway) -> None:
-    """Targets outside it are passed over, and what is passed over is told."""
+    """Targets outside the key's regions are not tried."""
     caller = await call(gateway, bearer(NARROW))
     assert (caller.status, caller.headers[b"x-standby-target"]) == (200, b"b")
     assert sent(gateway) == {"b": 1}
@@ -147,7 +147,7 @@ async def test_a_region_holds_for_every_attempt(gateway: Gateway) -> None:
 
 
 async def test_a_region_holds_when_its_targets_fail(gateway: Gateway) -> None:
-    """However the one that is allowed fails, no byte goes to the other."""
+    """If the allowed target fails, no request is sent to the other one."""
     scripted_as(gateway, "b").say(status=503, headers=())
     caller = await call(gateway, bearer(NARROW))
     assert caller.status >= 500
@@ -159,7 +159,7 @@ async def test_a_region_holds_when_its_targets_fail(gateway: Gateway) -> None:
 
 
 async def test_what_no_target_could_satisfy_is_refused_at_once(gateway: Gateway) -> None:
-    """With the code of what is in the way, and no attempt."""
+    """If no target is allowed, the refusal has the code of the reason, and there is no attempt."""
     assert code(await call(gateway, bearer(LOST))) == "provider_not_allowed"
     text = gateway.routes.source.replace('regions = ["us"]', 'regions = ["mars"]').replace(
         "[providers.at-c]", '[providers.at-c]\nregion = "mars"'
@@ -170,7 +170,7 @@ async def test_what_no_target_could_satisfy_is_refused_at_once(gateway: Gateway)
 
 
 async def test_models_are_those_granted(gateway: Gateway) -> None:
-    """A list of what the caller may use; of the rest nobody says whether it is there."""
+    """The list has the models that the caller may use, and does not reveal the others."""
 
     async def listed(secret: str, path: str = "/v1/models") -> Caller:
         return await call(gateway, bearer(secret), path=path, method="GET")
@@ -186,7 +186,7 @@ async def test_models_are_those_granted(gateway: Gateway) -> None:
 
 
 async def test_a_key_that_ends_meanwhile_makes_no_further_attempt() -> None:
-    """The clearance looks at the clock for each attempt, and at the grants again."""
+    """The clearance checks the expiry and the grants for each attempt."""
     auth = Auth(nothing, now=lambda: 100.0)
     gateway = Gateway(routes())
     exchange = Exchange.of(scope_of())
@@ -211,14 +211,14 @@ async def test_a_key_that_ends_meanwhile_makes_no_further_attempt() -> None:
 
 
 async def test_keys_of_the_store_work_too(gateway: Gateway) -> None:
-    """By the same rules."""
+    """Keys in the store follow the same rules."""
     await with_store(gateway, regions=["us"])
     caller = await call(gateway, bearer(STORED))
     assert (caller.status, caller.headers[b"x-standby-target"]) == (200, b"b")
 
 
 async def test_a_store_that_is_down_is_no_wrong_key(gateway: Gateway) -> None:
-    """503 for whom only the store could know, retryable and with a time; never 401. The file still counts."""
+    """A key that only the store could know gets a retryable 503, not 401. Keys in the file still work."""
     store = await with_store(gateway)
     store.down = True
     caller = await call(gateway, bearer(STORED))
@@ -232,7 +232,7 @@ async def test_a_store_that_is_down_is_no_wrong_key(gateway: Gateway) -> None:
 async def test_a_key_that_cannot_be_read_lets_nobody_in(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That its team is gone is our trouble, not a wrong key; the log says what to mend, and no secret."""
+    """A stored key with a missing team is an error of the gateway. The log has the reason and no secret."""
     await with_store(gateway, team="gone")
     assert code(await call(gateway, bearer(STORED))) == "auth_unavailable"
     assert 'there is no team "gone"' in caplog.text
@@ -240,7 +240,7 @@ async def test_a_key_that_cannot_be_read_lets_nobody_in(
 
 
 async def test_a_pepper_belongs_to_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys made with it need it, and older ones go on working."""
+    """Keys created with the pepper need it, and older keys still work."""
     monkeypatch.setenv("PEPPER", "salt")
     peppered = answering(Gateway(routes(auth='pepper = "env:PEPPER"')))
     store = await with_store(peppered)
@@ -260,7 +260,7 @@ async def test_a_pepper_belongs_to_the_hash(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_its_table_is_read_strictly() -> None:
-    """A duration or "refuse"; the pepper is a secret; the store is the gateway's."""
+    """`on_store_error` is a duration or "refuse", `pepper` is a secret, and `store` is not a setting here."""
 
     def read(table: Mapping[str, object]) -> dict[str, Any]:
         return settings(Auth, table, file="f", source="", name="auth", environ={"PEPPER": "salt"})
@@ -280,7 +280,7 @@ def test_its_table_is_read_strictly() -> None:
 
 
 async def test_nothing_of_a_key_is_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever becomes of it, and nothing of it is in the answer."""
+    """No part of a key is in the log or in a response, whatever the result."""
     caplog.set_level(logging.DEBUG)
     for secret in (ROOT, OWN, NARROW, OFF, LATE, NEAR, LOST, STORED, "unknown-canary"):
         caller = await call(gateway, bearer(secret))

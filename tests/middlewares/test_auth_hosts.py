@@ -1,4 +1,4 @@
-"""Auth in a stack that is not ours, and for hosts that know who calls."""
+"""Auth in the stack of a host, and hosts with their own authentication."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.records import KeyRecord
 from typing_extensions import override
 
-from tests.middlewares.guarded import OFF, OWN, STORED, Frail, answering, bearer, call, code, nothing, routes
+from tests.middlewares.guarded import (
+    OFF,
+    OWN,
+    STORED,
+    FlakyStore,
+    answering,
+    bearer,
+    call,
+    code,
+    nothing,
+    routes,
+)
 from tests.proxy.harness import ASK, Caller, scope_of
 
 __all__: list[str] = []
@@ -29,8 +40,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_around_a_foreign_app_it_asks_for_a_key() -> None:
-    """With a store of its own; what is asked is not read, since nobody here knows how."""
-    store = Frail()
+    """Auth works with its own store, and does not read the body."""
+    store = FlakyStore()
     await store.put_key(KeyRecord(name="k", hashes={digests(STORED)[0]: None}, table={"pools": ["*"]}))
     auth = Auth(nothing, store=store)
     opened = await call(auth, bearer(STORED), path="/anything")
@@ -41,14 +52,14 @@ async def test_around_a_foreign_app_it_asks_for_a_key() -> None:
 
 
 async def test_around_a_foreign_app_it_knows_the_routes_it_is_given() -> None:
-    """Keys of the file, and the teams above keys of the store."""
+    """Keys of the given routes work, and teams of the routes apply to keys of the store."""
     auth = Auth(nothing, routes=routes())
     assert (await call(auth, bearer(OWN), path="/anything")).status == 204
     assert code(await call(auth, bearer(OFF), path="/anything")) == "api_key_revoked"
 
 
 class Shop(Memory):
-    """A store that says when it is closed."""
+    """A store that records when it is closed."""
 
     def __init__(self, events: list[str]) -> None:
         super().__init__()
@@ -61,7 +72,7 @@ class Shop(Memory):
 
 
 async def test_a_store_that_it_opened_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the host's lifespan, before the reply to it; a URL is opened by the first request."""
+    """A store URL is opened by the first request, and closed before the host's shutdown is complete."""
     events: list[str] = []
 
     def opening(url: str) -> Shop:
@@ -98,7 +109,7 @@ async def test_a_store_that_it_opened_it_closes(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_host_that_is_not_there_stops_the_start(named: str, problem: str) -> None:
-    """With the line, before anybody calls."""
+    """A wrong import string is a ConfigError with its line at the start."""
     with pytest.raises(ConfigError, match=rf"routes\.toml:\d+: auth\.principal: {problem}"):
         Gateway(routes(f'principal = "{named}"'))
 
@@ -111,20 +122,20 @@ async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_a_websocket_is_turned_away() -> None:
-    """Nothing here judges what is said over one, so it is no way around."""
-    said: list[Message] = []
+    """A WebSocket is closed, because Auth does not check its messages."""
+    messages: list[Message] = []
 
     async def receive() -> Message:
         return {"type": "websocket.connect"}
 
     async def send(message: Message) -> None:
-        said.append(message)
+        messages.append(message)
 
     await Auth(nothing)({"type": "websocket", "headers": []}, receive, send)
-    assert said == [{"type": "websocket.close", "code": 1008}]
+    assert messages == [{"type": "websocket.close", "code": 1008}]
 
 
-# -------------------------------------------------------------------------------- a host that knows who calls
+# -------------------------------------------------------------------------- a host with authentication
 
 
 @pytest.fixture
@@ -134,7 +145,7 @@ def gateway() -> Gateway:
 
 
 @pytest.mark.parametrize(
-    ("said", "kinds"),
+    ("identity", "kinds"),
     [
         ("own", ["team", "user", "key"]),
         ("key/own", ["team", "user", "key"]),
@@ -146,35 +157,38 @@ def gateway() -> Gateway:
 )
 @pytest.mark.parametrize("waits", [False, True])
 async def test_a_host_may_say_who_calls(
-    gateway: Gateway, said: Principal | str, kinds: list[str], waits: bool
+    gateway: Gateway, identity: Principal | str, kinds: list[str], waits: bool
 ) -> None:
-    """By an object, or by a name of the file; sync or async. No key is asked for then."""
+    """The host may return a principal or a name of the file, sync or async. No key is needed then."""
 
     async def later() -> Principal | str:
-        return said
+        return identity
 
-    scope = scope_of(client=("192.0.2.1", 1), host_says=later if waits else said)
+    scope = scope_of(client=("192.0.2.1", 1), host_says=later if waits else identity)
     caller = Caller(json.dumps(ASK).encode())
     await gateway(scope, caller.receive, caller.send)
     principal = Exchange.of(scope).principal
     assert (caller.status, [each.kind for each in principal.scopes] if principal else []) == (200, kinds)
 
 
-@pytest.mark.parametrize("said", [None, "nobody", "team/ann", "pool/support", "", "key/own/x"])
-async def test_whom_the_host_does_not_know_may_not_call(gateway: Gateway, said: str | None) -> None:
-    """Nobody, and a name that the file has not; a key that works does not help."""
-    assert code(await call(gateway, bearer(OWN), host_says=said)) == "invalid_api_key"
+@pytest.mark.parametrize("identity", [None, "nobody", "team/ann", "pool/support", "", "key/own/x"])
+async def test_whom_the_host_does_not_know_may_not_call(gateway: Gateway, identity: str | None) -> None:
+    """None and unknown names are refused, even with a valid key."""
+    assert code(await call(gateway, bearer(OWN), host_says=identity)) == "invalid_api_key"
 
 
 async def test_the_rules_hold_for_whom_the_host_names(gateway: Gateway) -> None:
-    """Grants, ends and addresses, as for a key."""
+    """Grants, expiry and addresses apply as for a key."""
     assert code(await call(gateway, host_says="off")) == "api_key_revoked"
     assert code(await call(gateway, host_says="near")) == "ip_not_allowed"
     assert code(await call(gateway, host_says="own", model="writing")) == "model_not_allowed"
 
 
 async def test_a_host_that_fails_lets_nobody_in(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
-    """503, and its words, which may hold a credential, are not logged; its own refusal stands."""
+    """An exception of the host is a 503 and its text, which may have a credential, is not logged.
+
+    Its Refusal is used as it is.
+    """
 
     def fails() -> str:
         raise RuntimeError("token-canary")

@@ -1,4 +1,4 @@
-"""Budget around an app that is no gateway: the caller's rates and concurrent requests."""
+"""Budget around an app that is not a gateway: rates and parallel requests of the caller."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Foreign:
-    """An app of somebody's own, that answers once it may."""
+    """An app that answers once `free` is set."""
 
     def __init__(self) -> None:
         self.free = asyncio.Event()
@@ -39,14 +39,14 @@ class Foreign:
 
 
 async def request(app: Budget, principal: Principal | None) -> Caller:
-    """One request by this caller."""
+    """Send one request by this principal."""
     scope = scope_of("/hello")
     Exchange.of(scope).principal = principal
     return await ask(app, {"any": "thing"}, scope)
 
 
 async def test_rates() -> None:
-    """The caller's rate holds, and the refusal says which it is; the body is left to the app."""
+    """The rate of the caller applies, the refusal names it, and the app receives the body."""
     foreign = Foreign()
     app = Budget(foreign)
     principal = key(limits=Limits(requests_per_minute=2, tokens_per_minute=1))
@@ -59,7 +59,7 @@ async def test_rates() -> None:
 
 
 async def test_requests_under_way() -> None:
-    """As many at once as are allowed."""
+    """The number of parallel requests is limited."""
     foreign, store = Foreign(), Shaky()
     app = Budget(foreign, store=store)
     foreign.free.clear()
@@ -77,7 +77,7 @@ async def test_requests_under_way() -> None:
 
 
 async def test_a_budget_of_requests() -> None:
-    """Requests can be counted without knowing what they ask; money cannot, and is not."""
+    """A budget in requests works without a document; a budget in money is not applied."""
     app = Budget(Foreign(), store=Memory())
     principal = key(budget("2", "day", "requests"), budget("0.01"))
     assert [(await request(app, principal)).status for _ in range(3)] == [200, 200, 402]
@@ -85,7 +85,7 @@ async def test_a_budget_of_requests() -> None:
 
 
 async def test_without_a_caller() -> None:
-    """Nothing is limited, and nothing asked of the store."""
+    """Without a principal nothing is limited, and the store is not called."""
     store = Shaky()
     app = Budget(Foreign(), store=store)
     assert (await request(app, None)).status == 200
@@ -95,17 +95,19 @@ async def test_without_a_caller() -> None:
 
 
 async def test_observing() -> None:
-    """The app's own answer says what would have been refused."""
+    """In observe mode the app's response has the header with the limit."""
     app = Budget(Foreign(), mode="observe")
     principal = key(limits=Limits(requests_per_minute=1))
-    told = [await request(app, principal) for _ in range(2)]
-    assert [b"x-standby-would-refuse" in each.headers for each in told] == [False, True]
-    assert [(each.status, each.headers[b"x-own"], each.body) for each in told] == [(200, b"1", b"fine")] * 2
+    callers = [await request(app, principal) for _ in range(2)]
+    assert [b"x-standby-would-refuse" in each.headers for each in callers] == [False, True]
+    assert [(each.status, each.headers[b"x-own"], each.body) for each in callers] == [
+        (200, b"1", b"fine")
+    ] * 2
     await app.aclose()
 
 
 async def test_an_allowance_without_money() -> None:
-    """While the store is down the limits are counted in the process."""
+    """While the store is down, limits are counted in the process."""
     store = Shaky()
     store.down = True
     app = Budget(Foreign(), store=store, on_store_error=10**9)
@@ -116,16 +118,16 @@ async def test_an_allowance_without_money() -> None:
 
 
 async def test_other_scopes_pass() -> None:
-    """A lifespan or a WebSocket is the app's own."""
+    """Lifespan and WebSocket scopes are passed to the app."""
     caller = Caller()
     await Budget(Foreign())({"type": "websocket"}, caller.receive, caller.send)
     assert caller.messages[0]["status"] == 200
 
 
 async def test_the_end_of_a_lifespan() -> None:
-    """What is left is settled before the app says that it has ended, and the store closed if it is ours."""
+    """Pending settlements are sent before the shutdown is complete; only an own store is closed."""
     store = Shaky()
-    told: list[tuple[str, int]] = []
+    messages: list[tuple[str, int]] = []
 
     async def foreign(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -135,23 +137,23 @@ async def test_the_end_of_a_lifespan() -> None:
             await Foreign()(scope, receive, send)
 
     async def send(message: Any) -> None:
-        told.append((message["type"], await store.held()))
+        messages.append((message["type"], await store.held()))
 
     app = Budget(foreign, store=store)
     assert (await request(app, key(limits=Limits(requests_per_minute=1)))).status == 200
     await app({"type": "lifespan"}, Caller().receive, send)
-    assert told[-1] == ("lifespan.shutdown.complete", 0)
+    assert messages[-1] == ("lifespan.shutdown.complete", 0)
 
 
 async def test_closing_what_was_never_used() -> None:
-    """Nothing was opened, and nothing is closed."""
+    """Closing an unused Budget does nothing."""
     app = Budget(Foreign())
     await app.settled()
     await app.aclose()
 
 
 async def test_a_store_by_its_url() -> None:
-    """It is opened with the first request, and ours to close."""
+    """A store given as URL is opened with the first request and closed by Budget."""
     app = Budget(Foreign(), store="memory:")
     principal = key(limits=Limits(requests_per_minute=1))
     assert [(await request(app, principal)).status for _ in range(2)] == [200, 429]

@@ -1,4 +1,5 @@
-"""Budget and failover: each attempt is cleared at its own price, and what is too dear is passed over."""
+"""Budget and failover: each attempt needs a hold at its own price, and a target that is too expensive is
+not tried."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any, Final
 import pytest
 from standby.proxy.config import Limits, Pool
 
-from tests.middlewares.purses import COST, ESTIMATE, PRICE, Counter, budget, key
+from tests.middlewares.purses import COST, ESTIMATE, PRICE, BudgetGateway, budget, key
 from tests.proxy.harness import virtual_time
 
 __all__ = ["virtual_time"]
@@ -18,7 +19,7 @@ DEARER: Final = 'price = { input = "0", output = "5000" }'
 
 
 def with_target(name: str, toml: str, *, base: str = "a") -> str:
-    """Tables of one more target, at a provider of its own."""
+    """Returns the tables of one more target with its own provider."""
     del base
     return f"""
 [providers.at-{name}]
@@ -32,14 +33,15 @@ model = "model-{name}"
 """
 
 
-def pool(counter: Counter) -> Pool:
-    """The pool of a gateway."""
-    return counter.gateway.routes.pools["support"]
+def pool(budgeted: BudgetGateway) -> Pool:
+    """Returns the pool of the gateway."""
+    return budgeted.gateway.routes.pools["support"]
 
 
-def dear_alternate(principal: Any, causes: str = '"outage"', **settings: str) -> Counter:
-    """A gateway with target "a", and "z", five times as dear, for these causes."""
-    return Counter(
+def dear_alternate(principal: Any, causes: str = '"outage"', **settings: str) -> BudgetGateway:
+    """Returns a gateway with target "a", and an alternate "z" for these causes that costs five times as
+    much."""
+    return BudgetGateway(
         principal,
         pool=f'alternates = [{{ target = "z", for = [{causes}] }}]\n' + settings.get("pool", ""),
         tables=with_target("z", DEARER) + settings.get("tables", ""),
@@ -47,28 +49,31 @@ def dear_alternate(principal: Any, causes: str = '"outage"', **settings: str) ->
 
 
 async def test_a_dearer_fallback_extends_the_hold() -> None:
-    """What it may cost more is held before a byte is sent to it."""
-    counter = dear_alternate(key(budget("0.05")))
-    counter["a"].say(b"", status=503)
+    """The higher estimate is held before any byte is sent to the target."""
+    budgeted = dear_alternate(key(budget("0.05")))
+    budgeted["a"].say(b"", status=503)
     seen: list[int] = []
 
     async def look() -> None:
-        seen.append(await counter.spent())
+        seen.append(await budgeted.spent())
 
-    counter["z"].before = look
-    assert (await counter.ask()).status == 200
+    budgeted["z"].before = look
+    assert (await budgeted.ask()).status == 200
     assert seen == [5 * ESTIMATE]
-    await counter.settled()
-    assert (await counter.spent(), await counter.store.held()) == (5 * COST, 0)
-    assert [call for call, _ in counter.store.calls] == ["hold", "hold", "settle"]
+    await budgeted.settled()
+    assert (await budgeted.spent(), await budgeted.store.held()) == (5 * COST, 0)
+    assert [call for call, _ in budgeted.store.calls] == ["hold", "hold", "settle"]
 
 
 async def test_a_fallback_that_is_too_dear_is_passed_over() -> None:
-    """It is no attempt, and told with its reason; what was asked before decides what the caller is told."""
-    counter = dear_alternate(key(budget("0.049")))
-    counter["a"].say(b"", status=503)
-    caller = await counter.ask()
-    assert (caller.status, caller.headers[b"x-standby-attempts"], counter.asked) == (
+    """A target that is too expensive is no attempt and listed with its reason.
+
+    The earlier attempt decides the status.
+    """
+    budgeted = dear_alternate(key(budget("0.049")))
+    budgeted["a"].say(b"", status=503)
+    caller = await budgeted.ask()
+    assert (caller.status, caller.headers[b"x-standby-attempts"], budgeted.asked) == (
         503,
         b"1",
         {"a": 1, "z": 0},
@@ -77,23 +82,23 @@ async def test_a_fallback_that_is_too_dear_is_passed_over() -> None:
         {"target": "a", "fault": "overloaded"},
         {"target": "z", "fault": "budget.exhausted"},
     ]
-    await counter.settled()
-    assert (await counter.spent(), await counter.store.held()) == (0, 0)
-    assert [entry.target for entry in await counter.ledger()] == ["a"]
+    await budgeted.settled()
+    assert (await budgeted.spent(), await budgeted.store.held()) == (0, 0)
+    assert [entry.target for entry in await budgeted.ledger()] == ["a"]
 
 
 async def test_what_is_passed_over_uses_up_no_attempt() -> None:
-    """The limit of attempts is one of targets that were asked."""
-    counter = Counter(
+    """A rejected target does not count towards `max_attempts`."""
+    budgeted = BudgetGateway(
         key(budget("0.02")),
         2,
         pool='alternates = [{ target = "z", for = ["outage"] }]',
         tables=with_target("z", PRICE) + "[failover]\nmax_attempts = 1",
     )
-    targets = {target.name: target for target in pool(counter).prefer}
+    targets = {target.name: target for target in pool(budgeted).prefer}
     object.__setattr__(targets["a"], "price", _price(5000))
-    assert (await counter.ask()).status == 200
-    assert counter.asked == {"a": 0, "b": 1, "z": 0}
+    assert (await budgeted.ask()).status == 200
+    assert budgeted.asked == {"a": 0, "b": 1, "z": 0}
 
 
 def _price(output: int) -> Any:
@@ -103,35 +108,35 @@ def _price(output: int) -> Any:
 
 
 async def test_money_opens_alternates_for_it() -> None:
-    """Where the preferred target is too dear, one that is there for "budget" is asked."""
-    counter = Counter(
+    """If the preferred target is too expensive, an alternate for "budget" is tried."""
+    budgeted = BudgetGateway(
         key(budget("0.02")),
         target=DEARER,
         pool='alternates = [{ target = "y", for = ["outage"] }, { target = "z", for = ["budget"] }]',
         tables=with_target("y", PRICE) + with_target("z", PRICE),
     )
-    caller = await counter.ask()
+    caller = await budgeted.ask()
     assert (caller.status, caller.headers[b"x-standby-target"]) == (200, b"z")
     assert caller.headers[b"x-standby-degraded"] == b"budget.exhausted"
 
 
 async def test_a_limit_of_a_target_opens_alternates() -> None:
-    """A target whose own rate is used up is passed over as one that is rate limited."""
-    counter = Counter(
+    """A target whose own rate is used up opens alternates for "rate_limited"."""
+    budgeted = BudgetGateway(
         target=PRICE + "\nlimits = { requests_per_minute = 1 }",
         pool='alternates = [{ target = "z", for = ["rate_limited"] }]',
         tables=with_target("z", PRICE),
     )
-    served = [(await counter.ask()).headers[b"x-standby-target"] for _ in range(2)]
+    served = [(await budgeted.ask()).headers[b"x-standby-target"] for _ in range(2)]
     assert served == [b"a", b"z"]
 
 
 async def test_every_target_is_limited() -> None:
-    """429, and when the first of them may be asked again."""
-    counter = Counter(count=2, target=PRICE + "\nlimits = { requests_per_minute = 1 }")
+    """If every target is limited, the response is 429 with the shortest Retry-After."""
+    budgeted = BudgetGateway(count=2, target=PRICE + "\nlimits = { requests_per_minute = 1 }")
     for _ in range(2):
-        assert (await counter.ask()).status == 200
-    caller = await counter.ask()
+        assert (await budgeted.ask()).status == 200
+    caller = await budgeted.ask()
     assert (caller.status, caller.json["error"]["code"]) == (429, "rate_limited")
     assert caller.headers[b"x-standby-limit"] == b"target/a requests_per_minute"
     assert 1 <= int(caller.headers[b"retry-after"]) <= 60
@@ -139,48 +144,48 @@ async def test_every_target_is_limited() -> None:
 
 
 async def test_every_target_is_too_dear() -> None:
-    """402, with the budget that refuses, also where that is the target's own."""
-    counter = Counter(target=PRICE + '\nbudget = [{ limit = "0.009", window = "day" }]')
-    caller = await counter.ask()
+    """If no budget is left the response is 402 with the budget, also if that is the target's own."""
+    budgeted = BudgetGateway(target=PRICE + '\nbudget = [{ limit = "0.009", window = "day" }]')
+    caller = await budgeted.ask()
     assert (caller.status, caller.json["error"]["code"]) == (402, "budget_exceeded")
     assert caller.json["error"]["param"] == "target/a cost per day"
-    await counter.settled()
-    assert await counter.store.held() == 0
+    await budgeted.settled()
+    assert await budgeted.store.held() == 0
 
 
 async def test_a_targets_own_accounts_are_settled() -> None:
-    """Each target is booked with what its own attempts took."""
-    counter = Counter(count=2, target=PRICE + '\nbudget = [{ limit = "1.00", window = "day" }]')
-    counter["a"].say(b"", status=500)
-    await counter.ask()
-    await counter.settled()
-    spent = [await counter.spent("day", f"target/{name}") for name in "ab"]
-    assert (spent, await counter.store.held()) == ([0, COST], 0)
+    """Each target is booked with the cost of its own attempts."""
+    budgeted = BudgetGateway(count=2, target=PRICE + '\nbudget = [{ limit = "1.00", window = "day" }]')
+    budgeted["a"].say(b"", status=500)
+    await budgeted.ask()
+    await budgeted.settled()
+    spent = [await budgeted.spent("day", f"target/{name}") for name in "ab"]
+    assert (spent, await budgeted.store.held()) == ([0, COST], 0)
 
 
 async def test_spending_of_earlier_attempts_counts() -> None:
-    """What a first attempt may have cost is not there for the second one."""
+    """The possible cost of the first attempt stays held during the second."""
     times = 'timeouts = { first_token = "1s", stall = "5s" }'
     price = 'price = { input = "100", output = "1000" }'
-    counter = Counter(key(budget("0.02")), 2, target=price, pool=times)
-    counter["a"].say(3.0)
+    budgeted = BudgetGateway(key(budget("0.02")), 2, target=price, pool=times)
+    budgeted["a"].say(3.0)
     seen: list[int] = []
 
     async def look() -> None:
-        seen.append(await counter.spent())
+        seen.append(await budgeted.spent())
 
-    counter["b"].before = look
-    assert (await counter.ask()).status == 200
-    await counter.settled()
-    first, second = await counter.ledger()
+    budgeted["b"].before = look
+    assert (await budgeted.ask()).status == 200
+    await budgeted.settled()
+    first, second = await budgeted.ledger()
     assert first.charged
     assert seen[0] >= first.charged + ESTIMATE
-    assert await counter.spent() == first.charged + (second.charged or 0)
+    assert await budgeted.spent() == first.charged + (second.charged or 0)
 
 
 async def test_at_budget_the_cheapest_go_first() -> None:
-    """Once so much of a budget is used, the order is by price, with the alternates for "budget"."""
-    counter = Counter(
+    """After `at_budget` the order is by price, including the alternates for "budget"."""
+    budgeted = BudgetGateway(
         key(budget("0.20")),
         target=DEARER,
         pool='alternates = [{ target = "z", for = ["budget"] }]\nat_budget = { "0.5" = "cheapest" }',
@@ -188,19 +193,19 @@ async def test_at_budget_the_cheapest_go_first() -> None:
     )
     served: list[bytes] = []
     for _ in range(6):
-        served.append((await counter.ask()).headers[b"x-standby-target"])
-        await counter.settled()
+        served.append((await budgeted.ask()).headers[b"x-standby-target"])
+        await budgeted.settled()
     assert served == [b"a"] * 5 + [b"z"]
 
 
 async def test_observing_clears_every_target() -> None:
-    """What would have been passed over is asked, and it is said."""
-    counter = Counter(
+    """In observe mode a target over its limit is tried, and the header names the limit."""
+    budgeted = BudgetGateway(
         key(budget("0.02"), limits=Limits()),
         target=PRICE + "\nlimits = { concurrent = 1, requests_per_minute = 1 }",
         tables='[budget]\nmode = "observe"',
     )
-    await counter.ask()
-    caller = await counter.ask()
+    await budgeted.ask()
+    caller = await budgeted.ask()
     assert (caller.status, caller.headers[b"x-standby-target"]) == (200, b"a")
     assert caller.headers[b"x-standby-would-refuse"] == b"target/a requests_per_minute"

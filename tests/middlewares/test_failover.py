@@ -1,4 +1,4 @@
-"""Failover alone, around an app that knows nothing of us."""
+"""Failover alone, around an app that does not know the gateway."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOOD: Final = chunk("Hi") + DONE
 
 
 def says(status: int, *parts: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Play:
-    """An app that answers like this."""
+    """Returns an app that responds like this."""
 
     async def play(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": list(headers)})
@@ -38,37 +38,37 @@ def says(status: int, *parts: bytes, headers: tuple[tuple[bytes, bytes], ...] = 
 
 
 def streams(*parts: bytes) -> Play:
-    """An app that streams these events."""
+    """Returns an app that streams these events."""
     return says(200, *parts, headers=SSE)
 
 
 async def silent(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that returns without a word."""
+    """An app that returns without a response."""
 
 
 async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that never answers."""
+    """An app that never responds."""
     await asyncio.Event().wait()
 
 
 async def raises(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that fails."""
+    """An app that raises an exception."""
     raise ZeroDivisionError("of a dependency")
 
 
 async def raises_group(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app whose tasks fail together."""
+    """An app that raises an exception group."""
     raise ExceptionGroup("tasks", [ZeroDivisionError(), OSError()])
 
 
 async def starts_and_raises(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that fails within its answer, before any content."""
+    """An app that raises after the start of its response, before any content."""
     await send({"type": "http.response.start", "status": 200, "headers": list(SSE)})
     raise ZeroDivisionError
 
 
 async def swallows(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that takes no notice of being told to stop."""
+    """An app that ignores Superseded and continues to send."""
     messages: tuple[Message, ...] = (
         {"type": "http.response.start", "status": 500, "headers": []},
         {"type": "http.response.body", "body": b"no", "more_body": False},
@@ -80,7 +80,7 @@ async def swallows(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class App:
-    """A foreign app that has a way of answering for each target; it remembers every call."""
+    """A foreign app with a behaviour for each target. It records every call."""
 
     def __init__(self, **plays: Play) -> None:
         self.plays = plays
@@ -98,7 +98,7 @@ class App:
 
 
 def failover(app: App, **fields: Any) -> Failover:
-    """Failover over all of the app's targets."""
+    """Returns Failover over all targets of the app."""
     return Failover(app, targets=tuple(app.plays), **fields)
 
 
@@ -132,7 +132,7 @@ FAULTS: Final[dict[str, Play]] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 async def test_the_next_target_answers(fault: Play) -> None:
-    """Whatever the first attempt does, the client gets the second one's answer and no byte of the first."""
+    """However the first attempt fails, the client gets only the second one's answer."""
     app = App(a=fault, b=streams(GOOD))
     caller = await ask(failover(app, first_token=5.0))
     assert app.calls == ["a", "b"]
@@ -141,7 +141,7 @@ async def test_the_next_target_answers(fault: Play) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 async def test_nobody_answers(fault: Play) -> None:
-    """When all fail the client gets one error that names the targets, and nothing that they said."""
+    """If all attempts fail, the client gets one error with the targets and without their texts."""
     app = App(a=fault, b=fault)
     caller = await ask(failover(app, first_token=5.0))
     assert app.calls == ["a", "b"]
@@ -155,12 +155,12 @@ async def test_nobody_answers(fault: Play) -> None:
 
 @pytest.mark.parametrize(("faults", "status"), [((hangs, hangs), 504), ((FAULTS["429"], FAULTS["429"]), 429)])
 async def test_the_status_tells_why(faults: tuple[Play, ...], status: int) -> None:
-    """Attempts that agree make the status."""
+    """Attempts with the same fault determine the status."""
     assert (await ask(failover(App(a=faults[0], b=faults[1]), first_token=5.0))).status == status
 
 
 async def test_the_wait_that_was_asked_for() -> None:
-    """Retry-After is the soonest that a target named."""
+    """Retry-After is the minimum of those of the targets."""
     later = says(429, headers=((b"retry-after", b"30"),))
     caller = await ask(failover(App(a=later, b=FAULTS["429"])))
     assert caller.headers[b"retry-after"] == b"7"
@@ -168,14 +168,14 @@ async def test_the_wait_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 async def test_attempts_are_limited(limit: int) -> None:
-    """No more targets are tried than `max_attempts`."""
+    """At most `max_attempts` targets are tried."""
     app = App(a=raises, b=raises, c=raises, d=streams(GOOD))
     await ask(failover(app, max_attempts=limit))
     assert app.calls == list("abc")[:limit]
 
 
 async def test_a_callers_refusal_is_not_taken_elsewhere() -> None:
-    """What no target would take goes to the caller as it is, after one attempt."""
+    """A fault that no other target can fix is returned to the caller after one attempt."""
     body = b'{"error": {"type": "invalid_request_error"}}'
     app = App(a=says(400, body), b=streams(GOOD))
     caller = await ask(failover(app))
@@ -183,7 +183,7 @@ async def test_a_callers_refusal_is_not_taken_elsewhere() -> None:
 
 
 async def test_a_callers_refusal_is_the_best_there_may_be() -> None:
-    """When nobody does better than a refusal meant for the caller, it gets that, whole, and not a summary."""
+    """If no other attempt succeeds, the caller gets the refusal meant for it, not a summary."""
     refusal = says(400, b'{"error": {"code": "unsupported_value",', b'"message": "first"}}')
     app = App(a=raises, b=refusal, c=raises)
     caller = await ask(failover(app))
@@ -192,7 +192,7 @@ async def test_a_callers_refusal_is_the_best_there_may_be() -> None:
 
 
 async def test_after_the_commit_nobody_else_is_asked() -> None:
-    """An answer that breaks after its first content is the client's, with the exception that broke it."""
+    """An exception after the first content is raised again, and no other target is tried."""
 
     async def breaks(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(SSE)})
@@ -206,7 +206,7 @@ async def test_after_the_commit_nobody_else_is_asked() -> None:
 
 
 async def test_the_first_limit_is_lifted_by_the_commit() -> None:
-    """Once an answer has proved good it may take as long as it likes."""
+    """After the commit there is no timeout."""
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(SSE)})
@@ -220,7 +220,7 @@ async def test_the_first_limit_is_lifted_by_the_commit() -> None:
 
 
 async def test_the_deadline_is_for_all_attempts() -> None:
-    """However many are left, no attempt outlives the deadline, and the caller is told that time ran out."""
+    """The deadline limits all attempts together and has its own error code."""
     app = App(a=hangs, b=hangs, c=hangs)
     began = asyncio.get_running_loop().time()
     caller = await ask(failover(app, first_token=4.0, deadline=6.0))
@@ -231,7 +231,7 @@ async def test_the_deadline_is_for_all_attempts() -> None:
 
 @pytest.mark.parametrize(("limit", "seconds"), [(2.0, 2.0), (1000.0, 6.0), (None, 6.0)])
 async def test_a_caller_may_lower_the_deadline(limit: float | None, seconds: float) -> None:
-    """Never raise it."""
+    """The caller's time limit can lower the deadline, but not raise it."""
     scope = scope_of()
     Exchange.of(scope).time_limit = limit
     began = asyncio.get_running_loop().time()
@@ -241,7 +241,7 @@ async def test_a_caller_may_lower_the_deadline(limit: float | None, seconds: flo
 
 @pytest.mark.parametrize("answers", [False, True])
 async def test_an_app_that_cannot_be_stopped(answers: bool) -> None:
-    """An app that swallows its cancellation has timed out if it is silent, and has answered if it answers."""
+    """An app that suppresses its cancellation has timed out unless it responds."""
 
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -262,7 +262,7 @@ async def test_an_app_that_cannot_be_stopped(answers: bool) -> None:
 
 
 async def test_a_cancelled_request_is_cancelled() -> None:
-    """When the server gives up on a request, so does failover: nobody else is asked."""
+    """If the server cancels a request, no other target is tried."""
     app, caller = App(a=hangs, b=streams(GOOD)), Caller(b"{}")
     task = asyncio.create_task(failover(app)(scope_of(), caller.receive, caller.send))
     await asyncio.sleep(1)
@@ -274,7 +274,7 @@ async def test_a_cancelled_request_is_cancelled() -> None:
 
 
 async def test_every_attempt_has_a_scope_of_its_own() -> None:
-    """What an attempt does to its scope or its headers is not seen by the next, nor by the host."""
+    """Changes of an attempt to its scope or headers do not affect the next one or the host."""
 
     async def spoils(scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = "/elsewhere"
@@ -293,7 +293,7 @@ async def test_every_attempt_has_a_scope_of_its_own() -> None:
 
 
 async def test_every_attempt_reads_the_whole_body() -> None:
-    """The body is read from the client once, and served to each attempt from its start."""
+    """The body is read from the client once, and replayed for each attempt."""
     app, caller = App(a=raises, b=raises, c=streams(GOOD)), Caller(b'{"model"', b': "m"}')
     await failover(app)(scope_of(), caller.receive, caller.send)
     assert app.bodies == [b'{"model": "m"}'] * 3
@@ -301,20 +301,20 @@ async def test_every_attempt_reads_the_whole_body() -> None:
 
 
 async def test_after_the_body_the_client_is_heard() -> None:
-    """An app that listens for a hang-up hears it, in every attempt."""
-    heard: list[Message] = []
+    """An app that waits for a disconnect receives it, in every attempt."""
+    messages: list[Message] = []
 
     async def listens(scope: Scope, receive: Receive, send: Send) -> None:
-        heard.append(await receive())
+        messages.append(await receive())
 
     caller = Caller(b"{}")
     caller.leave()
     await failover(App(a=listens, b=listens))(scope_of(), caller.receive, caller.send)
-    assert heard == [{"type": "http.disconnect"}] * 2
+    assert messages == [{"type": "http.disconnect"}] * 2
 
 
 async def test_a_client_that_leaves_before_its_body_is_complete() -> None:
-    """Then nobody is asked, and nothing is answered."""
+    """After a disconnect before the end of the body there is no attempt and no response."""
     app, caller = App(a=streams(GOOD)), Caller(b"{", b"}")
 
     async def receive() -> Message:
@@ -333,7 +333,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete() -> None:
 
 
 async def test_too_large_a_body() -> None:
-    """Is refused before anybody is asked."""
+    """A body that is too large is refused before the first attempt."""
     app, caller = App(a=streams(GOOD)), Caller(*[b"x" * 2**20] * 5)
     await failover(app)(scope_of(), caller.receive, caller.send)
     assert (app.calls, caller.status) == ([], 413)
@@ -341,7 +341,7 @@ async def test_too_large_a_body() -> None:
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket", "something.new"])
 async def test_what_is_no_request_passes(kind: str) -> None:
-    """Other scopes reach the app untouched, with the server's own channels."""
+    """Other scopes are passed to the app unchanged, with the server's own callables."""
     seen: list[Any] = []
 
     async def app(*channels: Any) -> None:
@@ -356,7 +356,7 @@ async def test_what_is_no_request_passes(kind: str) -> None:
 
 
 async def test_a_host_app_for_everything_else() -> None:
-    """Around a whole host app any path and method works, judged by its status."""
+    """Around a whole host app every path and method works, judged by status."""
     app = App(a=says(200, b"page", headers=((b"content-type", b"text/html"),)), b=raises)
     for scope in (scope_of("/", method="GET"), scope_of("/form"), scope_of("/v1/files")):
         caller = Caller()
@@ -366,7 +366,7 @@ async def test_a_host_app_for_everything_else() -> None:
 
 
 async def test_the_signal_is_an_oserror() -> None:
-    """An app that is told to stop hears what a server says when a client has left, so that it cleans up."""
+    """Superseded is an OSError as after a disconnect, so that the app cleans up."""
     cleaned: list[type[BaseException]] = []
 
     async def tidy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -381,8 +381,13 @@ async def test_the_signal_is_an_oserror() -> None:
 
 
 def test_its_defaults() -> None:
-    """Three attempts and five minutes, and no I/O in making one."""
-    made = Failover(silent)
-    assert (made.max_attempts, made.deadline, made.first_token, made.targets) == (3, 300.0, None, ())
-    assert made != Failover(silent)
-    assert hash(made)
+    """The defaults are three attempts and five minutes."""
+    default = Failover(silent)
+    assert (default.max_attempts, default.deadline, default.first_token, default.targets) == (
+        3,
+        300.0,
+        None,
+        (),
+    )
+    assert default != Failover(silent)
+    assert hash(default)

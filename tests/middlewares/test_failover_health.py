@@ -24,8 +24,8 @@ JSON: Final = ((b"content-type", b"application/json"),)
 WHOLE: Final = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "%b"}]}'
 
 
-class Told(Health):
-    """Remembers what it is told: who answered, and how attempts ended."""
+class RecordingHealth(Health):
+    """A Health that records the calls of `answered` and `record`."""
 
     def __init__(self) -> None:
         super().__init__(clock=asyncio.get_running_loop().time)
@@ -33,100 +33,100 @@ class Told(Health):
         self.ends: list[tuple[str, str | None, bool, bool]] = []
 
     @override
-    def answered(self, entry: Permit, *, streamed: bool = True) -> None:
-        self.answers.append((entry.target, streamed, self.clock()))
-        super().answered(entry, streamed=streamed)
+    def answered(self, permit: Permit, *, streamed: bool = True) -> None:
+        self.answers.append((permit.target, streamed, self.clock()))
+        super().answered(permit, streamed=streamed)
 
     @override
-    def record(self, entry: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
-        self.ends.append((entry.target, None if fault is None else fault.kind, proved, refused))
-        super().record(entry, fault, proved=proved, refused=refused)
+    def record(self, permit: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
+        self.ends.append((permit.target, None if fault is None else fault.kind, proved, refused))
+        super().record(permit, fault, proved=proved, refused=refused)
 
 
-def scene_told(count: int = 2, **settings: str) -> tuple[Scene, Told]:
-    """A gateway, and what its targets' health was told."""
-    scene, told = Scene(count, **settings), Told()
-    scene.gateway.health = told
-    return scene, told
+def recording_scene(count: int = 2, **settings: str) -> tuple[Scene, RecordingHealth]:
+    """Returns a gateway, and the recording health of its targets."""
+    scene, health = Scene(count, **settings), RecordingHealth()
+    scene.gateway.health = health
+    return scene, health
 
 
 async def test_the_first_content() -> None:
-    """Is told when it comes: not the preamble, and not the end."""
-    scene, told = scene_told()
+    """`answered` is called at the first content, neither at the preamble nor at the end."""
+    scene, health = recording_scene()
     scene["a"].say(*SPOKEN["chat"].preamble, 2.0, chunk("Hi"), 3.0, DONE)
-    began = told.clock()
+    began = health.clock()
     await scene.ask()
-    ((target, streamed, at),) = told.answers
+    ((target, streamed, at),) = health.answers
     assert (target, streamed) == ("a", True)
     assert at == pytest.approx(began + 2.0)
-    assert told.ends == [("a", None, True, False)]
+    assert health.ends == [("a", None, True, False)]
 
 
 async def test_a_whole_answer() -> None:
-    """Has no first content."""
-    scene, told = scene_told()
+    """A document has no first content."""
+    scene, health = recording_scene()
     scene["a"].say(WHOLE % b"stop", headers=JSON)
     await scene.ask(stream=False)
-    assert [answer[:2] for answer in told.answers] == [("a", False)]
-    assert told.ends == [("a", None, True, False)]
+    assert [answer[:2] for answer in health.answers] == [("a", False)]
+    assert health.ends == [("a", None, True, False)]
 
 
 async def test_who_gave_no_answer() -> None:
-    """Did not answer, and says why; the next one did."""
-    scene, told = scene_told()
+    """A failed target is recorded with its fault, and the next one with its answer."""
+    scene, health = recording_scene()
     scene["a"].say(b"", status=503)
     await scene.ask()
-    assert [answer[0] for answer in told.answers] == ["b"]
-    assert told.ends == [("a", "overloaded", True, False), ("b", None, True, False)]
+    assert [answer[0] for answer in health.answers] == ["b"]
+    assert health.ends == [("a", "overloaded", True, False), ("b", None, True, False)]
 
 
 async def test_a_callers_refusal_is_no_content() -> None:
-    """It is an answer, and none whose time counts."""
-    scene, told = scene_told()
+    """A caller's refusal is an answer, but not one whose latency counts."""
+    scene, health = recording_scene()
     scene["a"].say(b'{"error": {}}', status=400)
     await scene.ask()
-    assert [answer[:2] for answer in told.answers] == [("a", False)]
-    assert told.ends == [("a", "bad_request", True, False)]
+    assert [answer[:2] for answer in health.answers] == [("a", False)]
+    assert health.ends == [("a", "bad_request", True, False)]
 
 
 @pytest.mark.parametrize("finish", ["stop", "length", "content_filter"])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_model_that_refuses(finish: str, stream: bool) -> None:
-    """A filter's finish is a refusal, in a stream and in a document."""
-    scene, told = scene_told()
+    """The finish reason of a filter is a refusal, in a stream and in a document."""
+    scene, health = recording_scene()
     if stream:
         scene["a"].say(chunk("No"), chunk(index=0, delta={}, finish_reason=finish), DONE)
     else:
         scene["a"].say(WHOLE % finish.encode(), headers=JSON)
     await scene.ask(stream=stream)
-    assert told.ends == [("a", None, True, finish == "content_filter")]
+    assert health.ends == [("a", None, True, finish == "content_filter")]
 
 
 async def test_a_filter_that_refuses() -> None:
-    """So is the fault of that name."""
-    scene, told = scene_told()
+    """A content filter's fault is recorded as a refusal."""
+    scene, health = recording_scene()
     scene["a"].say(json.dumps({"error": {"code": "content_filter"}}).encode(), status=400)
     await scene.ask()
-    assert told.ends == [("a", "content_refused", True, True)]
+    assert health.ends == [("a", "content_refused", True, True)]
 
 
 async def test_a_break_after_the_commit() -> None:
-    """Is the target's fault, after an answer that had begun."""
-    scene, told = scene_told()
+    """A break after the commit is recorded as an answer and as a fault of the target."""
+    scene, health = recording_scene()
     scene["a"].say(chunk("Hi"), httpx2.ReadError("reset"))
     await scene.ask()
-    assert [answer[0] for answer in told.answers] == ["a"]
-    assert told.ends == [("a", "stream_truncated", True, False)]
+    assert [answer[0] for answer in health.answers] == ["a"]
+    assert health.ends == [("a", "stream_truncated", True, False)]
 
 
 async def test_a_loser_proves_nothing() -> None:
-    """Whoever was only slower than the one beside it has no fault, and no answer either."""
-    scene, told = scene_told(pool='hedge = { after = "1s", share = 0.5 }')
+    """An attempt that lost to its hedge is recorded with neither fault nor answer."""
+    scene, health = recording_scene(pool='hedge = { after = "1s", share = 0.5 }')
     for _ in range(3):
         await scene.ask()
-    told.answers.clear()
-    told.ends.clear()
+    health.answers.clear()
+    health.ends.clear()
     scene["a"].say(9.0, chunk("slow"), DONE)
     await scene.ask()
-    assert [answer[0] for answer in told.answers] == ["b"]
-    assert sorted(told.ends) == [("a", None, False, False), ("b", None, True, False)]
+    assert [answer[0] for answer in health.answers] == ["b"]
+    assert sorted(health.ends) == [("a", None, False, False), ("b", None, True, False)]

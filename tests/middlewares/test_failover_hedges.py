@@ -1,4 +1,4 @@
-"""A second attempt beside one that is late."""
+"""Hedges: a second attempt in parallel with one that is late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from standby.proxy.health.target_health import TRIP
 
-from tests.middlewares.purses import COST, ESTIMATE, Counter, answer, budget, key
+from tests.middlewares.purses import COST, ESTIMATE, BudgetGateway, answer, budget, key
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import chunk, virtual_time
 
@@ -21,14 +21,14 @@ LONG: Final = 'timeouts = { first_token = "10s", answer = "10s", stall = "20s", 
 
 
 class Hedged(Scene):
-    """A pool that hedges after a second, with requests enough before that a hedge is within its share."""
+    """A pool that hedges after a second. `warm` sends enough requests for a hedge to be within its share."""
 
     def __init__(self, count: int = 2, hedge: str = AFTER, **settings: str) -> None:
         super().__init__(count, pool=LONG + hedge + "\n" + settings.pop("pool", ""), **settings)
         self.on_loop_time()
 
     async def warm(self, requests: int = 3) -> Hedged:
-        """Ask this often, in turn, for what is answered at once."""
+        """Send this many requests, one after another, that are answered at once."""
         for _ in range(requests):
             await self.ask()
         for script in self.scripts.values():
@@ -38,14 +38,14 @@ class Hedged(Scene):
 
 
 async def leftover() -> set[asyncio.Task[Any]]:
-    """The tasks that are left when everything has had its turn."""
+    """Returns the tasks that are left after the event loop has run a few times."""
     for _ in range(5):
         await asyncio.sleep(0)
     return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 async def test_off_by_default() -> None:
-    """Without a word of the operator's nobody is asked beside another."""
+    """Without the setting there is no hedge."""
     scene = Scene(pool=LONG)
     scene["a"].say(5.0, chunk("slow"), DONE)
     assert (await scene.ask()).body == chunk("slow") + DONE
@@ -53,7 +53,7 @@ async def test_off_by_default() -> None:
 
 
 async def test_an_attempt_in_time() -> None:
-    """One that begins to answer in time stays alone, and may take long over the rest."""
+    """An attempt that starts to answer in time is not hedged, even if the rest takes long."""
     scene = await Hedged().warm()
     scene["a"].say(0.5, chunk("one"), 5.0, chunk("two"), DONE)
     assert (await scene.ask()).body == chunk("one") + chunk("two") + DONE
@@ -61,7 +61,7 @@ async def test_an_attempt_in_time() -> None:
 
 
 async def test_the_second_is_served_if_it_is_first() -> None:
-    """The caller gets its answer and no byte of the other, which is let go and blamed for nothing."""
+    """If the hedge is first the caller gets only its answer. The other attempt is closed without a fault."""
     scene = await Hedged().warm()
     scene["a"].say(chunk(role="assistant"), 9.0, chunk("slow"), DONE)
     before, began = await leftover(), asyncio.get_running_loop().time()
@@ -79,7 +79,7 @@ async def test_the_second_is_served_if_it_is_first() -> None:
 
 
 async def test_the_loser_is_released_at_once() -> None:
-    """Not when the answer ends: it is gone before the first byte of the other one."""
+    """The slower attempt is closed before the first byte of the other one is sent."""
     scene = await Hedged().warm()
     scene["a"].say(9.0, chunk("slow"), DONE)
     scene["b"].say(chunk("one"), 50.0, DONE)
@@ -92,7 +92,7 @@ async def test_the_loser_is_released_at_once() -> None:
 
 
 async def test_the_first_is_served_if_it_is_first() -> None:
-    """Though late, it may still win; then the answer is not degraded."""
+    """The late first attempt can still win, and then the answer is not degraded."""
     scene = await Hedged().warm()
     scene["a"].say(2.0, chunk("late"), DONE)
     scene["b"].say(9.0, chunk("later"), DONE)
@@ -104,7 +104,7 @@ async def test_the_first_is_served_if_it_is_first() -> None:
 
 
 async def test_a_loser_is_never_blamed() -> None:
-    """However often it loses, its target is not ejected."""
+    """However often a target is slower than its hedge, it is not ejected."""
     scene = Hedged()
     for _ in range(TRIP + 2):
         await scene.warm(2)
@@ -117,7 +117,7 @@ async def test_a_loser_is_never_blamed() -> None:
 
 @pytest.mark.parametrize(("first", "second", "served"), [(2.0, 5.0, "b"), (8.0, 1.0, "a")])
 async def test_one_fails_and_the_other_goes_on(first: float, second: float, served: str) -> None:
-    """Whichever it is: what the other one says is served, and who failed is to blame."""
+    """If one attempt fails the other is served, and only the failed target has a fault."""
     scene = await Hedged(3).warm()
     broken = OSError("reset")
     scene["a"].say(first, *((chunk("from a"), DONE) if served == "a" else (broken,)))
@@ -131,7 +131,7 @@ async def test_one_fails_and_the_other_goes_on(first: float, second: float, serv
 
 
 async def test_both_fail_and_the_walk_goes_on() -> None:
-    """Then the next one is asked, alone."""
+    """If both fail, the next target is tried without a hedge."""
     scene = await Hedged(3).warm()
     scene["a"].say(2.0, OSError("reset"))
     scene["b"].say(3.0, OSError("reset"))
@@ -140,7 +140,7 @@ async def test_both_fail_and_the_walk_goes_on() -> None:
 
 
 async def test_both_fail_within_the_limit_of_attempts() -> None:
-    """A hedge is an attempt like any other."""
+    """A hedge counts towards `max_attempts`."""
     scene = await Hedged(3, tables="[failover]\nmax_attempts = 2").warm()
     scene["a"].say(2.0, OSError("reset"))
     scene["b"].say(3.0, OSError("reset"))
@@ -149,7 +149,7 @@ async def test_both_fail_within_the_limit_of_attempts() -> None:
 
 
 async def test_nobody_to_ask() -> None:
-    """Where nobody else is open, or all attempts are used up, the first is waited for."""
+    """Without another target or attempt, the first attempt is awaited."""
     for scene in (Hedged(1), Hedged(2, tables="[failover]\nmax_attempts = 1")):
         await scene.warm()
         scene["a"].say(5.0, chunk("slow"), DONE)
@@ -158,7 +158,7 @@ async def test_nobody_to_ask() -> None:
 
 
 async def test_alternates_for_the_slow() -> None:
-    """They are open to a hedge; those for other causes are not."""
+    """Alternates for "slow" can be hedges, others cannot."""
     other = "[targets.{0}]\nprovider = 'at-a'\nmodel = 'model-{0}'\n"
     pool = 'alternates = [{ target = "x", for = ["outage"] }, { target = "y", for = ["slow"] }]'
     scene = await Hedged(1, pool=pool, tables=other.format("x") + other.format("y")).warm()
@@ -168,7 +168,7 @@ async def test_alternates_for_the_slow() -> None:
 
 
 async def test_its_share_of_the_requests() -> None:
-    """No more than the pool's share of its requests is hedged, over ten seconds."""
+    """The hedges are limited to the pool's share of its requests in ten seconds."""
     scene = await Hedged(hedge='hedge = { after = "10ms", share = 0.1 }').warm(0)
     scene["a"].say(0.02, chunk("slow"), DONE)
     for _ in range(100):
@@ -178,7 +178,7 @@ async def test_its_share_of_the_requests() -> None:
 
 
 async def test_no_hedge_while_requests_are_few() -> None:
-    """One of twenty means none of nineteen."""
+    """With a share of one in twenty there is no hedge among the first nineteen requests."""
     scene = await Hedged(hedge='hedge = { after = "1s" }').warm(18)
     scene["a"].say(2.0, chunk("slow"), DONE)
     await scene.ask()
@@ -188,7 +188,7 @@ async def test_no_hedge_while_requests_are_few() -> None:
 
 
 async def test_the_p95_of_the_target_itself() -> None:
-    """Once it is known, that is when an attempt is late; for whole answers it says nothing."""
+    """With "p95" an attempt is late after the target's own p95, once that is known, for streams only."""
     scene = Hedged(hedge='hedge = { after = "p95", share = 0.5 }')
     scene["a"].say(0.2, chunk("from a"), DONE)
     for _ in range(19):
@@ -211,7 +211,7 @@ async def test_the_p95_of_the_target_itself() -> None:
 
 
 async def test_a_whole_answer_may_be_hedged_after_a_time() -> None:
-    """Where the operator names how long to wait, that is for answers of both kinds."""
+    """A fixed time applies to documents as well as streams."""
     whole = b'{"choices": [{"message": {"content": "from b"}}]}'
     scene = await Hedged().warm()
     scene["a"].say(5.0, b"{}", headers=((b"content-type", b"application/json"),))
@@ -221,7 +221,7 @@ async def test_a_whole_answer_may_be_hedged_after_a_time() -> None:
 
 @pytest.mark.parametrize("leaves", [0.5, 3.0])
 async def test_a_hang_up_ends_both(leaves: float) -> None:
-    """Before a hedge and beside one: nobody goes on, and nobody is to blame."""
+    """A disconnect before or during a hedge ends all attempts, without a fault."""
     scene = await Hedged(3).warm()
     for name in "abc":
         scene[name].say(9.0, chunk("slow"), DONE)
@@ -238,7 +238,7 @@ async def test_a_hang_up_ends_both(leaves: float) -> None:
 
 @pytest.mark.parametrize("cancelled", [0.5, 3.0])
 async def test_a_cancelled_request_is_cancelled(cancelled: float) -> None:
-    """When the server gives up on a request, both of its attempts end, and no task is left."""
+    """If the server cancels a request, both attempts end, and no task is left."""
     scene = await Hedged().warm()
     for name in "ab":
         scene[name].say(9.0, chunk("slow"), DONE)
@@ -255,7 +255,7 @@ async def test_a_cancelled_request_is_cancelled(cancelled: float) -> None:
 
 
 async def test_a_shutdown_while_the_winner_speaks() -> None:
-    """The client of a stream is told, though the stream is another task's."""
+    """On a shutdown the client of a hedged stream gets the error event."""
     scene = await Hedged().warm()
     scene["a"].say(9.0, chunk("slow"), DONE)
     scene["b"].say(chunk("one"), 9.0, DONE)
@@ -270,7 +270,7 @@ async def test_a_shutdown_while_the_winner_speaks() -> None:
 
 
 async def test_a_refusal_that_is_the_callers() -> None:
-    """What no target would take goes to the caller at once, whoever is still thinking about it."""
+    """A fault that no target can fix is returned at once, without waiting for the other attempt."""
     scene = await Hedged().warm()
     scene["a"].say(9.0, chunk("slow"), DONE)
     scene["b"].say(b'{"error": {"message": "No."}}', status=400)
@@ -280,7 +280,7 @@ async def test_a_refusal_that_is_the_callers() -> None:
 
 
 async def test_a_refusal_that_the_other_may_not_share() -> None:
-    """What only this model does not take waits for the other one, and is the caller's if that fails."""
+    """A fault that another target may not have waits for the other attempt, and is returned if that fails."""
     refusal = b'{"error": {"code": "unsupported_value", "message": "No."}}'
     for spoken, expected in ((chunk("from a"), chunk("from a") + DONE), (b"", refusal)):
         scene = await Hedged().warm()
@@ -291,21 +291,21 @@ async def test_a_refusal_that_the_other_may_not_share() -> None:
 
 
 async def test_refused_content_is_not_taken_elsewhere() -> None:
-    """Also not to one that is asked already: a filter's refusal is the caller's answer."""
+    """A content refusal is returned to the caller, even if another attempt is running."""
     scene = await Hedged().warm()
     scene["a"].say(5.0, chunk("from a"), DONE)
     scene["b"].say(b'{"error": {"code": "content_filter"}}', status=400)
     assert (await scene.ask()).status == 400
 
 
-def counter(dollars: str) -> Counter:
-    """A gateway that holds money and hedges, for a caller with a budget."""
-    return Counter(key(budget(dollars)), 2, pool=LONG + AFTER)
+def hedged_with(dollars: str) -> BudgetGateway:
+    """Returns a gateway with hedges for a principal with a budget."""
+    return BudgetGateway(key(budget(dollars)), 2, pool=LONG + AFTER)
 
 
 async def test_both_are_paid_for() -> None:
-    """Each is held before it is sent, both stand in the ledger, and nothing stays held."""
-    hedged = counter("0.1")
+    """Each attempt has its own hold and ledger entry, and nothing stays held."""
+    hedged = hedged_with("0.1")
     for _ in range(3):
         await hedged.ask()
     hedged["a"].say(9.0, chunk("slow"), DONE)
@@ -327,8 +327,8 @@ async def test_both_are_paid_for() -> None:
 
 
 async def test_a_hedge_that_cannot_be_paid_for() -> None:
-    """Nothing is sent for it, and the first one is waited for."""
-    hedged = counter("0.025")
+    """A hedge without budget is not sent, and the first attempt is awaited."""
+    hedged = hedged_with("0.025")
     for _ in range(3):
         await hedged.ask()
     hedged["a"].say(5.0, *answer("a"))
@@ -338,8 +338,8 @@ async def test_a_hedge_that_cannot_be_paid_for() -> None:
 
 
 async def test_two_that_are_cleared_at_once() -> None:
-    """A store so slow that both are being held together ends with nothing held, and the sums right."""
-    hedged = counter("0.1")
+    """With a slow store and two holds at once nothing stays held, and the sums are right."""
+    hedged = hedged_with("0.1")
     for _ in range(3):
         await hedged.ask()
     hedged.store.slow = 1.5

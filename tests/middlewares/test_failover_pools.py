@@ -1,4 +1,4 @@
-"""Failover over the targets of a pool, with all of the gateway around it and code for providers."""
+"""Failover over the targets of a pool, in a whole gateway with scripted providers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OVERFLOW: Final = b'{"error": {"code": "context_length_exceeded", "message": "To
 
 
 async def test_the_next_target_is_asked() -> None:
-    """The pool's order is the order, and the document of the next attempt has the next target's model."""
+    """Targets are tried in the pool's order, each with its own model in the document."""
     scene = Scene()
     scene["a"].say(b"", status=503)
     caller = await scene.ask()
@@ -36,14 +36,14 @@ async def test_the_next_target_is_asked() -> None:
 
 
 async def test_no_byte_of_the_first() -> None:
-    """What was held of an answer that failed is gone when the next one's begins."""
+    """The buffered start of a failed answer is not sent."""
     scene = Scene()
     scene["a"].say(*SPOKEN["chat"].preamble, httpx2.ReadError("reset"))
     assert (await scene.ask()).body == chunk("from b") + DONE
 
 
 async def test_after_content_nobody_else_is_asked() -> None:
-    """A stream that breaks after its first content is told as broken; the target is to blame."""
+    """A stream that breaks after content ends with an error event, and is a fault of the target."""
     scene = Scene()
     scene["a"].say(chunk("one"), httpx2.ReadError("reset"))
     for _ in range(TRIP):
@@ -56,7 +56,7 @@ async def test_after_content_nobody_else_is_asked() -> None:
 
 @pytest.mark.parametrize("later", [500, 503, 401])
 async def test_a_callers_refusal_survives_the_walk(later: int) -> None:
-    """When the next target fails, the caller gets the first one's refusal, head and body."""
+    """If the next target fails, the caller gets the first one's refusal with its headers."""
     scene = Scene()
     length = ((b"content-type", b"application/json"), (b"content-length", str(len(REFUSAL)).encode()))
     scene["a"].say(REFUSAL[:9], REFUSAL[9:], status=400, headers=length)
@@ -67,14 +67,14 @@ async def test_a_callers_refusal_survives_the_walk(later: int) -> None:
 
 
 async def test_a_callers_refusal_gives_way_to_an_answer() -> None:
-    """When the next target takes the request, nothing is left of the refusal."""
+    """If the next target succeeds, nothing of the refusal is sent."""
     scene = Scene()
     scene["a"].say(REFUSAL, status=400)
     assert (await scene.ask()).body == chunk("from b") + DONE
 
 
 async def test_a_prompt_too_long() -> None:
-    """It is taken to a larger window only, and is the caller's when there is none."""
+    """A prompt that is too long is tried only at a larger context window, else the refusal is returned."""
     windows = "[targets.c]\nprovider = 'at-b'\nmodel = 'model-c'\ncontext = 200"
     scene = Scene(
         target="context = 100", pool='alternates = [{ target = "c", for = ["context"] }]', tables=windows
@@ -88,7 +88,7 @@ async def test_a_prompt_too_long() -> None:
 
 
 async def test_five_failures_rest_a_target() -> None:
-    """From then on it is not asked, until its rest is over and one request probes it."""
+    """After TRIP failures a target is ejected, until OPEN seconds later one request probes it."""
     scene = Scene()
     scene.gateway.health.clock = asyncio.get_running_loop().time
     scene["a"].say(b"", status=500)
@@ -104,7 +104,7 @@ async def test_five_failures_rest_a_target() -> None:
 
 
 async def test_when_all_rest_nobody_is_asked() -> None:
-    """The caller is told at once, and when to come back."""
+    """If every target is in cooldown the caller is refused at once, with Retry-After."""
     scene = Scene()
     for name, seconds in (("a", b"20"), ("b", b"9")):
         scene[name].say(b"", status=429, headers=((b"retry-after", seconds),))
@@ -118,7 +118,7 @@ async def test_when_all_rest_nobody_is_asked() -> None:
 
 
 async def test_a_target_that_began_to_rest_since_it_was_planned() -> None:
-    """Its health is asked again when its turn comes."""
+    """The health of a target is checked again before its attempt."""
     scene = Scene(3)
     go_on = asyncio.Event()
     scene["a"].before = go_on.wait  # type: ignore[assignment]
@@ -136,7 +136,7 @@ async def test_a_target_that_began_to_rest_since_it_was_planned() -> None:
 
 @pytest.mark.parametrize("content", [False, True])
 async def test_a_hang_up_ends_the_walk(content: bool) -> None:
-    """Nobody else is asked for a client that has left, and nobody is to blame."""
+    """After a disconnect no other target is tried, and there is no fault."""
     scene = Scene()
     scene["a"].say(*[chunk("one")] * content, 1000.0)
     for _ in range(TRIP + 1):
@@ -150,7 +150,7 @@ async def test_a_hang_up_ends_the_walk(content: bool) -> None:
 
 
 async def test_the_deadline_holds_with_a_relay() -> None:
-    """One deadline is for all attempts; what it cuts short is not blamed."""
+    """The deadline applies to all attempts, and the attempt that it ends has no fault."""
     scene = Scene(tables='[failover]\ndeadline = "18s"')
     for name in "ab":
         scene[name].say(1000.0)
@@ -165,7 +165,7 @@ async def test_the_deadline_holds_with_a_relay() -> None:
 
 
 async def test_the_deadline_is_lifted_by_the_commit() -> None:
-    """An answer that has begun is bound by its own limits alone."""
+    """After the commit only the pool's own limits apply."""
     scene = Scene(tables='[failover]\ndeadline = "18s"')
     scene["a"].say(10.0, chunk("one"), *(piece for _ in range(5) for piece in (20.0, chunk("more"))), DONE)
     caller = await scene.ask()
@@ -178,7 +178,7 @@ RESPONSE: Final = SPOKEN["responses"].whole
 
 
 async def test_a_bound_request_stays_where_its_state_is() -> None:
-    """What names stored state is never moved: it fails where it must be answered."""
+    """A request that refers to stored state is not sent to another provider."""
     scene = Scene()
     scene["a"].say(b"", status=503)
     scene["b"].say(RESPONSE)
@@ -189,7 +189,7 @@ async def test_a_bound_request_stays_where_its_state_is() -> None:
 
 
 async def test_a_conversation_goes_on_where_it_began() -> None:
-    """A response is continued at the provider that gave it, also when that was not the first."""
+    """A response is continued at the provider that issued it, even if that was not the first target."""
     scene = Scene()
     scene["a"].say(b"", status=500)
     scene["b"].say(RESPONSE)
@@ -204,7 +204,7 @@ INSIDE: Final = 'stack = ["failover", "inner"]'
 
 
 async def test_our_own_refusal_proves_nothing() -> None:
-    """What our own stack answers is no answer of the target's: it is not named, and heals no breaker."""
+    """A refusal of the gateway does not count as an answer of the target, and does not close its breaker."""
     scene = Scene(top=INSIDE, tables='[inner]\nuse = "tests.proxy.custom:Refuses"')
     health = scene.gateway.health
     health.clock = asyncio.get_running_loop().time
@@ -221,7 +221,7 @@ async def test_our_own_refusal_proves_nothing() -> None:
 
 
 async def test_our_own_crash_is_no_fault_of_a_target() -> None:
-    """An exception of our own stack is ours: it is answered as such, and no other target is tried."""
+    """An exception of the gateway is a 500, and no other target is tried."""
     scene = Scene(top=INSIDE, tables='[inner]\nuse = "tests.proxy.custom:Crashes"')
     for _ in range(TRIP):
         caller, scope = Caller(json.dumps(ASK).encode()), scope_of()
@@ -233,7 +233,7 @@ async def test_our_own_crash_is_no_fault_of_a_target() -> None:
 
 
 async def test_a_client_that_cannot_be_sent_to() -> None:
-    """A server that says on sending that the client has left has said it: nobody is to blame."""
+    """An OSError from the server's `send` is a disconnect, not a fault of the target."""
     scene = Scene()
 
     async def gone(message: Message) -> None:
@@ -247,7 +247,7 @@ async def test_a_client_that_cannot_be_sent_to() -> None:
 
 
 async def test_an_oserror_of_the_providers_is_no_hang_up() -> None:
-    """A transport of the operator's may let one through: it is a failure like any other."""
+    """An OSError from a foreign transport is a fault of the target."""
     scene = Scene()
 
     async def refuse() -> None:
@@ -258,7 +258,7 @@ async def test_an_oserror_of_the_providers_is_no_hang_up() -> None:
 
 
 async def test_what_is_no_operation_passes() -> None:
-    """The list of models asks nobody."""
+    """The list of models needs no provider."""
     scene, caller = Scene(), Caller()
     await scene.gateway(scope_of("/v1/models", method="GET"), caller.receive, caller.send)
     assert (caller.status, scene.asked) == (200, {"a": 0, "b": 0})

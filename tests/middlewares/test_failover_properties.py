@@ -1,4 +1,4 @@
-"""Whatever providers do, and whatever the pool allows: how often they are asked, and whose bytes come out."""
+"""Properties of every request: the number of attempts, and whose bytes are sent."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ REQUESTS: Final = st.tuples(
 )
 
 
-def told(scene: Scene, name: str, play: tuple[float, str]) -> None:
-    """Have a provider answer like this; all its content has its name."""
+def script_provider(scene: Scene, name: str, play: tuple[float, str]) -> None:
+    """Make a provider answer like this. All of its content has its name."""
     late, outcome = play
     one, cut = chunk(f"of {name}"), httpx2.ReadError("reset")
     pieces: dict[str, tuple[Any, ...]] = {
@@ -50,7 +50,7 @@ def told(scene: Scene, name: str, play: tuple[float, str]) -> None:
 
 
 def check(caller: Caller, exchange: Exchange, limit: int, *, restarts: bool) -> None:
-    """What holds of every request."""
+    """Check the properties of one request."""
     attempts = exchange.attempts
     assert len(attempts) <= limit
     asked = Counter(each.candidate.name for each in attempts)
@@ -63,13 +63,13 @@ def check(caller: Caller, exchange: Exchange, limit: int, *, restarts: bool) -> 
     for body in bodies:
         assert sum(f"of {name}".encode() in body for name in NAMES) <= 1
     if len(bodies) == 1:
-        # Nobody is asked after an answer began, unless its client wanted that.
+        # No attempt follows the start of an answer, unless the client accepts restarts.
         spoken = [each for each in attempts if each.answer is not None and each.answer.written]
         assert restarts or all(each.kind == "hedge" or each is attempts[-1] for each in spoken[1:])
 
 
 async def scenario(requests: list[Any], count: int, limit: int, retries: int, share: float) -> None:
-    """Ask so many providers this, one after another."""
+    """Send these requests to this many providers, one after another."""
     scene = Scene(
         count,
         pool=f'hedge = {{ after = "500ms", share = {share} }}\non_break = "restart"\n'
@@ -80,7 +80,7 @@ async def scenario(requests: list[Any], count: int, limit: int, retries: int, sh
     before = asyncio.all_tasks()
     for plays, restarts, leaves in requests:
         for name in scene.scripts:
-            told(scene, name, plays[name])
+            script_provider(scene, name, plays[name])
         caller, running = scene.begin(*[WANTED] * restarts)
         if leaves is not None:
             await asyncio.wait([running], timeout=leaves)
@@ -107,6 +107,7 @@ LIMITS: Final = st.tuples(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=12), LIMITS)
 def test_any_walk(requests: list[Any], limits: tuple[int, int, int, float]) -> None:
-    """Attempts, repeats and hedges stay within their limits; an answer is one provider's; nothing is left."""
+    """Attempts, retries and hedges stay within their limits, an answer is one provider's, and nothing is
+    left."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(scenario(requests, *limits))

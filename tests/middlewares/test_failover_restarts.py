@@ -1,4 +1,4 @@
-"""A stream that broke, begun anew by the next target, for clients that say they can take that."""
+"""Broken streams that are restarted at the next target, for clients that accept this."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Exchange
 from standby.proxy.health.target_health import TRIP
 
-from tests.middlewares.purses import COST, Counter, budget, key, piece
+from tests.middlewares.purses import COST, BudgetGateway, budget, key, model_event
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import ASK, SSE, ask, chunk, rest, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN
@@ -32,7 +32,7 @@ EXTRA: Final = "[targets.{0}]\nprovider = 'at-a'\nmodel = 'model-{0}'\n"
 
 
 def restarting(count: int = 2, pool: str = "", **settings: str) -> Scene:
-    """A gateway whose pool begins broken streams anew."""
+    """Returns a gateway whose pool restarts broken streams."""
     scene = Scene(count, pool=RESTART + STALLS + pool, **settings)
     scene.on_loop_time()
     scene["a"].say(chunk("one"), BROKEN)
@@ -40,10 +40,10 @@ def restarting(count: int = 2, pool: str = "", **settings: str) -> Scene:
 
 
 def reset_in(body: bytes) -> dict[str, Any]:
-    """What the only reset event of a chat stream says."""
+    """Returns the content of the only reset event of a chat stream."""
     (event,) = [json.loads(part[6:]) for part in body.split(b"\n\n") if b'"standby"' in part]
-    told: dict[str, Any] = event["standby"]["restart"]
-    return told
+    restart: dict[str, Any] = event["standby"]["restart"]
+    return restart
 
 
 BREAKS: Final[dict[str, tuple[tuple[bytes | BaseException | float, ...], str]]] = {
@@ -63,7 +63,7 @@ BREAKS: Final[dict[str, tuple[tuple[bytes | BaseException | float, ...], str]]] 
 
 @pytest.mark.parametrize("how", BREAKS)
 async def test_the_next_stream_follows(how: str) -> None:
-    """After one event that says so, from its start to its end; the head is not repeated."""
+    """After a reset event the next stream follows from its start, without a second response head."""
     scene = restarting()
     pieces, code = BREAKS[how]
     scene["a"].say(chunk("one"), *pieces)
@@ -91,7 +91,7 @@ async def test_the_next_stream_follows(how: str) -> None:
     ],
 )
 async def test_only_where_both_want_it(pool: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-    """Without the pool's word, or the caller's, a broken stream ends with its error event."""
+    """Unless both the pool and the caller allow it, a broken stream ends with its error event."""
     scene = Scene(pool=pool)
     scene["a"].say(chunk("one"), BROKEN)
     caller = await scene.ask(*headers)
@@ -102,7 +102,7 @@ async def test_only_where_both_want_it(pool: str, headers: tuple[tuple[bytes, by
 
 
 async def test_the_header_goes_no_further() -> None:
-    """It is for the gateway: no provider sees it."""
+    """The request header is not forwarded to a provider."""
     scene = restarting()
     await scene.ask(WANTED)
     for name in "ab":
@@ -125,7 +125,7 @@ async def test_nobody_is_left(how: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 500])
 async def test_nobody_does_better(status: int) -> None:
-    """Whatever the next one fails with, the client gets the one error event of the stream that it has."""
+    """If the next target fails, the client gets one error event at the end of its stream."""
     scene = restarting()
     scene["b"].say(b'{"error": {"message": "upstream text"}}', status=status)
     caller = await scene.ask(WANTED)
@@ -138,7 +138,7 @@ async def test_nobody_does_better(status: int) -> None:
 
 
 async def test_the_one_after_next() -> None:
-    """Who fails before content is passed over, and the reset event comes with the one that does not."""
+    """A target that fails before content is skipped, and the reset event comes with the next one."""
     scene = restarting(3)
     scene["b"].say(*SPOKEN["chat"].preamble, BROKEN)
     caller = await scene.ask(WANTED)
@@ -147,7 +147,7 @@ async def test_the_one_after_next() -> None:
 
 
 async def test_once_in_a_request() -> None:
-    """When the second stream breaks too, that is the end."""
+    """If the second stream breaks too, the response ends."""
     scene = restarting(3)
     scene["b"].say(chunk("two"), BROKEN)
     caller = await scene.ask(WANTED)
@@ -157,14 +157,14 @@ async def test_once_in_a_request() -> None:
 
 
 async def test_within_the_limit_of_attempts() -> None:
-    """What follows is an attempt like any other."""
+    """A restart counts towards `max_attempts`."""
     scene = restarting(tables="[failover]\nmax_attempts = 1")
     caller = await scene.ask(WANTED)
     assert (b"upstream_interrupted" in caller.body, scene.asked) == (True, {"a": 1, "b": 0})
 
 
 async def test_within_the_deadline() -> None:
-    """A stream that breaks after it is not begun anew."""
+    """A stream that breaks after the deadline is not restarted."""
     scene = restarting(tables='[failover]\ndeadline = "10s"')
     scene["a"].say(chunk("one"), 15.0, BROKEN)
     caller = await scene.ask(WANTED)
@@ -172,7 +172,7 @@ async def test_within_the_deadline() -> None:
 
 
 async def test_an_answer_that_took_too_long_altogether() -> None:
-    """The pool's `total` is the end of it, and no break."""
+    """The pool's `total` limit ends the answer without a restart."""
     scene = restarting()
     scene["a"].say(*(piece for _ in range(9) for piece in (chunk("one"), 15.0)))
     caller = await scene.ask(WANTED)
@@ -181,7 +181,7 @@ async def test_an_answer_that_took_too_long_altogether() -> None:
 
 @pytest.mark.parametrize("cause", ["truncated", "outage", "slow"])
 async def test_alternates_for_it(cause: str) -> None:
-    """They are those that name `truncated`."""
+    """The alternates for a restart are those that name `truncated`."""
     scene = restarting(
         1, pool=f'alternates = [{{ target = "x", for = ["{cause}"] }}]', tables=EXTRA.format("x")
     )
@@ -190,7 +190,7 @@ async def test_alternates_for_it(cause: str) -> None:
 
 
 async def test_who_rests_is_not_asked() -> None:
-    """Health decides as for every attempt; and the break counts against the target that broke."""
+    """Ejected targets are skipped as for every attempt, and the break counts against its target."""
     scene = restarting(3)
     rest(scene.gateway.health, "b", Fault("rate_limited", 429, retry_after=60.0))
     for _ in range(TRIP):
@@ -200,7 +200,7 @@ async def test_who_rests_is_not_asked() -> None:
 
 
 async def test_a_compressed_stream() -> None:
-    """Nothing can be added to one, and it can follow none: it breaks as ever, and is passed over."""
+    """A compressed stream can neither be restarted nor follow another stream."""
     packed = zlib.compressobj(wbits=31)
     body = packed.compress(chunk("one")) + packed.flush(zlib.Z_SYNC_FLUSH)
     encoded = (*SSE, (b"content-encoding", b"gzip"))
@@ -215,7 +215,7 @@ async def test_a_compressed_stream() -> None:
 
 
 async def test_a_document_cannot_follow() -> None:
-    """What is no stream is passed over."""
+    """A response that is not a stream is skipped."""
     scene = restarting(3)
     whole = b'{"choices": [{"message": {"content": "Hi"}}]}'
     scene["b"].say(whole, headers=((b"content-type", b"application/json"),))
@@ -223,7 +223,7 @@ async def test_a_document_cannot_follow() -> None:
 
 
 async def test_our_own_refusal_cannot_follow() -> None:
-    """An answer of our own stack has no place in a stream: the client gets the error event instead."""
+    """A response of the gateway itself is not sent, and the client gets the error event."""
     scene = restarting(
         top='stack = ["failover", "inner"]', tables='[inner]\nuse = "tests.proxy.custom:RefusesLater"'
     )
@@ -234,7 +234,8 @@ async def test_our_own_refusal_cannot_follow() -> None:
 
 
 async def test_responses() -> None:
-    """Their reset event is named and goes on with the numbers; the next stream has its own."""
+    """The reset event of the Responses API is named and continues the sequence numbers of the first
+    stream."""
     spoken = SPOKEN["responses"]
     scene = restarting()
     scene["a"].say(*spoken.preamble, spoken.content[0], BROKEN)
@@ -249,7 +250,7 @@ async def test_responses() -> None:
 
 
 async def test_a_hang_up_between_the_two() -> None:
-    """Nobody goes on for a client that has left."""
+    """After a disconnect no other target is tried."""
     scene = restarting(3)
     scene["b"].say(9.0, BROKEN)
     caller, running = scene.begin(WANTED)
@@ -262,7 +263,7 @@ async def test_a_hang_up_between_the_two() -> None:
 
 
 async def test_a_shutdown_between_the_two() -> None:
-    """The client is told, in the stream that it has."""
+    """On a shutdown the client gets the error event in its open stream."""
     scene = restarting()
     scene["b"].say(9.0, chunk("late"), DONE)
     caller, running = scene.begin(WANTED)
@@ -276,9 +277,9 @@ async def test_a_shutdown_between_the_two() -> None:
 
 
 async def test_both_are_paid_for() -> None:
-    """What was delivered of the first and all of the second; each has its line, and nothing stays held."""
-    scene = Counter(key(budget("0.05")), 2, pool=RESTART)
-    scene["a"].say(piece("a", delta={"content": "one"}), BROKEN)
+    """The sent part of the first stream and all of the second are charged, each with its own ledger entry."""
+    scene = BudgetGateway(key(budget("0.05")), 2, pool=RESTART)
+    scene["a"].say(model_event("a", delta={"content": "one"}), BROKEN)
     scope = scene.scope()
     scope["headers"].append(WANTED)
     caller = await ask(scene.gateway, {**ASK, "max_tokens": 10}, scope)
@@ -295,7 +296,7 @@ async def test_both_are_paid_for() -> None:
 
 
 async def test_after_a_hedge() -> None:
-    """The winner of two may break too; the loser is not asked again."""
+    """The winner of a hedge can be restarted, and the loser is not tried again."""
     scene = restarting(3, pool='hedge = { after = "1s", share = 0.5 }')
     for name in "ab":
         scene[name].say(chunk("Hi"), DONE)
@@ -309,7 +310,7 @@ async def test_after_a_hedge() -> None:
 
 
 async def test_a_foreign_app_is_left_alone() -> None:
-    """Around an app without a Relay a stream that broke is the client's."""
+    """Around an app without Relay a broken stream is not restarted."""
     calls: list[str] = []
 
     async def breaks(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The last target asked again, where nobody else is left."""
+"""Retries of the last target, if no other target is left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD: Final = chunk("at last")
 
 
 class Recovering(Scene):
-    """The first provider fails this often, and then is well again."""
+    """The first provider fails this many times, and then answers successfully."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Recovering(Scene):
 
 
 async def test_by_default_each_target_is_asked_once() -> None:
-    """A request comes to a provider at most once."""
+    """By default a provider receives a request at most once."""
     scene = Recovering(tables="")
     assert Failover(scene.gateway).retries == 0
     caller = await scene.ask()
@@ -57,7 +57,7 @@ async def test_by_default_each_target_is_asked_once() -> None:
 
 
 async def test_the_last_target_is_asked_again() -> None:
-    """Where the operator allows it, and after a pause. An answer from where it belongs is not degraded."""
+    """With `retries` the last target is tried again after a pause, and its answer is not degraded."""
     scene, began = Recovering(), asyncio.get_running_loop().time()
     caller = await scene.ask()
     assert (caller.status, caller.body) == (200, GOOD + DONE)
@@ -68,7 +68,7 @@ async def test_the_last_target_is_asked_again() -> None:
 
 
 async def test_once() -> None:
-    """And not a second time."""
+    """There is only one retry."""
     scene = Recovering(times=5)
     caller = await scene.ask()
     assert (caller.status, scene.asked) == (502, {"a": 2})
@@ -76,7 +76,7 @@ async def test_once() -> None:
 
 
 async def test_others_come_first() -> None:
-    """Nobody is asked again while another target is open, and then it is the last one."""
+    """There is no retry while another target is left, and then the last target is retried."""
     scene = Recovering(times=9, count=2)
     assert (await scene.ask()).body == chunk("from b") + DONE
     scene["b"].say(b"", status=503)
@@ -85,14 +85,14 @@ async def test_others_come_first() -> None:
 
 
 async def test_within_the_limit_of_attempts() -> None:
-    """A retry is an attempt like any other."""
+    """A retry counts towards `max_attempts`."""
     scene = Recovering(times=9, tables=ONCE + "max_attempts = 1")
     await scene.ask()
     assert scene.asked == {"a": 1}
 
 
 async def test_within_the_deadline() -> None:
-    """What could only be asked again too late is not."""
+    """There is no retry after the deadline."""
     scene = Recovering(tables=ONCE + 'deadline = "50ms"')
     began = asyncio.get_running_loop().time()
     assert (await scene.ask()).status == 502
@@ -102,7 +102,7 @@ async def test_within_the_deadline() -> None:
 
 @pytest.mark.parametrize(("seconds", "asked"), [(b"1", 2), (b"2", 2), (b"3", 1), (None, 1)])
 async def test_a_retry_after(seconds: bytes | None, asked: int) -> None:
-    """A rate limit is waited for where the provider says that it soon ends, and never asked before that."""
+    """A rate limit with a short Retry-After is retried after that time, a longer or unknown one is not."""
     headers = () if seconds is None else ((b"retry-after", seconds),)
     scene, began = Recovering(status=429, headers=headers), asyncio.get_running_loop().time()
     caller = await scene.ask()
@@ -114,7 +114,7 @@ async def test_a_retry_after(seconds: bytes | None, asked: int) -> None:
 
 
 async def test_a_target_that_was_just_ejected() -> None:
-    """Its breaker has opened with this fault: it is left alone."""
+    """A target that this fault has ejected is not retried."""
     scene = Recovering(times=99, tables="")
     for _ in range(TRIP - 1):
         await scene.ask()
@@ -127,14 +127,14 @@ async def test_a_target_that_was_just_ejected() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 413])
 async def test_what_a_retry_would_not_mend(status: int) -> None:
-    """Refusals of the request, the account or the model are not repeated."""
+    """Refusals of the request, the account or the model are not retried."""
     scene = Recovering(status=status)
     await scene.ask()
     assert scene.asked == {"a": 1}
 
 
 async def test_never_after_the_commit() -> None:
-    """A stream that broke is not asked for again."""
+    """A stream that broke after its commit is not retried."""
     scene = Scene(1, tables=ONCE)
     scene["a"].say(chunk("one"))
     await scene.ask()
@@ -142,7 +142,7 @@ async def test_never_after_the_commit() -> None:
 
 
 async def test_the_retry_budget() -> None:
-    """However many requests fail, few of them are repeated; more only as there are more requests."""
+    """The number of retries is limited in relation to the number of requests."""
     scene = Recovering(times=10_000, tables=ONCE)
     scene.gateway.health.rejection = lambda *_: None  # type: ignore[method-assign]
     for _ in range(10):
@@ -152,7 +152,7 @@ async def test_the_retry_budget() -> None:
 
 
 async def test_a_hang_up_ends_the_pause() -> None:
-    """Nobody is asked again for a client that has left."""
+    """After a disconnect during the pause there is no retry."""
     scene = Recovering(status=503, headers=((b"retry-after", b"2"),))
     caller, running = scene.begin()
     await asyncio.sleep(0.5)

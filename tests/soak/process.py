@@ -62,10 +62,10 @@ class _Recalling(Health):
         self.told = Counter[str]()
 
     @override
-    def record(self, entry: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
+    def record(self, permit: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
         if fault is not None:
             self.told[fault.kind] += 1
-        super().record(entry, fault, proved=proved, refused=refused)
+        super().record(permit, fault, proved=proved, refused=refused)
 
 
 class _Watched:

@@ -1,1 +1,1 @@
-"""HTTP/1.1 to one origin: `pool` is the door, an httpx2 transport; `reply` is what is parsed, without I/O."""
+"""An HTTP/1.1 client for one origin: `pool` is an httpx2 transport, `reply` parses responses without I/O."""

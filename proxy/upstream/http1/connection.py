@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: one request at a time, and its answer."""
+"""One HTTP/1.1 connection, which sends one request at a time and receives its response."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ from typing_extensions import override
 from .reply import Reply
 from .request_writer import RequestWriter
 
-__all__ = ["MAX_UNREAD", "Connection", "Silent"]
+__all__ = ["MAX_UNREAD", "Connection", "NoResponseError"]
 
 MAX_UNREAD: Final = 64 * 1024
-"""Bytes of an answer that wait for their reader before no more are taken from the provider. One more read may
-come on top: 256 KiB at most."""
-_JOINED: Final = 64 * 1024
-"""Bytes. A larger body is not copied to stand behind its head."""
+"""Bytes of a response body that may be buffered before reading from the socket pauses. The buffer can exceed
+this by one read, which is at most 256 KiB."""
+_MAX_JOINED: Final = 64 * 1024
+"""Bytes. A larger first chunk of the body is written separately, to avoid copying it behind the head."""
 
 
-class Silent(httpx2.ReadError):
-    """The connection ended, and not a byte of an answer had come over it."""
+class NoResponseError(httpx2.ReadError):
+    """The connection ended before the first byte of a response."""
 
 
 class Connection(asyncio.Protocol):
-    """Made by the event loop. `lost` is called when it has ended."""
+    """The asyncio protocol of one connection. `on_lost` is called with it once it has ended."""
 
     __slots__ = (
-        "_clogged",
+        "_ended",
         "_fd",
-        "_gone",
-        "_lost",
-        "_paused",
+        "_on_lost",
         "_poll",
+        "_read_paused",
         "_reply",
-        "_sent",
+        "_request_sent",
         "_transport",
+        "_write_paused",
         "loop",
-        "once",
+        "single_use",
     )
 
-    def __init__(self, lost: Callable[[Connection], None]) -> None:
+    def __init__(self, on_lost: Callable[[Connection], None]) -> None:
         self.loop = asyncio.get_running_loop()
-        self._lost: Callable[[Connection], None] | None = lost
+        self._on_lost: Callable[[Connection], None] | None = on_lost
         self._transport: asyncio.Transport | None = None
         self._reply: Reply | None = None
         self._poll: select.poll | None = None
-        self._sent = True
-        self._clogged = False
-        self._paused = False
-        self._gone = False
-        self.once = False  # it serves one request and no other
+        self._request_sent = True
+        self._write_paused = False
+        self._read_paused = False
+        self._ended = False
+        self.single_use = False  # if set, the connection is closed after its first request
 
-    # -- what the event loop calls ----------------------------------------------------------
+    # -- callbacks of the event loop --------------------------------------------------------
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of another class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is not a subclass
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
@@ -68,62 +68,63 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reply = self._reply
         if reply is None:
-            self.abort()  # nobody has asked for anything
+            self.abort()  # data without a request must not become the response to the next one
             return
         reply.feed(data)
-        if reply.size > MAX_UNREAD and not self._paused and self._transport is not None:
-            self._paused = True
+        if reply.buffered > MAX_UNREAD and not self._read_paused and self._transport is not None:
+            self._read_paused = True
             self._transport.pause_reading()
 
     @override
     def eof_received(self) -> None:
-        # Over TLS this is not told from a cut. What an answer is worth that only its connection ends, those
-        # decide who know the dialect.
-        self._end("")
+        # Over TLS this looks the same as a truncated stream. Whether a response that is delimited only by the
+        # end of its connection is complete can be decided only by code that knows the dialect.
+        self._mark_ended("")
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end("" if exc is None else f"connection lost: {type(exc).__name__}")
-        lost, self._lost = self._lost, None
+        self._mark_ended("" if exc is None else f"connection lost: {type(exc).__name__}")
+        on_lost, self._on_lost = self._on_lost, None
         self._transport = self._poll = self._reply = None
-        if lost is not None:
-            lost(self)
+        if on_lost is not None:
+            on_lost(self)
 
     @override
     def pause_writing(self) -> None:
-        self._clogged = True
+        self._write_paused = True
 
     @override
     def resume_writing(self) -> None:
-        self._clogged = False
+        self._write_paused = False
         if self._reply is not None:
             self._reply.wake()
 
-    def _end(self, why: str) -> None:
-        self._gone = True
+    def _mark_ended(self, why: str) -> None:
+        self._ended = True
         if self._reply is not None:
             self._reply.eof(why)
 
     # -- one request ------------------------------------------------------------------------
 
-    async def ask(self, head: RequestWriter, content: AsyncIterable[bytes]) -> Reply:
-        """Send a request, and return its answer once the head of that is here.
+    async def send_request(self, head: RequestWriter, content: AsyncIterable[bytes]) -> Reply:
+        """Send a request and return its reply once the response head has arrived.
 
-        Raises Silent, httpx2.RemoteProtocolError if what comes is no answer, and whatever `content` raises.
-        Afterwards `free` says whether the connection can be used again, as it does after an answer.
+        Raises NoResponseError if the connection ends before the first byte, httpx2.RemoteProtocolError if the
+        response is invalid, and whatever `content` raises. After the response, `end_request` returns whether
+        the connection can be reused.
         """
         reply = self._reply = Reply(bodiless=head.bodiless)
-        self._sent = False
-        if self._gone:
+        self._request_sent = False
+        if self._ended:
             reply.eof("")
         else:
             await self._send(head, content, reply)
         while not reply.status:
-            if reply.wrong is not None:
-                if reply.begun:
-                    raise httpx2.RemoteProtocolError(reply.wrong)
-                raise Silent("the connection ended before an answer")
-            await reply.news()
+            if reply.error is not None:
+                if reply.started:
+                    raise httpx2.RemoteProtocolError(reply.error)
+                raise NoResponseError("the connection ended before an answer")
+            await reply.wait()
         return reply
 
     async def _send(self, head: RequestWriter, content: AsyncIterable[bytes], reply: Reply) -> None:
@@ -132,70 +133,71 @@ class Connection(asyncio.Protocol):
         done = False
         try:
             while (part := await anext(parts, None)) is not None:
-                piece = head.piece(part)
-                if data and len(piece) <= _JOINED:
-                    piece = data + piece
+                framed = head.frame(part)
+                if data and len(framed) <= _MAX_JOINED:
+                    framed = data + framed
                 elif data:
                     self._write(data)
                 data = b""
-                self._write(piece)
-                while self._clogged and reply.wrong is None and not reply.status:
-                    await reply.news()
-                if reply.wrong is not None or (reply.status and not head.sent):
-                    return  # it has made up its mind before it heard all
+                self._write(framed)
+                while self._write_paused and reply.error is None and not reply.status:
+                    await reply.wait()
+                if reply.error is not None or (reply.status and not head.body_complete):
+                    return  # the provider responded before it received the whole body
             done = True
         finally:
             if not done and (close := getattr(parts, "aclose", None)) is not None:
                 await close()
         self._write(data + head.end())
-        self._sent = True
+        self._request_sent = True
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
-        # Between a write that failed and the word of it, uvloop's transports raise whatever they are asked.
-        if data and not self._gone and transport is not None and not transport.is_closing():
+        # After a failed write and before `connection_lost`, uvloop's transports raise from every method.
+        if data and not self._ended and transport is not None and not transport.is_closing():
             transport.write(data)
 
     # -- between requests -------------------------------------------------------------------
 
-    def taken(self) -> None:
-        """The reader has taken something: go on if that was waited for."""
+    def resume_if_drained(self) -> None:
+        """Resume reading from the socket if it was paused and the buffer is below its limit again."""
         reply, transport = self._reply, self._transport
-        if self._paused and (reply is None or reply.size <= MAX_UNREAD):
-            self._paused = False
+        if self._read_paused and (reply is None or reply.buffered <= MAX_UNREAD):
+            self._read_paused = False
             if transport is None or transport.is_closing():
                 return
-            # asyncio's transports keep the context they are resumed in, and with it the reader's request.
+            # asyncio's transports keep the context they are resumed in: the request would stay in memory.
             Context().run(transport.resume_reading)
 
-    def free(self) -> bool:
-        """End the request; whether the connection can take another. If not, it is closed."""
+    def end_request(self) -> bool:
+        """End the request. Returns whether the connection can be reused; if not, it is closed."""
         reply, transport = self._reply, self._transport
         if (
-            self._gone
-            or self.once
+            self._ended
+            or self.single_use
             or reply is None
             or transport is None
             or transport.is_closing()
-            or not (reply.whole and reply.keep_alive and self._sent)
+            or not (reply.complete and reply.keep_alive and self._request_sent)
             or transport.get_write_buffer_size()
         ):
             self.abort()
             return False
         self._reply = None
-        self.taken()
+        self.resume_if_drained()
         return True
 
     @property
     def usable(self) -> bool:
-        """Whether it stands, and nothing has come over it that the loop has not seen yet.
+        """Whether the idle connection is open and has no data that the event loop has not read yet.
 
-        What has come is its end, or something that would be taken for the answer to the next request.
+        Such data is either the end of the connection, or bytes that would be mistaken for the response to the
+        next request.
         """
-        return not self._gone and self._poll is not None and not self._poll.poll(0)
+        return not self._ended and self._poll is not None and not self._poll.poll(0)
 
     def abort(self) -> None:
-        """Close it at once. Whoever waits for something of it learns that it has ended."""
-        self._end("closed")
+        """Close the connection at once. A pending `send_request` or reader is woken and raises."""
+        self._mark_ended("closed")
         if self._transport is not None:
             self._transport.abort()

@@ -1,7 +1,7 @@
-"""A new connection: name, TCP, TLS, within one limit.
+"""Opens a connection: name resolution, TCP and TLS within one timeout.
 
-A host of several addresses is tried at all of them, a quarter of a second apart (Happy Eyeballs, RFC 8305),
-since uvloop tries one after the other and waits minutes for each.
+If the host has several addresses, attempts to them start a quarter of a second apart (Happy Eyeballs, RFC
+8305). uvloop alone would try one address after the other and wait minutes for each.
 """
 
 from __future__ import annotations
@@ -21,19 +21,26 @@ from .connection import Connection
 __all__ = ["DELAY", "dial", "resolve"]
 
 DELAY: Final = 0.25
-"""Seconds that one address has before the next is tried as well (RFC 8305, section 5)."""
+"""Seconds before the next address is tried in parallel (RFC 8305, section 5)."""
 
 
 async def dial(
-    host: str, port: int, context: ssl.SSLContext | None, make: Callable[[], Connection], limit: float | None
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    make: Callable[[], Connection],
+    max_seconds: float | None,
 ) -> Connection:
-    """Connect, within `limit` seconds. Raises httpx2.ConnectError, httpx2.ConnectTimeout."""
+    """Open a connection within `max_seconds` seconds.
+
+    Raises httpx2.ConnectTimeout, or httpx2.ConnectError if resolving, TCP or TLS fails.
+    """
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(max_seconds):
             return await _open(host, port, context, make)
     except TimeoutError as error:
         raise httpx2.ConnectTimeout("no connection within its limit") from error
-    except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; a host need not be a name
+    except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; IDNA raises UnicodeError
         raise httpx2.ConnectError(f"{type(error).__name__}: no connection") from error
 
 
@@ -41,28 +48,28 @@ async def _open(
     host: str, port: int, context: ssl.SSLContext | None, make: Callable[[], Connection]
 ) -> Connection:
     loop = asyncio.get_running_loop()
-    # The name is what the certificate must be for, also when the socket is made here.
-    way: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": host}
+    # The certificate is checked against the host name, also when the socket is created below.
+    options: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": host}
     if _is_address(host):
-        way |= {"host": host, "port": port}
+        options |= {"host": host, "port": port}
     else:
         addresses = await resolve(host, port)
         if not addresses:
             raise OSError("the name has no address")
-        made = await start_connection(addresses, happy_eyeballs_delay=DELAY, interleave=1, loop=loop)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        way["sock"] = made  # the loop's from here on, also when it fails
+        sock = await start_connection(addresses, happy_eyeballs_delay=DELAY, interleave=1, loop=loop)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        options["sock"] = sock  # the event loop owns it from here on and closes it if connecting fails
     connection = make()
     try:
-        await loop.create_connection(lambda: connection, **way)
+        await loop.create_connection(lambda: connection, **options)
     except BaseException:
-        connection.abort()  # the loop would say good-bye over TLS, and wait for the answer
+        connection.abort()  # a plain close would start a TLS shutdown and wait for the peer
         raise
     return connection
 
 
 async def resolve(host: str, port: int) -> list[Any]:
-    """The addresses of a name, as getaddrinfo gives them."""
+    """Returns the addresses of a host name, in the format of getaddrinfo."""
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 connections to one origin, behind httpx2's `AsyncBaseTransport`.
+"""A pool of HTTP/1.1 connections to one origin, as an httpx2 `AsyncBaseTransport`.
 
-Made for a gateway, where a request and a streamed chunk may cost little. It measures no time but that of
-waiting for a connection and of making one: whoever sends a request knows how long its answer may take.
+It is written for a gateway, where the overhead per request and per streamed chunk must be small. It applies
+only two timeouts: waiting for a free connection, and connecting. Read and write timeouts are the caller's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 import httpx2
 from typing_extensions import override
 
-from .connection import Connection, Silent
+from .connection import Connection, NoResponseError
 from .dialing import dial
 from .reply import Reply
 from .request_writer import RequestWriter
@@ -24,14 +24,15 @@ __all__ = ["Pool"]
 
 
 class Pool(httpx2.AsyncBaseTransport):
-    """At most `connections` to the origin of `url`, each kept for `keep_alive` seconds when idle.
+    """At most `connections` connections to the origin of `url`, each closed after `keep_alive` idle seconds.
 
-    `context` is for https, and is told to offer HTTP/1.1. Of a request's timeouts, `pool` limits the wait
-    for a connection and `connect` the making of one: name, TCP, TLS. Raises what httpx2's transports raise.
+    `context` is required for https; its ALPN is set to HTTP/1.1. Of a request's timeouts, `pool` limits the
+    wait for a free connection and `connect` limits name resolution, TCP and TLS together, both in seconds.
+    Raises the exceptions of httpx2's transports.
 
-    A provider may give up an idle connection at the moment it is used. That looks like a failure of the
-    request, so it is sent once more, on a new connection, if not a byte of an answer has come. That one is
-    closed after its answer: a provider that drops what is used again is not offered it again.
+    A provider may close an idle connection at the moment it is reused. If no byte of a response has arrived,
+    the request is sent once more on a new connection. That connection is closed after its response, because
+    this provider has just dropped a reused connection.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Pool(httpx2.AsyncBaseTransport):
         if url.scheme not in {"http", "https"} or (url.scheme == "https" and context is None):
             raise ValueError("a pool speaks http, or https with a context")
         self._origin = (url.scheme, url.raw_host, url.port)
-        self._host = url.raw_host.decode("ascii")  # as it is resolved: without brackets, in IDNA
+        self._host = url.raw_host.decode("ascii")  # in the form for resolving: IDNA, without brackets
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._context = context if url.scheme == "https" else None
         if self._context is not None:
@@ -51,7 +52,7 @@ class Pool(httpx2.AsyncBaseTransport):
 
     @property
     def slots(self) -> Slots:
-        """The connections of the running loop. Those of another loop are of no use in this one."""
+        """The connections of the running event loop. Connections of another loop cannot be used in it."""
         slots = self._slots
         if slots is None or slots.loop is not asyncio.get_running_loop():
             slots = self._slots = Slots(self._limit, self._keep_alive)
@@ -66,33 +67,33 @@ class Pool(httpx2.AsyncBaseTransport):
         if not isinstance(content, httpx2.AsyncByteStream):
             raise httpx2.LocalProtocolError("the body of the request cannot be read asynchronously")
         head = RequestWriter(request)
-        limits = request.extensions.get("timeout", {})
+        timeouts = request.extensions.get("timeout", {})
         slots = self.slots
-        connection = await slots.take(limits.get("pool"))
-        once = False
+        connection = await slots.acquire(timeouts.get("pool"))
+        is_repeat = False
         try:
             if connection is not None:
                 try:
-                    return _response(await connection.ask(head, content), connection, slots)
-                except Silent:
+                    return _response(await connection.send_request(head, content), connection, slots)
+                except NoResponseError:
                     connection.abort()
-                once, head = True, RequestWriter(request)
-            connection = await self._dial(slots, limits.get("connect"))
-            connection.once = once
-            return _response(await connection.ask(head, content), connection, slots)
+                is_repeat, head = True, RequestWriter(request)
+            connection = await self._dial(slots, timeouts.get("connect"))
+            connection.single_use = is_repeat
+            return _response(await connection.send_request(head, content), connection, slots)
         except BaseException:
             if connection is not None:
                 connection.abort()
-            slots.give(None)
+            slots.release(None)
             raise
 
-    async def _dial(self, slots: Slots, limit: float | None) -> Connection:
-        make = partial(Connection, slots.lost)
-        return await slots.dialling(partial(dial, self._host, self._port, self._context, make, limit))
+    async def _dial(self, slots: Slots, max_seconds: float | None) -> Connection:
+        make = partial(Connection, slots.remove)
+        return await slots.connect(partial(dial, self._host, self._port, self._context, make, max_seconds))
 
     @override
     async def aclose(self) -> None:
-        """Close every connection, also those in use. A request that comes later makes new ones."""
+        """Close every connection, including those in use. A later request opens new ones."""
         slots, self._slots = self._slots, None
         if slots is not None and slots.loop is asyncio.get_running_loop():
             await slots.aclose()

@@ -1,7 +1,7 @@
-"""The head of a request, as bytes. No I/O.
+"""Serialises the head of a request and frames its body, without I/O.
 
-Names and values are written as they were given. What would be read as more than one line, or frames a body
-other than the one that is sent, is refused.
+Header names and values are written unchanged. Raises httpx2.LocalProtocolError for a header that would be
+parsed as more than one line, or for framing headers that do not match the body.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ import httpx2
 __all__ = ["RequestWriter"]
 
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""What a method and a header's name are made of (RFC 9110, 5.6.2)."""
+"""The characters allowed in a method and in a header name (RFC 9110, 5.6.2)."""
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 
 class RequestWriter:
-    """The first bytes of a request, and how its body is framed. Raises httpx2.LocalProtocolError."""
+    """The serialised head of a request (`data`) and the framing of its body.
 
-    __slots__ = ("_chunked", "_left", "bodiless", "data")
+    `bodiless` is whether the response has no body (HEAD). Raises httpx2.LocalProtocolError if the request is
+    not valid HTTP.
+    """
+
+    __slots__ = ("_chunked", "_remaining", "bodiless", "data")
 
     def __init__(self, request: httpx2.Request) -> None:
         method = request.method.encode("ascii", "replace")
@@ -36,11 +40,11 @@ class RequestWriter:
             raise httpx2.LocalProtocolError("the value of a header is no HTTP")
         self.data = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
         self.bodiless = method == b"HEAD"
-        self._left = 0
+        self._remaining = 0
         self._chunked = False
-        self._frame([(name.lower(), value) for name, value in raw if len(name) in {14, 17}])
+        self._read_framing([(name.lower(), value) for name, value in raw if len(name) in {14, 17}])
 
-    def _frame(self, raw: list[tuple[bytes, bytes]]) -> None:
+    def _read_framing(self, raw: list[tuple[bytes, bytes]]) -> None:
         lengths = [value for name, value in raw if name == b"content-length"]
         codings = [value for name, value in raw if name == b"transfer-encoding"]
         if len(lengths) + len(codings) > 1 or (codings and codings[0].lower() != b"chunked"):
@@ -49,24 +53,24 @@ class RequestWriter:
         if lengths:
             if not lengths[0].isdigit() or len(lengths[0]) > 18:
                 raise httpx2.LocalProtocolError("the content-length of the request is no number")
-            self._left = int(lengths[0])
+            self._remaining = int(lengths[0])
 
     @property
-    def sent(self) -> bool:
-        """Whether the body has had as many bytes as were announced."""
-        return not self._chunked and not self._left
+    def body_complete(self) -> bool:
+        """Whether all bytes of the content-length were framed. Always False for a chunked body."""
+        return not self._chunked and not self._remaining
 
-    def piece(self, part: bytes) -> bytes:
-        """A part of the body as it goes over the wire."""
+    def frame(self, part: bytes) -> bytes:
+        """Returns a body part in its wire format. Raises LocalProtocolError past the content-length."""
         if self._chunked:
             return b"%x\r\n%b\r\n" % (len(part), part) if part else b""
-        self._left -= len(part)
-        if self._left < 0:
+        self._remaining -= len(part)
+        if self._remaining < 0:
             raise httpx2.LocalProtocolError("the body is longer than its content-length")
         return part
 
     def end(self) -> bytes:
-        """What goes over the wire when the body has ended."""
-        if self._left:
+        """Returns the bytes that end the body. Raises LocalProtocolError if the body was too short."""
+        if self._remaining:
             raise httpx2.LocalProtocolError("the body is shorter than its content-length")
         return b"0\r\n\r\n" if self._chunked else b""

@@ -1,4 +1,4 @@
-"""Who may use which connection: the idle ones, newest first, and those who wait, in their order. No I/O."""
+"""Assigns connections to requests: idle ones most recent first, waiting requests in FIFO order. No I/O."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """At most `limit` connections of one event loop, idle ones kept for `keep_alive` seconds.
+    """Limits the connections of one event loop to `limit`, and closes those idle for `keep_alive` seconds.
 
-    A slot is one connection, in use or idle, or one that is being made. Whoever takes one gives it back.
+    A slot is one connection that is in use, idle, or being opened. Each `acquire` needs one `release`.
     """
 
     def __init__(self, limit: int, keep_alive: float) -> None:
         self.loop = asyncio.get_running_loop()
         self._limit = limit
         self._keep_alive = keep_alive
-        self._idle: dict[Connection, float] = {}  # since when, in that order
+        self._idle: dict[Connection, float] = {}  # the loop time since when it is idle; oldest first
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._all: set[Connection] = set()
-        self._emptied: asyncio.Future[None] | None = None
-        self._dialling: set[asyncio.Task[Connection]] = set()
+        self._all_closed: asyncio.Future[None] | None = None
+        self._connecting: set[asyncio.Task[Connection]] = set()
         self.busy = 0
         self.closed = False
 
     @property
     def idle(self) -> int:
-        """How many connections wait to be used."""
+        """The number of idle connections."""
         return len(self._idle)
 
     @property
     def waiting(self) -> int:
-        """How many wait for a connection."""
+        """The number of requests that wait for a connection."""
         return len(self._waiters)
 
     @property
     def connections(self) -> int:
-        """How many connections stand."""
+        """The number of open connections, in use or idle."""
         return len(self._all)
 
-    async def take(self, limit: float | None) -> Connection | None:
-        """A connection that is idle, or None: there is room to make one. Waits `limit` seconds for either.
+    async def acquire(self, max_seconds: float | None) -> Connection | None:
+        """Returns an idle connection, or None if the caller may open a new one.
 
-        Raises httpx2.PoolTimeout.
+        Waits at most `max_seconds` for a slot, without a limit if that is None. Raises httpx2.PoolTimeout.
         """
         while self._idle:
             newest, since = self._idle.popitem()
@@ -62,30 +62,32 @@ class Slots:
         if self.busy < self._limit:
             self.busy += 1
             return None
-        connection = await self._wait(limit)
+        connection = await self._wait(max_seconds)
         if connection is not None and not connection.usable:
             connection.abort()
             return None
         return connection
 
-    async def _wait(self, limit: float | None) -> Connection | None:
+    async def _wait(self, max_seconds: float | None) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiters[waiter] = None
-        # A context of its own: a timer keeps the one it is made in, and with it a request.
-        timer = None if limit is None else self.loop.call_later(limit, _turn_away, waiter, context=Context())
+        # An empty context: a timer keeps the one it is created in, which would keep the request in memory.
+        timer = None
+        if max_seconds is not None:
+            timer = self.loop.call_later(max_seconds, _reject_waiter, waiter, context=Context())
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give(waiter.result())  # it was handed over at this very moment
+                self.release(waiter.result())  # the slot was assigned just before the cancellation
             raise
         finally:
             self._waiters.pop(waiter, None)
             if timer is not None:
                 timer.cancel()
 
-    def give(self, connection: Connection | None) -> None:
-        """Give a slot back, with a connection that can be used again or without one."""
+    def release(self, connection: Connection | None) -> None:
+        """Give a slot back, with its connection if that can be reused. The longest waiter gets it, if any."""
         if self.closed and connection is not None:
             connection.abort()
             connection = None
@@ -100,52 +102,53 @@ class Slots:
             if self._timer is None:
                 self._sweep_in(self._keep_alive)
 
-    # -- connections come and go ------------------------------------------------------------
+    # -- opening and closing connections ----------------------------------------------------
 
-    async def dialling(self, dial: Callable[[], Awaitable[Connection]]) -> Connection:
-        """Have a connection made, for a slot that was taken.
+    async def connect(self, dial: Callable[[], Awaitable[Connection]]) -> Connection:
+        """Open a connection with `dial`, for a slot that was acquired.
 
-        It is made in a task of its own, since a connection keeps the context it is made in for as long as it
-        lives: with that of the request, its prompt would stay in memory.
+        This runs in its own task with an empty context: a connection keeps the context it is created in, and
+        the request's context would keep its prompt in memory. Raises httpx2.ConnectError if the pool is
+        closed meanwhile, and what `dial` raises.
         """
-        task = self.loop.create_task(self._make(dial), context=Context())
-        self._dialling.add(task)
-        task.add_done_callback(self._dialling.discard, context=Context())
+        task = self.loop.create_task(self._connect(dial), context=Context())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard, context=Context())
         if self.closed:
             task.cancel()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            us = asyncio.current_task()
-            if task.cancelled() and us is not None and not us.cancelling():
+            current = asyncio.current_task()
+            if task.cancelled() and current is not None and not current.cancelling():
                 raise httpx2.ConnectError("the pool was closed") from None
             task.cancel()
-            task.add_done_callback(_drop, context=Context())  # it may stand by now
+            task.add_done_callback(_close_unused, context=Context())  # it may have connected already
             raise
 
-    async def _make(self, dial: Callable[[], Awaitable[Connection]]) -> Connection:
+    async def _connect(self, dial: Callable[[], Awaitable[Connection]]) -> Connection:
         connection = await dial()
-        self.made(connection)
+        self.add(connection)
         return connection
 
-    def made(self, connection: Connection) -> None:
-        """A connection stands. Not to be told sooner: of one given up before, uvloop never says the end."""
+    def add(self, connection: Connection) -> None:
+        """Register a connection once it is open: uvloop does not report the end of one that failed before."""
         self._all.add(connection)
         if self.closed:
             connection.abort()
 
-    def lost(self, connection: Connection) -> None:
-        """A connection has ended."""
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
         self._idle.pop(connection, None)
         self._all.discard(connection)
-        if not self._all and self._emptied is not None and not self._emptied.done():
-            self._emptied.set_result(None)
+        if not self._all and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
 
     def _sweep_in(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._sweep, context=Context())
 
     def _sweep(self) -> None:
-        """Close what has been idle for too long."""
+        """Close the connections that have been idle for `keep_alive` seconds, and schedule the next sweep."""
         self._timer = None
         now = self.loop.time()
         for connection, since in tuple(self._idle.items()):
@@ -156,29 +159,29 @@ class Slots:
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close every connection, also those in use, and turn away who waits."""
+        """Close every connection, including those in use, and raise PoolTimeout in every waiting request."""
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for waiter in tuple(self._waiters):
-            _turn_away(waiter)
-        for task in tuple(self._dialling):
+            _reject_waiter(waiter)
+        for task in tuple(self._connecting):
             task.cancel()
         self._idle.clear()
         for connection in tuple(self._all):
             connection.abort()
         if self._all:
-            self._emptied = self.loop.create_future()
-            await self._emptied
+            self._all_closed = self.loop.create_future()
+            await self._all_closed
 
 
-def _drop(task: asyncio.Task[Connection]) -> None:
-    """Close a connection that nobody waits for any more."""
+def _close_unused(task: asyncio.Task[Connection]) -> None:
+    """Close a connection whose request was cancelled while it was being opened."""
     if not task.cancelled() and task.exception() is None:
         task.result().abort()
 
 
-def _turn_away(waiter: asyncio.Future[Connection | None]) -> None:
+def _reject_waiter(waiter: asyncio.Future[Connection | None]) -> None:
     if not waiter.done():
         waiter.set_exception(httpx2.PoolTimeout("no connection became free"))

@@ -1,4 +1,4 @@
-"""The body of an answer, for whoever reads it."""
+"""The body of a response, as an httpx2 stream."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Stream"]
 
 
 class Stream(httpx2.AsyncByteStream):
-    """What came with one read of the connection, piece by piece, until the end.
+    """Iterates over the body in chunks, each with the data of one read from the connection.
 
-    The end frees the connection for the next request. So does `aclose`; before the end it closes it.
+    At the end of the body the connection goes back to the pool. `aclose` before the end closes it. Raises
+    httpx2.RemoteProtocolError if the body is cut off, and httpx2.StreamClosed after `aclose`.
     """
 
     __slots__ = ("_connection", "_reply", "_slots")
@@ -34,35 +35,35 @@ class Stream(httpx2.AsyncByteStream):
     async def __anext__(self) -> bytes:
         reply, connection = self._reply, self._connection
         while connection is not None:
-            chunk = reply.take()
+            chunk = reply.next_chunk()
             if chunk:
-                connection.taken()
+                connection.resume_if_drained()
                 return chunk
-            if reply.whole:
-                self._let_go()
+            if reply.complete:
+                self._release()
                 raise StopAsyncIteration
-            await reply.news()
+            await reply.wait()
             connection = self._connection
-        if reply.whole and not reply.unread:
+        if reply.complete and not reply.unread:
             raise StopAsyncIteration
         raise httpx2.StreamClosed
 
     @override
     async def aclose(self) -> None:
-        self._let_go()
+        self._release()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._slots.give(connection if connection.free() else None)
+            self._slots.release(connection if connection.end_request() else None)
 
     def __del__(self) -> None:
-        """A stream that was forgotten keeps no connection."""
+        """Close the connection of a stream that was neither read to its end nor closed."""
         connection = self._connection
         if connection is not None and not connection.loop.is_closed():
-            connection.loop.call_soon_threadsafe(_forgotten, connection, self._slots)
+            connection.loop.call_soon_threadsafe(_release_abandoned, connection, self._slots)
 
 
-def _forgotten(connection: Connection, slots: Slots) -> None:
+def _release_abandoned(connection: Connection, slots: Slots) -> None:
     connection.abort()
-    slots.give(None)
+    slots.release(None)

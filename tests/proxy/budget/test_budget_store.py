@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from standby.proxy.budget.accounts import Account, Accounts, Amounts

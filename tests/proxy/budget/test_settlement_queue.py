@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from standby.proxy.budget.settlement_queue import FIRST_WAIT, LONGEST_WAIT, SettlementQueue

@@ -1,4 +1,4 @@
-"""The request's body: read once, served as often as it is needed, and then the client is listened to."""
+"""The request body: it is read once, replayed for each attempt, and then passes the server's messages on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Wire:
-    """A `receive` that gives these messages, one by one, and must not be asked for more."""
+    """A `receive` that returns these messages in order, and fails if called more often."""
 
     def __init__(self, *messages: Message) -> None:
         self.messages = list(messages)
@@ -31,7 +31,7 @@ class Wire:
 
 
 def request(*parts: object) -> Iterable[Message]:
-    """The messages of a request's body."""
+    """Returns the messages of a request body in these parts."""
     last = len(parts) - 1
     return [{"type": "http.request", "body": part, "more_body": at < last} for at, part in enumerate(parts)]
 
@@ -41,19 +41,19 @@ GONE: Message = {"type": "http.disconnect"}
 
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=5))
 async def test_parts_are_joined(parts: list[bytes]) -> None:
-    """However a body comes in, it is one."""
+    """A body in several messages is joined."""
     wire = Wire(*request(*parts))
     assert (await Body.of(wire, 1000)).raw == b"".join(parts)
     assert wire.messages == []
 
 
 async def test_a_body_may_be_missing() -> None:
-    """A message without body and without `more_body` is a whole, empty body."""
+    """A message without `body` and `more_body` is a complete empty body."""
     assert (await Body.of(Wire({"type": "http.request"}), 10)).raw == b""
 
 
 async def test_views_are_copied() -> None:
-    """A server may overwrite the buffer it has read into."""
+    """A server may overwrite its read buffer, so the body is a copy."""
     buffer = bytearray(b"abc")
     body = await Body.of(Wire(*request(memoryview(buffer))), 10)
     buffer[:] = b"xyz"
@@ -61,21 +61,21 @@ async def test_views_are_copied() -> None:
 
 
 async def test_a_body_is_read_once() -> None:
-    """A later middleware recognises the body, and reads nothing."""
+    """A later middleware recognises the body and reads nothing."""
     body = await Body.of(Wire(*request(b"{}")), 10)
     assert await Body.of(body, 10) is body
     assert await Body.of(body, 0) is body
 
 
 async def test_the_document_is_parsed_once() -> None:
-    """All who ask see the same document."""
+    """Every access returns the same document."""
     body = await Body.of(Wire(*request(b'{"model": ', b'"m"}')), 100)
     assert body.document is body.document
     assert body.document.value == {"model": "m"}
 
 
 async def test_a_body_that_is_no_document() -> None:
-    """What is wrong with a document is said by whoever asks for it, each time."""
+    """An invalid document raises the same Refusal at each access."""
     body = await Body.of(Wire(*request(b"{")), 100)
     for _ in range(2):
         with pytest.raises(Refusal) as caught:
@@ -85,7 +85,7 @@ async def test_a_body_that_is_no_document() -> None:
 
 @pytest.mark.parametrize("parts", [(b"x" * 11,), (b"x" * 10, b"x"), (b"x", b"x" * 10, b"x" * 1000)])
 async def test_too_large(parts: tuple[bytes, ...]) -> None:
-    """A body is refused at the first byte past the limit; nothing more of it is read."""
+    """A body is refused at the first byte past the limit, and no more of it is read."""
     wire = Wire(*request(*parts))
     with pytest.raises(Refusal) as caught:
         await Body.of(wire, 10)
@@ -94,27 +94,27 @@ async def test_too_large(parts: tuple[bytes, ...]) -> None:
 
 
 async def test_just_large_enough() -> None:
-    """The limit itself is allowed."""
+    """A body of exactly the limit is accepted."""
     assert len((await Body.of(Wire(*request(b"x" * 4, b"x" * 6)), 10)).raw) == 10
 
 
 @pytest.mark.parametrize("parts", [(), (b"half",)])
 async def test_a_client_that_leaves_before_its_body_is_complete(parts: tuple[bytes, ...]) -> None:
-    """There is nobody left to answer."""
+    """A disconnect before the end of the body raises ClientGone."""
     unfinished: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     with pytest.raises(ClientGone):
         await Body.of(Wire(*unfinished, GONE), 10)
 
 
 async def test_the_body_is_served_and_then_the_client() -> None:
-    """As a `receive` it gives the whole body in one message, and after it what the server says."""
+    """As a `receive` it returns the whole body in one message, and then the server's messages."""
     body = await Body.of(Wire(*request(b"ab", b"c"), GONE), 10)
     assert await body() == {"type": "http.request", "body": b"abc", "more_body": False}
     assert await body() == GONE
 
 
 async def test_rewinding_serves_it_again() -> None:
-    """Each attempt reads the body from its start."""
+    """After `rewind` the body is returned from its start."""
     body = await Body.of(Wire(*request(b"abc"), GONE), 10)
     for _ in range(3):
         assert body.rewind() is body
@@ -123,7 +123,7 @@ async def test_rewinding_serves_it_again() -> None:
 
 
 async def test_disconnected_waits_for_the_hang_up() -> None:
-    """Only a hang-up counts: whatever else the server says is passed over."""
+    """`disconnected` ignores every message except a disconnect."""
     caller = Caller(b"abc", b"")
     body = await Body.of(caller.receive, 10)
     waiting = asyncio.create_task(body.disconnected())
@@ -136,7 +136,7 @@ async def test_disconnected_waits_for_the_hang_up() -> None:
 
 
 async def test_a_copy_is_served_beside_it() -> None:
-    """Two attempts at once read the same body, each from its start, parsed once; both hear the hang-up."""
+    """A copy returns the same body and document independently, and both receive the disconnect."""
     caller = Caller(b'{"model": "m"}')
     body = await Body.of(caller.receive, 100)
     document = body.document

@@ -1,4 +1,4 @@
-"""What the caller is told when nobody answered."""
+"""The refusal for a request that no target answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__: list[str] = []
 def exchange_of(
     *faults: Fault | None, passed_over: tuple[Candidate, ...] = (), dialect: str = "openai"
 ) -> Exchange:
-    """An exchange whose attempts, at "a", "b" and so on, ended with these faults."""
+    """Returns an exchange whose attempts at "a", "b" and so on ended with these faults."""
     exchange = Exchange(id="req_1", began=0.0, headers=(), operation=chat.OPERATION, dialect=dialect)
     for name, fault in zip("abcdef", faults, strict=False):
         exchange.begin(Candidate(name, target_of(name)), 0.0).fault = fault
@@ -31,13 +31,13 @@ def exchange_of(
 
 
 def status_of(*kinds: FaultKind, dialect: str = "openai") -> int:
-    """The status after attempts that ended like this."""
+    """Returns the status after attempts with these fault kinds."""
     return exhausted(exchange_of(*map(Fault, kinds), dialect=dialect)).status
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_attempts_that_agree(kind: FaultKind) -> None:
-    """When all failed alike the caller gets that fault's own status."""
+    """If all attempts have the same fault, the status is that of the fault."""
     assert status_of(kind, kind) == (RULES[kind].status or 400)
 
 
@@ -56,24 +56,24 @@ def test_attempts_that_agree(kind: FaultKind) -> None:
     ],
 )
 def test_mixed_causes(kinds: tuple[FaultKind, ...], status: int) -> None:
-    """503 says "later" where any cause passes by itself, 502 that none does."""
+    """Mixed causes give 503 if any of them is temporary, else 502."""
     assert status_of(*kinds) == status
 
 
 def test_529_is_anthropics_word() -> None:
-    """Overload is 529 on Anthropic's routes when everybody is overloaded, and 503 elsewhere."""
+    """If every target is overloaded the status is 529 in Anthropic's dialect, and 503 in OpenAI's."""
     assert status_of("overloaded", "overloaded", dialect="anthropic") == 529
     assert status_of("overloaded", "rate_limited", dialect="anthropic") == 503
     assert status_of("overloaded") == 503
 
 
 def test_the_callers_key_is_not_blamed() -> None:
-    """When every provider refuses our credentials, the caller gets no 401."""
+    """If every provider rejects the operator's credentials, the caller gets no 401."""
     assert status_of("upstream_auth", "upstream_auth") == 502
 
 
 def test_nobody_was_tried() -> None:
-    """Then no target is available, until the first of them is ready."""
+    """Without an attempt no target is available, and Retry-After is that of the first one."""
     resting = (
         Candidate("a", target_of("a"), None, "health.cooldown", 30.0),
         Candidate("b", target_of("b"), None, "health.breaker_open", 4.5),
@@ -85,13 +85,13 @@ def test_nobody_was_tried() -> None:
 
 
 def test_the_deadline_passed() -> None:
-    """When time ran out, that is what is said."""
+    """A passed deadline has its own code."""
     refusal = exhausted(exchange_of(Fault("timeout_first_byte")), deadline_passed=True)
     assert (refusal.code, refusal.status) == ("deadline_exceeded", 504)
 
 
 def test_the_soonest_recovery() -> None:
-    """Retry-After is the soonest of what providers asked for, what health knows and what was passed over."""
+    """Retry-After is the minimum of the faults, the targets' health and the rejections."""
     resting = Candidate("z", target_of("z"), None, "health.cooldown", 50.0)
     exchange = exchange_of(Fault("rate_limited", 429, None, 40.0), Fault("rate_limited", 429, None, 60.0))
     assert exhausted(exchange).retry_after == 40.0
@@ -103,17 +103,17 @@ def test_the_soonest_recovery() -> None:
 
 
 def test_a_second_at_least() -> None:
-    """`Retry-After: 0` would bring everybody back at once."""
+    """Retry-After is at least 1, because 0 would cause immediate retries."""
     assert exhausted(exchange_of(Fault("rate_limited", 429, None, 0.01))).retry_after == 1.0
 
 
 def test_nobody_knows_when() -> None:
-    """Where nothing is known, nothing is promised."""
+    """There is no Retry-After if no time is known."""
     assert exhausted(exchange_of(Fault("upstream_5xx", 500))).retry_after is None
 
 
 def test_accounts() -> None:
-    """Each target is named with the class of its fault, or the reason why it was passed over."""
+    """Each target is listed with its fault kind or rejection reason."""
     passed = (Candidate("c", target_of("c"), None, "health.cooldown", 5.0), Candidate("d", target_of("d")))
     exchange = exchange_of(Fault("rate_limited", 429, "secret-code"), None, passed_over=passed)
     assert exchange.tried() == [
@@ -128,19 +128,20 @@ def test_accounts() -> None:
     st.sampled_from(["openai", "anthropic"]),
 )
 def test_any_end_is_an_error(kinds: list[FaultKind], dialect: str) -> None:
-    """However attempts ended, the caller gets an error in our words; one that no retry mends says so."""
+    """Every combination of faults gives an error without upstream text, and without an SDK retry unless
+    that helps."""
     exchange = exchange_of(*(Fault(kind, 500, "upstream-word", 7.0) for kind in kinds), dialect=dialect)
     status, headers, body = render(exhausted(exchange), exchange.id, dialect, exchange.tried())
     assert 400 <= status <= 599
     assert status != 401
-    ours = set(kinds) == {"local_overload"}  # the gateway alone was full: that passes in a moment
-    assert dict(headers).get(b"x-should-retry") == (None if ours else b"false")
-    assert dict(headers)[b"retry-after"] == (b"1" if ours else b"7")
+    is_local = set(kinds) == {"local_overload"}  # the gateway was full, so a retry may succeed at once
+    assert dict(headers).get(b"x-should-retry") == (None if is_local else b"false")
+    assert dict(headers)[b"retry-after"] == (b"1" if is_local else b"7")
     assert b"upstream-word" not in body
 
 
 def passed_over(*reasons: str, ready_in: float | None = None) -> tuple[Candidate, ...]:
-    """Candidates that were rejected for these reasons."""
+    """Returns candidates that were rejected for these reasons."""
     names = zip("uvwxyz", reasons, strict=False)
     return tuple(
         Candidate(name, target_of(name), None, reason, ready_in, f"key/k {reason}") for name, reason in names
@@ -164,12 +165,12 @@ def passed_over(*reasons: str, ready_in: float | None = None) -> tuple[Candidate
     ],
 )
 def test_nobody_was_cleared(reasons: tuple[str, ...], code: str) -> None:
-    """Money is 402, a limit 429, policy 503; what policy allows decides, and health is what it always was."""
+    """Budget is 402, limits 429, policy 503. Policy decides only if it rejects every target."""
     assert exhausted(exchange_of(passed_over=passed_over(*reasons))).code == code
 
 
 def test_a_limit_says_which_and_how_long() -> None:
-    """The limit that refused is named, and the soonest time told; only then is a repetition worth it."""
+    """The limit that refused is named, and a retry is allowed only if its end is known."""
     refusal = exhausted(exchange_of(passed_over=passed_over("budget.exhausted", "limit.rate", ready_in=7.0)))
     assert (refusal.param, refusal.retry_after, refusal.retryable) == ("key/k limit.rate", 7.0, True)
     assert refusal.headers == ((b"x-standby-limit", b"key/k limit.rate"),)
@@ -178,7 +179,7 @@ def test_a_limit_says_which_and_how_long() -> None:
 
 
 def test_faults_say_more_than_money() -> None:
-    """Where somebody was asked, what became of that is told."""
+    """After an attempt its fault decides, not the budget of other targets."""
     exchange = exchange_of(Fault("upstream_5xx", 500), passed_over=passed_over("budget.exhausted"))
     assert exhausted(exchange).code == "all_attempts_failed"
     assert exchange.tried()[1] == {"target": "u", "fault": "budget.exhausted"}

@@ -1,4 +1,4 @@
-"""The gate: nothing before commit, everything after, and no way back."""
+"""The gate sends nothing before the commit and everything after it, and a decision is final."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ REFUSED = SPOKEN["chat"].refused
 
 
 class Bench:
-    """A gate with all that stands around it."""
+    """A gate with its exchange, its attempt, and a recording `send`."""
 
     def __init__(self, *, relayed: bool = False, moves: bool = True, path: str = CHAT) -> None:
         self.exchange = Exchange(id="req_1", began=0.0, headers=(), path=path, relayed=relayed)
         self.attempt = self.exchange.begin(Candidate("a"), 0.0)
         self.moves = moves
-        self.asked: list[Fault] = []
+        self.faults: list[Fault] = []
         self.events: list[str] = []
         self.sent: list[Message] = []
         self.gate = Gate(
-            self.take,
+            self.record,
             self.exchange,
             self.attempt,
             moves=self._moves,
             on_commit=lambda: self.events.append("commit"),
         )
 
-    async def take(self, message: Message) -> None:
+    async def record(self, message: Message) -> None:
         self.events.append(message["type"].removeprefix("http.response."))
         self.sent.append({**message, "body": bytes(message["body"])} if "body" in message else message)
 
     def _moves(self, fault: Fault) -> bool:
-        self.asked.append(fault)
+        self.faults.append(fault)
         return self.moves
 
     @property
@@ -60,23 +60,23 @@ class Bench:
         return b"".join(message.get("body", b"") for message in self.sent)
 
     async def play(self, *messages: Message) -> None:
-        """Send these until the gate refuses."""
+        """Send these messages until the gate raises."""
         for message in messages:
             await self.gate.send(message)
 
 
 def start(status: int = 200, headers: Iterable[tuple[bytes, bytes]] = SSE) -> Message:
-    """The head of an answer."""
+    """Returns the start message of a response."""
     return {"type": "http.response.start", "status": status, "headers": list(headers)}
 
 
 def body(data: Any, *, more: bool = True) -> Message:
-    """A part of its body."""
+    """The body that was sent to the client."""
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 async def test_nothing_passes_before_the_commit() -> None:
-    """Head and preamble are held; with the first content all of it goes out, as it was, in its order."""
+    """Start and preamble are buffered. With the first content all of it is sent unchanged and in order."""
     bench = Bench()
     messages = [start(), body(ROLE), body(EMPTY), body(chunk("Hi"))]
     await bench.play(*messages[:3])
@@ -90,7 +90,7 @@ async def test_nothing_passes_before_the_commit() -> None:
 
 
 async def test_after_the_commit_everything_passes() -> None:
-    """From the commit on messages go through as they are, whatever they say."""
+    """After the commit every message passes unchanged, whatever its content."""
     bench = Bench()
     await bench.play(start(), body(chunk("Hi")))
     later = [body(REFUSED), body(b"anything"), body(DONE, more=False), {"type": "http.response.trailers"}]
@@ -102,7 +102,7 @@ async def test_after_the_commit_everything_passes() -> None:
 
 
 async def test_a_fault_discards() -> None:
-    """Nothing of an attempt that failed comes out, and its app is told as if its client had left."""
+    """Nothing of a failed attempt is sent, and its app gets Superseded as if the client had disconnected."""
     bench = Bench()
     await bench.play(start(), body(ROLE))
     with pytest.raises(Superseded):
@@ -114,7 +114,7 @@ async def test_a_fault_discards() -> None:
 
 
 async def test_a_discarded_gate_stays_shut() -> None:
-    """An app that swallows the signal and goes on sending is told so each time."""
+    """An app that suppresses Superseded gets it again at each message."""
     bench = Bench()
     await bench.play(start())
     for message in (body(REFUSED), body(chunk("Hi")), start(), body(b"", more=False)):
@@ -126,7 +126,8 @@ async def test_a_discarded_gate_stays_shut() -> None:
 @pytest.mark.parametrize("moves", [True, False])
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_failure_is_discarded_also_when_nobody_is_left(status: int, moves: bool) -> None:
-    """What is not the caller's to see never comes out: the walk's own end tells more than one attempt."""
+    """A fault that is not the caller's is discarded even without another candidate; Failover responds for
+    all attempts."""
     bench = Bench(moves=moves)
     await bench.play(start(status, ()))
     with pytest.raises(Superseded):
@@ -136,7 +137,7 @@ async def test_a_failure_is_discarded_also_when_nobody_is_left(status: int, move
 
 @pytest.mark.parametrize(("moves", "state"), [(True, State.DISCARDED), (False, State.COMMITTED)])
 async def test_a_callers_refusal(moves: bool, state: State) -> None:
-    """A refusal meant for the caller goes out if nobody may do better, else it is kept in case."""
+    """A refusal meant for the caller is sent if no other candidate is left, else it is kept."""
     bench = Bench(moves=moves)
     messages = (start(400, ()), body(b'{"error": {"code": "unsupported_value"}}', more=False))
     try:
@@ -146,20 +147,20 @@ async def test_a_callers_refusal(moves: bool, state: State) -> None:
     else:
         assert tuple(bench.sent) == messages
     assert bench.gate.state is state
-    assert [fault.kind for fault in bench.asked] == ["incompatible"]
+    assert [fault.kind for fault in bench.faults] == ["incompatible"]
 
 
 @pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
 async def test_our_own_answers_commit(status: int) -> None:
-    """Above a relay, what comes before the relay's answer is our own stack's: no reason to fail over."""
+    """Around a Relay, a response without an attempt's answer is the gateway's own and passes."""
     bench = Bench(relayed=True)
     await bench.play(start(status, ()), body(b"ours", more=False))
-    assert (bench.gate.state, bench.body, bench.asked) == (State.COMMITTED, b"ours", [])
+    assert (bench.gate.state, bench.body, bench.faults) == (State.COMMITTED, b"ours", [])
     assert bench.attempt.fault is None
 
 
 async def test_a_relays_fault_discards() -> None:
-    """A fault that the relay has written into the attempt discards whatever is sent about it."""
+    """A fault that Relay has set discards the response."""
     bench = Bench(relayed=True)
     bench.attempt.fault = Fault("connect")
     with pytest.raises(Superseded):
@@ -168,7 +169,7 @@ async def test_a_relays_fault_discards() -> None:
 
 
 async def test_a_relays_answer_is_not_read_twice() -> None:
-    """Above a relay the gate looks at its verdict and feeds nothing itself."""
+    """Around a Relay the gate reads its verdict and feeds the answer nothing."""
     bench = Bench(relayed=True)
     answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
     answer.start(200, SSE)
@@ -181,7 +182,7 @@ async def test_a_relays_answer_is_not_read_twice() -> None:
 
 
 async def test_a_relays_refusal_is_kept_whole() -> None:
-    """A caller's refusal that the walk moves on from is held to its end: it may be the best there is."""
+    """A caller's refusal is buffered to its end, because it may become the final response."""
     bench = Bench(relayed=True)
     answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
     answer.start(400, ())
@@ -196,7 +197,7 @@ async def test_a_relays_refusal_is_kept_whole() -> None:
 
 
 async def test_messages_may_be_reused() -> None:
-    """An app may send one dict again and again, each time with other bytes: what is held is what was sent."""
+    """An app may reuse one dict with other bytes, so the gate buffers copies."""
     bench = Bench()
     message = body(b"")
     await bench.play(start())
@@ -208,7 +209,7 @@ async def test_messages_may_be_reused() -> None:
 
 @pytest.mark.parametrize("relayed", [False, True])
 async def test_bytes_may_be_reused(relayed: bool) -> None:
-    """A body may be a view of a buffer that is overwritten once `send` has returned."""
+    """A body may be a view of a buffer that is overwritten after `send`."""
     bench = Bench(relayed=relayed)
     if relayed:
         answer = bench.attempt.answer = Answer(chat.OPERATION, streamed=True)
@@ -223,7 +224,7 @@ async def test_bytes_may_be_reused(relayed: bool) -> None:
 
 
 async def test_headers_may_be_reused() -> None:
-    """An app may clear its list of headers once they are sent."""
+    """An app may clear its list of headers after sending it."""
     bench = Bench()
     head = start()
     await bench.play(head)
@@ -234,7 +235,7 @@ async def test_headers_may_be_reused() -> None:
 
 @pytest.mark.parametrize("pair", [[b"x-a", b"1"], (bytearray(b"x-a"), b"1"), (b"x-a", bytearray(b"1"))])
 async def test_a_header_may_be_reused(pair: Any) -> None:
-    """An app may overwrite a header once it is sent, be it the pair or the bytes that can change."""
+    """An app may change a header pair or its bytes after sending it."""
     bench = Bench()
     await bench.play(start(headers=[*SSE, pair]))
     for place, part in enumerate(pair):
@@ -247,16 +248,16 @@ async def test_a_header_may_be_reused(pair: Any) -> None:
 
 
 async def test_after_the_commit_nothing_of_ours_is_awaited() -> None:
-    """A committed gate hands on what the outer `send` returned: a token passes no coroutine of ours."""
+    """A committed gate returns the awaitable of the outer `send`, without a coroutine of its own."""
     bench = Bench()
     await bench.play(start(), body(chunk("one")))
     awaited = bench.gate.send(body(chunk("two")))
-    assert getattr(awaited, "cr_code", None) is Bench.take.__code__
+    assert getattr(awaited, "cr_code", None) is Bench.record.__code__
     await awaited
 
 
 async def test_messages_are_not_edited() -> None:
-    """What an app sends is its own: the gate changes nothing in it."""
+    """The gate does not change the messages of the app."""
     bench = Bench()
     view = memoryview(bytearray(ROLE))
     message = body(view)
@@ -265,7 +266,7 @@ async def test_messages_are_not_edited() -> None:
 
 
 async def test_a_body_may_be_left_out() -> None:
-    """A message without a body, or without `more_body`, ends an answer with nothing."""
+    """A message without `body` and `more_body` ends the response."""
     bench = Bench()
     await bench.play(start())
     with pytest.raises(Superseded):
@@ -274,7 +275,7 @@ async def test_a_body_may_be_left_out() -> None:
 
 
 async def test_header_names_in_any_case() -> None:
-    """Foreign apps spell headers as they like."""
+    """Header names of foreign apps may have any case."""
     bench = Bench()
     await bench.play(start(429, [(b"Retry-After", b"7")]))
     with pytest.raises(Superseded):
@@ -284,7 +285,7 @@ async def test_header_names_in_any_case() -> None:
 
 @pytest.mark.parametrize("path", ["", "/v1/files", "/chat"])
 async def test_an_unknown_path_is_judged_by_status(path: str) -> None:
-    """Where nobody knows what an answer looks like, a good status is one."""
+    """On an unknown path a good status is enough for the commit."""
     good = Bench(path=path)
     await good.play(start(200, ()))
     assert good.gate.state is State.COMMITTED
@@ -294,14 +295,14 @@ async def test_an_unknown_path_is_judged_by_status(path: str) -> None:
 
 
 async def test_too_much_is_not_held() -> None:
-    """A preamble of more than 64 KiB goes out."""
+    """A preamble of more than 64 KiB is committed."""
     bench = Bench()
     await bench.play(start(), *[body(b": " + b"x" * 8190 + b"\n\n")] * 8)
     assert bench.gate.state is State.COMMITTED
 
 
 async def test_a_client_that_left_before_the_flush() -> None:
-    """When the flush fails the attempt is committed all the same: nobody else may answer."""
+    """If sending the buffered messages fails, the attempt is committed nevertheless."""
 
     async def gone(message: Message) -> None:
         raise OSError("gone")
@@ -319,7 +320,7 @@ async def test_a_client_that_left_before_the_flush() -> None:
     st.lists(st.sampled_from([ROLE, EMPTY, chunk("x"), DONE, REFUSED, b"data: {"]), max_size=6), st.booleans()
 )
 async def test_all_or_nothing(pieces: list[bytes], moves: bool) -> None:
-    """Whatever an app sends, its client gets all of it up to where the app was stopped, or nothing."""
+    """Whatever an app sends, the client gets either all of it or nothing."""
     bench = Bench(moves=moves)
     messages = [start(), *map(body, pieces), body(b"", more=False)]
     try:
@@ -334,7 +335,7 @@ async def test_all_or_nothing(pieces: list[bytes], moves: bool) -> None:
 
 
 async def test_discarded_from_outside() -> None:
-    """When another attempt is served, nothing of this one comes out, and its app is told to stop."""
+    """After `discard` nothing is sent, and the app gets Superseded."""
     bench = Bench()
     await bench.play(start(), body(ROLE))
     bench.gate.discard()

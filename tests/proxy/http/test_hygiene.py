@@ -1,4 +1,4 @@
-"""The outermost step over plain ASGI: what it lets in and how, under any server and any host."""
+"""Hygiene over plain ASGI: which requests it passes and how, under any server and host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 class _Inside:
-    """An app that keeps the scope it was given and says "yes", or does as told."""
+    """An app that records its scopes and answers "yes", or calls `instead`."""
 
     def __init__(self, instead: Callable[[Send], Any] | None = None) -> None:
         self.scopes: list[Scope] = []
@@ -38,7 +38,7 @@ class _Inside:
 
     @property
     def exchange(self) -> Exchange:
-        """The facts of the one request that came in."""
+        """The exchange of the only request."""
         [scope] = self.scopes
         return Exchange.of(scope)
 
@@ -48,7 +48,7 @@ def _bare(headers: Iterable[tuple[bytes, bytes]]) -> Scope:
 
 
 async def test_what_stands_inside_finds_the_facts() -> None:
-    """The exchange says what is asked, in which dialect, where, within how long, and how much may come."""
+    """The exchange has the operation, dialect, path, time limit and maximum body size."""
     inside = _Inside()
     scope = scope_of("/v1/messages", headers=[(b"x-standby-timeout-ms", b"1500"), (b"x-mine", b"1")])
 
@@ -67,24 +67,24 @@ async def test_what_stands_inside_finds_the_facts() -> None:
 
 
 async def test_the_scope_outside_stays_as_it_was() -> None:
-    """The server and the host's own middlewares still find the headers that came."""
-    came = [
+    """The server's and the host's scope keeps its original headers."""
+    original = [
         (b"host", b"a"),
         (b"content-type", b"application/json"),
         (b"connection", b"close"),
         (b"x_a", b"1"),
     ]
-    scope = _bare(came)
+    scope = _bare(original)
     inside = _Inside()
 
     await ask(Hygiene(inside), scope=scope)
 
-    assert scope["headers"] == came
+    assert scope["headers"] == original
     assert [name for name, _ in inside.scopes[0]["headers"]] == [b"host", b"content-type"]
 
 
 async def test_headers_that_come_late_never_count() -> None:
-    """S1: httptools appends trailers to the list of headers while the body is read."""
+    """S1: httptools appends trailers to the list of headers while the body is read, and they are ignored."""
     inside = _Inside()
     scope = scope_of()
 
@@ -96,15 +96,15 @@ async def test_headers_that_come_late_never_count() -> None:
 
 
 async def test_an_exchange_that_began_outside_is_kept() -> None:
-    """Whoever stands outside and looks at the same request sees the same facts, without what was dropped."""
+    """An exchange created by an outer app is used, with the cleaned headers."""
     inside = _Inside()
     scope = scope_of(headers=[(b"x_a", b"1")])
-    began = Exchange.of(scope)
+    existing = Exchange.of(scope)
 
     await ask(Hygiene(inside), scope=scope)
 
-    assert inside.exchange is began
-    assert b"x_a" not in dict(began.headers)
+    assert inside.exchange is existing
+    assert b"x_a" not in dict(existing.headers)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_an_exchange_that_began_outside_is_kept() -> None:
 async def test_a_refusal_speaks_the_callers_dialect(
     root: str, path: str, headers: list[tuple[bytes, bytes]], dialect: str
 ) -> None:
-    """Whom a refusal is for shows in the path or in a header, wherever we are mounted."""
+    """The dialect of a refusal comes from the path below the mount, or from a header."""
     scope = scope_of(root + path, method="PATCH", headers=headers, root_path=root)
 
     caller = await ask(Hygiene(_Inside()), scope=scope)
@@ -131,7 +131,7 @@ async def test_a_refusal_speaks_the_callers_dialect(
 
 
 async def test_a_refusal_from_inside_is_answered() -> None:
-    """Whatever stands inside may raise a refusal instead of answering."""
+    """A Refusal raised by the inner app becomes the response."""
 
     async def refuse(_send: Send) -> None:
         raise Refusal("unknown_model", param="model")
@@ -139,14 +139,14 @@ async def test_a_refusal_from_inside_is_answered() -> None:
     scope = scope_of()
     caller = await ask(Hygiene(_Inside(refuse)), scope=scope)
 
-    told = Exchange.of(scope).id
-    assert caller.body == render(Refusal("unknown_model", param="model"), told, "openai")[2]
+    request_id = Exchange.of(scope).id
+    assert caller.body == render(Refusal("unknown_model", param="model"), request_id, "openai")[2]
     assert caller.status == 404
-    assert caller.headers[b"x-standby-request-id"] == told.encode()
+    assert caller.headers[b"x-standby-request-id"] == request_id.encode()
 
 
 async def test_a_refusal_after_the_answer_began_travels_on() -> None:
-    """There is one answer: what has begun is not begun again."""
+    """After the start of a response a Refusal is raised again, and no second response is sent."""
 
     async def begin_and_refuse(send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -161,7 +161,7 @@ async def test_a_refusal_after_the_answer_began_travels_on() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("sk-secret"), Interrupted(), ExceptionGroup("a", [OSError()])])
 async def test_a_crash_is_answered_and_travels_on(error: Exception) -> None:
-    """The client gets a documented code, and the server the exception to log."""
+    """The client gets a documented code, and the exception is raised again for the server's log."""
 
     async def crash(_send: Send) -> None:
         raise error
@@ -177,7 +177,7 @@ async def test_a_crash_is_answered_and_travels_on(error: Exception) -> None:
 
 
 async def test_a_crash_that_cannot_be_answered_is_still_the_crash() -> None:
-    """Where `send` raises because the client has gone, what travels on is the first trouble."""
+    """If the refusal cannot be sent, the original exception is raised."""
 
     async def crash(_send: Send) -> None:
         raise ValueError
@@ -191,7 +191,7 @@ async def test_a_crash_that_cannot_be_answered_is_still_the_crash() -> None:
 
 
 async def test_silence_inside_is_an_internal_error() -> None:
-    """An app that returns without an answer does not leave the caller with the server's bare 500."""
+    """An app that returns without a response causes a documented error instead of the server's 500."""
 
     async def nothing(_send: Send) -> None:
         return
@@ -202,7 +202,7 @@ async def test_silence_inside_is_an_internal_error() -> None:
 
 
 async def test_a_client_that_left_is_nobodys_error() -> None:
-    """When there is no one to answer, nothing is answered and nothing raised."""
+    """ClientGone causes no response and no exception."""
 
     async def left(_send: Send) -> None:
         raise ClientGone
@@ -213,7 +213,7 @@ async def test_a_client_that_left_is_nobodys_error() -> None:
 
 
 async def test_every_answer_names_its_request_once() -> None:
-    """An answer from inside gets our report, whatever it claims of itself under our names."""
+    """A response gets the gateway's report, and the app's own `x-standby-*` headers are removed."""
 
     async def claim(send: Send) -> None:
         headers = [(b"x-standby-request-id", b"req_forged"), (b"x-standby-target", b"forged"), (b"x-a", b"b")]
@@ -231,7 +231,7 @@ async def test_every_answer_names_its_request_once() -> None:
 
 
 async def test_the_lifespan_passes() -> None:
-    """What is no request is not judged."""
+    """A lifespan scope is passed on."""
     inside = _Inside(instead=None)
     messages: list[Message] = []
 
@@ -247,7 +247,7 @@ async def test_the_lifespan_passes() -> None:
 
 
 async def test_a_websocket_is_turned_away() -> None:
-    """Nothing inside would judge it."""
+    """A WebSocket is closed, because no middleware checks WebSockets."""
     inside = _Inside()
     caller = Caller()
 
@@ -262,7 +262,7 @@ async def test_a_websocket_is_turned_away() -> None:
     [("/llm/v1/chat/completions", 200), ("/llm/v1/nothing", 404), ("/v1/chat/completions", 404)],
 )
 async def test_a_host_may_mount_it(path: str, status: int) -> None:
-    """Under Starlette's mount the paths are the same, below the mount."""
+    """Under Starlette's mount the paths are relative to the mount point."""
     host = Starlette(routes=[Mount("/llm", app=Hygiene(_Inside()))])
 
     caller = await ask(host, scope=scope_of(path))

@@ -1,4 +1,4 @@
-"""The list of models, which are pools."""
+"""The list of models, which are the names of the pools."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def get(
     method: str = "GET",
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Caller:
-    """What is at this path."""
+    """Send a request for this path."""
     caller = Caller()
     scope = scope_of(path, method=method, headers=headers)
     await Gateway(routes)(scope, caller.receive, caller.send)
@@ -56,37 +56,37 @@ async def test_every_name_is_listed(routes: Routes) -> None:
 
 
 async def test_anthropics_callers_get_their_own_form(routes: Routes) -> None:
-    """The same list as Anthropic's SDK reads it, page ends included."""
-    told = (await get(routes, headers=ANTHROPIC)).json
-    assert [ModelInfo.model_validate(each).id for each in told["data"]] == [
+    """Anthropic's SDK can parse the same list, including the pagination fields."""
+    listed = (await get(routes, headers=ANTHROPIC)).json
+    assert [ModelInfo.model_validate(each).id for each in listed["data"]] == [
         "support",
         "gpt-4.1",
         "org/model:1",
         "writing",
     ]
-    assert (told["first_id"], told["last_id"], told["has_more"]) == ("support", "writing", False)
+    assert (listed["first_id"], listed["last_id"], listed["has_more"]) == ("support", "writing", False)
 
 
 @pytest.mark.parametrize("name", ["support", "gpt-4.1", "org/model:1", "writing"])
 async def test_one_model(routes: Routes, name: str) -> None:
-    """A model is found by its name, in either form."""
+    """A model is found by its name in either dialect."""
     assert (await get(routes, f"/v1/models/{name}")).json["id"] == name
-    told = (await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)).json
-    assert (told["id"], told["type"]) == (name, "model")
+    listed = (await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)).json
+    assert (listed["id"], listed["type"]) == (name, "model")
 
 
 @pytest.mark.parametrize("name", ["Support", "suppor", "supportx", "a", "model-a", "org"])
 async def test_an_unknown_model(routes: Routes, name: str) -> None:
-    """Only names that are served exist, byte for byte: neither targets nor what providers call them."""
+    """Only served names exist, compared byte for byte. Targets and provider models are not listed."""
     caller = await get(routes, f"/v1/models/{name}")
     assert (caller.status, caller.json["error"]["code"]) == (404, "unknown_model")
-    told = await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)
-    assert (told.status, told.json["error"]["type"]) == (404, "not_found_error")
+    listed = await get(routes, f"/v1/models/{name}", headers=ANTHROPIC)
+    assert (listed.status, listed.json["error"]["type"]) == (404, "not_found_error")
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/support", "/healthz", "/readyz"])
 async def test_head(routes: Routes, path: str) -> None:
-    """HEAD tells the head of what GET tells, and no body."""
+    """HEAD returns the headers of GET without a body."""
     whole, head = await get(routes, path), await get(routes, path, method="HEAD")
     assert (head.status, head.body, head.complete) == (200, b"", True)
     assert head.headers[b"content-length"] == str(len(whole.body)).encode()
@@ -94,12 +94,12 @@ async def test_head(routes: Routes, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_the_platforms_questions_are_answered(routes: Routes, path: str) -> None:
-    """Whether the process is alive and may get traffic, it says itself."""
+    """The probes are answered by the process itself."""
     assert (await get(routes, path)).json == {"status": "ok"}
 
 
 async def test_no_attempt_is_made(routes: Routes) -> None:
-    """Nobody is asked for it."""
+    """No provider receives a request for the list."""
     caller = await get(routes)
     assert caller.headers[b"x-standby-attempts"] == b"0"
     assert b"x-standby-target" not in caller.headers

@@ -1,4 +1,4 @@
-"""How a refusal reads in each dialect, and what the official SDKs make of it."""
+"""The format of a refusal in each dialect, and how the official SDKs parse it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ANTHROPIC_TYPES = {
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_openais_error_has_openais_shape(code: str) -> None:
-    """Message, type, code, param and request id, and the message is the fixed one."""
+    """The error has message, type, code, param and request id, and the code's fixed message."""
     status, headers, body = render(Refusal(code, param="model"), "req_1", "openai")
 
     kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
@@ -62,7 +62,7 @@ def test_openais_error_has_openais_shape(code: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_anthropics_error_has_anthropics_shape(code: str) -> None:
-    """An error of Anthropic's types, our code beside it, and the request id at the top."""
+    """The error has one of Anthropic's types, the gateway's code, and the request id."""
     status, headers, body = render(Refusal(code), "req_1", "anthropic")
 
     kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
@@ -78,27 +78,27 @@ def test_anthropics_error_has_anthropics_shape(code: str) -> None:
     ("status", "kind"), [(429, "rate_limit_error"), (402, None), (403, "permission_error")]
 )
 def test_a_status_of_its_own_brings_its_type(status: int, kind: str | None) -> None:
-    """The type follows the status that is answered, not that of the code."""
+    """The type depends on the status that is sent, not on that of the code."""
     for dialect, types in (("openai", _OPENAI_TYPES), ("anthropic", _ANTHROPIC_TYPES)):
-        said, _, body = render(Refusal("all_attempts_failed", status=status), "req_1", dialect)
-        assert said == status
+        sent, _, body = render(Refusal("all_attempts_failed", status=status), "req_1", dialect)
+        assert sent == status
         assert json.loads(body)["error"]["type"] == (kind or types[status])
 
 
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_the_attempts_stand_within_the_error(dialect: str) -> None:
-    """What was tried is told where the SDKs keep the error's own fields, and is absent when nothing was."""
+    """The attempts are part of the error object, and absent if there were none."""
     attempts = [{"target": "a", "fault": "connect"}, {"target": "b", "fault": "rate_limited"}]
 
-    told = json.loads(render(Refusal("all_attempts_failed"), "req_1", dialect, attempts)[2])
-    silent = json.loads(render(Refusal("all_attempts_failed"), "req_1", dialect)[2])
+    with_attempts = json.loads(render(Refusal("all_attempts_failed"), "req_1", dialect, attempts)[2])
+    without = json.loads(render(Refusal("all_attempts_failed"), "req_1", dialect)[2])
 
-    assert told["error"].pop("attempts") == attempts
-    assert told == silent
+    assert with_attempts["error"].pop("attempts") == attempts
+    assert with_attempts == without
 
 
 def test_an_answer_says_whether_to_retry() -> None:
-    """`x-should-retry: false`, unless the same request may succeed at once; Retry-After is rounded up."""
+    """`x-should-retry: false` is set unless the refusal is retryable, and Retry-After is rounded up."""
     plain = dict(render(Refusal("no_target_available"), "req_1", "openai")[1])
     later = dict(render(Refusal("no_target_available", retry_after=1.2345), "req_1", "openai")[1])
     again = dict(render(Refusal("overloaded", retryable=True), "req_1", "openai")[1])
@@ -110,7 +110,7 @@ def test_an_answer_says_whether_to_retry() -> None:
 
 
 def test_a_refusals_own_headers_are_added() -> None:
-    """What a refusal carries besides, and the wish to close, are headers too."""
+    """The refusal's own headers and `close` become headers."""
     refusal = Refusal("method_not_allowed", close=True, headers=[(b"allow", b"POST")])
 
     headers = dict(render(refusal, "req_1", "openai")[1])
@@ -120,7 +120,7 @@ def test_a_refusals_own_headers_are_added() -> None:
 
 @pytest.fixture(scope="module", params=["httptools", "h11"])
 def front(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """A server whose app refuses as its tests tell it."""
+    """A server whose app raises the refusals of the tests."""
     with serving(request.param, ServerLimits(linger_seconds=10.0)) as served:
         yield served
 
@@ -134,7 +134,7 @@ def _anthropic(front: Served) -> anthropic.Anthropic:
 
 
 def _refusing(front: Served, refusal: Refusal) -> list[str]:
-    """Let the app refuse; returns where the ids of its requests will stand."""
+    """Make the app raise this refusal. Returns the list that gets the ids of its requests."""
     ids: list[str] = []
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,7 +163,7 @@ _STATUSES = [
 
 @pytest.mark.parametrize(("code", "status"), _STATUSES)
 def test_the_openai_sdk_understands(front: Served, code: str, status: int | None) -> None:
-    """Its exception has our code, type, param, status and request id, and it asks once only."""
+    """Its exception has the code, type, param, status and request id, and it sends one request only."""
     refusal = Refusal(code, status=status, param="model")
     ids = _refusing(front, refusal)
     with _openai(front) as client, pytest.raises(openai.APIStatusError) as raised:
@@ -177,7 +177,7 @@ def test_the_openai_sdk_understands(front: Served, code: str, status: int | None
 
 @pytest.mark.parametrize(("code", "status"), _STATUSES)
 def test_the_anthropic_sdk_understands(front: Served, code: str, status: int | None) -> None:
-    """Its exception has Anthropic's type, the status, the request id and our code, and it asks once only."""
+    """Its exception has the type, status, request id and code, and it sends one request only."""
     refusal = Refusal(code, status=status)
     ids = _refusing(front, refusal)
     with _anthropic(front) as client, pytest.raises(anthropic.APIStatusError) as raised:
@@ -191,7 +191,7 @@ def test_the_anthropic_sdk_understands(front: Served, code: str, status: int | N
 
 
 def test_the_sdks_understand_the_server_too(front: Served) -> None:
-    """What is refused before any parser saw it reads like everything else."""
+    """A refusal before parsing has the same format as every other one."""
     oversized = {"x-a": "b" * 70_000}
     with _openai(front) as client, pytest.raises(openai.APIStatusError) as from_openai:
         client.embeddings.create(model="a", input="Hi", extra_headers=oversized)
@@ -208,7 +208,7 @@ def test_the_sdks_understand_the_server_too(front: Served) -> None:
 
 @pytest.mark.anyio
 async def test_the_sdks_can_read_why_an_upload_was_refused(front: Served) -> None:
-    """B10: a large upload gets its 413, not a broken connection, from both kinds of client."""
+    """B10: a large upload gets its 413 and not a broken connection, with both kinds of client."""
     front.recorder.forget()
     base = f"http://127.0.0.1:{front.port}/v1"
     large = "a" * 8 * 1024 * 1024
@@ -227,7 +227,7 @@ async def test_the_sdks_can_read_why_an_upload_was_refused(front: Served) -> Non
 
 
 def test_what_the_sdks_send_goes_the_short_way(front: Served) -> None:
-    """The usual headers of both SDKs are known by name and reach the app as they are."""
+    """The usual headers of both SDKs are in USUAL and reach the app unchanged."""
     seen: list[set[bytes]] = []
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:

@@ -72,7 +72,7 @@ def test_a_target_taken_for_slow(routes: Routes) -> None:
 
 
 def test_a_budget_that_is_used_up(routes: Routes) -> None:
-    """Only the cheapest target is left, although alternates for other causes are cheaper than the preferred."""
+    """Only the cheapest target of the pool is left."""
     explanation = explain(Question("support", over_budget=True), routes)
     assert explanation.first == "gpt-mini"
     assert {candidate.name: candidate.rejected for candidate in explanation.plan} == {

@@ -1,4 +1,4 @@
-"""What the tests of calls share: each streamed dialect."""
+"""Fixtures for the tests of upstream calls."""
 
 from __future__ import annotations
 

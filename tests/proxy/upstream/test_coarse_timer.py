@@ -1,4 +1,4 @@
-"""One timer for all that have just begun, on a loop whose time jumps to whatever is due next."""
+"""One timer shared by attempts that start at about the same time, on a virtual event loop."""
 
 from __future__ import annotations
 
@@ -16,39 +16,42 @@ pytestmark = pytest.mark.anyio
 
 
 async def woken(*gaps: float) -> list[tuple[float, float]]:
-    """When each joined that came so many seconds after the one before, and when it was woken."""
+    """Returns for each entry when it joined and when it was woken.
+
+    Each joins this many seconds after the previous one.
+    """
     loop = asyncio.get_running_loop()
-    patience = CoarseTimer(loop)
-    told: list[tuple[float, float]] = []
+    timer = CoarseTimer(loop)
+    wakeups: list[tuple[float, float]] = []
 
     def wake(joined: float) -> None:
-        told.append((joined, loop.time()))
+        wakeups.append((joined, loop.time()))
 
     for gap in gaps:
         await asyncio.sleep(gap)
         joined = loop.time()
-        patience.join(joined + LISTEN_DELAY, partial(wake, joined))
+        timer.join(joined + LISTEN_DELAY, partial(wake, joined))
     await asyncio.sleep(1)
-    return told
+    return wakeups
 
 
 async def test_one_alone_is_woken_in_time() -> None:
-    """Who waits with nobody else is woken when it is due, also after a pause in which nobody waited."""
-    told = await woken(0, 10 * LISTEN_DELAY)
-    assert [woke - joined for joined, woke in told] == [pytest.approx(LISTEN_DELAY)] * 2
+    """A single entry is woken when it is due, also after a pause without entries."""
+    wakeups = await woken(0, 10 * LISTEN_DELAY)
+    assert [woke - joined for joined, woke in wakeups] == [pytest.approx(LISTEN_DELAY)] * 2
 
 
 async def test_many_are_woken_in_their_order() -> None:
-    """Each is woken once, none before it is due and none later than a grain after."""
-    told = await woken(*[0.0007] * 100)
-    assert len(told) == 100
-    assert told == sorted(told)
+    """Each entry is woken once, not before it is due and at most GRANULARITY later."""
+    wakeups = await woken(*[0.0007] * 100)
+    assert len(wakeups) == 100
+    assert wakeups == sorted(wakeups)
     assert all(
-        LISTEN_DELAY - 1e-9 <= woke - joined <= LISTEN_DELAY + GRANULARITY + 1e-9 for joined, woke in told
+        LISTEN_DELAY - 1e-9 <= woke - joined <= LISTEN_DELAY + GRANULARITY + 1e-9 for joined, woke in wakeups
     )
 
 
 async def test_many_share_a_timer() -> None:
-    """There are no more moments at which somebody is woken than grains in the time that all of them took."""
-    told = await woken(*[0.0007] * 100)
-    assert len({woke for _, woke in told}) <= 1 + 100 * 0.0007 / GRANULARITY + 1
+    """The number of wake-ups is bounded by the total time divided by GRANULARITY."""
+    wakeups = await woken(*[0.0007] * 100)
+    assert len({woke for _, woke in wakeups}) <= 1 + 100 * 0.0007 / GRANULARITY + 1

@@ -1,4 +1,4 @@
-"""One attempt, one upstream call: what goes out, and what comes back."""
+"""One attempt is one upstream call: what is sent, and what is returned."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ UNARY: Final = {**ASK, "stream": False}
 
 
 def now() -> float:
-    """The time on the loop."""
+    """Returns the time of the event loop."""
     return asyncio.get_running_loop().time()
 
 
 async def test_what_is_sent() -> None:
-    """The document goes out anew with the target's model, to its address, with the operator's headers."""
+    """The document is sent with the target's model and the operator's headers to the target's URL."""
     gateway, script = alone()
     script.say(ANSWER, headers=JSON)
     document = {**UNARY, "user": "é", "future": {"a": [1, None]}}
@@ -55,7 +55,7 @@ async def test_what_is_sent() -> None:
 
 
 async def test_a_document_comes_back_as_it_is() -> None:
-    """Status, what may pass of the headers, and every byte."""
+    """Status, allowed headers and every byte of the body are returned."""
     gateway, script = alone()
     length = (b"content-length", str(len(ANSWER)).encode())
     script.say(ANSWER[:9], ANSWER[9:], status=201, headers=(*JSON, length, (b"set-cookie", b"a=b")))
@@ -69,7 +69,7 @@ async def test_a_document_comes_back_as_it_is() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 100, 100_000])
 async def test_a_stream_comes_back_as_it_is(spoken: Spoken, size: int) -> None:
-    """However a stream is cut, its bytes come back unchanged, and every message ends with a whole event."""
+    """However a stream is split, its bytes are unchanged, and every message ends with a whole event."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(*(spoken.whole[at : at + size] for at in range(0, len(spoken.whole), size)))
     caller = await ask(gateway, spoken.document, scope_of(spoken.operation.path))
@@ -80,7 +80,7 @@ async def test_a_stream_comes_back_as_it_is(spoken: Spoken, size: int) -> None:
 
 
 async def test_a_stream_comes_back_as_it_arrives() -> None:
-    """Nothing that is ripe waits for what is not."""
+    """A complete event is sent without waiting for an incomplete one."""
     gateway, script = alone()
     script.say(chunk("one"), chunk("two") + b"data: {", 5.0, b"}\n\n" + DONE)
     caller, began = Caller(json.dumps(ASK).encode()), now()
@@ -92,7 +92,7 @@ async def test_a_stream_comes_back_as_it_arrives() -> None:
 
 
 async def test_the_last_event_may_lack_its_blank_line(spoken: Spoken) -> None:
-    """A terminal marker at the very end goes out though nothing ends it."""
+    """A terminal marker at the very end is sent even without its blank line."""
     gateway, script = alone(spoken.operation.dialect)
     stream = spoken.whole.removesuffix(b"\n")
     script.say(stream)
@@ -101,14 +101,14 @@ async def test_the_last_event_may_lack_its_blank_line(spoken: Spoken) -> None:
 
 
 async def test_what_follows_the_end_is_dropped(spoken: Spoken) -> None:
-    """Bytes behind the terminal marker do not reach the client, in its chunk or later."""
+    """Bytes after the terminal marker are not sent to the client."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(spoken.whole + b"data: more\n\n", b"data: yet more\n\n")
     assert (await ask(gateway, spoken.document, scope_of(spoken.operation.path))).body == spoken.whole
 
 
 async def test_who_does_not_hang_up_is_hung_up_on(spoken: Spoken) -> None:
-    """A provider that keeps the connection open after the end is waited for only a moment."""
+    """A connection that stays open after the end is closed after DRAIN seconds."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(spoken.whole, 1000.0)
     began = now()
@@ -128,13 +128,13 @@ REFUSED: Final[dict[str, tuple[int, bytes, int]]] = {
 }
 
 
-@pytest.mark.parametrize(("status", "body", "told"), REFUSED.values(), ids=REFUSED.keys())
-async def test_a_failure_is_told_in_our_words(status: int, body: bytes, told: int) -> None:
-    """What is not the caller's to see is summed up, with the target and the class of the fault."""
+@pytest.mark.parametrize(("status", "body", "expected"), REFUSED.values(), ids=REFUSED.keys())
+async def test_a_failure_is_told_in_our_words(status: int, body: bytes, expected: int) -> None:
+    """A fault that is not the caller's is summarised with its target and kind, without upstream text."""
     gateway, script = alone()
     script.say(body, status=status, headers=((b"content-type", b"text/html"),))
     caller = await ask(gateway)
-    assert caller.status == told
+    assert caller.status == expected
     assert b"upstream text" not in caller.body
     assert [attempt["target"] for attempt in caller.json["error"]["attempts"]] == ["a"]
     assert script.closed == 1
@@ -143,7 +143,7 @@ async def test_a_failure_is_told_in_our_words(status: int, body: bytes, told: in
 @pytest.mark.parametrize("size", [0, 100, 70_000, 200_000])
 @pytest.mark.parametrize("framed", [True, False])
 async def test_a_callers_refusal_comes_back_whole(size: int, framed: bool) -> None:
-    """What the caller must mend reaches it as the provider wrote it, or at least as long as it says it is."""
+    """The caller's own fault is returned as the provider wrote it, truncated only past 64 KiB."""
     gateway, script = alone()
     body = b'{"error": {"code": "x", "message": "' + b"y" * size + b'"}}'
     length = ((b"content-length", str(len(body)).encode()),) if framed else ()
@@ -161,7 +161,7 @@ async def test_a_callers_refusal_comes_back_whole(size: int, framed: bool) -> No
 
 
 async def test_a_compressed_refusal_comes_back_as_it_is() -> None:
-    """Its encoding is named, so that its bytes can stay."""
+    """A compressed refusal is returned unchanged with its content-encoding."""
     gateway, script = alone()
     packed = gzip.compress(b'{"error": {"code": "unsupported_value"}}')
     script.say(packed, status=400, headers=(*JSON, (b"content-encoding", b"gzip")))
@@ -178,7 +178,7 @@ async def test_a_compressed_refusal_comes_back_as_it_is() -> None:
     ],
 )
 async def test_no_answer_at_all(error: Exception, fault: str, status: int) -> None:
-    """A provider that cannot be asked is named as such, without a word of the exception's."""
+    """An unreachable provider is reported by its fault kind, without the text of the exception."""
     gateway, script = alone()
 
     async def fail() -> None:
@@ -192,7 +192,7 @@ async def test_no_answer_at_all(error: Exception, fault: str, status: int) -> No
 
 
 async def test_no_head_in_time() -> None:
-    """A provider that says nothing is waited for until the first limit."""
+    """A provider that sends nothing is a timeout after the first limit."""
     gateway, script = alone()
 
     async def wait() -> None:
@@ -206,7 +206,7 @@ async def test_no_head_in_time() -> None:
 
 
 async def test_a_clearance_is_asked_first() -> None:
-    """Not a byte leaves before every clearance has passed, and what is refused is no attempt."""
+    """No byte is sent before every clearance has passed, and a refused target is not an attempt."""
     gateway, script = alone()
     script.say(ANSWER, headers=JSON)
     order: list[str] = []
@@ -239,7 +239,7 @@ FINISHED: Final = SPOKEN["responses"].whole
     ids=["clean", "more", "open", "reset"],
 )
 async def test_an_answers_id_is_remembered(pieces: tuple[Any, ...]) -> None:
-    """A response that is complete can be named later, however its connection ends."""
+    """The id of a complete response is remembered, however its connection ends."""
     gateway, script = alone()
     script.say(*pieces)
     await ask(gateway, SPOKEN["responses"].document, scope_of("/v1/responses"))
@@ -247,7 +247,7 @@ async def test_an_answers_id_is_remembered(pieces: tuple[Any, ...]) -> None:
 
 
 async def test_an_incomplete_answers_id_is_not() -> None:
-    """What broke off has no id that counts."""
+    """The id of an incomplete response is not remembered."""
     gateway, script = alone()
     script.say(*SPOKEN["responses"].preamble, httpx2.ReadError("reset"))
     await ask(gateway, SPOKEN["responses"].document, scope_of("/v1/responses"))
@@ -255,6 +255,6 @@ async def test_an_incomplete_answers_id_is_not() -> None:
 
 
 async def test_a_relay_without_routes() -> None:
-    """Where nobody has said whom to ask, nothing is there."""
+    """Without a configuration every path is unknown."""
     caller = await ask(Relay(alone()[0].transports))
     assert (caller.status, caller.json["error"]["code"]) == (404, "unknown_route")

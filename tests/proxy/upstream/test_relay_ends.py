@@ -1,4 +1,4 @@
-"""How a call ends that does not end well: it breaks, its client leaves, its client takes nothing."""
+"""How a call ends that fails: the stream breaks, the client disconnects, or the client stops reading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNARY: Final = {**ASK, "stream": False}
 
 
 def now() -> float:
-    """The time on the loop."""
+    """Returns the time of the event loop."""
     return asyncio.get_running_loop().time()
 
 
@@ -49,21 +49,21 @@ BREAKS: Final[dict[str, tuple[tuple[bytes | BaseException | float, ...], str]]] 
 
 @pytest.mark.parametrize(("pieces", "code"), BREAKS.values(), ids=BREAKS.keys())
 async def test_a_stream_that_breaks(pieces: tuple[bytes | BaseException | float, ...], code: str) -> None:
-    """After content a break ends the stream with one error event that says why, and no end marker."""
+    """After content a break ends the stream with one error event with its code, and no end marker."""
     gateway, script = alone()
     script.say(chunk("one"), *pieces)
     caller = await ask(gateway)
-    sent, _, said = caller.body.rpartition(b"\n\ndata: ")
-    assert json.loads(said)["error"]["code"] == code
+    sent, _, event = caller.body.rpartition(b"\n\ndata: ")
+    assert json.loads(event)["error"]["code"] == code
     assert sent.startswith(chunk("one").rstrip())
-    assert said.endswith(b"\n\n")
+    assert event.endswith(b"\n\n")
     assert b"[DONE]" not in caller.body
     assert caller.complete
     assert script.closed == 1
 
 
 async def test_the_break_is_told_in_the_dialect(spoken: Spoken) -> None:
-    """The event is the dialect's own, and carries the request's id."""
+    """The error event has the format of the dialect and the request's id."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(*spoken.preamble, spoken.content[0], httpx2.ReadError("reset"))
     caller = await ask(gateway, spoken.document, scope_of(spoken.operation.path))
@@ -76,7 +76,7 @@ async def test_the_break_is_told_in_the_dialect(spoken: Spoken) -> None:
 
 
 async def test_a_providers_own_error_is_passed_on(spoken: Spoken) -> None:
-    """After content a provider's error event reaches the client as it is; nothing is added."""
+    """After content a provider's error event is forwarded unchanged, and nothing is added."""
     gateway, script = alone(spoken.operation.dialect)
     stream = b"".join((*spoken.preamble, spoken.content[0], spoken.refused))
     script.say(stream + spoken.done)
@@ -86,7 +86,7 @@ async def test_a_providers_own_error_is_passed_on(spoken: Spoken) -> None:
 
 @pytest.mark.parametrize("missing", [1, 2])
 async def test_a_providers_last_error_is_not_lost(spoken: Spoken, missing: int) -> None:
-    """An error event at the very end, without its blank line, reaches the client so that it counts."""
+    """An error event at the very end without its blank line is completed for the client."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(*spoken.preamble, spoken.content[0], spoken.refused[:-missing])
     caller = await ask(gateway, spoken.document, scope_of(spoken.operation.path))
@@ -100,7 +100,7 @@ async def test_a_providers_last_error_is_not_lost(spoken: Spoken, missing: int) 
 
 @pytest.mark.parametrize("end", [httpx2.ReadError("reset"), b""])
 async def test_a_compressed_stream_that_breaks(end: bytes | BaseException) -> None:
-    """No plain text fits into a compressed answer: only a cut connection tells its client the truth."""
+    """An error event cannot be added to a compressed response, so the connection is cut."""
     gateway, script = alone()
     packer = zlib.compressobj(wbits=31)
     packed = packer.compress(chunk("one")) + packer.flush(zlib.Z_FINISH if end == b"" else zlib.Z_SYNC_FLUSH)
@@ -112,7 +112,7 @@ async def test_a_compressed_stream_that_breaks(end: bytes | BaseException) -> No
 
 
 async def test_a_stop_is_told(spoken: Spoken) -> None:
-    """When the server gives up on a stream, the client is told so, and the upstream is let go."""
+    """If the server cancels a stream, the client gets an error event, and the upstream call is closed."""
     gateway, script = alone(spoken.operation.dialect)
     script.say(*spoken.preamble, spoken.content[0], 1000.0)
     caller = Caller(json.dumps(spoken.document).encode())
@@ -125,7 +125,7 @@ async def test_a_stop_is_told(spoken: Spoken) -> None:
 
 
 async def test_a_document_that_breaks() -> None:
-    """Half a document can only be told by cutting the connection."""
+    """A partial document is ended by cutting the connection."""
     gateway, script = alone()
     script.say(ANSWER[:20], httpx2.ReadError("reset"), headers=JSON)
     caller = Caller(json.dumps(UNARY).encode())
@@ -136,7 +136,7 @@ async def test_a_document_that_breaks() -> None:
 
 @pytest.mark.parametrize("content", [False, True])
 async def test_a_hang_up_closes_the_upstream(content: bool) -> None:
-    """When its client leaves the call ends at once, nothing more is sent, and nobody is to blame."""
+    """When the client disconnects, the call ends at once, and it is not a fault of the target."""
     gateway, script = alone()
     script.say(*[chunk("one")] * content, b": comment\n\n", 1000.0)
     caller, scope, began = Caller(json.dumps(ASK).encode()), scope_of(), now()
@@ -152,7 +152,7 @@ async def test_a_hang_up_closes_the_upstream(content: bool) -> None:
 
 
 async def test_a_client_that_takes_nothing() -> None:
-    """A client that stops reading is given up after the stall limit: its own fault, not the provider's."""
+    """A client that stops reading is given up after the stall limit, which is not a fault of the target."""
     gateway, script = alone()
     script.say(chunk("one"), 1.0, chunk("two"), 1000.0)
     caller, scope = Caller(json.dumps(ASK).encode()), scope_of()
@@ -166,7 +166,7 @@ async def test_a_client_that_takes_nothing() -> None:
 
 @pytest.mark.parametrize("pieces", [(chunk("one"), DONE), (chunk("one"), httpx2.ReadError("reset"))])
 async def test_the_upstream_is_released_before_the_last_message(pieces: tuple[Any, ...]) -> None:
-    """A server may report a disconnect, or be slow, after the end: by then the connection is given back."""
+    """The connection is released before the last message, since the server may be slow afterwards."""
     gateway, script = alone()
     script.say(*pieces)
     released: list[int] = []
@@ -182,7 +182,7 @@ async def test_the_upstream_is_released_before_the_last_message(pieces: tuple[An
 
 
 async def test_no_task_is_left_behind() -> None:
-    """However a call ends, nobody goes on listening to its client."""
+    """However a call ends, no task that waits for the client is left."""
     gateway, script = alone()
     before = asyncio.all_tasks()
     for pieces in ((chunk("one"), DONE), (chunk("one"), httpx2.ReadError("reset")), (1000.0,)):

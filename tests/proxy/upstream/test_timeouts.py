@@ -1,4 +1,4 @@
-"""The clocks of one attempt, on a loop whose time jumps to whatever is due next."""
+"""The timeouts of one attempt, on a virtual event loop."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ FIRST: Final = 10.0
 
 
 def loop() -> VirtualLoop:
-    """The loop that runs this test."""
+    """Returns the event loop of this test."""
     running = asyncio.get_running_loop()
     assert isinstance(running, VirtualLoop)
     return running
 
 
 async def ends(*steps: tuple[float, Callable[[AttemptTimeouts], object]]) -> tuple[Ended | None, float]:
-    """Which clock ends a block that takes these steps, each so many seconds after the last, and when."""
+    """Returns which timeout ends a block with these steps, and after how many seconds.
+
+    Each step is (seconds, call).
+    """
     began = loop().time()
     clocks = AttemptTimeouts(LIMITS, FIRST)
     try:
@@ -46,17 +49,17 @@ async def ends(*steps: tuple[float, Callable[[AttemptTimeouts], object]]) -> tup
 
 
 async def test_first_token() -> None:
-    """Without content the block ends at its first limit, whatever else the limits are."""
+    """Without content the block ends at the first-token limit."""
     assert await ends() == ("first_token", 10.0)
 
 
 async def test_connect() -> None:
-    """A connection has its own, shorter limit, from when it is begun."""
+    """Connecting has its own, shorter limit from its start."""
     assert await ends((1, AttemptTimeouts.connecting)) == ("connect", 4.0)
 
 
 async def test_connected_in_time() -> None:
-    """Once the connection stands, only the content is waited for."""
+    """Once connected, only the first-token limit applies."""
     assert await ends((1, AttemptTimeouts.connecting), (2, AttemptTimeouts.connected)) == (
         "first_token",
         10.0,
@@ -64,12 +67,12 @@ async def test_connected_in_time() -> None:
 
 
 async def test_connecting_does_not_extend_the_first_limit() -> None:
-    """Who connects late has no more time for it than is left."""
+    """A late attempt to connect has only the rest of the first-token limit."""
     assert await ends((9, AttemptTimeouts.connecting)) == ("first_token", 10.0)
 
 
 async def test_a_second_connection() -> None:
-    """The one retry on a fresh connection has the connect limit anew."""
+    """The one retry on a new connection has the full connect limit again."""
     steps = [
         (0.0, AttemptTimeouts.connecting),
         (2.0, AttemptTimeouts.connected),
@@ -79,12 +82,12 @@ async def test_a_second_connection() -> None:
 
 
 async def test_stall() -> None:
-    """After content the silence counts, from the last content on."""
+    """After content the stall limit applies, from the last content on."""
     assert await ends((9, AttemptTimeouts.progress), (19, AttemptTimeouts.progress)) == ("stall", 48.0)
 
 
 async def test_content_at_the_last_moment() -> None:
-    """Content shortly before each limit keeps an answer alive."""
+    """Content shortly before each limit continues the answer."""
     assert await ends((9.9, AttemptTimeouts.progress), *[(19.9, AttemptTimeouts.progress)] * 4) == (
         "total",
         100.0,
@@ -92,7 +95,7 @@ async def test_content_at_the_last_moment() -> None:
 
 
 async def test_a_stall_shorter_than_what_is_left_of_the_first_limit() -> None:
-    """The stall limit holds from the first content on, also where it is the earlier one."""
+    """The stall limit applies from the first content, even if it ends before the first-token limit."""
     clocks = AttemptTimeouts(Timeouts(first_token=60, stall=1, total=100), 60)
     began = loop().time()
     try:
@@ -106,17 +109,17 @@ async def test_a_stall_shorter_than_what_is_left_of_the_first_limit() -> None:
 
 
 async def test_total() -> None:
-    """An answer that is never silent ends all the same."""
+    """An answer that never stalls ends at the total limit."""
     assert await ends(*[(5, AttemptTimeouts.progress)] * 50) == ("total", 100.0)
 
 
 async def test_drain() -> None:
-    """After the terminal marker only a moment is waited for the end of the body."""
+    """After the terminal marker the end of the body is awaited for DRAIN seconds only."""
     assert await ends((5, AttemptTimeouts.progress), (5, AttemptTimeouts.drain)) == ("drain", 10 + DRAIN)
 
 
 async def ends_at(deadline: float, *progress: float) -> tuple[Ended | None, float]:
-    """Which clock ends a block with this deadline, in seconds from now, and content at these moments."""
+    """Returns which timeout ends a block with this deadline (seconds from now) and content at these times."""
     began = loop().time()
     clocks = AttemptTimeouts(LIMITS, FIRST, began + deadline)
     try:
@@ -131,7 +134,7 @@ async def ends_at(deadline: float, *progress: float) -> tuple[Ended | None, floa
 
 
 async def test_a_deadline() -> None:
-    """A deadline that comes before the first limit takes its place, until there is content."""
+    """A deadline before the first-token limit replaces it, until there is content."""
     assert await ends_at(4) == ("deadline", 4.0)
     assert await ends_at(40) == ("first_token", 10.0)
     assert await ends_at(4, 3) == ("stall", 23.0)
@@ -140,21 +143,21 @@ async def test_a_deadline() -> None:
 
 @pytest.mark.parametrize(("seconds", "calls"), [(LISTEN_DELAY / 2, 0), (LISTEN_DELAY * 2, 1), (9.0, 1)])
 async def test_who_waits_is_told_once(seconds: float, calls: int) -> None:
-    """A block that takes its time is said to, once; a short one is not."""
-    told: list[float] = []
+    """A long block calls `on_wait` once, a short one does not."""
+    waits: list[float] = []
     began = loop().time()
-    with AttemptTimeouts(LIMITS, FIRST, on_wait=lambda: told.append(loop().time() - began)) as clocks:
+    with AttemptTimeouts(LIMITS, FIRST, on_wait=lambda: waits.append(loop().time() - began)) as clocks:
         clocks.connecting()
         clocks.connected()
         await asyncio.sleep(seconds)
         clocks.progress()
     await asyncio.sleep(1)
-    assert told == [pytest.approx(LISTEN_DELAY)] * calls
+    assert waits == [pytest.approx(LISTEN_DELAY)] * calls
     assert clocks.ended is None
 
 
 async def test_a_client_that_takes_nothing() -> None:
-    """A stall while the client is being sent to is the client's doing."""
+    """A stall while sending to the client is `client_stalled`."""
 
     def sending(clocks: AttemptTimeouts) -> None:
         clocks.progress()
@@ -164,7 +167,7 @@ async def test_a_client_that_takes_nothing() -> None:
 
 
 async def test_a_client_that_took_it_in_the_end() -> None:
-    """Once the client has taken its chunk, silence is the provider's again."""
+    """Once the client has read its chunk, a stall is the provider's again."""
 
     def sending(clocks: AttemptTimeouts) -> None:
         clocks.progress()
@@ -177,12 +180,12 @@ async def test_a_client_that_took_it_in_the_end() -> None:
 
 
 async def test_interrupt() -> None:
-    """Whoever has a reason ends the block at once, and the reason is kept."""
+    """`interrupt` ends the block at once and sets its reason."""
     assert await ends((5, lambda clocks: clocks.interrupt("client_gone"))) == ("client_gone", 5.0)
 
 
 async def test_the_first_reason_counts() -> None:
-    """A block ends once: what comes after is no reason any more."""
+    """A block ends once, and later reasons are ignored."""
 
     def twice(clocks: AttemptTimeouts) -> None:
         clocks.interrupt("client_gone")
@@ -192,7 +195,7 @@ async def test_the_first_reason_counts() -> None:
 
 
 async def test_an_interrupt_after_the_end() -> None:
-    """An interrupt that comes too late does nothing."""
+    """An interrupt after the end does nothing."""
     with (clocks := AttemptTimeouts(LIMITS, FIRST)):
         pass
     clocks.interrupt("client_gone")
@@ -201,7 +204,7 @@ async def test_an_interrupt_after_the_end() -> None:
 
 
 async def test_nothing_is_left_behind() -> None:
-    """However a block ends, no timer outlives it."""
+    """However a block ends, no timer is left."""
     before = loop().timers
     with AttemptTimeouts(LIMITS, FIRST) as clocks:
         clocks.connecting()
@@ -217,7 +220,7 @@ async def test_nothing_is_left_behind() -> None:
 
 
 async def test_chunks_do_not_move_timers() -> None:
-    """However much content comes, there is one timer, and it is not replaced."""
+    """However much content arrives, one timer is used and not replaced."""
     with AttemptTimeouts(LIMITS, FIRST) as clocks:
         clocks.progress()
         before = loop().armed
@@ -227,7 +230,7 @@ async def test_chunks_do_not_move_timers() -> None:
 
 
 async def test_an_error_inside_passes() -> None:
-    """What goes wrong inside is no timeout, even if it is called so."""
+    """An error raised inside is not a timeout, even if it is a TimeoutError."""
     clocks = AttemptTimeouts(LIMITS, FIRST)
     with pytest.raises(TimeoutError, match="of somebody else"), clocks:
         raise TimeoutError("of somebody else")
@@ -235,7 +238,7 @@ async def test_an_error_inside_passes() -> None:
 
 
 async def test_a_cancelled_task_stays_cancelled() -> None:
-    """A cancellation from outside is not swallowed, also when a clock runs out at that moment."""
+    """A cancellation from outside is not suppressed, even if a timeout occurs at the same time."""
     for seconds in (5.0, FIRST):
         clocks = AttemptTimeouts(LIMITS, FIRST)
 
@@ -251,7 +254,7 @@ async def test_a_cancelled_task_stays_cancelled() -> None:
 
 
 async def test_the_block_is_over_for_its_task() -> None:
-    """After a clock has ended a block, its task can go on as if nothing had been."""
+    """After a timeout has ended a block, its task can continue normally."""
     task = asyncio.current_task()
     assert task is not None
     await ends()
@@ -265,7 +268,7 @@ async def test_the_block_is_over_for_its_task() -> None:
     )
 )
 async def test_what_is_due_first_ends_it(steps: list[tuple[float, str]]) -> None:
-    """The clock that ends a block is the one that a plain reading of the limits names."""
+    """The earliest limit ends a block, compared with a simple model of the limits."""
     now, due, why = 0.0, FIRST, "first_token"
     connects: list[tuple[float, str]] = []
     expected: tuple[str, float] | None = None

@@ -1,4 +1,4 @@
-"""Connections to providers, over real sockets."""
+"""Connections to providers over real sockets."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ HEADERS: Final = [(b"host", b"x"), (b"content-length", b"14"), (b"content-type",
 
 @dataclass
 class Line:
-    """The connections to one provider, and a way to use them."""
+    """An upstream, and helpers to send requests to it."""
 
     upstream: Upstream
 
     async def ask(self, clocks: AttemptTimeouts | None = None) -> tuple[int, bytes]:
-        """One request and its whole answer."""
+        """Send one request and return its status and whole body."""
         response = await self.begin(clocks)
         try:
             body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]
@@ -52,14 +52,14 @@ class Line:
         return response.status_code, body
 
     async def begin(self, clocks: AttemptTimeouts | None = None) -> httpx2.Response:
-        """One request and the head of its answer."""
+        """Send one request and return its response once the head has arrived."""
         url = self.upstream.url("/chat/completions")
         return await self.upstream.send(url, list(HEADERS), BODY, clocks or AttemptTimeouts(Timeouts(), 15.0))
 
 
 @pytest.fixture
 async def transports() -> AsyncIterator[Transports]:
-    """Connections that are closed in the end."""
+    """Transports that are closed at the end."""
     made = Transports()
     yield made
     await made.aclose()
@@ -71,24 +71,27 @@ def _seen(provider: Simulator, count: int) -> bool:
 
 @pytest.fixture(params=["", 'transport = "httpx2:AsyncHTTPTransport"'], ids=["own", "httpx2"])
 def over(request: pytest.FixtureRequest) -> str:
-    """What a provider says of its transport: these rules are of any, the others only of our own."""
+    """The provider's transport setting.
+
+    Tests with this fixture hold for any transport, the others only for the built-in one.
+    """
     return str(request.param)
 
 
 def line_to(transports: Transports, url: str, **more: Any) -> Line:
-    """A line to the provider at this URL."""
+    """Returns the upstream of the provider at this URL."""
     return Line(transports.to(routes_to(url, **more).targets["a"]))
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Callable[[Callable[[int], bytes | None]], Awaitable[str]]]:
-    """Start providers that answer the nth request with these bytes and hang up, or with None hang up at once.
+    """Starts providers that answer the nth request with these bytes and close, or close at once for None.
 
-    A connection serves one request after another for as long as the bytes look whole.
+    A connection serves further requests as long as the bytes end with "whole".
     """
     async with AsyncExitStack() as running:
 
-        async def start(said: Callable[[int], bytes | None]) -> str:
+        async def start(answer_to: Callable[[int], bytes | None]) -> str:
             count = 0
 
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +100,7 @@ async def provider() -> AsyncIterator[Callable[[Callable[[int], bytes | None]], 
                     while True:
                         await reader.readuntil(b"\r\n\r\n" + BODY)
                         count += 1
-                        answer = said(count)
+                        answer = answer_to(count)
                         writer.write(answer or b"")
                         if answer is None or not answer.endswith(b"whole"):
                             return
@@ -117,7 +120,7 @@ WHOLE: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole"
 
 
 async def test_a_request(transports: Transports, over: str, alpha: Simulator) -> None:
-    """What is sent arrives as it was sent: method, path, headers, body, and nothing else."""
+    """Method, path, headers and body arrive unchanged, and nothing is added."""
     line = line_to(transports, alpha.url, provider=over)
     alpha.fault = Status(200, body=b"answer")
     assert await line.ask() == (200, b"answer")
@@ -127,7 +130,7 @@ async def test_a_request(transports: Transports, over: str, alpha: Simulator) ->
 
 
 async def test_own_headers(transports: Transports, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request shows the operator's key in the provider's way, and asks for no encoding."""
+    """Every request has the operator's key in the provider's header, and asks for no encoding."""
     monkeypatch.setitem(os.environ, "K", "secret")
     text = routes_to("http://127.0.0.1:9/v1", provider='headers = { X-Team = "llm" }').source
     for dialect, shown in (
@@ -146,7 +149,7 @@ async def test_own_headers(transports: Transports, monkeypatch: pytest.MonkeyPat
 
 
 async def test_addresses_are_the_operators(transports: Transports) -> None:
-    """A path is put behind the base URL as it is, and each is made once."""
+    """A path is appended to the base URL unchanged, and each URL is created once."""
     upstream = line_to(transports, "http://127.0.0.1:9/some/v1/").upstream
     url = upstream.url("/messages")
     assert str(url) == "http://127.0.0.1:9/some/v1/messages"
@@ -154,7 +157,7 @@ async def test_addresses_are_the_operators(transports: Transports) -> None:
 
 
 async def test_connections_are_reused(transports: Transports, over: str, alpha: Simulator) -> None:
-    """One after the other, requests share a connection; each target has its own."""
+    """Sequential requests share a connection, and each target has its own."""
     routes = routes_to(alpha.url, alpha.url, provider=over)
     first, second = (Line(transports.to(routes.targets[name])) for name in "ab")
     for line in (first, first, second):
@@ -164,7 +167,7 @@ async def test_connections_are_reused(transports: Transports, over: str, alpha: 
 
 
 async def test_a_refused_connection(transports: Transports, over: str, alpha: Simulator) -> None:
-    """Nobody listens: the target cannot be connected to."""
+    """A refused connection is the fault `connect`."""
     line = line_to(transports, alpha.url, provider=over)
     await alpha.down()
     with pytest.raises(Unreachable) as caught:
@@ -173,7 +176,7 @@ async def test_a_refused_connection(transports: Transports, over: str, alpha: Si
 
 
 async def test_a_name_that_does_not_resolve(transports: Transports, over: str) -> None:
-    """The same for a host that does not exist."""
+    """A host name that does not resolve is the fault `connect`."""
     unknown = "http://nowhere.localhost.invalid/v1"
     with pytest.raises(Unreachable) as caught:
         await line_to(transports, unknown, provider=f"insecure = true\n{over}").ask()
@@ -181,7 +184,7 @@ async def test_a_name_that_does_not_resolve(transports: Transports, over: str) -
 
 
 async def test_more_requests_than_connections(transports: Transports, alpha: Simulator) -> None:
-    """Who gets no connection within half a second is turned away by us: no blame falls on the target."""
+    """A request without a connection within half a second is `local_overload`, not a fault of the target."""
     line = line_to(transports, alpha.url, target="connections = 2")
     alpha.fault = Stall(after=0)
     held = [await line.begin() for _ in range(2)]
@@ -198,7 +201,7 @@ async def test_more_requests_than_connections(transports: Transports, alpha: Sim
 async def test_a_connection_is_freed_by_a_cancelled_request(
     transports: Transports, over: str, alpha: Simulator
 ) -> None:
-    """However many requests are given up, the connections stay usable, and none is left open."""
+    """After many cancelled requests the connections stay usable, and none is left open."""
     line = line_to(transports, alpha.url, provider=over, target="connections = 1")
     alpha.fault = Stall()
     for number in range(5):
@@ -213,7 +216,7 @@ async def test_a_connection_is_freed_by_a_cancelled_request(
 
 
 async def test_a_stale_connection_is_replaced_once(transports: Transports, alpha: Simulator) -> None:
-    """A provider that closes an idle connection as it is used is asked again, on a new one."""
+    """If a provider closes a reused idle connection, the request is repeated on a new one."""
     alpha.fault = stale_keep_alive
     line = line_to(transports, alpha.url)
     for _ in range(4):
@@ -224,7 +227,7 @@ async def test_a_stale_connection_is_replaced_once(transports: Transports, alpha
 async def test_a_new_connection_that_closes_is_not_replaced(
     transports: Transports, over: str, alpha: Simulator
 ) -> None:
-    """A provider that hangs up on a new connection has failed, and is asked once."""
+    """If a provider closes a new connection, the request fails and is not repeated."""
     line = line_to(transports, alpha.url, provider=over)
     alpha.fault = Cut(reset=False)
     with pytest.raises(Unreachable) as caught:
@@ -236,7 +239,7 @@ async def test_a_new_connection_that_closes_is_not_replaced(
 async def test_the_second_try_is_the_last(
     transports: Transports, provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]]
 ) -> None:
-    """When the fresh connection closes as well, that is the target's failure."""
+    """If the new connection closes as well, the request fails."""
     line = line_to(transports, await provider(lambda count: WHOLE if count == 1 else None))
     assert await line.ask() == (200, b"whole")
     with pytest.raises(Unreachable) as caught:
@@ -244,21 +247,21 @@ async def test_the_second_try_is_the_last(
     assert caught.value.kind == "connect"
 
 
-@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nx: ", b"H"], ids=["head", "byte"])
+@pytest.mark.parametrize("first_bytes", [b"HTTP/1.1 200 OK\r\nx: ", b"H"], ids=["head", "byte"])
 async def test_an_answer_that_had_begun_is_not_asked_for_again(
     transports: Transports,
     over: str,
     provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
-    begun: bytes,
+    first_bytes: bytes,
 ) -> None:
-    """Once a byte has come, the request may have been carried out: it is not repeated."""
+    """After the first byte a request is not repeated, because it may have been carried out."""
     counts: list[int] = []
 
-    def said(count: int) -> bytes:
+    def answer_to(count: int) -> bytes:
         counts.append(count)
-        return begun if count == 2 else WHOLE
+        return first_bytes if count == 2 else WHOLE
 
-    line = line_to(transports, await provider(said), provider=over)
+    line = line_to(transports, await provider(answer_to), provider=over)
     assert await line.ask() == (200, b"whole")
     with pytest.raises(Unreachable):
         await line.ask()
@@ -282,14 +285,14 @@ async def test_an_answer_that_is_none(
     provider: Callable[[Callable[[int], bytes | None]], Awaitable[str]],
     garbage: bytes,
 ) -> None:
-    """What is no HTTP is a bad response, not an unreachable target."""
+    """A response that is not HTTP is `bad_response`, not an unreachable target."""
     with pytest.raises(Unreachable) as caught:
         await line_to(transports, await provider(lambda _: garbage), provider=over).ask()
     assert caught.value.kind == "bad_response"
 
 
 async def test_bytes_after_an_answer(transports: Transports, alpha: Simulator) -> None:
-    """What a provider sends beyond an answer is never taken for the next one: its connection is given up."""
+    """Data after a response is not taken for the next one; the connection is closed."""
     alpha.faults.append(Garbage())
     line = line_to(transports, alpha.url)
     await line.ask()
@@ -299,14 +302,14 @@ async def test_bytes_after_an_answer(transports: Transports, alpha: Simulator) -
 
 
 async def test_a_redirect_is_an_answer(transports: Transports, over: str, alpha: Simulator) -> None:
-    """Nobody is followed anywhere."""
+    """Redirects are not followed."""
     alpha.fault = Redirect()
     assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 307
     assert len(alpha.requests) == 1
 
 
 async def test_cookies_are_not_kept(transports: Transports, over: str, alpha: Simulator) -> None:
-    """What one caller's answer sets is not sent with the next one's request."""
+    """A cookie from one caller's response is not sent with the next request."""
     alpha.fault = Headers(("set-cookie", "session=1"))
     line = line_to(transports, alpha.url, provider=over)
     await line.ask()
@@ -317,34 +320,34 @@ async def test_cookies_are_not_kept(transports: Transports, over: str, alpha: Si
 async def test_no_proxy_from_the_environment(
     transports: Transports, over: str, alpha: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator's file decides where keys go, not the environment."""
+    """Proxy settings of the environment are ignored, so that keys go only where the file says."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert (await line_to(transports, alpha.url, provider=over).ask())[0] == 200
 
 
 async def test_clocks_know_when_it_connects(transports: Transports, over: str, alpha: Simulator) -> None:
-    """The connect limit runs from the start until there is a connection, old or new."""
-    told: list[str] = []
+    """The connect limit applies until there is a connection, new or reused."""
+    events: list[str] = []
 
-    class Told(AttemptTimeouts):
+    class Recording(AttemptTimeouts):
         __slots__ = ()
 
         def connecting(self) -> None:
-            told.append("connecting")
+            events.append("connecting")
 
         def connected(self) -> None:
-            told.append("connected")
+            events.append("connected")
 
     line = line_to(transports, alpha.url, provider=over)
-    await line.ask(Told(Timeouts(), 15.0))
-    assert told == ["connecting", "connected"]
-    await line.ask(Told(Timeouts(), 15.0))
-    assert told == ["connecting", "connected"] * 2
+    await line.ask(Recording(Timeouts(), 15.0))
+    assert events == ["connecting", "connected"]
+    await line.ask(Recording(Timeouts(), 15.0))
+    assert events == ["connecting", "connected"] * 2
 
 
 async def test_a_connection_that_is_never_made(transports: Transports, over: str, alpha: Simulator) -> None:
-    """A host that does not answer at all ends the attempt at the connect limit."""
+    """A host that does not respond ends the attempt at the connect limit."""
 
     class Unarmed(AttemptTimeouts):
         __slots__ = ()
@@ -361,14 +364,14 @@ async def test_a_connection_that_is_never_made(transports: Transports, over: str
 
 
 async def test_a_transport_of_the_operators(transports: Transports) -> None:
-    """A provider may be reached through any httpx2 transport, named by import string."""
+    """A provider can use any httpx2 transport, named by import string."""
     line = line_to(transports, "http://127.0.0.1:9/v1", provider='transport = "tests.proxy.custom:Canned"')
     status, body = await line.ask()
     assert (status, b"canned" in body) == (200, True)
 
 
 async def test_closed_and_used_again(transports: Transports, over: str, alpha: Simulator) -> None:
-    """Closing lets go of every connection; a request that comes later makes new ones."""
+    """`aclose` closes every connection, and a later request opens new ones."""
     routes = routes_to(alpha.url, provider=over)
     await Line(transports.to(routes.targets["a"])).ask()
     assert alpha.open == 1
@@ -381,7 +384,7 @@ async def test_closed_and_used_again(transports: Transports, over: str, alpha: S
 
 
 async def test_somebody_elses_transport_is_asked_once(transports: Transports, alpha: Simulator) -> None:
-    """Of its connections nothing is known, a stale one looks like a failure: no request is repeated."""
+    """With a foreign transport a stale connection cannot be recognised, so no request is repeated."""
     alpha.fault = stale_keep_alive
     line = line_to(transports, alpha.url, provider='transport = "httpx2:AsyncHTTPTransport"')
     assert (await line.ask())[0] == 200
@@ -391,7 +394,7 @@ async def test_somebody_elses_transport_is_asked_once(transports: Transports, al
 
 
 async def test_the_fresh_connection_is_closed_too(transports: Transports, alpha: Simulator) -> None:
-    """The connection of a second try is not kept idle."""
+    """The connection of a repeated request is not kept idle."""
     alpha.fault = stale_keep_alive
     line = line_to(transports, alpha.url)
     await line.ask()

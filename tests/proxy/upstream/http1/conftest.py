@@ -1,4 +1,4 @@
-"""Everything about a connection is tried under both event loops."""
+"""Runs every test of the HTTP/1.1 client under both event loops."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ __all__ = ["anyio_backend"]
 
 @pytest.fixture(scope="session", params=[False, True], ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Asyncio's own loop, and the one that is served on."""
+    """The event loop of asyncio, and uvloop, which the server uses."""
     return "asyncio", {"use_uvloop": request.param}

@@ -1,4 +1,4 @@
-"""A provider that sends exactly the bytes it is told to, and those who ask it."""
+"""A scripted provider that sends exact bytes, and helpers that send requests to it."""
 
 from __future__ import annotations
 
@@ -19,84 +19,94 @@ __all__ = [
     "OK",
     "Cancelling",
     "Peer",
-    "ask",
-    "begin",
+    "fetch",
     "inside",
+    "open_response",
     "peer",
     "pool_to",
-    "said",
+    "respond_with",
     "turn_until",
-    "until",
+    "until_idle",
 ]
 
 BODY: Final = b'{"model": "m"}'
 OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CERTIFICATE: Final = Path(__file__).with_name("certificate.pem")
-"""For localhost, provider.test and 127.0.0.1, with its key, signed by itself for a hundred years."""
+"""A self-signed certificate with its key for localhost, provider.test and 127.0.0.1, valid for a hundred
+years."""
 
 Serve: TypeAlias = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Peer:
-    """A listening provider. `open` are the connections it has not seen the end of."""
+    """A listening provider.
+
+    `open` is the number of its open connections, `requests` that of the requests it has read.
+    """
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self.host, self.port, self.scheme = "127.0.0.1", 0, "http"
         self.accepted = 0
         self.open = 0
-        self.asked = 0
+        self.requests = 0
         self.received = b""
 
     @property
     def url(self) -> httpx2.URL:
-        """Where it is asked."""
+        """Its URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return httpx2.URL(f"{self.scheme}://{host}:{self.port}/v1/chat")
 
-    async def hear(self, reader: asyncio.StreamReader, body: bytes = BODY) -> int:
-        """Read one request, and say the how manyeth it is. Raises IncompleteReadError at the end."""
+    async def read_request(self, reader: asyncio.StreamReader, body: bytes = BODY) -> int:
+        """Read one request and return its number, from 1.
+
+        Raises IncompleteReadError at the end of the connection.
+        """
         self.received = await reader.readuntil(b"\r\n\r\n")
         if body:
             self.received += await reader.readexactly(len(body))
-        self.asked += 1
-        await self.tell()
-        return self.asked
+        self.requests += 1
+        await self.notify()
+        return self.requests
 
-    async def tell(self) -> None:
-        """Something has happened."""
-        async with self._news:
-            self._news.notify_all()
+    async def notify(self) -> None:
+        """Wake the tasks in `wait_for`."""
+        async with self._changed:
+            self._changed.notify_all()
 
-    async def wait_for(self, truth: Callable[[], bool]) -> None:
-        """Wait until it is so."""
-        async with asyncio.timeout(20), self._news:
-            await self._news.wait_for(truth)
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition is true, for 20 seconds at most."""
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(condition)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until either side ends it."""
+        """Serve one connection until either side closes it."""
         self.accepted += 1
         self.open += 1
         try:
             await self._serve(self, reader, writer)
             if not writer.is_closing():
-                await reader.read()  # until the other side has gone
+                await reader.read()  # until the client closes the connection
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, TimeoutError):
             pass
         except RuntimeError:
-            assert writer.is_closing()  # uvloop's word for it
+            assert writer.is_closing()  # uvloop raises this for a closed connection
         finally:
             writer.transport.abort()
             self.open -= 1
-            await self.tell()
+            await self.notify()
 
 
 @asynccontextmanager
 async def peer(
     serve: Serve, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False
 ) -> AsyncGenerator[Peer]:
-    """A provider that serves every connection so."""
+    """A provider that serves every connection with `serve`.
+
+    At the end it waits until every connection is closed.
+    """
     listening = Peer(serve)
     context = None
     if tls:
@@ -110,15 +120,18 @@ async def peer(
         yield listening
         await listening.wait_for(lambda: listening.open == 0)
     finally:
-        server.close()  # without waiting: after a failure it may have connections, and would wait for those
+        server.close()  # not wait_closed: after a failed test it would wait for open connections
 
 
-def said(answer: bytes | Callable[[int], bytes | None]) -> Serve:
-    """Answer the nth request with these bytes; after None, and after what is not OK, hang up."""
+def respond_with(answer: bytes | Callable[[int], bytes | None]) -> Serve:
+    """Answer the nth request with these bytes.
+
+    Closes the connection after None, and after anything that does not end with OK.
+    """
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            number = await listening.hear(reader)
+            number = await listening.read_request(reader)
             data = answer if isinstance(answer, bytes) else answer(number)
             writer.write(data or b"")
             if data is None or not data.endswith(OK):
@@ -133,7 +146,7 @@ def said(answer: bytes | Callable[[int], bytes | None]) -> Serve:
 async def pool_to(
     listening: Peer, *, connections: int = 10, keep_alive: float = 30.0, url: httpx2.URL | None = None
 ) -> AsyncGenerator[Pool]:
-    """Connections to it, closed in the end."""
+    """A pool of connections to this provider, closed at the end."""
     context = None
     if listening.scheme == "https":
         context = ssl.create_default_context(cafile=str(CERTIFICATE))
@@ -144,7 +157,7 @@ async def pool_to(
         await pool.aclose()
 
 
-async def begin(
+async def open_response(
     pool: Pool,
     listening: Peer,
     *,
@@ -156,21 +169,21 @@ async def begin(
     connect: float | None = 5.0,
     url: httpx2.URL | None = None,
 ) -> httpx2.Response:
-    """One request and the head of its answer."""
-    told = [(b"host", b"x"), (b"content-length", b"%d" % len(body))] if headers is None else headers
+    """Send one request and return its response once the head has arrived."""
+    sent_headers = [(b"host", b"x"), (b"content-length", b"%d" % len(body))] if headers is None else headers
     request = httpx2.Request(
         method,
         url or listening.url,
-        headers=told,
+        headers=sent_headers,
         stream=stream or httpx2.ByteStream(body),
         extensions={"timeout": {"pool": wait, "connect": connect, "read": None, "write": None}},
     )
     return await pool.handle_async_request(request)
 
 
-async def ask(pool: Pool, listening: Peer, **more: Any) -> tuple[int, bytes]:
-    """One request and its whole answer."""
-    response = await begin(pool, listening, **more)
+async def fetch(pool: Pool, listening: Peer, **more: Any) -> tuple[int, bytes]:
+    """Send one request and return its status and whole body."""
+    response = await open_response(pool, listening, **more)
     stream: Any = response.stream
     try:
         return response.status_code, b"".join([part async for part in stream])
@@ -179,22 +192,22 @@ async def ask(pool: Pool, listening: Peer, **more: Any) -> tuple[int, bytes]:
 
 
 def inside(thing: object) -> Any:
-    """Its private parts too, which a test may look at."""
+    """Returns the object as Any, so that a test may access private attributes."""
     return thing
 
 
-async def turn_until(truth: Callable[[], object]) -> None:
-    """Let the loop turn until it is so."""
+async def turn_until(condition: Callable[[], object]) -> None:
+    """Let the event loop run until the condition is true, for 20 seconds at most."""
     async with asyncio.timeout(20):
-        while not truth():  # noqa: ASYNC110  (nobody tells: the room has no need to)
+        while not condition():  # noqa: ASYNC110  (nobody tells: the room has no need to)
             await asyncio.sleep(0)
 
 
-async def until(pool: Pool) -> None:
-    """Wait until nothing is left of any request but idle connections."""
+async def until_idle(pool: Pool) -> None:
+    """Wait until the pool has nothing but idle connections."""
     slots = inside(pool.slots)
     await turn_until(
-        lambda: not (slots.busy or slots.waiting or slots._dialling) and slots.connections == slots.idle
+        lambda: not (slots.busy or slots.waiting or slots._connecting) and slots.connections == slots.idle
     )
 
 
@@ -203,31 +216,31 @@ def _cancel(task: asyncio.Task[Any], _: object) -> None:
 
 
 class Cancelling:
-    """Awaits something, and cancels the task at the nth time that it waits: while it does, or as it ends.
+    """Awaits something, and cancels the task at its nth wait: during that wait, or with `late` as it ends.
 
-    `reached` says whether it ever came to that.
+    `reached` is whether there was an nth wait.
     """
 
-    def __init__(self, what: Awaitable[object], number: int, *, late: bool) -> None:
-        self._what = what
-        self._left = number
+    def __init__(self, awaitable: Awaitable[object], number: int, *, late: bool) -> None:
+        self._awaitable = awaitable
+        self._remaining = number
         self._late = late
         self.reached = False
 
     def __await__(self) -> Generator[Any, Any, object]:
         task = asyncio.current_task()
         assert task is not None
-        steps = self._what.__await__()
+        steps = self._awaitable.__await__()
         try:
             waited = next(steps)
             while True:
-                if self._left == 0 and not self.reached:
+                if self._remaining == 0 and not self.reached:
                     self.reached = True
                     if self._late and waited is not None:
                         waited.add_done_callback(partial(_cancel, task))
                     else:
                         task.cancel()
-                self._left -= 1
+                self._remaining -= 1
                 try:
                     sent = yield waited
                 except BaseException as error:  # noqa: BLE001  (passed on)

@@ -1,4 +1,4 @@
-"""One connection under pressure: readers and providers that are slow, answers that come early."""
+"""One connection under load: slow readers, slow providers, and early responses."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ import pytest
 from standby.proxy.upstream.http1.connection import MAX_UNREAD
 from typing_extensions import override
 
-from tests.proxy.upstream.http1.peer import BODY, OK, Peer, ask, begin, peer, pool_to, turn_until, until
+from tests.proxy.upstream.http1.peer import (
+    BODY,
+    OK,
+    Peer,
+    fetch,
+    open_response,
+    peer,
+    pool_to,
+    turn_until,
+    until_idle,
+)
 
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
 LARGE: Final = 20_000_000
-"""Bytes; more than the kernel holds for a loopback connection."""
+"""Bytes. This is more than the kernel buffers for a loopback connection."""
 TLS: Final = pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
 
 
 class Parts(httpx2.AsyncByteStream):
-    """A body in parts, that says when it was done with."""
+    """A body in parts that records whether it was closed."""
 
     def __init__(self, *parts: bytes) -> None:
         self._parts = parts
@@ -43,10 +53,10 @@ class Parts(httpx2.AsyncByteStream):
 
 @TLS
 async def test_a_reader_that_is_slow(tls: bool) -> None:
-    """A provider that is faster than the reader is made to wait: what is unread stays within bounds."""
+    """Reading from a provider pauses if the reader is slower, so that the unread data stays bounded."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await listening.hear(reader)
+        await listening.read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % LARGE)
         for _ in range(LARGE // 100_000):
             writer.write(b"x" * 100_000)
@@ -55,14 +65,14 @@ async def test_a_reader_that_is_slow(tls: bool) -> None:
 
     written = asyncio.Event()
     async with peer(serve, tls=tls) as listening, pool_to(listening) as pool:
-        response = await begin(pool, listening)
+        response = await open_response(pool, listening)
         stream: Any = response.stream
         size, most = 0, 0
         async for chunk in stream:
             size += len(chunk)
             for _ in range(3):
                 await asyncio.sleep(0)
-            most = max(most, stream._reply.size)
+            most = max(most, stream._reply.buffered)
             if size < LARGE // 4:
                 assert not written.is_set()
         assert size == LARGE
@@ -72,7 +82,7 @@ async def test_a_reader_that_is_slow(tls: bool) -> None:
 
 @TLS
 async def test_a_provider_that_reads_slowly(tls: bool) -> None:
-    """A large body goes out as fast as it is taken, part by part."""
+    """A large body is sent part by part, as fast as the provider reads it."""
     body = bytes(range(256)) * 4096
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,12 +96,12 @@ async def test_a_provider_that_reads_slowly(tls: bool) -> None:
     async with peer(serve, tls=tls) as listening, pool_to(listening) as pool:
         parts = Parts(*[body] * 8)
         headers = [(b"content-length", b"%d" % (8 * len(body)))]
-        assert await ask(pool, listening, headers=headers, stream=parts) == (200, b"ok")
+        assert await fetch(pool, listening, headers=headers, stream=parts) == (200, b"ok")
         assert pool.slots.idle == 1
 
 
 async def test_a_body_of_unknown_length() -> None:
-    """It goes out in chunks, the head with the first."""
+    """It is sent in chunks, the head together with the first chunk."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -101,20 +111,20 @@ async def test_a_body_of_unknown_length() -> None:
 
     async with peer(serve) as listening, pool_to(listening) as pool:
         chunked = [(b"host", b"x"), (b"transfer-encoding", b"chunked")]
-        assert await ask(pool, listening, headers=chunked, stream=Parts(b"ab", b"", b"c")) == (200, b"ok")
+        assert await fetch(pool, listening, headers=chunked, stream=Parts(b"ab", b"", b"c")) == (200, b"ok")
 
 
 async def test_a_request_without_a_body() -> None:
-    """Its head is all that goes out."""
+    """Only the head is sent."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
-            await listening.hear(reader, b"")
+            await listening.read_request(reader, b"")
             writer.write(OK)
 
     async with peer(serve) as listening, pool_to(listening) as pool:
         for _ in range(2):
-            assert await ask(pool, listening, method="GET", headers=[(b"host", b"x")], stream=Parts()) == (
+            assert await fetch(pool, listening, method="GET", headers=[(b"host", b"x")], stream=Parts()) == (
                 200,
                 b"ok",
             )
@@ -123,12 +133,12 @@ async def test_a_request_without_a_body() -> None:
 
 @pytest.mark.parametrize("parts", [1, 40])
 async def test_an_answer_that_comes_early(parts: int) -> None:
-    """A provider need not hear a body out: its answer is delivered, the connection is closed."""
+    """A response before the end of the request body is delivered, and the connection is closed."""
     refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno"
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await listening.tell()
+        await listening.notify()
         writer.write(refusal)
         await writer.drain()
         await enough.wait()
@@ -137,7 +147,7 @@ async def test_an_answer_that_comes_early(parts: int) -> None:
     async with peer(serve) as listening, pool_to(listening) as pool:
         body = Parts(*[b"x" * (LARGE // parts)] * parts)
         headers = [(b"content-length", b"%d" % LARGE)]
-        assert await ask(pool, listening, headers=headers, stream=body) == (413, b"no")
+        assert await fetch(pool, listening, headers=headers, stream=body) == (413, b"no")
         assert pool.slots.connections == pool.slots.idle == 0 or await _gone(pool)
         assert body.closed
         assert body.given < 40
@@ -145,12 +155,12 @@ async def test_an_answer_that_comes_early(parts: int) -> None:
 
 
 async def _gone(pool: Any) -> bool:
-    await until(pool)
+    await until_idle(pool)
     return bool(pool.slots.idle == 0)
 
 
 async def test_cancelled_in_the_middle_of_a_body() -> None:
-    """The rest of a body is not asked for, and who makes it hears of that."""
+    """After a cancellation no more of the body is read, and its generator is closed."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -160,7 +170,7 @@ async def test_cancelled_in_the_middle_of_a_body() -> None:
     async with peer(serve) as listening, pool_to(listening) as pool:
         body = Parts(*[b"x" * 500_000] * 40)
         headers = [(b"content-length", b"%d" % LARGE)]
-        asking = asyncio.create_task(ask(pool, listening, headers=headers, stream=body))
+        asking = asyncio.create_task(fetch(pool, listening, headers=headers, stream=body))
         await turn_until(lambda: body.given)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -169,40 +179,40 @@ async def test_cancelled_in_the_middle_of_a_body() -> None:
             await asking
         assert body.closed
         assert body.given < 40
-        await until(pool)
+        await until_idle(pool)
         enough.set()
 
 
 async def test_a_provider_that_speaks_first() -> None:
-    """What comes before a request is no answer to it."""
+    """Data that arrives before a request is not treated as its response."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)
-        await listening.hear(reader)
+        await listening.read_request(reader)
 
     async with peer(serve) as listening, pool_to(listening) as pool:
         response = None
         with suppress(httpx2.TransportError):
-            response = await begin(pool, listening)
-        # If it came just after the request had gone, nobody can tell; but it is used for nobody else.
+            response = await open_response(pool, listening)
+        # Data that arrives just after the request looks like its response; no other request may get it.
         if response is not None:
             await response.aclose()
-        await until(pool)
+        await until_idle(pool)
 
 
 async def test_pieces_are_given_as_they_come() -> None:
-    """A reader does not wait for more than there is: what came with one read is one piece."""
+    """Each chunk has the data of one read; the reader does not wait for more."""
     turns = asyncio.Queue[bytes]()
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await listening.hear(reader)
+        await listening.read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
         while data := await turns.get():
             writer.write(b"%x\r\n%b\r\n" % (len(data), data))
         writer.write(b"0\r\n\r\n")
 
     async with peer(serve) as listening, pool_to(listening) as pool:
-        stream: Any = (await begin(pool, listening)).stream
+        stream: Any = (await open_response(pool, listening)).stream
         for word in (b"one", b"two", b"three"):
             turns.put_nowait(word)
             assert await anext(stream) == word
@@ -216,15 +226,15 @@ async def test_pieces_are_given_as_they_come() -> None:
 
 @pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b"", b"5\r\nhello\r\n0\r\n"])
 async def test_a_body_that_is_cut(cut: bytes) -> None:
-    """What came is read, and then it is said that it is not all."""
+    """The data before the cut is read, and then an error is raised."""
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await listening.hear(reader)
+        await listening.read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + cut)
         writer.close()
 
     async with peer(serve) as listening, pool_to(listening) as pool:
-        stream: Any = (await begin(pool, listening)).stream
+        stream: Any = (await open_response(pool, listening)).stream
         if b"hello" in cut:
             assert await anext(stream) == b"hello"
         elif cut:
@@ -232,5 +242,5 @@ async def test_a_body_that_is_cut(cut: bytes) -> None:
         with pytest.raises(httpx2.RemoteProtocolError):
             await anext(stream)
         await stream.aclose()
-        await until(pool)
+        await until_idle(pool)
         assert BODY in listening.received

@@ -1,4 +1,4 @@
-"""Who waits for a connection of a pool, who closes one, and whose they are."""
+"""The limit of a pool's connections, and closing responses and the pool."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from standby.proxy.upstream.http1.pool import Pool
 from tests.proxy.upstream.http1.peer import (
     OK,
     Peer,
-    ask,
-    begin,
+    fetch,
     inside,
+    open_response,
     peer,
     pool_to,
-    said,
+    respond_with,
     turn_until,
-    until,
+    until_idle,
 )
 
 __all__: list[str] = []
@@ -28,18 +28,18 @@ pytestmark = pytest.mark.anyio
 
 
 async def hold(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a head at once, and the body never."""
-    await listening.hear(reader)
+    """Send a response head at once, and never its body."""
+    await listening.read_request(reader)
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
 
 
 async def test_more_requests_than_connections() -> None:
-    """Who waits too long is turned away; who waits is served in order."""
+    """A request that waits too long gets PoolTimeout; the others are served in order."""
     async with peer(hold) as listening, pool_to(listening, connections=2) as pool:
-        held = [await begin(pool, listening) for _ in range(2)]
+        held = [await open_response(pool, listening) for _ in range(2)]
         with pytest.raises(httpx2.PoolTimeout):
-            await begin(pool, listening, wait=0.01)
-        waiting = [asyncio.create_task(begin(pool, listening)) for _ in range(2)]
+            await open_response(pool, listening, wait=0.01)
+        waiting = [asyncio.create_task(open_response(pool, listening)) for _ in range(2)]
         await turn_until(lambda: pool.slots.waiting >= 2)
         await held[0].aclose()
         held.append(await waiting[0])
@@ -49,14 +49,14 @@ async def test_more_requests_than_connections() -> None:
         assert listening.accepted == 4
         for response in held:
             await response.aclose()
-        await until(pool)
+        await until_idle(pool)
 
 
 async def test_a_connection_goes_to_who_waits() -> None:
-    """One that becomes free is handed over, not closed."""
-    async with peer(said(OK)) as listening, pool_to(listening, connections=1) as pool:
-        held = await begin(pool, listening)
-        waiting = asyncio.create_task(ask(pool, listening))
+    """A released connection is handed to a waiting request."""
+    async with peer(respond_with(OK)) as listening, pool_to(listening, connections=1) as pool:
+        held = await open_response(pool, listening)
+        waiting = asyncio.create_task(fetch(pool, listening))
         await turn_until(lambda: pool.slots.waiting)
         await held.aread()
         assert await waiting == (200, b"ok")
@@ -64,10 +64,10 @@ async def test_a_connection_goes_to_who_waits() -> None:
 
 
 async def test_a_connection_that_ends_as_it_is_handed_over() -> None:
-    """Who was given it makes another."""
-    async with peer(said(OK)) as listening, pool_to(listening, connections=1) as pool:
-        held = await begin(pool, listening)
-        waiting = asyncio.create_task(ask(pool, listening))
+    """The request that was given it opens a new one."""
+    async with peer(respond_with(OK)) as listening, pool_to(listening, connections=1) as pool:
+        held = await open_response(pool, listening)
+        waiting = asyncio.create_task(fetch(pool, listening))
         await turn_until(lambda: pool.slots.waiting)
         [connection] = inside(pool.slots)._all
         await held.aread()
@@ -77,10 +77,10 @@ async def test_a_connection_that_ends_as_it_is_handed_over() -> None:
 
 
 async def test_closing_frees_at_once() -> None:
-    """An answer that is left before its end closes its connection, and its place is free."""
+    """Closing a response before its end closes its connection and frees its slot."""
     async with peer(hold) as listening, pool_to(listening, connections=1) as pool:
         for number in range(5):
-            response = await begin(pool, listening)
+            response = await open_response(pool, listening)
             await response.aclose()
             await response.aclose()
             assert (listening.accepted, pool.slots.busy) == (number + 1, 0)
@@ -88,9 +88,9 @@ async def test_closing_frees_at_once() -> None:
 
 
 async def test_reading_on_after_closing() -> None:
-    """It is no end of the body, and nothing of the connection's next answer is ever seen."""
+    """Reading after the close raises StreamClosed, and reads no data of the next response."""
     async with peer(hold) as listening, pool_to(listening) as pool:
-        response = await begin(pool, listening)
+        response = await open_response(pool, listening)
         stream: Any = response.stream
         await stream.aclose()
         with pytest.raises(httpx2.StreamClosed):
@@ -98,39 +98,39 @@ async def test_reading_on_after_closing() -> None:
 
 
 async def test_closed_by_somebody_else() -> None:
-    """Another task may close an answer that is being read: the reader hears of it."""
+    """If another task closes a response, its reader gets StreamClosed."""
     async with peer(hold) as listening, pool_to(listening) as pool:
-        response = await begin(pool, listening)
+        response = await open_response(pool, listening)
         stream: Any = response.stream
         reading = asyncio.create_task(anext(aiter(stream)))
         await asyncio.sleep(0)
         await stream.aclose()
         with pytest.raises(httpx2.StreamClosed):
             await reading
-        await until(pool)
+        await until_idle(pool)
 
 
 async def test_a_reader_that_comes_late_sees_its_own_answer() -> None:
-    """A reader woken as its answer is closed for it reads nothing of the request that follows."""
+    """A reader that wakes after its response was closed reads no data of the next response."""
     ready = asyncio.Event()
 
     async def serve(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await listening.hear(reader)
+        await listening.read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
         await ready.wait()
         writer.write(b"0\r\n\r\n")
         while True:
-            await listening.hear(reader)
+            await listening.read_request(reader)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret")
 
     async with peer(serve) as listening, pool_to(listening, connections=1) as pool:
-        response = await begin(pool, listening)
+        response = await open_response(pool, listening)
         stream: Any = response.stream
         reading: asyncio.Task[bytes] = asyncio.create_task(anext(aiter(stream), b"end"))
         await asyncio.sleep(0)
-        following = asyncio.create_task(ask(pool, listening))
+        following = asyncio.create_task(fetch(pool, listening))
         ready.set()
-        await turn_until(lambda: stream._reply.whole)
+        await turn_until(lambda: stream._reply.complete)
         await stream.aclose()
         assert await following == (200, b"secret")
         assert await reading == b"end"
@@ -138,21 +138,21 @@ async def test_a_reader_that_comes_late_sees_its_own_answer() -> None:
 
 
 async def test_a_forgotten_answer() -> None:
-    """An answer that nobody reads or closes gives its connection back when it is gone."""
+    """A response that is neither read nor closed releases its connection when it is deleted."""
     async with peer(hold) as listening, pool_to(listening, connections=1) as pool:
         for _ in range(3):
-            response = await begin(pool, listening)
+            response = await open_response(pool, listening)
             del response
-            await until(pool)
+            await until_idle(pool)
         await listening.wait_for(lambda: listening.open == 0)
 
 
 async def test_closing_the_pool() -> None:
-    """Connections in use end too, and so does waiting for one; a later request makes a new one."""
+    """Connections in use and waiting requests end too; a later request opens a new connection."""
     async with peer(hold) as listening:
         async with pool_to(listening, connections=2) as pool:
-            held = [await begin(pool, listening) for _ in range(2)]
-            waiting = asyncio.create_task(begin(pool, listening))
+            held = [await open_response(pool, listening) for _ in range(2)]
+            waiting = asyncio.create_task(open_response(pool, listening))
             await turn_until(lambda: pool.slots.waiting)
             slots = pool.slots
             await pool.aclose()
@@ -165,66 +165,66 @@ async def test_closing_the_pool() -> None:
                 await response.aclose()
             assert slots.busy == 0
             await listening.wait_for(lambda: listening.open == 0)
-            await (await begin(pool, listening)).aclose()
+            await (await open_response(pool, listening)).aclose()
             await pool.aclose()
             await pool.aclose()
         await listening.wait_for(lambda: listening.open == 0)
 
 
 async def test_closing_while_an_answer_is_awaited() -> None:
-    """A request without an answer yet fails, and is not sent again."""
+    """A request without a response yet fails, and is not repeated."""
 
     async def silent(listening: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await listening.hear(reader) == 1:
+        if await listening.read_request(reader) == 1:
             writer.write(OK)
-            await listening.hear(reader)
+            await listening.read_request(reader)
 
     async with peer(silent) as listening, pool_to(listening) as pool:
-        await ask(pool, listening)
-        asking = asyncio.create_task(ask(pool, listening))
-        await listening.wait_for(lambda: listening.asked == 2)
+        await fetch(pool, listening)
+        asking = asyncio.create_task(fetch(pool, listening))
+        await listening.wait_for(lambda: listening.requests == 2)
         await pool.aclose()
         with pytest.raises(httpx2.TransportError):
             await asking
-        assert listening.asked == 2
+        assert listening.requests == 2
 
 
 async def test_another_origin() -> None:
-    """A pool connects to its own origin only: what is for another never leaves."""
-    async with peer(said(OK)) as listening, pool_to(listening) as pool:
+    """A request for another origin is refused and never sent."""
+    async with peer(respond_with(OK)) as listening, pool_to(listening) as pool:
         for other in ("https://127.0.0.1/", f"http://127.0.0.1:{listening.port + 1}/", "http://localhost/"):
             with pytest.raises(httpx2.LocalProtocolError):
-                await begin(pool, listening, url=httpx2.URL(other))
+                await open_response(pool, listening, url=httpx2.URL(other))
         assert (listening.accepted, pool.slots.busy) == (0, 0)
 
 
 async def test_what_is_no_request() -> None:
-    """A request that is no HTTP takes no connection."""
-    async with peer(said(OK)) as listening, pool_to(listening) as pool:
+    """A request that is not valid HTTP uses no connection."""
+    async with peer(respond_with(OK)) as listening, pool_to(listening) as pool:
         with pytest.raises(httpx2.LocalProtocolError):
-            await begin(pool, listening, headers=[(b"x", b"a\r\nb: c")])
+            await open_response(pool, listening, headers=[(b"x", b"a\r\nb: c")])
         assert (listening.accepted, pool.slots.busy) == (0, 0)
 
 
 def test_a_pool_needs_to_know_how() -> None:
-    """Only http, and https with a context: nothing is sent in the clear by mistake."""
+    """A pool accepts only http, and https with a context, to prevent plain text by mistake."""
     for url in ("https://a.test/", "ftp://a.test/"):
         with pytest.raises(ValueError, match="http"):
             Pool(httpx2.URL(url), context=None, connections=1, keep_alive=1)
 
 
 def test_another_loop() -> None:
-    """Connections of a loop that has ended are never used in the next."""
+    """Connections of an event loop that has ended are not used in the next one."""
     pools: list[Pool] = []
 
     async def once() -> None:
-        async with peer(said(OK)) as listening:
+        async with peer(respond_with(OK)) as listening:
             if not pools:
                 pools.append(Pool(listening.url, context=None, connections=1, keep_alive=30))
             [pool] = pools
             inside(pool)._origin = ("http", b"127.0.0.1", listening.port)
             inside(pool)._port = listening.port
-            assert await ask(pool, listening) == (200, b"ok")
+            assert await fetch(pool, listening) == (200, b"ok")
             for connection in tuple(inside(pool.slots)._all):
                 connection.abort()
 

@@ -1,4 +1,4 @@
-"""What is taken for an answer, and what of it."""
+"""Which bytes are accepted as a response, and what is parsed from them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ WHOLE: Final = {
         True,
     ),
 }
-"""By name: the bytes, the status, the body, whether the connection may be used again, if it can be told."""
+"""By name: the bytes, the status, the body, and whether the connection can be reused (None if it cannot be
+known)."""
 
 REFUSED: Final = {
     "two_lengths": LINE + b"content-length: 2\r\ncontent-length: 3\r\n\r\nokk",
@@ -134,21 +135,21 @@ REFUSED: Final = {
 
 
 def fed(*parts: bytes, bodiless: bool = False) -> Reply:
-    """A reply that has been given these bytes, one read after the other."""
+    """Returns a reply that was fed these parts, one read after the other."""
     reply = Reply(bodiless=bodiless)
     for part in parts:
-        if reply.wrong is None:
+        if reply.error is None:
             reply.feed(part)
     return reply
 
 
 def singly(data: bytes) -> list[bytes]:
-    """One byte at a time."""
+    """Returns the data one byte at a time."""
     return [data[at : at + 1] for at in range(len(data))]
 
 
 def at_once(data: bytes) -> list[bytes]:
-    """All in one."""
+    """Returns the data in one part."""
     return [data]
 
 
@@ -157,9 +158,9 @@ SPLIT: Final = pytest.mark.parametrize("split", [at_once, singly])
 
 
 def body_of(reply: Reply) -> bytes:
-    """Everything that has come of the body."""
+    """Returns the buffered body."""
     read: list[bytes] = []
-    while chunk := reply.take():
+    while chunk := reply.next_chunk():
         read.append(chunk)
     return b"".join(read)
 
@@ -167,22 +168,22 @@ def body_of(reply: Reply) -> bytes:
 @pytest.mark.parametrize("name", WHOLE)
 @SPLIT
 def test_a_whole_answer(name: str, split: Split) -> None:
-    """However it arrives, every kind of answer is the same: status, body, and the fate of its connection."""
+    """Each kind of response has the same status, body and keep-alive however it arrives."""
     data, status, body, kept = WHOLE[name]
     reply = fed(*split(data))
-    assert (reply.wrong, reply.whole, reply.status, body_of(reply)) == (None, True, status, body)
+    assert (reply.error, reply.complete, reply.status, body_of(reply)) == (None, True, status, body)
     if kept is not None:
         assert reply.keep_alive is kept
 
 
 @given(st.data(), st.sampled_from(sorted(WHOLE)))
 def test_in_any_pieces(data: st.DataObject, name: str) -> None:
-    """Where the reads fall makes no difference."""
+    """The boundaries of the reads make no difference."""
     raw, status, body, kept = WHOLE[name]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(raw) - 1), max_size=8)))
     ends = [0, *cuts, len(raw)]
     reply = fed(*(raw[start:end] for start, end in pairwise(ends)))
-    assert (reply.wrong, reply.whole, reply.status, body_of(reply)) == (None, True, status, body)
+    assert (reply.error, reply.complete, reply.status, body_of(reply)) == (None, True, status, body)
     if kept is not None:
         assert reply.keep_alive is kept
 
@@ -191,20 +192,20 @@ def test_in_any_pieces(data: st.DataObject, name: str) -> None:
 @pytest.mark.parametrize("more", [b"\r\n", b"\n", b"H", b"HTTP/1.1 200 OK\r\n\r\n", b"{}", b"\x00"])
 @pytest.mark.parametrize("joined", [True, False])
 def test_what_follows_an_answer(name: str, more: bytes, joined: bool) -> None:
-    """Bytes behind an answer change nothing of it, and its connection is not used again."""
+    """Data after a response does not change it, but the connection is not reused."""
     data, status, body, _ = WHOLE[name]
     reply = fed(data + more) if joined else fed(data, more)
-    assert (reply.wrong, reply.whole, reply.status, body_of(reply)) == (None, True, status, body)
+    assert (reply.error, reply.complete, reply.status, body_of(reply)) == (None, True, status, body)
     assert not reply.keep_alive
 
 
 @pytest.mark.parametrize("name", REFUSED)
 @SPLIT
 def test_what_is_no_answer(name: str, split: Split) -> None:
-    """What HTTP/1.1 does not allow is refused, and nothing is made of it."""
+    """What HTTP/1.1 does not allow is an error, without any body."""
     reply = fed(*split(REFUSED[name]))
-    assert reply.wrong
-    assert not reply.whole
+    assert reply.error
+    assert not reply.complete
     assert not reply.keep_alive
     with pytest.raises(httpx2.RemoteProtocolError):
         body_of(reply)
@@ -212,45 +213,48 @@ def test_what_is_no_answer(name: str, split: Split) -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_end_comes_too_soon(name: str) -> None:
-    """An answer that is cut anywhere is never taken for a whole one."""
+    """A truncated response is never complete."""
     data = WHOLE[name][0]
     for cut in range(1, len(data)):
         reply = fed(data[:cut])
         reply.eof("")
-        assert not reply.whole
-        assert reply.wrong
+        assert not reply.complete
+        assert reply.error
 
 
 def test_an_answer_that_its_connection_ends() -> None:
-    """With neither length nor chunks the end of the connection is the end of the body, but not a failure."""
+    """Without length and chunks the end of the connection completes the body, but a failure does not."""
     reply = fed(LINE + b"\r\n", b"some", b"thing")
-    assert not reply.whole
+    assert not reply.complete
     reply.eof("")
-    assert (reply.whole, body_of(reply), reply.keep_alive) == (True, b"something", False)
+    assert (reply.complete, body_of(reply), reply.keep_alive) == (True, b"something", False)
     broken = fed(LINE + b"\r\n", b"some")
     broken.eof("reset")
-    assert broken.take() == b"some"
+    assert broken.next_chunk() == b"some"
     with pytest.raises(httpx2.RemoteProtocolError, match="reset"):
-        broken.take()
+        broken.next_chunk()
 
 
 def test_what_came_before_the_fault_is_read_first() -> None:
-    """A broken body is read as far as it came."""
+    """The data before an error can be read."""
     reply = fed(CHUNKED + b"2\r\nok\r\nnonsense")
-    assert reply.take() == b"ok"
+    assert reply.next_chunk() == b"ok"
     with pytest.raises(httpx2.RemoteProtocolError):
-        reply.take()
+        reply.next_chunk()
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 5", b"transfer-encoding: chunked", b"x: y"])
 def test_the_answer_to_head(framing: bytes) -> None:
-    """It ends with its head, whatever that says; its connection is not used again."""
+    """The response to HEAD ends after its head.
+
+    Its headers do not matter, and its connection is not reused.
+    """
     reply = fed(LINE + framing + b"\r\n\r\n", bodiless=True)
-    assert (reply.whole, reply.status, reply.take(), reply.keep_alive) == (True, 200, b"", False)
+    assert (reply.complete, reply.status, reply.next_chunk(), reply.keep_alive) == (True, 200, b"", False)
 
 
 def test_headers_are_given_as_they_came() -> None:
-    """Names keep their letters, values lose the space around them, and trailers never count."""
+    """Names keep their case, values are stripped, and trailers are dropped."""
     data = (
         LINE
         + b"X-Y: \t a b \t\r\nset-cookie: 1\r\nset-cookie: 2\r\nv: \xff\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -259,28 +263,28 @@ def test_headers_are_given_as_they_came() -> None:
     expected = [(b"X-Y", b"a b"), (b"set-cookie", b"1"), (b"set-cookie", b"2"), (b"v", b"\xff")]
     assert reply.headers == [*expected, (b"transfer-encoding", b"chunked")]
     reply.feed(b"0\r\nset-cookie: 3\r\nauthorization: evil\r\n\r\n")
-    assert reply.whole
+    assert reply.complete
     assert reply.headers == [*expected, (b"transfer-encoding", b"chunked")]
 
 
 def test_headers_of_interim_answers_are_dropped() -> None:
-    """What a 103 says is not what the answer says."""
+    """The headers of a 103 response are not those of the final response."""
     reply = fed(b"HTTP/1.1 103 Hints\r\nlink: x\r\n\r\n", LINE + b"y: z\r\ncontent-length: 0\r\n\r\n")
     assert reply.headers == [(b"y", b"z"), (b"content-length", b"0")]
 
 
 def test_one_read_is_one_piece() -> None:
-    """However many chunks it holds."""
+    """All chunks in one read become one buffered chunk."""
     reply = fed(CHUNKED, b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n")
     assert list(reply.unread) == [b"ab", b"c"]
 
 
 def test_the_size_of_what_is_unread() -> None:
-    """It counts up with every piece, and down to nothing."""
+    """`buffered` grows with every chunk, and is 0 when all is read."""
     reply = fed(CHUNKED, b"5\r\nhello\r\n", b"1\r\nx\r\n0\r\n\r\n")
-    assert reply.size > 6
+    assert reply.buffered > 6
     body_of(reply)
-    assert reply.size == 0
+    assert reply.buffered == 0
 
 
 def _head_of(size: int) -> bytes:
@@ -290,37 +294,37 @@ def _head_of(size: int) -> bytes:
 
 @pytest.mark.parametrize("step", [1 << 20, 4096])
 def test_a_head_has_its_limit(step: int) -> None:
-    """To the byte, and however it arrives."""
+    """The limit of the head is exact, however it arrives."""
     for size, taken in ((MAX_HEAD, True), (MAX_HEAD + 1, False)):
         head = _head_of(size)
         assert len(head) == size
         reply = fed(*(head[at : at + step] for at in range(0, size, step)))
-        assert reply.whole is taken
-        assert (reply.wrong is None) is taken
+        assert reply.complete is taken
+        assert (reply.error is None) is taken
 
 
 def test_a_large_body_behind_a_head() -> None:
-    """The limit is of the head: what comes with it in one read is not counted."""
+    """Body data in the same read does not count towards the limit of the head."""
     reply = fed(LINE + b"content-length: 200000\r\n\r\n" + b"x" * 200_000)
-    assert (reply.whole, len(reply.take()), reply.keep_alive) == (True, 200_000, True)
+    assert (reply.complete, len(reply.next_chunk()), reply.keep_alive) == (True, 200_000, True)
 
 
 def test_interim_answers_share_the_limit() -> None:
-    """Interim answers without end are no way around it."""
+    """All 1xx responses count towards the limit of the head."""
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
     few = MAX_HEAD // len(interim) - 2
-    assert fed(*[interim] * few, LINE + b"content-length: 0\r\n\r\n").whole
-    assert fed(*[interim] * (few + 10)).wrong
-    assert fed(interim * (few + 10)).wrong
+    assert fed(*[interim] * few, LINE + b"content-length: 0\r\n\r\n").complete
+    assert fed(*[interim] * (few + 10)).error
+    assert fed(interim * (few + 10)).error
 
 
 def test_lines_have_their_limit() -> None:
-    """In the head and, on their own, in the trailers."""
+    """The number of lines is limited in the head, and separately in the trailers."""
     lines = b"x: y\r\n" * (MAX_LINES - 1)
     head = LINE + lines + b"transfer-encoding: chunked\r\n\r\n"
-    assert fed(head + b"0\r\n" + lines + b"z: 1\r\n\r\n").whole
-    assert fed(head + b"0\r\n" + lines + b"z: 1\r\nz: 2\r\n\r\n").wrong
-    assert fed(LINE + lines + b"a: b\r\ntransfer-encoding: chunked\r\n\r\n").wrong
+    assert fed(head + b"0\r\n" + lines + b"z: 1\r\n\r\n").complete
+    assert fed(head + b"0\r\n" + lines + b"z: 1\r\nz: 2\r\n\r\n").error
+    assert fed(LINE + lines + b"a: b\r\ntransfer-encoding: chunked\r\n\r\n").error
 
 
 @pytest.mark.parametrize(
@@ -349,13 +353,14 @@ def test_lines_have_their_limit() -> None:
     ],
 )
 def test_what_never_ends_is_given_up(drip: list[bytes]) -> None:
-    """Whatever of an answer could go on for ever without a byte of body ends, and holds no memory."""
+    """Every part of a response that could go on for ever without body data is limited, and uses bounded
+    memory."""
     reply = Reply()
     reply.feed(drip[0])
     tracemalloc.start()
     try:
         fed_bytes = 0
-        while reply.wrong is None:
+        while reply.error is None:
             reply.feed(drip[1] * 1000)
             fed_bytes += 1000 * len(drip[1])
             assert fed_bytes < 2 * MAX_HEAD
@@ -367,26 +372,26 @@ def test_what_never_ends_is_given_up(drip: list[bytes]) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=20))
 @example([LINE, b"\r\n", b"\x00"])
 def test_no_bytes_break_it(parts: list[bytes]) -> None:
-    """Whatever comes, it is an answer, the beginning of one, or refused."""
+    """Any bytes are a response, the beginning of one, or an error."""
     reply = fed(*parts)
     reply.eof("")
-    assert reply.whole is (reply.wrong is None)
+    assert reply.complete is (reply.error is None)
 
 
 @given(st.sampled_from(sorted(WHOLE)), st.integers(0, 200), st.integers(0, 255))
 def test_a_changed_byte(name: str, at: int, value: int) -> None:
-    """An answer with one byte changed is read in one way, at once or byte by byte."""
+    """A response with one changed byte gives the same result at once or byte by byte."""
     raw = bytearray(WHOLE[name][0])
     raw[at % len(raw)] = value
     data = bytes(raw)
-    found: list[object] = []
+    results: list[object] = []
     for parts in ([data], singly(data)):
         reply = fed(*parts)
         read: list[bytes] = []
         try:
-            while chunk := reply.take():
+            while chunk := reply.next_chunk():
                 read.append(chunk)
         except httpx2.RemoteProtocolError:
             pass
-        found.append((reply.status, reply.whole, reply.wrong is None, b"".join(read)))
-    assert found[0] == found[1]
+        results.append((reply.status, reply.complete, reply.error is None, b"".join(read)))
+    assert results[0] == results[1]

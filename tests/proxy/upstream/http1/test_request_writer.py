@@ -1,4 +1,4 @@
-"""What may be sent as the head of a request."""
+"""The heads of requests that are accepted for sending."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ __all__: list[str] = []
 def head(
     *headers: tuple[bytes, bytes], method: str = "POST", url: str = "http://a.test/v1/chat?x=%20y"
 ) -> RequestWriter:
-    """The head of a request with these headers."""
+    """Returns the head of a request with these headers."""
     return RequestWriter(httpx2.Request(method, url, headers=list(headers), stream=httpx2.ByteStream(b"")))
 
 
 def test_as_it_was_given() -> None:
-    """Letters, order and repetition stay, and the target is the URL's path and query."""
-    made = head((b"Host", b"a.test"), (b"x-A", b" b "), (b"x-a", b"\xff"), (b"empty", b""))
+    """Case, order and repetition are kept, and the target is the URL's path and query."""
+    writer = head((b"Host", b"a.test"), (b"x-A", b" b "), (b"x-a", b"\xff"), (b"empty", b""))
     lines = b"Host: a.test\r\nx-A:  b \r\nx-a: \xff\r\nempty: \r\n\r\n"
-    assert made.data == b"POST /v1/chat?x=%20y HTTP/1.1\r\n" + lines
+    assert writer.data == b"POST /v1/chat?x=%20y HTTP/1.1\r\n" + lines
 
 
 @pytest.mark.parametrize("bad", [b"a\r\nb: c", b"a\nb", b"a\rb", b"a\x00b", b"\r\n", b"a\r\n"])
 def test_more_than_one_line(bad: bytes) -> None:
-    """A value that would be read as more than one header is refused."""
+    """A value that would be parsed as more than one header is refused."""
     with pytest.raises(httpx2.LocalProtocolError):
         head((b"host", b"a"), (b"x", bad))
 
 
 @pytest.mark.parametrize("bad", [b"", b"a b", b"a:", b"a\r\nb", b"\xff", b"a\x00", b" a", b"a\t"])
 def test_what_is_no_name(bad: bytes) -> None:
-    """So is a name that is not made of what names are made of."""
+    """A header name with invalid characters is refused."""
     with pytest.raises(httpx2.LocalProtocolError):
         head((bad, b"x"))
 
 
 @pytest.mark.parametrize("bad", ["PO ST", "POST\r\n", "", "PÖST"])
 def test_what_is_no_method(bad: str) -> None:
-    """And a method."""
+    """A method with invalid characters is refused."""
     with pytest.raises(httpx2.LocalProtocolError):
         head(method=bad)
 
 
 @given(st.lists(st.tuples(st.binary(max_size=6), st.binary(max_size=6)), max_size=4))
 def test_as_many_lines_as_headers(headers: list[tuple[bytes, bytes]]) -> None:
-    """Whatever the headers hold, each is one line, or nothing is sent."""
+    """Whatever the headers hold, each becomes exactly one line, or nothing is sent."""
     try:
         data = head(*headers).data
     except httpx2.LocalProtocolError:
@@ -70,29 +70,32 @@ def test_as_many_lines_as_headers(headers: list[tuple[bytes, bytes]]) -> None:
     ],
 )
 def test_one_way_to_frame_a_body(framing: list[tuple[bytes, bytes]]) -> None:
-    """A body that two readers may see end in two places is not sent."""
+    """Headers with an ambiguous end of the body are refused."""
     with pytest.raises(httpx2.LocalProtocolError):
         head(*framing)
 
 
 def test_a_body_of_the_length_it_says() -> None:
-    """Neither longer, which would be another request, nor shorter."""
-    made = head((b"content-length", b"4"))
-    assert not made.sent
-    assert made.piece(b"ab") == b"ab"
+    """A body that is longer or shorter than its content-length is refused."""
+    writer = head((b"content-length", b"4"))
+    assert not writer.body_complete
+    assert writer.frame(b"ab") == b"ab"
     with pytest.raises(httpx2.LocalProtocolError):
-        made.end()
-    assert (made.piece(b"cd"), made.sent, made.end()) == (b"cd", True, b"")
+        writer.end()
+    assert (writer.frame(b"cd"), writer.body_complete, writer.end()) == (b"cd", True, b"")
     with pytest.raises(httpx2.LocalProtocolError):
-        made.piece(b"e")
+        writer.frame(b"e")
     with pytest.raises(httpx2.LocalProtocolError):
-        head().piece(b"a body that nobody announced")
+        head().frame(b"a body that nobody announced")
 
 
 def test_a_body_in_chunks() -> None:
-    """A body without a length goes out in chunks; an empty part is none, as that would be the end."""
-    made = head((b"transfer-encoding", b"chunked"))
-    assert [made.piece(b"0123456789"), made.piece(b""), made.end()] == [
+    """A body without a length is sent in chunks.
+
+    An empty part is skipped, because an empty chunk ends the body.
+    """
+    writer = head((b"transfer-encoding", b"chunked"))
+    assert [writer.frame(b"0123456789"), writer.frame(b""), writer.end()] == [
         b"a\r\n0123456789\r\n",
         b"",
         b"0\r\n\r\n",
@@ -100,5 +103,5 @@ def test_a_body_in_chunks() -> None:
 
 
 def test_the_answer_to_head_has_no_body() -> None:
-    """Only that method is answered without one."""
+    """Only HEAD has a response without a body."""
     assert (head(method="HEAD").bodiless, head(method="GET").bodiless) == (True, False)
