@@ -45,7 +45,7 @@ class Gateway:
         """The time of the last successful reload in seconds since 1970, or None."""
         self.reload_failed: ConfigError | None = None
         """The error of the last reload, or None if that succeeded."""
-        self._snapshot = Snapshot(initial, _open_store(initial), Transports())
+        self._snapshot = Snapshot(initial, _open_store(initial), Transports(), self.health)
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
         """The replaced snapshots whose requests have not all ended, with the tasks that close them."""
         self._reloading = asyncio.Lock()
@@ -82,6 +82,8 @@ class Gateway:
             exchange.store = snapshot.store
             exchange.affinity = self.affinity
             exchange.relayed = True
+            if snapshot.prober is not None:
+                snapshot.prober.start()
         snapshot.users += 1
         try:
             await snapshot.app(scope, receive, send)
@@ -105,7 +107,7 @@ class Gateway:
                     file = before.routes.file if routes is None else routes
                     # In a thread, since a large file would block the event loop.
                     new, changes = await asyncio.to_thread(_read, file, before.routes)
-                after = Snapshot(new, self._store_for(new), before.transports.following())
+                after = Snapshot(new, self._store_for(new), before.transports.following(), self.health)
             except ConfigError as error:
                 self.reload_failed = error
                 raise

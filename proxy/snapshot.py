@@ -12,10 +12,12 @@ from typing import Any, Final, cast
 
 from .asgi import ASGIApp
 from .config import BUILT_IN, Routes, settings
+from .health.target_health import Health
 from .http.hygiene import Hygiene
 from .http.model_list import ModelList
 from .http.probes import Probes
 from .stores.store import Store
+from .upstream.prober import Prober
 from .upstream.relay import Relay
 from .upstream.transports import Transports
 
@@ -38,13 +40,14 @@ class Snapshot:
         "_middlewares",
         "_retired",
         "app",
+        "prober",
         "routes",
         "store",
         "transports",
         "users",
     )
 
-    def __init__(self, routes: Routes, store: Store, transports: Transports) -> None:
+    def __init__(self, routes: Routes, store: Store, transports: Transports, health: Health) -> None:
         """Build the stack of `routes` without opening anything. Raises ConfigError."""
         self.routes = routes
         self.store = store
@@ -58,6 +61,8 @@ class Snapshot:
             if provider.transport is not None:
                 _import(routes, ("providers", name, "transport"), provider.transport)
         self.app = self._build_app()
+        probed = [target for target in routes.targets.values() if target.probe is not None]
+        self.prober = Prober(probed, transports, health) if probed else None
 
     def leave(self) -> None:
         """Count a request as ended."""
@@ -77,6 +82,8 @@ class Snapshot:
         """Close the middlewares that have an `aclose`, outermost first, then the connections."""
         async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails
             closing.push_async_callback(self.transports.aclose)
+            if self.prober is not None:
+                closing.push_async_callback(self.prober.aclose)
             for close in reversed(self._methods("aclose")):
                 closing.push_async_callback(close)
 

@@ -222,6 +222,24 @@ class Health:
         durations = measurements.latency.first_token if streamed else measurements.latency.total
         return durations.percentiles(self.clock()).p50
 
+    def is_open(self, target: str) -> bool:
+        """Whether a breaker of the target is open, for any operation."""
+        if not self._breakers:
+            return False
+        now = self.clock()
+        return any(
+            breaker.until is not None and breaker.until > now
+            for key, breaker in self._breakers.items()
+            if key[0] == target
+        )
+
+    def half_open(self, target: str) -> None:
+        """Let the next attempt at the target in, as a probe, whose breaker is open."""
+        now = self.clock()
+        for key, breaker in self._breakers.items():
+            if key[0] == target and breaker.until is not None and breaker.until > now:
+                breaker.until = now
+
     def retries(self, target: str, operation: str) -> RetryBudget:
         """Returns the retry budget of the target for the operation."""
         key = (target, operation)

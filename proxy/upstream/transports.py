@@ -83,6 +83,14 @@ class Upstream:
         except httpx2.TransportError as error:
             raise Unreachable(_kind(error)) from error
 
+    async def get(self, path: str) -> int:
+        """GET `path`. Returns the status; the body is not read. Raises what the transport raises."""
+        headers = [pair for pair in self.headers if pair[0] != b"content-type"]
+        request = httpx2.Request("GET", self.url(path), headers=headers, extensions={"timeout": {}})
+        response = await self.transport.handle_async_request(request)
+        await self.release(response)
+        return response.status_code
+
     @staticmethod
     async def release(response: httpx2.Response) -> None:
         """Release a response. Its connection is kept if the body was read to its end and nothing followed."""

@@ -71,10 +71,7 @@ def _seen(provider: Simulator, count: int) -> bool:
 
 @pytest.fixture(params=["", 'transport = "httpx2:AsyncHTTPTransport"'], ids=["own", "httpx2"])
 def over(request: pytest.FixtureRequest) -> str:
-    """The provider's transport setting.
-
-    Tests with this fixture hold for any transport, the others only for the built-in one.
-    """
+    """The provider's transport setting. Tests without this fixture hold for the built-in one only."""
     return str(request.param)
 
 
