@@ -78,6 +78,8 @@ class Failover:
             exchange.health = self._health
         if exchange.plan is None:
             exchange.plan = written_order(exchange, exchange.health, body, self.targets)
+        if exchange.pool is not None and exchange.pool.hedge is not None:
+            self._hedges.request(exchange.pool, asyncio.get_running_loop().time())
         await _Walk(self, self._hedges, exchange, exchange.health, exchange.plan, body).run(scope, send)
 
 
@@ -299,7 +301,7 @@ class _Walk:
         pool = self._exchange.pool
         if pool is None or pool.hedge is None or run.attempt.kind != "primary":
             return None
-        return self._hedges.after(self._exchange, self._health, run, self._loop.time())
+        return self._hedges.after(self._exchange, self._health, run)
 
     async def _run_race(self, scope: Scope, send: Send, run: AttemptRun, after: float) -> None:
         def inside(run: AttemptRun) -> Awaitable[None]:

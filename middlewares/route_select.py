@@ -47,7 +47,3 @@ class RouteSelect:
             inputs = route_inputs(exchange, exchange.pool, body.document)
             exchange.plan = plan(inputs, exchange.health, self._balancer)
         await self.app(scope, receive, send)
-
-    def inherit(self, before: RouteSelect) -> None:
-        """After a reload, go on with the turns of the RouteSelect that this one replaces."""
-        self._balancer = before._balancer

@@ -233,12 +233,19 @@ class Exchange:
             if candidate.role == "canary":
                 continue
             if served is not None and candidate is served.candidate:
-                return candidate.degraded
+                return candidate.degraded or self._passed_over(candidate)
             if candidate.rejected is not None and not candidate.rejected.startswith("state."):
                 return candidate.rejected
             if candidate.degraded is not None and candidate.role == "prefer":
                 return candidate.degraded
         return None
+
+    def _passed_over(self, served: Candidate) -> str | None:
+        """The reason why a fallback was tried before a degraded preferred target that stands behind it."""
+        if served.role == "prefer":
+            return None
+        behind = (each.degraded for each in self.plan or () if each.role != "alternate")
+        return next((reason for reason in behind if reason is not None), None)
 
     def report(self) -> list[tuple[bytes, bytes]]:
         """Returns the `x-standby-*` headers of every response, and `notes`."""

@@ -185,14 +185,15 @@ class Gateway:
             await snapshot.store.aclose()
 
     def _forget_unused(self) -> None:
-        """Remove the health of targets and pools that are in no snapshot in use."""
+        """Remove the health of targets that are in no snapshot in use, and degradations without a rule."""
         targets: set[str] = set()
-        pools: dict[str, set[str]] = {}
+        judged: set[tuple[str, str]] = set()
         for snapshot in self._snapshots():
             targets.update(snapshot.routes.targets)
             for pool in snapshot.routes.pools.values():
-                pools.setdefault(pool.name, set()).update(target.name for target in targets_of(pool))
-        self.health.keep(targets, pools)
+                if pool.slow is not None or pool.degrade_on is not None:
+                    judged.update((pool.name, target.name) for target in targets_of(pool))
+        self.health.keep(targets, judged)
 
 
 def _open_store(routes: Routes) -> Store:

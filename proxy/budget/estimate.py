@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from ..config import Pool, Target
+from ..config import Pool, Target, targets_of
 from ..exchange import Attempt, Exchange
 from ..stores.records import LedgerEntry, Outcome
 from .accounts import Amounts
@@ -224,7 +223,5 @@ class Estimate:
             return "served"
         return "client_gone" if self._exchange.client_gone else "failed"
 
-    def _targets(self) -> Iterator[Target]:
-        yield from self._pool.prefer
-        for alternate in self._pool.alternates:
-            yield alternate.target
+    def _targets(self) -> tuple[Target, ...]:
+        return targets_of(self._pool)

@@ -186,6 +186,11 @@ class Health:
         load = self._loads.get(target)
         return 0 if load is None else load.busy
 
+    @property
+    def ramping(self) -> bool:
+        """Whether any target may be in a slow start."""
+        return bool(self._slow_starts)
+
     def ramp(self, target: str, operation: str) -> float:
         """Returns the part of its usual share a target should get. Less than 1.0 only during a slow start."""
         if not self._slow_starts:
@@ -283,10 +288,10 @@ class Health:
         """Returns every open breaker and every cooldown in force, with the seconds left."""
         return tuple(self._ejections(self.clock()))
 
-    def keep(self, targets: Collection[str], pools: Collection[str] | None = None) -> None:
-        """Delete the state of every target and pool that is not among these. Called after a reload.
+    def keep(self, targets: Collection[str], judged: Collection[tuple[str, str]] | None = None) -> None:
+        """Delete the state of every target that is not among these. Called after a reload.
 
-        With `pools` of None, no pool's state is deleted.
+        Of degradations only those are kept whose pool and target are in `judged`; all of them if it is None.
         """
         self._targets = frozenset(targets)
         for table in (self._measurements, self._breakers, self._degraded, self._slow_starts, self._reasons):
@@ -297,7 +302,7 @@ class Health:
         for place_key in [place_key for place_key in self._cooldowns if place_key[0] not in self._targets]:
             del self._cooldowns[place_key]
         for pool_key in list(self._degradations):
-            if pool_key[1] not in self._targets or (pools is not None and pool_key[0] not in pools):
+            if pool_key[1] not in self._targets or (judged is not None and pool_key[:2] not in judged):
                 del self._degradations[pool_key]
         for key, degradations in list(self._degraded.items()):
             kept = [item for item in degradations if self._degradations.get((item.pool, *key)) is item]

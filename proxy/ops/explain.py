@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -11,20 +12,22 @@ import orjson
 
 from ..asgi import Message
 from ..budget.estimate import Estimate
-from ..budget.metering.usage_meter import ASSUMED_OUTPUT
+from ..budget.metering.usage_meter import ASSUMED_OUTPUT, amend
 from ..classify.faults import Fault, FaultKind
 from ..config import Cause, Pool, Portion, Routes, dollars, nearest, spelled
 from ..dialects.registry import OPERATIONS, operation_named
-from ..errors import StandbyError
+from ..errors import Refusal, StandbyError
 from ..exchange import Candidate, Exchange
 from ..health.target_health import Health
 from ..http.body import Body
+from ..http.exhausted import exhausted
 from ..http.opened import resolve
 from ..keys.principal import Principal
 from ..routing.balance import Balancer
 from ..routing.plan_walk import PlanWalk
 from ..routing.planning import plan
 from ..routing.route_inputs import RouteInputs, route_inputs
+from ..routing.written_order import written_order
 
 __all__ = ["Explanation", "Question", "Unanswerable", "explain"]
 
@@ -87,6 +90,7 @@ class Explanation:
 
     `plan` holds each candidate target once. `following` holds, by cause, the target that is tried after the
     first one failed, None if there is none. `key` is the name of the caller's key, None without one.
+    `refusal` is what the caller gets instead of an answer, None if a target is tried.
     """
 
     inputs: RouteInputs
@@ -95,10 +99,13 @@ class Explanation:
     plan: tuple[Candidate, ...]
     max_attempts: int
     following: Mapping[Cause, str | None]
+    refusal: Refusal | None
 
     @property
     def first(self) -> str | None:
-        """The target that is tried first, or None if there is none."""
+        """The target that is tried first, or None if the request is refused."""
+        if self.refusal is not None:
+            return None
         first = PlanWalk(self.plan, self.max_attempts).next()
         return None if first is None else first.name
 
@@ -114,6 +121,7 @@ class Explanation:
             "input_tokens": needs.input_tokens,
             "output_tokens": needs.output_tokens,
             "first": self.first,
+            "refusal": None if self.refusal is None else self.refusal.code,
             "plan": [_candidate_as_json(candidate) for candidate in self.plan],
             "next": dict(self.following),
             "text": str(self),
@@ -145,14 +153,14 @@ class Explanation:
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             yield f"  {'  '.join(cells)}".rstrip()
-        if self.first is None:
-            yield "  nobody can be asked: the caller gets 503 with these reasons"
+        if self.refusal is not None:
+            yield f"  refused: the caller gets {self.refusal.status} {self.refusal.code}"
             return
         targets_by: dict[str, list[str]] = {}
         for cause, name in self.following.items():
             targets_by.setdefault("nobody" if name is None else ranks.get(name, name), []).append(cause)
         words = "; ".join(f"{', '.join(causes)} -> {where}" for where, causes in targets_by.items())
-        yield f"  if {ranks.get(self.first, '1')} fails: {words}"
+        yield f"  if {ranks.get(self.first or '', '1')} fails: {words}"
 
     def _excluded(self) -> Iterator[tuple[str, Portion, str]]:
         """Yields targets of the pool that do not serve this caller, as role, portion and reason."""
@@ -190,18 +198,34 @@ def explain(
     exchange.operation = operation_named(operation)
     exchange.principal = principal
     exchange.share = 1.0 if question.over_budget else question.share
-    body = Body(orjson.dumps(value), _receive_disconnect)
+    try:
+        body = Body(orjson.dumps(value), _receive_disconnect)
+    except TypeError:  # deeper than orjson can write
+        raise Refusal("json_too_deep") from None
     resolve(exchange, body)
-    assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
-    exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
+    if "budget" in routes.stack:
+        amend(exchange, value)
+    if "budget" in routes.stack and pool.at_budget:  # as Budget does
+        assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
+        exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
     inputs = replace(route_inputs(exchange, pool, body.document), down=question.down, slow=question.slow)
-    max_attempts = _setting(routes, "failover", "max_attempts", 3)
-    candidates = plan(inputs, health or Health(), balancer or Balancer(), dry=True)
+    max_attempts = _setting(routes, "failover", "max_attempts", 3) if "failover" in routes.stack else 1
+    health = health or Health()
+    if "route_select" in routes.stack:
+        candidates = plan(inputs, health, balancer or Balancer(), dry=True)
+    else:
+        candidates = written_order(exchange, health, body)
     if question.over_budget:
         _reject_dearer(candidates)
+    exchange.plan = candidates
+    refusal = _refusal(principal, pool) or (
+        exhausted(exchange) if PlanWalk(candidates, max_attempts).next() is None else None
+    )
     following: dict[Cause, str | None]
     following = {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
     following["budget"] = _following(candidates, max_attempts, None)
+    if "failover" not in routes.stack:
+        following = dict.fromkeys(following)
     return Explanation(
         inputs,
         operation,
@@ -209,6 +233,7 @@ def explain(
         candidates,
         max_attempts,
         MappingProxyType(following),
+        refusal,
     )
 
 
@@ -228,6 +253,16 @@ def _setting(routes: Routes, table: str, key: str, default: int) -> int:
     """Returns a setting from a middleware's table, which has already been validated."""
     value = routes.tables.get(table, {}).get(key, default)
     return value if isinstance(value, int) else default
+
+
+def _refusal(principal: Principal | None, pool: Pool) -> Refusal | None:
+    """Returns why Auth refuses this caller before any target is considered, or None."""
+    if principal is None:
+        return None
+    code = principal.ended(time.time())
+    if code is None:
+        code = principal.lacks(pool) if principal.grants(pool.name) else "model_not_allowed"
+    return None if code is None else Refusal(code)
 
 
 async def _receive_disconnect() -> Message:

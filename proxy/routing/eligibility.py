@@ -45,8 +45,9 @@ class Eligibility:
         estimate = self._inputs.estimates.get(target.name)
         if estimate is not None:
             return estimate
-        needs = self._inputs.needs
+        needs, limits = self._inputs.needs, (target.max_output, self._inputs.pool.max_output)
         output = ASSUMED_OUTPUT if needs.output_tokens is None else needs.output_tokens
+        output = min([output, *(limit for limit in limits if limit is not None)])
         return ExpectedUsage(needs.input_tokens, output).cost(target.price)
 
     def _permanent(self, target: Target) -> str | None:

@@ -29,15 +29,16 @@ class Hedges:
     def __init__(self) -> None:
         self._budgets: dict[tuple[str, float], RetryBudget] = {}
 
-    def after(self, exchange: Exchange, health: Health, attempt: AttemptRun, now: float) -> float | None:
-        """Returns the seconds to wait for this first attempt before a hedge, or None for no hedge.
+    def request(self, pool: Pool, now: float) -> None:
+        """Count one request in the pool's hedge budget."""
+        if pool.hedge is not None:
+            self._budget(pool, pool.hedge.share).request(now)
 
-        The request is counted in the pool's hedge budget.
-        """
+    def after(self, exchange: Exchange, health: Health, attempt: AttemptRun) -> float | None:
+        """Returns the seconds to wait for this first attempt before a hedge, or None for no hedge."""
         pool, operation, target = exchange.pool, exchange.operation, attempt.candidate.target
         if pool is None or pool.hedge is None or operation is None or target is None:
             return None
-        self._budget(pool, pool.hedge.share).request(now)
         if pool.hedge.after != "p95":
             return pool.hedge.after
         # The duration of whole answers does not tell when a single one is late.

@@ -28,62 +28,40 @@ _CAUSES: Final[Mapping[str, frozenset[Cause]]] = MappingProxyType(
 
 
 class PlanWalk:
-    """Walks a plan once, from the first candidate to the last, with at most `limit` attempts.
+    """Walks the plan of one request with at most `limit` attempts. Each candidate is tried once.
 
-    An alternate is available after one of the causes it names. A cause comes from a fault, from a rejected
-    candidate (in cooldown, unsuitable or too expensive), and from a degraded preferred candidate anywhere in
-    the plan. Two faults restrict the remaining candidates: after a context overflow only larger context
-    windows are tried, and after a content refusal only alternates that name the cause `refused`.
+    The next candidate is always the first one of the plan that is available. An alternate is available after
+    one of the causes it names, whenever that occurs. A cause comes from a fault, from a rejected candidate
+    (in cooldown, unsuitable or too expensive), from a degraded preferred candidate, and from one whose
+    quality leaves it for the end. Two faults restrict the remaining candidates: after a context overflow only
+    larger context windows are tried, and after a content refusal only alternates that name the cause
+    `refused`.
     """
 
-    __slots__ = ("_causes", "_limit", "_plan", "_position", "_refused", "_taken", "_tried", "_window")
+    __slots__ = ("_causes", "_left", "_limit", "_refused", "_tried", "_window")
 
     def __init__(self, plan: Sequence[Candidate], limit: int) -> None:
-        self._plan = plan
+        self._left = list(plan)
         self._limit = limit
         self._tried = 0
-        self._position = 0
         self._causes: set[Cause] = set()
         self._window: int | None = None
         self._refused = False
-        self._taken: list[Candidate] = []  # returned by `besides`, ahead of their position
         for candidate in plan:
-            if candidate.degraded is not None and candidate.role == "prefer":
-                self._causes.add("slow")
+            if candidate.degraded is not None:
+                if candidate.role == "prefer":
+                    self._causes.add("slow")
+                elif candidate.role == "last":
+                    self._causes |= _OUTAGE
 
     def next(self) -> Candidate | None:
         """Returns the next candidate to try, or None if the plan or the limit of attempts is used up."""
-        if self._tried >= self._limit:
-            return None
-        while self._position < len(self._plan):
-            candidate = self._plan[self._position]
-            self._position += 1
-            if candidate in self._taken or not self._fits(
-                candidate, self._causes, self._window, refused=self._refused
-            ):
-                continue
-            if candidate.rejected is None:
-                self._tried += 1
-                return candidate
-            self._causes |= _causes_of(candidate)
-        return None
+        return self._take(self._first(self._left, self._causes, self._window, refused=self._refused))
 
     def besides(self) -> Candidate | None:
-        """Returns a candidate to try in parallel with a slow attempt, or None.
-
-        The candidates that are skipped for it keep their position.
-        """
-        if self._tried >= self._limit:
-            return None
-        causes = self._causes | _SLOW
-        for candidate in self._remaining():
-            if self._fits(candidate, causes, self._window, refused=self._refused):
-                if candidate.rejected is None:
-                    self._taken.append(candidate)
-                    self._tried += 1
-                    return candidate
-                causes |= _causes_of(candidate)
-        return None
+        """Returns a candidate to try in parallel with a slow attempt, or None."""
+        left = [candidate for candidate in self._left if candidate.role != "last"]
+        return self._take(self._first(left, self._causes | _SLOW, self._window, refused=self._refused))
 
     def again(self) -> bool:
         """Whether another attempt at a candidate that was tried already is allowed. If so, it is counted."""
@@ -111,27 +89,46 @@ class PlanWalk:
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
-        causes = self._causes.union(rule.opens)
         window = _window_of(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"
-        for other in self._remaining():
-            if self._fits(other, causes, window, refused=refused):
-                if other.rejected is None:
-                    return True
-                causes |= _causes_of(other)
-        return False
+        causes = self._causes.union(rule.opens)
+        return self._first(list(self._left), causes, window, refused=refused) is not None
 
-    def _remaining(self) -> Sequence[Candidate]:
-        remaining = self._plan[self._position :]
-        return [each for each in remaining if each not in self._taken] if self._taken else remaining
+    def _take(self, candidate: Candidate | None) -> Candidate | None:
+        if candidate is None or self._tried >= self._limit:
+            return None
+        self._left.remove(candidate)
+        self._tried += 1
+        return candidate
 
     @staticmethod
-    def _fits(candidate: Candidate, causes: set[Cause], window: int | None, *, refused: bool) -> bool:
-        if candidate.causes is not None and candidate.causes.isdisjoint(causes):
-            return False
-        if window is not None and _window_of(candidate) <= window:
-            return False
-        return not refused or (candidate.causes is not None and "refused" in candidate.causes)
+    def _first(
+        left: list[Candidate], causes: set[Cause], window: int | None, *, refused: bool
+    ) -> Candidate | None:
+        """The first candidate in `left` that is available.
+
+        A rejected one that would be available is removed from `left`, and what it counts as is added to
+        `causes`: that may make one available that stands before it.
+        """
+        at = 0
+        while at < len(left):
+            candidate = left[at]
+            at += 1
+            if _fits(candidate, causes, window, refused=refused):
+                if candidate.rejected is None:
+                    return candidate
+                left.remove(candidate)
+                causes |= _causes_of(candidate)
+                at = 0
+        return None
+
+
+def _fits(candidate: Candidate, causes: set[Cause], window: int | None, *, refused: bool) -> bool:
+    if candidate.causes is not None and candidate.causes.isdisjoint(causes):
+        return False
+    if window is not None and _window_of(candidate) <= window:
+        return False
+    return not refused or (candidate.causes is not None and "refused" in candidate.causes)
 
 
 def _causes_of(candidate: Candidate) -> frozenset[Cause]:

@@ -6,7 +6,7 @@ eligible targets comes second: load is balanced over healthy preferred targets, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..config import Cause, Target
 from ..exchange import Candidate, Role
@@ -32,9 +32,9 @@ def plan(
     alternates = [
         planner.candidate(alternate.target, "alternate", alternate.causes) for alternate in pool.alternates
     ]
-    balance, key = pool.balance, inputs.key
+    balance, key, canary = pool.balance, inputs.key, planner.canary()
     if any(inputs.share >= share for share in pool.at_budget):
-        balance, key = "cheapest", None
+        balance, key, canary = "cheapest", None, ()
         # Alternates for the cause `budget` join the preferred targets.
         for joining in [each for each in alternates if each.causes is not None and "budget" in each.causes]:
             joining.causes = None
@@ -49,16 +49,21 @@ def plan(
         for each in preferred
         if each.rejected is None and each.degraded is None and each.role != "last"
     }
-    entrants = [planner.entrant(each) for each in healthy.values()]
-    placed = balancer.order(pool.name, balance, entrants, key=key, dry=dry)
-    for name, score in placed:
-        healthy[name].score = score
+    if balance == "priority" and key is None and not health.ramping:
+        order: Iterable[str] = healthy  # the order of the file: nothing about the targets matters
+    else:
+        placed = balancer.order(
+            pool.name, balance, [planner.entrant(each) for each in healthy.values()], key=key, dry=dry
+        )
+        for name, score in placed:
+            healthy[name].score = score
+        order = [name for name, _ in placed]
     others = sorted([each for each in alternates if each.role != "last"], key=_is_degraded)
     ahead_of_degraded = [each for each in others if _replaces_degraded(each)] if degraded else []
     return (
-        *planner.canary(),
+        *canary,
         *rejected,
-        *(healthy[name] for name, _ in placed),
+        *(healthy[name] for name in order),
         *ahead_of_degraded,
         *degraded,
         *(each for each in others if each not in ahead_of_degraded),
@@ -102,7 +107,10 @@ class _Planner:
         portion, pool = self._inputs.pool.canary, self._inputs.pool
         if portion is None or position(self._inputs.caller, pool.name) >= portion.share:
             return ()
-        return (self.candidate(portion.target, "canary"),)
+        candidate = self.candidate(portion.target, "canary")
+        if pool.min_quality is not None and (portion.target.quality or 0) < pool.min_quality:
+            candidate.rejected = candidate.rejected or "policy.quality"
+        return (candidate,)
 
     def candidate(self, target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
@@ -118,6 +126,8 @@ class _Planner:
             elif pool.slow is not None and target.name in self._inputs.slow:
                 candidate.degraded = "latency.slo"
         if pool.min_quality is not None and (target.quality or 0) < pool.min_quality and role != "canary":
+            if role == "prefer":
+                candidate.degraded = "policy.quality"
             candidate.role, candidate.causes = "last", None
         return candidate
 

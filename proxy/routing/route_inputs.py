@@ -79,6 +79,8 @@ def holder_of(exchange: Exchange, pool: Pool, value: dict[str, Any]) -> str:
     issuer = None
     if exchange.affinity is not None and isinstance(previous_id, str):
         issuer = exchange.affinity.provider_of(previous_id)
+        if exchange.routes is not None and issuer not in exchange.routes.providers:
+            issuer = None  # it was removed from the configuration
     return issuer or pool.prefer[0].provider.name
 
 

@@ -165,6 +165,26 @@ async def test_a_regulated_tenant_stays_in_its_region(
         assert (await ask(raw)).header("x-standby-target") == "beta"
 
 
+async def test_quality_comes_before_the_order_of_the_file(
+    front: Front, alpha: Simulator, beta: Simulator
+) -> None:
+    """With `degrade` a target below the pool's quality answers only when the alternate does not."""
+    pool = """
+prefer = ["alpha"]
+alternates = [{ target = "beta", for = ["outage"] }]
+min_quality = 20
+when_exhausted = "degrade"
+"""
+    async with workload(front, alpha, beta, pool, first="quality = 10", second="quality = 50") as raw:
+        answer = await ask(raw)
+        assert (answer.header("x-standby-target"), answer.header("x-standby-degraded")) == (
+            "beta",
+            "policy.quality",
+        )
+        beta.fault = Status(500)
+        assert (await ask(raw)).header("x-standby-target") == "alpha"
+
+
 async def test_an_outage_of_every_region_is_said_once(
     front: Front, alpha: Simulator, beta: Simulator
 ) -> None:

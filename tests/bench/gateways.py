@@ -30,7 +30,7 @@ _FORWARDED: Final = frozenset({b"accept", b"authorization", b"content-type", b"u
 _FRAMING: Final = b"transfer-encoding"
 
 _ROUTES: Final = """
-stack = ["failover"]
+stack = {stack}
 [providers.bench]
 dialect = "openai"
 base_url = "http://127.0.0.1:{upstream}/v1"
@@ -109,10 +109,11 @@ class Bare:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def bench_routes(upstream: int, *, transport: str | None = None) -> Routes:
+def bench_routes(upstream: int, *, transport: str | None = None, stack: str = '["failover"]') -> Routes:
     """A pool of two targets, both the upstream, over Standby's own transport or a named one."""
     text = _ROUTES.format(
         upstream=upstream,
+        stack=stack,
         key=_KEY,
         transport=f'transport = "{transport}"' if transport else "",
         connections=_CONNECTIONS,

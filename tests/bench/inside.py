@@ -13,10 +13,21 @@ from time import monotonic, process_time
 from typing import Any, Final
 
 import httpx2
+import orjson
 import uvloop
 from standby.proxy.asgi import ASGIApp, Message, Scope
+from standby.proxy.dialects.registry import operation_named
+from standby.proxy.exchange import Exchange
 from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import Health
+from standby.proxy.http.body import Body
+from standby.proxy.http.opened import resolve
+from standby.proxy.routing.balance import Balancer
+from standby.proxy.routing.planning import plan
+from standby.proxy.routing.route_inputs import route_inputs
 from typing_extensions import override
+
+from tests.proxy.harness import routes_to
 
 from .gateways import Bare, bench_routes
 from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, RESPONSE_HEADERS, chat_body, chunk, stream_body
@@ -27,6 +38,7 @@ __all__ = ["Memory", "lines", "memory", "one"]
 
 _CHUNKS: Final = 100
 _BATCHES: Final = 100
+_TARGETS: Final = 10
 _PROFILED: Final = 8.0  # seconds
 _HEADERS: Final = tuple((name.encode(), value.encode()) for name, value in RESPONSE_HEADERS)
 _UNARY: Final = (
@@ -75,13 +87,37 @@ def lines() -> Iterator[str]:
     bare = Bare(1, Memory())
     gateway = Gateway(bench_routes(1, transport=f"{__name__}:memory"))
     asked, streamed = chat_body(), stream_body(_CHUNKS, 0)
+    routed = Gateway(bench_routes(1, transport=f"{__name__}:memory", stack='["route_select", "failover"]'))
     request = uvloop.run(_added(bare, gateway, asked, 200))
     stream = uvloop.run(_added(bare, gateway, streamed, 20))
     yield f"CPU µs the gateway adds to a request, in one process: {request:.1f}"
     yield f"CPU µs it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
+    yield f"CPU µs that route_select adds to a request: {uvloop.run(_added(gateway, routed, asked, 200)):.1f}"
+    yield f"CPU µs of one plan for a pool of {_TARGETS} targets: {_planned():.1f}"
     for unit, body, per in (("request", asked, 1), ("chunk", streamed, _CHUNKS)):
         yield ""
         yield from uvloop.run(_profiled(gateway, body, unit, per))
+
+
+def _planned() -> float:
+    """CPU µs of reading a request's needs and ordering the targets of a pool, all of them healthy."""
+    url = "http://127.0.0.1:9/v1"
+    routes = routes_to(*[url] * _TARGETS, top='stack = ["route_select", "failover"]')
+    exchange = Exchange("req_1", 0.0, (), routes=routes, operation=operation_named("chat"))
+    body = Body(orjson.dumps({**orjson.loads(chat_body()), "model": "support"}), _nothing)
+    resolve(exchange, body)
+    pool, health, balancer = routes.pools["support"], Health(), Balancer()
+    fastest = float("inf")
+    for _ in range(_BATCHES):
+        began = process_time()
+        for _ in range(100):
+            plan(route_inputs(exchange, pool, body.document), health, balancer)
+        fastest = min(fastest, (process_time() - began) * 1e4)
+    return fastest
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 async def _added(bare: ASGIApp, gateway: ASGIApp, body: bytes, requests: int) -> float:

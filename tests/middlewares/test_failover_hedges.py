@@ -6,11 +6,13 @@ import asyncio
 from typing import Any, Final
 
 import pytest
+from standby.proxy.classify.faults import Rejection
+from standby.proxy.exchange import Attempt, Exchange
 from standby.proxy.health.target_health import TRIP
 
 from tests.middlewares.purses import COST, ESTIMATE, BudgetGateway, answer, budget, key
 from tests.middlewares.scene import DONE, Scene
-from tests.proxy.harness import chunk, virtual_time
+from tests.proxy.harness import ASK, ask, chunk, virtual_time
 
 __all__ = ["virtual_time"]
 
@@ -175,6 +177,23 @@ async def test_its_share_of_the_requests() -> None:
         await scene.ask()
     kinds = [each.kind for exchange in scene.exchanges for each in exchange.attempts]
     assert 5 <= kinds.count("hedge") <= 10
+
+
+async def test_a_refused_target_counts_no_request_again() -> None:
+    """A request whose first target is refused by a clearance is one request of the share, not two."""
+    scene = await Hedged(3, hedge='hedge = { after = "10ms", share = 0.1 }').warm(0)
+    scene["b"].say(0.02, chunk("slow"), DONE)
+
+    async def refuse(exchange: Exchange, attempt: Attempt) -> Rejection | None:
+        return Rejection("limit.rate") if attempt.candidate.name == "a" else None
+
+    hedges = 0
+    for _ in range(100):
+        scope = scene.scope()
+        scene.exchanges[-1].clearances.append(refuse)
+        await ask(scene.gateway, ASK, scope)
+        hedges += "hedge" in {kind for _, kind in scene.attempts}
+    assert 5 <= hedges <= 10
 
 
 async def test_no_hedge_while_requests_are_few() -> None:

@@ -9,7 +9,7 @@ from standby.proxy.budget.accounts import Amounts
 from standby.proxy.budget.estimate import Charge, Estimate
 from standby.proxy.classify.answer import Answer
 from standby.proxy.classify.faults import Fault
-from standby.proxy.config import Grants, Pool, Price, Provider, Target
+from standby.proxy.config import Grants, Pool, Portion, Price, Provider, Target
 from standby.proxy.dialects import chat
 from standby.proxy.exchange import Candidate, Exchange
 from standby.proxy.keys.principal import Principal, ScopeOf
@@ -50,6 +50,14 @@ def test_the_least_that_a_request_takes() -> None:
     assert (in_europe.minimum().output, in_europe.minimum().cost) == (100, 100_000_000)
     nowhere, _ = estimate_of(pool_of(DEAR, CHEAP), regions=("moon",))
     assert nowhere.minimum() == Amounts(1)
+
+
+def test_the_canary_is_estimated_too() -> None:
+    """A request that only the canary can afford is not refused, and its price is compared like any other."""
+    pool = pool_of(DEAR).model_copy(update={"canary": Portion(target=CHEAP, share=1.0)})
+    estimate, _ = estimate_of(pool)
+    assert estimate.minimum().cost == 500_000
+    assert estimate.estimates() == {"dear": 100_000_000, "cheap": 500_000}
 
 
 def test_estimates() -> None:

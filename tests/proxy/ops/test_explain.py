@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,46 @@ def test_a_budget_that_is_used_up(routes: Routes) -> None:
     }
 
 
+def test_the_stack_decides(routes: Routes) -> None:
+    """Without RouteSelect the order is the file's, and without Failover there is one attempt."""
+    alone = replace(routes, stack=("route_select",))
+    assert set(explain(Question("support"), alone).following.values()) == {None}
+    long = Question("support", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2_000_000})
+    written = explain(long, replace(routes, stack=("failover",)))
+    assert (written.first, written.plan[0].rejected) == ("gpt", None)
+    routed = explain(long, replace(routes, stack=("route_select", "failover")))
+    assert routed.plan[0].rejected == "capability.output_length"
+
+
+def test_a_key_that_is_refused_by_itself(routes: Routes) -> None:
+    """An expired key, or one that is not granted the pool, never reaches a target."""
+    digest = ("sha256:" + "0" * 64,)
+    expired = Key(name="old", hash=digest, pools=("*",), expires=datetime(2020, 1, 1, tzinfo=UTC))
+    other = Key(name="other", hash=digest, pools=("writing",))
+    for key, code in ((expired, "api_key_expired"), (other, "model_not_allowed")):
+        explanation = explain(Question("support"), routes, principal=Principal.of(key))
+        assert explanation.refusal is not None
+        assert (explanation.refusal.code, explanation.first) == (code, None)
+
+
+def test_more_output_than_the_pool_allows(routes: Routes) -> None:
+    """With Budget in the stack it is refused, as a caller's request would be."""
+    request: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2_000_000}
+    with pytest.raises(Refusal) as raised:
+        explain(Question("support", request), routes)
+    assert (raised.value.code, raised.value.param) == ("invalid_value", "max_tokens")
+
+
+def test_a_body_too_deep_to_be_written(routes: Routes) -> None:
+    """It is refused as a caller's would be."""
+    messages: list[Any] = []
+    for _ in range(500):
+        messages = [messages]
+    with pytest.raises(Refusal) as raised:
+        explain(Question("support", {"messages": messages}), routes)
+    assert raised.value.code == "json_too_deep"
+
+
 def test_no_secret_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The command runs where the secrets are not, and names every target of the pool once, on one screen."""
     for name in ENVIRON:
@@ -99,7 +141,7 @@ def test_the_rules_of_a_key(routes: Routes) -> None:
     explanation = explain(Question("support"), routes, principal=bound)
     assert explanation.first is None
     assert {candidate.rejected for candidate in explanation.plan} == {"policy.provider_denied"}
-    assert "nobody can be asked" in str(explanation)
+    assert "refused: the caller gets 403 provider_not_allowed" in str(explanation)
     assert explanation.as_json()["key"] == "bank"
 
 

@@ -53,6 +53,20 @@ def test_front_to_back() -> None:
     assert PlanWalk([], 3).next() is None
 
 
+def test_an_alternate_whose_cause_comes_late() -> None:
+    """An alternate that was passed over is tried once one of its causes occurs."""
+    plan = [preferred("a"), alternate("b", "rate_limited"), alternate("c", "outage")]
+    assert walk(plan, OUTAGE, "rate_limited") == "acb"
+    resting = [*plan[:2], alternate("c", "outage", rejected="health.cooldown")]
+    assert walk(resting, OUTAGE) == "ab"
+
+
+def test_quality_that_is_left_for_the_end() -> None:
+    """A preferred target below the pool's quality opens alternates for outages, and comes last."""
+    low = preferred("a", role="last", degraded="policy.quality")
+    assert walk([alternate("b", "outage"), alternate("c", "slow"), low], OUTAGE) == "ba"
+
+
 @pytest.mark.parametrize(("limit", "tried"), [(1, "a"), (2, "ab"), (3, "abc"), (4, "abcd")])
 def test_the_limit_of_attempts(limit: int, tried: str) -> None:
     """No more attempts are made than allowed, even if candidates are left."""
@@ -205,14 +219,16 @@ RESTS = st.sampled_from(
     st.integers(1, 4),
 )
 def test_any_plan(rows: list[Any], faults: list[FaultKind], limit: int) -> None:
-    """No candidate is tried twice, out of order, rejected or past the limit; `opens` predicts `next`."""
+    """None is tried twice, rejected or past the limit; only alternates come late; `opens` predicts `next`."""
     plan = [
         Candidate(name, target_of(name, context=context), causes, rejected, ready_in)
         for name, (causes, context, (rejected, ready_in)) in zip("abcdef", rows, strict=False)
     ]
     tried = walk(plan, *faults, limit=limit)
     assert len(tried) <= limit
-    assert list(tried) == sorted(set(tried))
+    assert len(set(tried)) == len(tried)
+    always = [candidate.name for candidate in plan if candidate.causes is None and candidate.name in tried]
+    assert [name for name in tried if name in always] == always
     assert all(candidate.rejected is None for candidate in plan if candidate.name in tried)
 
 
@@ -261,6 +277,16 @@ def test_besides() -> None:
     plan_walk.failed(plan[0], Fault(OUTAGE))
     plan_walk.failed(plan[2], Fault(OUTAGE))
     assert [plan_walk.next() for _ in range(3)] == [plan[1], plan[3], None]
+
+
+def test_the_last_resort_is_no_hedge() -> None:
+    """A target below the pool's quality is for when no other is left, not for when another is late."""
+    plan_walk = PlanWalk([preferred("a"), preferred("b", role="last")], 3)
+    plan_walk.next()
+    assert plan_walk.besides() is None
+    last = plan_walk.next()
+    assert last is not None
+    assert last.name == "b"
 
 
 def test_besides_counts_as_an_attempt() -> None:

@@ -174,6 +174,20 @@ def test_a_slow_target_is_behind() -> None:
     assert [candidate.degraded for candidate in candidates] == [None, None, "latency.slo", None]
 
 
+def test_a_canary_obeys_the_limits_of_its_pool() -> None:
+    """Below the quality of the pool, too dear, or past `at_budget`, it is not first for anybody."""
+    new = target_of("new", quality=1, price=price(input="9"))
+    canary = Portion(target=new, share=1.0)
+    known = target_of("known", quality=5, price=price(input="1"))
+    for action in ("refuse", "degrade"):
+        of = pool(known, canary=canary, min_quality=2, when_exhausted=action)
+        assert order(planned(of)) == ["(new)", "known"]
+    assert planned(pool(known, canary=canary, max_price_ratio=2.0))[0].rejected == "policy.price_ratio"
+    of = pool(known, canary=canary, at_budget={0.8: "cheapest"})
+    assert order(planned(of, share=0.79)) == ["new", "known"]
+    assert order(planned(of, share=0.8)) == ["known"]
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
 def test_a_canary_is_first_for_its_share(share: float) -> None:
     """The share of callers is always the same callers."""

@@ -115,3 +115,5 @@ def test_state_is_held_where_it_was_issued() -> None:
     affinity.remember("resp_1", "b")
     assert ask(bound=True, affinity=affinity, previous_response_id="resp_1").holder == "b"
     assert ask(bound=True, previous_response_id="resp_2").holder == "a"
+    affinity.remember("resp_3", "removed by a reload")
+    assert ask(bound=True, affinity=affinity, previous_response_id="resp_3").holder == "a"
