@@ -275,11 +275,13 @@ class _Walk:
         budget = health.retries(target.name, operation.name)
         if not budget.allows(health.clock()) or not self._walk.again():
             return None
-        budget.take(health.clock())
         self._retries -= 1
         if await self._client_leaves_within(wait):
             self._exchange.client_gone = self._over = True
             return None
+        if not budget.allows(health.clock()):
+            return None  # others were faster
+        budget.take(health.clock())
         entered = health.enter(
             target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
         )

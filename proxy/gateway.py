@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from .asgi import Receive, Scope, Send
 from .budget.metering.price_card import lookup
-from .config import Changes, Routes, differences, load_routes, targets_of
+from .config import Changes, Routes, Target, differences, load_routes, targets_of
 from .errors import ConfigError
 from .exchange import Exchange
 from .health.state_affinity import StateAffinity
@@ -113,6 +113,7 @@ class Gateway:
                 raise
             after.inherit(before)
             after.transports.adopt(new.targets.values())
+            self.health.reset(_other_targets(before.routes, new))
             self._snapshot = after
             self.reload_failed, self.reloaded = None, time.time()
             self._retired[before] = asyncio.create_task(self._retire(before))
@@ -194,6 +195,24 @@ class Gateway:
                 if pool.slow is not None or pool.degrade_on is not None:
                     judged.update((pool.name, target.name) for target in targets_of(pool))
         self.health.keep(targets, judged)
+
+
+def _other_targets(before: Routes, after: Routes) -> set[str]:
+    """The targets whose name stands for something else now, so that what was learned of them is void."""
+    kept = before.targets.keys() & after.targets.keys()
+    return {name for name in kept if _identity(before.targets[name]) != _identity(after.targets[name])}
+
+
+def _identity(target: Target) -> tuple[object, ...]:
+    provider = target.provider
+    return (
+        target.model,
+        provider.dialect,
+        provider.base_url,
+        provider.key,
+        provider.headers,
+        provider.transport,
+    )
 
 
 def _open_store(routes: Routes) -> Store:

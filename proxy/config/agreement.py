@@ -130,6 +130,9 @@ def _budget_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
         for name in ("budget", "limits"):
             if getattr(table, name) not in ((), Limits()):
                 yield (*path, name), "nobody counts"
+    for name, pool in routes.pools.items():
+        if pool.max_output is not None:
+            yield ("pools", name, "max_output"), "nobody heeds it"
 
 
 def _tables_with_limits(routes: Routes) -> Iterator[tuple[KeyPath, Pool | Target | Grants]]:

@@ -117,6 +117,18 @@ class Measurements:
         if not malformed:
             self.refusals.record(now, hit=refused)
 
+    def gave_up(self, attempt: InFlight, now: float) -> None:
+        """Record an attempt that was ended by its client, or by us, before its first token.
+
+        The time waited is less than its latency. It counts where it is more than the median, so that a target
+        that hangs is noticed also if every client leaves early; less would make the target look fast.
+        """
+        if attempt.waiting:
+            elapsed = now - attempt.started
+            median = self.latency.first_token.percentiles(now).p50
+            if median is not None and elapsed > median:
+                self.latency.first_token.record(elapsed, now)
+
     def forget(self, *, latency: bool) -> None:
         """Clear the latency windows, or else the windows of refusals and malformed answers."""
         if latency:

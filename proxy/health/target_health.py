@@ -158,6 +158,8 @@ class Health:
         measurements = permit.measurements
         if measurements is not None:
             measurements.end(permit)
+            if fault is None and not proved:
+                measurements.gave_up(permit, now)
         for degradation in permit.degradations:
             degradation.end(permit, now, fault, proved=proved, refused=refused)
             self._recover_if_ready(permit, degradation, now)
@@ -287,6 +289,16 @@ class Health:
     def ejections(self) -> tuple[Ejection, ...]:
         """Returns every open breaker and every cooldown in force, with the seconds left."""
         return tuple(self._ejections(self.clock()))
+
+    def reset(self, targets: Collection[str]) -> None:
+        """Delete the state of these targets: their address, key or model is another one now."""
+        for table in (self._measurements, self._breakers, self._degraded, self._slow_starts, self._reasons):
+            for key in [key for key in table if key[0] in targets]:
+                del table[key]
+        for cooldown in [key for key in self._cooldowns if key[0] in targets]:
+            del self._cooldowns[cooldown]
+        for degradation in [key for key in self._degradations if key[1] in targets]:
+            del self._degradations[degradation]
 
     def keep(self, targets: Collection[str], judged: Collection[tuple[str, str]] | None = None) -> None:
         """Delete the state of every target that is not among these. Called after a reload.

@@ -35,9 +35,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--down", action="append", default=[], metavar="TARGET", help="take this target for dead; repeatable")
     add("--slow", action="append", default=[], metavar="TARGET", help="take this target for slow; repeatable")
     add("--over-budget", action="store_true", help="leave money for the cheapest target only")
-    add("--budget-used", type=float, default=0.0, metavar="SHARE", help="of the fullest budget, as 0.9")
+    add("--budget-used", type=_share, default=0.0, metavar="SHARE", help="of the fullest budget, as 0.9")
     add("--json", action="store_true", help="print JSON, a line for each pool")
     parser.set_defaults(run=_run)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:  # NaN is in no range
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return share
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -51,15 +58,24 @@ def _run(options: argparse.Namespace) -> int:
     ]
     try:
         principal = None if options.key is None else asyncio.run(_principal(routes, options.key))
-        explanations = [explain(question, routes, principal=principal).as_json() for question in questions]
-    except (Refusal, StoreDown) as error:
+    except StoreDown as error:
         print(f"standby explain: {error}", file=sys.stderr)
         return 1
+    explained = [_explained(question, routes, principal) for question in questions]
     if options.json:
-        print("\n".join(orjson.dumps(explanation).decode() for explanation in explanations))
+        print("\n".join(orjson.dumps(each).decode() for each in explained))
     else:
-        print("\n\n".join(explanation["text"] for explanation in explanations))
-    return 0
+        print("\n\n".join(each["text"] for each in explained))
+    return 1 if all("error" in each for each in explained) else 0
+
+
+def _explained(question: Question, routes: Routes, principal: Principal | None) -> dict[str, Any]:
+    """Returns the explanation, or the error with which a caller's request to this pool would be refused."""
+    try:
+        return explain(question, routes, principal=principal).as_json()
+    except Refusal as refusal:
+        text = f"pool {question.pool}: refused: {refusal.status} {refusal.code}: {refusal.message}"
+        return {"pool": question.pool, "error": refusal.code, "text": text}
 
 
 def _read(path: str) -> dict[str, Any]:

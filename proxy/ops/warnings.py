@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from ..config.agreement import scopes_of
 from ..config.pools import Alternate, Pool, targets_of
 from ..config.routes import Routes
+from ..errors import Refusal
+from .explain import Question, explain
 
 __all__ = ["warnings"]
 
@@ -14,8 +16,8 @@ __all__ = ["warnings"]
 def warnings(routes: Routes) -> list[str]:
     """Returns one line for each warning, in the order of the file.
 
-    They are: a pool that depends on one provider, an alternate that no cause can open, and targets and
-    providers that nothing uses.
+    They are: a pool that depends on one provider or that no request can pass, an alternate that no cause can
+    open, and targets and providers that nothing uses.
     """
     lines = [line for pool in routes.pools.values() for line in _of_pool(routes, pool)]
     used = {target.name for pool in routes.pools.values() for target in targets_of(pool)}
@@ -33,6 +35,7 @@ def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
     providers = sorted({target.provider.name for target in enabled})
     if len(providers) == 1:
         yield f"pool {pool.name}: depends on provider {providers[0]} alone; if it fails, so does the pool"
+    yield from _unanswered(routes, pool)
     for alternate in pool.alternates:
         reasons = [_closed(routes, pool, alternate, cause) for cause in sorted(alternate.causes)]
         if None not in reasons:
@@ -40,10 +43,24 @@ def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
             yield f"pool {pool.name}: alternate {alternate.target.name} can never be used: {why}"
 
 
+def _unanswered(routes: Routes, pool: Pool) -> Iterator[str]:
+    """Warns of a pool that no request can pass, although all its targets are healthy."""
+    try:
+        explanation = explain(Question(pool.name), routes)
+    except Refusal:
+        return  # of the sample, as by a small `max_output`
+    if explanation.first is None:
+        reasons = ", ".join(f"{each.name} {each.rejected or 'has no cause'}" for each in explanation.plan)
+        yield f"pool {pool.name}: no target can answer even a short request: {reasons}"
+
+
 def _closed(routes: Routes, pool: Pool, alternate: Alternate, cause: str) -> str | None:
     """Returns why this cause can never open the alternate, or None if it can."""
     if alternate.target.disabled:
         return "it is disabled"
+    low = pool.min_quality is not None and (alternate.target.quality or 0) < pool.min_quality
+    if low and pool.when_exhausted == "degrade":
+        return None  # it is the last resort, whatever its causes
     if cause == "context":
         contexts = [target.context or 0 for target in pool.prefer]
         if (alternate.target.context or 0) <= min(contexts):

@@ -57,6 +57,21 @@ async def test_latency_jumps_without_an_outage() -> None:
     assert set(after[-20:]) == {"a"}
 
 
+async def test_clients_that_do_not_wait() -> None:
+    """A target that hangs is left also if every client hangs up before its first token."""
+    scene = Scene(2, top=ROUTED, pool=f"{SLOW}\n{LIMITS}")
+    scene.on_loop_time()
+    answers_after(scene, "a", 2.0)
+    await traffic(scene, 30)
+    answers_after(scene, "a", 50.0)
+    for _ in range(60):
+        caller, running = scene.begin()
+        await asyncio.sleep(6.0)
+        caller.leave()
+        await running
+    assert set(await traffic(scene, 3)) == {"b"}
+
+
 async def test_without_the_rule_it_stays_slow() -> None:
     """A pool that sets no limit keeps asking its preferred target, however slow."""
     scene = Scene(2, top=ROUTED, pool=LIMITS)

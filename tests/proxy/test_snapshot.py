@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
+from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Routes, parse_routes
 from standby.proxy.errors import ConfigError
 from standby.proxy.exchange import Exchange
@@ -19,21 +20,25 @@ from standby.proxy.keys.credentials import digests, new_secret
 from standby.proxy.snapshot import Snapshot
 from standby.proxy.stores.memory import Memory
 
-from tests.proxy.harness import SCRIPTED, Script, VirtualLoop, ask, chunk, routes_to, scope_of, scripted
+from tests.proxy.harness import (
+    SCRIPTED,
+    Script,
+    ask,
+    chunk,
+    rest,
+    routes_to,
+    scope_of,
+    scripted,
+    virtual_time,
+)
 
-__all__ = ["Looks", "anyio_backend"]
+__all__ = ["Looks", "virtual_time"]
 
 pytestmark = pytest.mark.anyio
 
 URL: Final = "http://127.0.0.1:9/v1"
 DONE: Final = b"data: [DONE]\n\n"
 WHOLE: Final = (chunk("Hi"), chunk(finish_reason="stop", delta={}, index=0), DONE)
-
-
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, object]]:
-    """A loop whose time is moved."""
-    return "asyncio", {"loop_factory": VirtualLoop}
 
 
 class Looks:
@@ -294,3 +299,24 @@ async def test_what_was_replaced_is_freed() -> None:
     finally:
         gc.enable()
     assert sum(each() is not None for each in seen) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({}, True),
+        ({"pool": 'serves = ["support", "other"]'}, True),
+        ({"target": "quality = 3"}, True),
+        ({"provider": 'headers = { x-account = "2" }'}, False),
+    ],
+)
+async def test_a_corrected_account_is_tried_at_once(change: dict[str, str], known: bool) -> None:
+    """A cooldown is of one account and model: a reload that names another one begins without it."""
+    gateway = Gateway(routes_to(URL, provider=SCRIPTED))
+    rest(gateway.health, "a", Fault("upstream_auth", 401))
+    changed = {**change, "provider": f"{SCRIPTED}\n{change.get('provider', '')}"}
+    await gateway.reload(routes_to(URL, **changed))
+    assert (gateway.health.rejection("a", "at-a", "chat") is not None) is known
+    await gateway.reload(routes_to("http://127.0.0.1:8/v1", provider=SCRIPTED))
+    assert gateway.health.rejection("a", "at-a", "chat") is None
+    await gateway.aclose()

@@ -133,6 +133,23 @@ def test_no_secret_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert sorted(line.split()[1] for line in lines[1:-1]) == ["gpt", "gpt-mini", "gpt-next"]
 
 
+def test_pools_that_the_request_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are named with the code of the refusal, and the others are explained."""
+    assert main(["explain", str(EXAMPLE), "--operation", "chat"]) == 0
+    output = capsys.readouterr().out
+    assert "pool support (openai" in output
+    assert "pool writing: refused: 400 operation_not_supported" in output
+    assert main(["explain", str(EXAMPLE), "--operation", "chat", "--pool", "writing"]) == 1
+
+
+@pytest.mark.parametrize("share", ["nan", "-1", "1.5", "x"])
+def test_a_share_that_is_none(share: str) -> None:
+    """The used share of a budget is a number from 0 to 1."""
+    with pytest.raises(SystemExit) as raised:
+        main(["explain", str(EXAMPLE), f"--budget-used={share}"])
+    assert raised.value.code == 2
+
+
 def test_the_rules_of_a_key(routes: Routes) -> None:
     """What the key forbids is rejected, and an empty plan is stated."""
     bound = Principal.of(

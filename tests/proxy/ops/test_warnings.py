@@ -19,6 +19,8 @@ two = { dialect = "openai", base_url = "http://127.0.0.1:2/v1" }
 a = { provider = "one", model = "m", context = 1000, price = { input = "1", output = "1" } }
 b = { provider = "two", model = "m", context = 1000, price = { input = "1", output = "1" } }
 c = { provider = "two", model = "n", context = 9000, price = { input = "1", output = "1" } }
+good = { provider = "one", model = "m", quality = 9, price = { input = "1", output = "1" } }
+low = { provider = "two", model = "m", quality = 1, price = { input = "1", output = "1" } }
 off = { provider = "two", model = "n", disabled = true, price = { input = "1", output = "1" } }
 [pools.p]
 """
@@ -54,6 +56,14 @@ def pool(prefer: str, target: str = "", causes: str = "") -> str:
             ["pool p: alternate off can never be used: it is disabled"],
         ),
         (pool('"off"'), ["pool p: all its targets are disabled"]),
+        (
+            pool('"off"', "a", '"slow"'),
+            [
+                "pool p: depends on provider one alone; if it fails, so does the pool",
+                "pool p: no target can answer even a short request: off disabled, a has no cause",
+            ],
+        ),
+        ('min_quality = 5\nwhen_exhausted = "degrade"\n' + pool('"good"', "low", '"context"'), []),
     ],
 )
 def test_pools(table: str, expected: list[str]) -> None:
@@ -67,7 +77,6 @@ def test_what_nothing_uses() -> None:
     third = 'three = { dialect = "openai", base_url = "http://127.0.0.1:3/v1" }\n[targets]'
     text = HEAD.replace("[targets]", third) + pool('"a", "b"')
     assert warnings(parse_routes(text, environ={})) == [
-        "target c: no pool uses it",
-        "target off: no pool uses it",
+        *(f"target {name}: no pool uses it" for name in ("c", "good", "low", "off")),
         "provider three: no target uses it",
     ]
