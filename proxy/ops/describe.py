@@ -14,6 +14,7 @@ from ..config.scopes import Grants, kind_of
 from ..config.storage import MEMORY, shown
 from ..config.tables import Target
 from ..config.values import spelled
+from .columns import columns
 
 __all__ = ["describe"]
 
@@ -106,15 +107,8 @@ def _limits(places: Mapping[str, Pool | Target | Grants]) -> Iterator[tuple[str,
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """Returns the rows as lines of aligned columns. A repeated label in the first column is left out."""
-    if not rows:
-        return []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[0] = 10
-    lines: list[str] = []
-    previous = ""
-    for row in rows:
-        label, *cells = row
-        cells = [cell.ljust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append(f"  {'' if label == previous else label:10}  {'  '.join(cells)}".rstrip())
-        previous = label
-    return lines
+    labels = ["", *(label for label, *_ in rows)]
+    shown = [
+        ("" if row[0] == before else row[0], *row[1:]) for before, row in zip(labels, rows, strict=False)
+    ]
+    return [f"  {line}" for line in columns(shown, first=10)]

@@ -28,6 +28,7 @@ from ..routing.plan_walk import PlanWalk
 from ..routing.planning import plan
 from ..routing.route_inputs import RouteInputs, route_inputs
 from ..routing.written_order import written_order
+from .columns import columns
 
 __all__ = ["Explanation", "Question", "Unanswerable", "explain"]
 
@@ -149,10 +150,7 @@ class Explanation:
             for candidate in self.plan
         ]
         rows += [("-", portion.target.name, role, "", why) for role, portion, why in self._excluded()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            yield f"  {'  '.join(cells)}".rstrip()
+        yield from (f"  {line}" for line in columns(rows))
         if self.refusal is not None:
             yield f"  refused: the caller gets {self.refusal.status} {self.refusal.code}"
             return

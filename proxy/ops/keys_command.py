@@ -19,6 +19,7 @@ from ..config import BUILT_IN, BudgetUnit, Limits, Routes, Secret, WindowName, i
 from ..config.storage import MEMORY
 from ..keys.key_store import KeyStore, Made, Shown
 from ..stores.address import open_store
+from .columns import columns
 from .toml import inline, table
 
 __all__ = ["add_commands"]
@@ -164,9 +165,7 @@ async def _list(keys: KeyStore, options: argparse.Namespace) -> None:
         )
         for key in all_keys
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(columns(rows)))
 
 
 async def _show(keys: KeyStore, options: argparse.Namespace) -> None:

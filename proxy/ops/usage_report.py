@@ -17,6 +17,7 @@ import orjson
 from ..config import Routes, dollars
 from ..stores.address import open_store
 from ..stores.store import Store, StoreDown
+from .columns import columns
 from .ledger_totals import By, LedgerTotals, Totals
 
 __all__ = ["FORMATS", "Format", "moment", "recorded", "shown", "usage"]
@@ -126,14 +127,7 @@ def _table(ledger_totals: LedgerTotals) -> Iterator[str]:
     ]
     last = ["total", *[""] * (len(ledger_totals.by) - 1), *_cells(ledger_totals.total)]
     head = [*ledger_totals.by, *(name.replace("_", " ") for name in _SHOWN)]
-    widths = [max(map(len, column)) for column in zip(head, *rows, last, strict=True)]
-    names = len(ledger_totals.by)
-    for row in (head, *rows, last):
-        cells = [
-            cell.ljust(width) if place < names else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+    yield from columns([head, *rows, last], left=len(ledger_totals.by))
     for count, what in (
         (ledger_totals.total.estimated, "estimated: the provider did not say what it used"),
         (ledger_totals.total.unpriced, "unpriced: its cost is what was held for it, or unknown"),

@@ -71,7 +71,7 @@ class Framing:
         return self.head is not None and not self.complete
 
     @property
-    def unasked(self) -> bool:
+    def unsolicited(self) -> bool:
         """Whether the client waits for `100 Continue` and has sent nothing of the body."""
         return self._body_untouched and self.head is not None and self.head.expects and not self.complete
 

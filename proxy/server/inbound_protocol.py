@@ -147,7 +147,7 @@ class InboundProtocol(asyncio.Protocol):
         """
         if self._framing.head is None or not self._answered:
             return True
-        if self._framing.unasked:
+        if self._framing.unsolicited:
             # The answer was sent without `100 Continue`. The next bytes may be the body or the next request,
             # and only the client knows which (RFC 9110, 10.1.1).
             self._transport.close()
