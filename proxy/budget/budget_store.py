@@ -114,7 +114,8 @@ class BudgetStore:
         self._timer = asyncio.get_running_loop().call_later(SWEEP, self._start_sweep)
 
     def _start_sweep(self) -> None:
-        self._sweeping = asyncio.create_task(self._sweep())
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep())
         self._schedule_sweep()
 
     async def _sweep(self) -> None:

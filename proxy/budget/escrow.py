@@ -84,7 +84,6 @@ class Escrow(Store):
         self._store = store
         self._outbox = SettlementQueue(store)
         self._slices: dict[frozenset[_Key], _Slice] = {}
-        self._closing: set[_Slice] = set()
         self._remaining: dict[_Key, int] = {}
         self._local: dict[str, _Local] = {}
         self._ids = count()
@@ -257,13 +256,10 @@ class Escrow(Store):
         if piece.closed:
             return
         piece.closed = True
-        if piece.open:
-            self._closing.add(piece)
-        else:
+        if not piece.open:
             self._settle(piece)
 
     def _settle(self, piece: _Slice) -> None:
-        self._closing.discard(piece)
         self._outbox.settle(piece.id, tuple(piece.spent.values()), ())
 
     async def _return(self, lines: Sequence[Line]) -> bool:
