@@ -71,6 +71,9 @@ def _auth_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
     for title in ("organisations", "teams", "users", "keys"):
         if getattr(routes, title):
             yield (title,), "nobody asks who calls"
+    for name, pool in routes.pools.items():
+        if pool.sticky == "key":
+            yield ("pools", name, "sticky"), "nobody asks who calls"
 
 
 def _routing_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:

@@ -73,13 +73,13 @@ OPERATIONS: Final[Mapping[str, frozenset[Capability]]] = MappingProxyType(
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 """A fraction of a whole, more than 0 and at most 1."""
 
-_STICKY: Final = re.compile(r"user|header:[a-z0-9][a-z0-9-]{0,63}")
+_STICKY: Final = re.compile(r"user|key|header:[a-z0-9][a-z0-9-]{0,63}")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]{0,127}")
 
 
 def _sticky(value: str) -> str:
     if _STICKY.fullmatch(value) is None:
-        raise objection(Remark("not something to stick to", 'write "user" or "header:x-session"'))
+        raise objection(Remark("not something to stick to", 'write "user", "key" or "header:x-session"'))
     return value
 
 
@@ -94,7 +94,7 @@ def _after(value: object, info: ValidationInfo) -> object:
 
 
 Sticky: TypeAlias = Annotated[str, AfterValidator(_sticky)]
-"""`"user"` (the caller's user, key, or the `user` in the request) or `"header:NAME"`."""
+"""`"user"` (the caller's user, key, or the `user` in the request), `"key"` or `"header:NAME"`."""
 
 
 class Slow(Table):

@@ -64,7 +64,7 @@ def route_inputs(exchange: Exchange, pool: Pool, document: RequestDocument) -> R
         holder=holder_of(exchange, pool, value) if exchange.bound else None,
         home=_home_of(exchange, pool, needs),
         seconds=exchange.time_limit,
-        key=None if pool.sticky is None else _sticky_key(exchange, pool.sticky, user),
+        key=None if pool.sticky is None else _sticky_key(exchange, pool.sticky, user, key),
         caller=key or user or exchange.id,
     )
 
@@ -96,12 +96,14 @@ def _home_of(exchange: Exchange, pool: Pool, needs: Requirements) -> str | None:
     return (provider or pool.prefer[0].provider).signature_domain
 
 
-def _sticky_key(exchange: Exchange, sticky: str, user: str | None) -> str | None:
+def _sticky_key(exchange: Exchange, sticky: str, user: str | None, key: str | None) -> str | None:
     """Returns the key that keeps this caller at one target, or None if only the balance decides."""
     if sticky == "user":
         return user
-    key = header(exchange.headers, sticky.removeprefix("header:").encode())
-    return key[:_MAX_KEY_LENGTH].decode("latin-1") if key else None
+    if sticky == "key":
+        return key
+    value = header(exchange.headers, sticky.removeprefix("header:").encode())
+    return value[:_MAX_KEY_LENGTH].decode("latin-1") if value else None
 
 
 def _own_user(value: dict[str, Any]) -> str | None:

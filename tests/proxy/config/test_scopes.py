@@ -163,6 +163,10 @@ def test_what_nobody_would_heed_is_an_error() -> None:
         f'{title}: nobody asks who calls; add "auth" to stack, before "failover"'
         for title in ("organisations", "teams", "users", "keys")
     ]
+    again = '[pools.again]\nprefer = ["main"]\nsticky = "key"\n'
+    assert said(again, '"route_select", "failover"') == [
+        'pools.again.sticky: nobody asks who calls; add "auth" to stack, before "failover"'
+    ]
     limited = f"{PEOPLE}limits = {{ concurrent = 5 }}\n"
     assert said(limited, '"auth", "failover"') == [
         'keys.checkout.limits: nobody counts; add "budget" to stack, before "failover"'

@@ -18,6 +18,7 @@ __all__: list[str] = []
 
 ROUTES = parse_routes(
     """
+    stack = ["auth", "route_select", "failover"]
     [providers.a]
     dialect = "anthropic"
     base_url = "http://127.0.0.1:9/v1"
@@ -36,6 +37,9 @@ ROUTES = parse_routes(
     [pools.users]
     prefer = ["a", "b"]
     sticky = "user"
+    [pools.keys]
+    prefer = ["a", "b"]
+    sticky = "key"
     """,
     environ={},
 )
@@ -75,6 +79,8 @@ def test_the_facts_of_the_exchange() -> None:
         ("users", Principal.of(Key(name="batch", hash=("sha256:" + "0" * 64,), pools=("*",))), {}, "batch"),
         ("users", None, {"metadata": {"user_id": "u-1"}}, "u-1"),
         ("users", None, {}, None),
+        ("keys", ANN, {}, "checkout"),
+        ("keys", None, {"metadata": {"user_id": "u-1"}}, None),
         ("sessions", ANN, {"headers": [(b"x-session", b"s-1")]}, "s-1"),
         ("sessions", ANN, {}, None),
         ("support", ANN, {"headers": [(b"x-session", b"s-1")]}, None),
@@ -83,7 +89,7 @@ def test_the_facts_of_the_exchange() -> None:
 def test_what_keeps_a_caller_at_one_target(
     pool: str, principal: Principal | None, fields: dict[str, Any], key: str | None
 ) -> None:
-    """As the pool is configured: a header, or the caller; None if neither is present."""
+    """As the pool is configured: a header, the user, or the key; None if neither is present."""
     assert ask(pool, principal=principal, **fields).key == key
 
 
