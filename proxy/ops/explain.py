@@ -319,4 +319,6 @@ def _status(candidate: Candidate) -> str:
     status = "asked" if candidate.causes is None else f"for {', '.join(sorted(candidate.causes))}"
     if candidate.role == "last":
         status = "when nobody else is left"
+    if candidate.score is not None:
+        status += f"; score {candidate.score:.3g}"
     return status if candidate.degraded is None else f"{status}; degraded: {candidate.degraded}"

@@ -16,6 +16,8 @@ from standby.proxy.health.target_health import Health, Permit
 from standby.proxy.keys.principal import Principal
 from standby.proxy.ops.explain import Question, Unanswerable, explain
 
+from tests.proxy.harness import routes_to
+
 __all__: list[str] = []
 
 EXAMPLE = Path(__file__).parents[3] / "routes.toml"
@@ -186,6 +188,15 @@ def test_the_health_of_a_running_gateway(routes: Routes) -> None:
     explanation = explain(Question("support"), routes, health=health)
     assert (explanation.plan[0].rejected, explanation.first) == ("health.breaker_open", "gpt-mini")
     assert health.states() == before
+
+
+def test_the_scores_of_a_balanced_pool() -> None:
+    """Each target that was balanced shows the score by which it stands where it does."""
+    balanced = routes_to("http://127.0.0.1:9/v1", "http://127.0.0.1:8/v1", pool='balance = "weighted"')
+    explanation = explain(Question("support"), balanced)
+    scores = [candidate.score for candidate in explanation.plan]
+    assert scores == [-1.0, -1.0]
+    assert str(explanation).count("asked; score -1\n") == 2
 
 
 @pytest.mark.parametrize(
