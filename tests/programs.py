@@ -105,9 +105,9 @@ class Program:
 
     async def _hear(self) -> bool:
         assert self._process.stdout is not None
-        heard = await self._process.stdout.read(65536)
-        self.output += heard.decode(errors="replace")
-        return bool(heard)
+        output = await self._process.stdout.read(65536)
+        self.output += output.decode(errors="replace")
+        return bool(output)
 
 
 def own_environ() -> dict[str, str]:

@@ -88,9 +88,9 @@ class RedisServer:
                 time.sleep(0.01)
             else:
                 return
-        said = (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+        output = (self._folder / "log").read_text(encoding="utf-8", errors="replace")
         self.stop()
-        raise RuntimeError(f"redis-server did not start:\n{said}")
+        raise RuntimeError(f"redis-server did not start:\n{output}")
 
     def say(self, *words: str) -> str:
         """Send one command, over a connection of its own, and return the answer as it comes."""
@@ -99,10 +99,10 @@ class RedisServer:
             connection.sendall(
                 b"*%d\r\n" % len(texts) + b"".join([b"$%d\r\n%s\r\n" % (len(text), text) for text in texts])
             )
-            said = connection.recv(65536).decode()
-        if said.startswith("-"):
-            raise RuntimeError(said)
-        return said
+            output = connection.recv(65536).decode()
+        if output.startswith("-"):
+            raise RuntimeError(output)
+        return output
 
     def freeze(self) -> None:
         """From now on it accepts connections and says nothing."""

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 from standby.proxy.server import Parser
 
+from tests.acceptance.clients import APIS
 from tests.acceptance.llmock_process import Llmock, llmock
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, raising, uvicorn_under
-from tests.acceptance.speaking import APIS
 
 __all__ = ["anyio_backend", "front", "mocks", "one_trust_store", "parsed_front", "raising_front", "stage"]
 

@@ -25,9 +25,9 @@ __all__ = [
     "REFUSED",
     "SIMULATED",
     "VERDICTS",
-    "Told",
+    "LlmockFault",
     "before_content",
-    "patience",
+    "first_token_limit",
 ]
 
 VERDICTS: Final = frozenset(
@@ -36,7 +36,7 @@ VERDICTS: Final = frozenset(
 """What llmock must not hold against the gateway."""
 
 
-class Told(NamedTuple):
+class LlmockFault(NamedTuple):
     """What llmock is told to do to streams, to other answers, or (None) to both."""
 
     name: str
@@ -45,33 +45,35 @@ class Told(NamedTuple):
 
 
 LLMOCK: Final = (
-    Told("429 with Retry-After", MappingProxyType({"type": "fail", "status": 429, "retry_after": 30})),
-    Told("500", MappingProxyType({"type": "fail", "status": 500})),
-    Told("503", MappingProxyType({"type": "fail", "status": 503})),
-    Told("529", MappingProxyType({"type": "fail", "status": 529})),
-    Told(
+    LlmockFault("429 with Retry-After", MappingProxyType({"type": "fail", "status": 429, "retry_after": 30})),
+    LlmockFault("500", MappingProxyType({"type": "fail", "status": 500})),
+    LlmockFault("503", MappingProxyType({"type": "fail", "status": 503})),
+    LlmockFault("529", MappingProxyType({"type": "fail", "status": 529})),
+    LlmockFault(
         "stall before content",
         MappingProxyType({"type": "stream_fault", "kind": "stall", "after_chunks": 0, "stall_seconds": 30}),
         streams=True,
     ),
-    Told(
+    LlmockFault(
         "stall after the preamble",
         MappingProxyType({"type": "stream_fault", "kind": "stall", "after_chunks": 1, "stall_seconds": 30}),
         streams=True,
     ),
     # Longer than the limit, but not by much: llmock does not notice that its caller leaves.
-    Told("stall before the answer", MappingProxyType({"type": "delay", "seconds": 2.5}), streams=False),
-    Told(
+    LlmockFault(
+        "stall before the answer", MappingProxyType({"type": "delay", "seconds": 2.5}), streams=False
+    ),
+    LlmockFault(
         "empty stream",
         MappingProxyType({"type": "stream_fault", "kind": "truncate", "after_chunks": 0}),
         streams=True,
     ),
-    Told(
+    LlmockFault(
         "disconnect before content",
         MappingProxyType({"type": "stream_fault", "kind": "disconnect", "after_chunks": 0}),
         streams=True,
     ),
-    Told(
+    LlmockFault(
         "disconnect after the preamble",
         MappingProxyType({"type": "stream_fault", "kind": "disconnect", "after_chunks": 1}),
         streams=True,
@@ -135,7 +137,7 @@ def before_content(name: str) -> Fault | None:
     return None if name == REFUSED else _ALWAYS.get(name) or _IN_STREAMS[name]
 
 
-def patience(name: str) -> str:
+def first_token_limit(name: str) -> str:
     """The limit for the first token: short where the fault is silence, long where only the machine may be."""
     waits = name.startswith("stall") or name in {"comments only", "headers dripped for ever", "pings only"}
     return "1500ms" if waits else "20s"

@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 
 import uvloop
 
-from tests.acceptance.crowd import MANY
+from tests.acceptance.batch import MANY
+from tests.acceptance.clients import APIS, MESSAGES
 from tests.acceptance.faults import BEFORE_CONTENT, LLMOCK, REFUSED, SIMULATED
 from tests.acceptance.llmock_process import Llmock, llmock
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, uvicorn_under
-from tests.acceptance.speaking import APIS, MESSAGES
 from tests.acceptance.trials import Trial, against_llmock, between_simulators, simulator_before_llmock
 
 __all__ = ["main"]
@@ -44,14 +44,14 @@ class Row(NamedTuple):
 
 def _rows(front: Front, mocks: tuple[Llmock, ...]) -> Iterator[Row]:
     for stream in (True, False):
-        for told in (None, *LLMOCK):
-            if told is None or told.streams in {None, stream}:
-                fault = told.name if told else REFUSED
+        for behaviour in (None, *LLMOCK):
+            if behaviour is None or behaviour.streams in {None, stream}:
+                fault = behaviour.name if behaviour else REFUSED
                 yield Row(
                     "openai, llmock",
                     fault,
                     stream,
-                    against_llmock(front, mocks, told, stream=stream, first_token=FIRST_TOKEN),
+                    against_llmock(front, mocks, behaviour, stream=stream, first_token=FIRST_TOKEN),
                 )
     for fault, stream in SIMULATED:
         trial = simulator_before_llmock(front, mocks, fault, stream=stream, first_token=FIRST_TOKEN)
@@ -79,10 +79,10 @@ async def _run() -> bool:
                         if forgetful:
                             set_up.forgetful()
                         await trial.run(set_up)
-                    line += f"{trial.crowd.worst:8.0f}{statistics.median(trial.crowd.seconds) * 1000:8.0f}"
-                    if (answered := trial.crowd.answers[trial.good]) < MANY:
+                    line += f"{trial.batch.worst:8.0f}{statistics.median(trial.batch.seconds) * 1000:8.0f}"
+                    if (answered := trial.batch.answers[trial.good]) < MANY:
                         line += f"  ({answered} answered)"
-                    within = within and trial.crowd.worst <= LIMIT and answered == MANY
+                    within = within and trial.batch.worst <= LIMIT and answered == MANY
                 print(line, flush=True)
     print(f"\n{'All' if within else 'NOT all'} requests were answered within the limit.")
     return within

@@ -12,11 +12,11 @@ from standby.proxy.gateway import Gateway
 from standby.proxy.keys.credentials import digests
 from standby.proxy.rehearsal.simulator import Simulator
 
+from tests.acceptance.clients import Raw, Sdks, raw_client
 from tests.acceptance.scene import Forgetful
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import Raw, Sdks, raw_client
 
-__all__ = ["EUROPEAN", "FREE", "LOYAL", "NARROW", "Guarded", "guarded"]
+__all__ = ["EUROPEAN", "FREE", "LOYAL", "NARROW", "AuthSetup", "auth_setup"]
 
 FREE: Final = "sk-standby-canary-free"
 EUROPEAN: Final = "sk-standby-canary-european"
@@ -64,7 +64,7 @@ pools = ["gpt", "claude"]
 
 
 @dataclass
-class Guarded:
+class AuthSetup:
     """A gateway behind `front` that asks for keys, with `alpha` (EU) before `beta` (US)."""
 
     front: Front
@@ -83,9 +83,9 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded(
+async def auth_setup(
     front: Front, *, store: str = "memory:", first_token: str = "500ms", alpha_url: str | None = None
-) -> AsyncGenerator[Guarded]:
+) -> AsyncGenerator[AuthSetup]:
     """Two simulators and a gateway in front of them; all of it ends with the block."""
     async with Simulator("alpha") as alpha, Simulator("beta") as beta:
         text = f'stack = ["auth", "failover"]\nstore = "{store}"\n'
@@ -98,6 +98,6 @@ async def guarded(
         async with Gateway(known) as gateway, raw_client(front.origin) as raw:
             front.app = gateway
             try:
-                yield Guarded(front, gateway, alpha, beta, raw)
+                yield AuthSetup(front, gateway, alpha, beta, raw)
             finally:
                 front.app = None

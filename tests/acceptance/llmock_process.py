@@ -34,15 +34,18 @@ class Llmock:
         """The text of each of its answers."""
         return f"{self.mark} answers in several words."
 
-    def told(self, *behaviours: Mapping[str, object]) -> None:
-        """Forget everything, then behave like this until told otherwise."""
+    def behave(self, *behaviours: Mapping[str, object]) -> None:
+        """Forget everything, then behave like this until the next call."""
         self._control.post("/reset").raise_for_status()
-        said: tuple[Mapping[str, object], ...] = ({"type": "reply", "text": self.words}, *behaviours)
-        lasting = [{"times": None, **behaviour} for behaviour in said]
+        all_behaviours: tuple[Mapping[str, object], ...] = (
+            {"type": "reply", "text": self.words},
+            *behaviours,
+        )
+        lasting = [{"times": None, **behaviour} for behaviour in all_behaviours]
         self._control.post("/scenario", json={"behaviors": lasting}).raise_for_status()
 
     def requests(self) -> int:
-        """How many requests it has had since it was last told."""
+        """How many requests it has had since the last call of `behave`."""
         return int(self._control.get("/requests").raise_for_status().json()["count"])
 
     def verdict(self) -> frozenset[str]:

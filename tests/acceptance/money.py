@@ -21,7 +21,7 @@ from standby.proxy.stores.store import Store, StoreDown
 
 from tests.acceptance.scene import Forgetful
 from tests.acceptance.serving import Front
-from tests.chaos.caller import Asked, Path, Told, ask
+from tests.chaos.caller import Asked, CallResult, Path, ask
 from tests.chaos.setting import Card
 
 __all__ = ["CARDS", "SECRETS", "Shop", "hashed", "priced", "shop", "written"]
@@ -138,7 +138,9 @@ class Shop:
         assert store is not None
         return store
 
-    async def ask(self, path: Path = "/v1/chat/completions", key: str = "checkout", **more: Any) -> Told:
+    async def ask(
+        self, path: Path = "/v1/chat/completions", key: str = "checkout", **more: Any
+    ) -> CallResult:
         """One request of one of the keys."""
         self.asked += 1
         model = "claude" if path == "/v1/messages" else "gpt"

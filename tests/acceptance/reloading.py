@@ -113,9 +113,9 @@ class Churn:
                     model="support", messages=[{"role": "user", "content": "hello"}], stream=True
                 )
                 deltas = [choice.delta async for chunk in stream for choice in chunk.choices]
-                said = "".join([delta.content or "" for delta in deltas])
-                if not said.endswith("says: all is well."):
-                    self.figures.failures.append(said)
+                text = "".join([delta.content or "" for delta in deltas])
+                if not text.endswith("says: all is well."):
+                    self.figures.failures.append(text)
             except openai.OpenAIError as error:
                 self.figures.failures.append(repr(error))
 

@@ -13,8 +13,8 @@ from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import Simulator
 from typing_extensions import override
 
+from tests.acceptance.clients import Api, Raw, Recorded, Sdks, raw_client
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import Api, Raw, Recorded, Sdks, raw_client
 
 __all__ = ["FIRST_TOKEN", "Forgetful", "Scene", "routes", "said_by", "scene"]
 

@@ -22,10 +22,10 @@ from standby.proxy.rehearsal.simulator import (
     stale_keep_alive,
 )
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
 from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content
 from tests.acceptance.scene import Scene, said_by, scene
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, RESPONSES, Api
 
 __all__: list[str] = []
 
@@ -124,9 +124,9 @@ async def test_each_provider_gets_its_own_credentials(stage: Scene, api: Api) ->
             name, value = credential(api, provider.name)
             assert received.header(name) == value
             assert received.header("x-told-by-operator") == f"{provider.name}{suffix}"
-            told = b"\n".join(b": ".join(pair) for pair in received.headers)
-            assert f"secret-of-{other}".encode() not in told
-            assert b"session=" not in told
+            sent_headers = b"\n".join(b": ".join(pair) for pair in received.headers)
+            assert f"secret-of-{other}".encode() not in sent_headers
+            assert b"session=" not in sent_headers
 
 
 @pytest.mark.parametrize("api", APIS, ids=str)
@@ -135,11 +135,11 @@ async def test_little_of_the_caller_reaches_a_provider(stage: Scene, api: Api) -
     await stage.raw.ask(api, headers={**SAYS, KEY[api.name]: "Bearer key" if api is not MESSAGES else "key"})
 
     (received,) = stage.alpha.requests
-    told = {name.decode().lower() for name, _ in received.headers}
+    sent_headers = {name.decode().lower() for name, _ in received.headers}
     own = {"accept-encoding", "content-length", "content-type", "host", "x-told-by-operator", KEY[api.name]}
     forwarded = {"accept", "user-agent"}
     forwarded |= {"anthropic-beta", "anthropic-version"} if api is MESSAGES else set()
-    assert own <= told <= own | forwarded
+    assert own <= sent_headers <= own | forwarded
     assert received.header("accept-encoding") == "identity"
     assert received.header("host") == f"127.0.0.1:{stage.alpha.port}"
 

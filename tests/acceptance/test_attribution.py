@@ -27,16 +27,16 @@ async def test_headers_ledger_and_bill_agree(front: Front, path: Path, streamed:
     """After a failover each attempt has its line, priced by the target that served, on the right key."""
     async with shop(front) as counted:
         counted.alpha.fault = Status(503)
-        told = await counted.ask(path, "search", streamed=streamed, told_usage=_asks(path, streamed))
+        result = await counted.ask(path, "search", streamed=streamed, include_usage=_asks(path, streamed))
         suffix = "_claude" if path == "/v1/messages" else ""
-        assert told.headers["x-standby-target"] == f"beta{suffix}"
-        assert told.headers["x-standby-attempts"] == "2"
-        assert told.headers["x-standby-degraded"] == "overloaded"
+        assert result.headers["x-standby-target"] == f"beta{suffix}"
+        assert result.headers["x-standby-attempts"] == "2"
+        assert result.headers["x-standby-degraded"] == "overloaded"
 
         first, second = await counted.settled()
         [(name, line)] = counted.billed()
         assert name == "beta"
-        assert {first.request_id, second.request_id} == {told.request_id}
+        assert {first.request_id, second.request_id} == {result.request_id}
         assert [
             (each.attempt, each.target, each.provider, each.outcome, each.fault) for each in (first, second)
         ] == [
@@ -63,8 +63,8 @@ async def test_an_attempt_that_cost_something_before_it_failed_is_charged(
     """What the first provider bills for an answer that nobody got is in the ledger, under its own target."""
     async with shop(front) as counted:
         counted.alpha.fault = Cut(after=0) if not streamed else Cut(after=Content(0))
-        told = await counted.ask(streamed=streamed, told_usage=_asks("/v1/chat/completions", streamed))
-        assert told.headers["x-standby-target"] == "beta"
+        result = await counted.ask(streamed=streamed, include_usage=_asks("/v1/chat/completions", streamed))
+        assert result.headers["x-standby-target"] == "beta"
         first, second = await counted.settled()
         bills = {name: CARDS[name].cost(line.input, line.output) for name, line in counted.billed()}
         assert set(bills) == {"alpha", "beta"}

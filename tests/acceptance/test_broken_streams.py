@@ -26,9 +26,9 @@ from standby.proxy.rehearsal.simulator import (
     Stall,
 )
 
+from tests.acceptance.clients import APIS, CHAT, Api
 from tests.acceptance.scene import Scene, said_by, scene
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import APIS, CHAT, Api
 
 __all__ = ["hurried"]
 

@@ -21,9 +21,9 @@ from standby.proxy.rehearsal.simulator import (
     Status,
 )
 
-from tests.acceptance.crowd import crowd
+from tests.acceptance.batch import send_batch
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
 from tests.acceptance.scene import Scene, said_by
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, RESPONSES, Api
 
 __all__: list[str] = []
 
@@ -172,14 +172,14 @@ async def test_a_compressed_failure_is_read(stage: Scene, api: Api, code: int, s
 async def test_the_sdk_reads_what_is_compressed(stage: Scene, api: Api, code: int) -> None:
     """An SDK makes of a compressed answer what it makes of a plain one."""
     stage.alpha.fault = Gzip() if code == 200 else Status(code) & Gzip()
-    said = "alpha says: all is well." if code == 200 else "beta says: all is well."
+    text = "alpha says: all is well." if code == 200 else "beta says: all is well."
 
     for stream in (False, True):
         if code == 400:
             with pytest.raises(Exception, match="This provider was told to fail"):
                 await stage.sdks.say(api, stream=stream)
         else:
-            assert await stage.sdks.say(api, stream=stream) == said
+            assert await stage.sdks.say(api, stream=stream) == text
 
 
 @pytest.mark.parametrize("api", APIS, ids=str)
@@ -213,14 +213,14 @@ async def test_crossing_requests_are_not_mixed_up(stage: Scene, stream: bool) ->
     """Each of many requests at once gets the answer to its own question."""
 
     def words(received: Received) -> tuple[str, ...]:
-        said: str = received.json["messages"][0]["content"]
-        return tuple(f"{word} " for word in said.split())
+        text: str = received.json["messages"][0]["content"]
+        return tuple(f"{word} " for word in text.split())
 
     stage.alpha.words = words
     stage.alpha.pace = 0.001
 
     async def asks(prompt: str) -> str:
-        said = await stage.sdks.say(CHAT, stream=stream, prompt=prompt)
-        return "its own" if said == "".join(f"{word} " for word in prompt.split()) else said
+        text = await stage.sdks.say(CHAT, stream=stream, prompt=prompt)
+        return "its own" if text == "".join(f"{word} " for word in prompt.split()) else text
 
-    assert (await crowd(asks, size=50)).answers == {"its own": 50}
+    assert (await send_batch(asks, size=50)).answers == {"its own": 50}

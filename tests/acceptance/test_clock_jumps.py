@@ -13,10 +13,10 @@ from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.acceptance.money import SECRETS, written
 from tests.bench.processes import free_port
-from tests.chaos.books import STORES, Kind, kept
-from tests.chaos.caller import Asked, Told, ask
+from tests.chaos.caller import Asked, CallResult, ask
 from tests.chaos.process import GatewayProcess, serving
 from tests.chaos.setting import Card
+from tests.chaos.store_reader import STORES, Kind, reader_of
 from tests.programs import STANDBY, running
 
 __all__: list[str] = []
@@ -31,7 +31,7 @@ LATEST: Final = 5.0
 """Seconds after which no gateway may let in a key that has been disabled."""
 
 
-async def asked(gateway: GatewayProcess, key: str = SECRETS["checkout"]) -> Told:
+async def asked(gateway: GatewayProcess, key: str = SECRETS["checkout"]) -> CallResult:
     """One request."""
     return await ask(gateway.port, Asked("t", key, "gpt"))
 
@@ -40,31 +40,31 @@ async def asked(gateway: GatewayProcess, key: str = SECRETS["checkout"]) -> Told
 async def test_a_window_is_one_of_the_stores_time(kind: Kind, tmp_path: Path) -> None:
     """A budget of an hour has no more room when the clock of a gateway jumps to another hour and back."""
     async with AsyncExitStack() as stack:
-        books = stack.enter_context(kept(kind, tmp_path))
+        reader = stack.enter_context(reader_of(kind, tmp_path))
         alpha = await stack.enter_async_context(Simulator("alpha"))
         path = tmp_path / "routes.toml"
         key = f'budget = [{{ limit = "{ROOM}.00", window = "hour", rolling = true }}]'
-        path.write_text(written(alpha.url, alpha.url, store=books.url, cards=CARDS, key=key))
+        path.write_text(written(alpha.url, alpha.url, store=reader.url, cards=CARDS, key=key))
         gateways = [
             await stack.enter_async_context(serving(name, path, free_port()))
             for name in (("one",) if kind == "memory" else ("one", "two"))
         ]
-        told: list[Told] = []
+        results: list[CallResult] = []
         for ahead in (0.0, HOUR, -HOUR, 2 * HOUR, 0.0):
             gateways[0].move_clock(ahead)
-            told += [await asked(gateway) for gateway in gateways for _ in range(2)]
-        assert sum(each.status == 200 for each in told) == ROOM
-        assert {each.status for each in told} == {200, 402}
+            results += [await asked(gateway) for gateway in gateways for _ in range(2)]
+        assert sum(each.status == 200 for each in results) == ROOM
+        assert {each.status for each in results} == {200, 402}
         assert len(alpha.bill) == ROOM
 
 
 async def test_a_disabled_key_is_let_in_nowhere(tmp_path: Path) -> None:
     """Five seconds after `standby keys disable`, and at once after a restart, no gateway takes the key."""
     async with AsyncExitStack() as stack:
-        books = stack.enter_context(kept("redis", tmp_path))
+        reader = stack.enter_context(reader_of("redis", tmp_path))
         alpha = await stack.enter_async_context(Simulator("alpha"))
         path = tmp_path / "routes.toml"
-        path.write_text(written(alpha.url, alpha.url, store=books.url, cards=CARDS))
+        path.write_text(written(alpha.url, alpha.url, store=reader.url, cards=CARDS))
 
         async def keys(*words: str) -> str:
             command = (STANDBY, "keys", words[0], "--routes", str(path), *words[1:])

@@ -22,8 +22,8 @@ from standby.proxy.rehearsal.simulator import (
     Status,
 )
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api, Recorded
 from tests.acceptance.scene import Scene
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, Api, Recorded
 
 __all__: list[str] = []
 
@@ -68,16 +68,16 @@ def error_of(api: Api, answer: Recorded) -> dict[str, Any]:
     """The error, from a body that has exactly the members it has in the caller's dialect."""
     document = json.loads(answer.body)
     assert answer.header("content-type") == "application/json"
-    told = answer.header("x-standby-request-id")
+    request_id = answer.header("x-standby-request-id")
     error: dict[str, Any] = document["error"]
     if api is MESSAGES:
         assert set(document) == {"type", "error", "request_id"}
-        assert (document["type"], document["request_id"]) == ("error", told)
+        assert (document["type"], document["request_id"]) == ("error", request_id)
         assert set(error) == {"type", "message", "code", "attempts"}
     else:
         assert set(document) == {"error"}
         assert set(error) == {"message", "type", "code", "param", "request_id", "attempts"}
-        assert (error["request_id"], error["param"]) == (told, None)
+        assert (error["request_id"], error["param"]) == (request_id, None)
     return error
 
 

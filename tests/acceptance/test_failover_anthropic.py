@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
+from tests.acceptance.clients import MESSAGES
 from tests.acceptance.faults import BEFORE_CONTENT
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import MESSAGES
 from tests.acceptance.trials import between_simulators
 
 __all__: list[str] = []
@@ -26,5 +26,5 @@ async def test_a_hundred_messages_of_a_hundred_are_answered(front: Front, fault:
         await trial.run(set_up)
 
         trial.check()
-        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
-        assert trial.crowd.worst < GENEROUS
+        print(f"worst of {len(trial.batch.seconds)}: {trial.batch.worst:.0f} ms")
+        assert trial.batch.worst < GENEROUS

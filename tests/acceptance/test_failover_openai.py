@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from tests.acceptance.faults import LLMOCK, SIMULATED, VERDICTS, Told
+from tests.acceptance.clients import CHAT
+from tests.acceptance.faults import LLMOCK, SIMULATED, VERDICTS, LlmockFault
 from tests.acceptance.llmock_process import Llmock
 from tests.acceptance.scene import scene
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import CHAT
 from tests.acceptance.trials import against_llmock, simulator_before_llmock
 
 __all__: list[str] = []
@@ -23,26 +23,28 @@ GENEROUS: Final = 10_000.0
 
 CASES: Final = tuple(
     pytest.param(
-        told, stream, id=f"{told.name if told else 'connect refused'}-{'stream' if stream else 'unary'}"
+        behaviour,
+        stream,
+        id=f"{behaviour.name if behaviour else 'connect refused'}-{'stream' if stream else 'unary'}",
     )
     for stream in (True, False)
-    for told in (None, *LLMOCK)
-    if told is None or told.streams in {None, stream}
+    for behaviour in (None, *LLMOCK)
+    if behaviour is None or behaviour.streams in {None, stream}
 )
 
 
-@pytest.mark.parametrize(("told", "stream"), CASES)
+@pytest.mark.parametrize(("behaviour", "stream"), CASES)
 async def test_a_hundred_requests_of_a_hundred_are_answered(
-    front: Front, mocks: tuple[Llmock, ...], told: Told | None, stream: bool
+    front: Front, mocks: tuple[Llmock, ...], behaviour: LlmockFault | None, stream: bool
 ) -> None:
     """Whatever llmock does before content, clients get the second's answer and no byte of the first's."""
-    async with against_llmock(front, mocks, told, stream=stream) as (trial, set_up):
+    async with against_llmock(front, mocks, behaviour, stream=stream) as (trial, set_up):
         await trial.run(set_up)
 
         trial.check()
-        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
-        assert trial.crowd.worst < GENEROUS
-        if told is not None:
+        print(f"worst of {len(trial.batch.seconds)}: {trial.batch.worst:.0f} ms")
+        assert trial.batch.worst < GENEROUS
+        if behaviour is not None:
             verdict = await asyncio.to_thread(mocks[0].verdict)
             assert verdict & VERDICTS == frozenset()
             assert await asyncio.to_thread(mocks[0].requests) > 0
@@ -57,15 +59,15 @@ async def test_what_llmock_cannot_be_told(
         await trial.run(set_up)
 
         trial.check()
-        print(f"worst of {len(trial.crowd.seconds)}: {trial.crowd.worst:.0f} ms")
-        assert trial.crowd.worst < GENEROUS
+        print(f"worst of {len(trial.batch.seconds)}: {trial.batch.worst:.0f} ms")
+        assert trial.batch.worst < GENEROUS
 
 
 async def test_a_retry_after_holds_for_the_next_request_too(front: Front, mocks: tuple[Llmock, ...]) -> None:
     """A call answered with Retry-After is not made again there, however often the caller repeats it."""
     first, second = mocks
-    second.told()
-    first.told({"type": "fail", "status": 429, "retry_after": 30})
+    second.behave()
+    first.behave({"type": "fail", "status": 429, "retry_after": 30})
     async with scene(front, urls=(first.url, second.url)) as set_up:
         for _ in range(20):
             assert await set_up.sdks.say(CHAT, stream=False) == second.words

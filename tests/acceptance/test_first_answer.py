@@ -8,10 +8,10 @@ import time
 import pytest
 from standby.proxy.rehearsal.simulator import Content, Drip, Fault, Malformed, Slow, Stall
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api
 from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content
 from tests.acceptance.scene import FIRST_TOKEN, Scene, said_by, scene
 from tests.acceptance.serving import Front, bound
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, Api
 
 __all__: list[str] = []
 
@@ -123,8 +123,8 @@ async def test_a_handshake_that_fails(front: Front, stage: Scene) -> None:
     server = await asyncio.start_server(speak, sock=held)
     urls = (f"https://127.0.0.1:{held.getsockname()[1]}/v1", stage.beta.url)
     try:
-        async with scene(front, urls=urls) as guarded:
-            answer = await guarded.raw.ask(CHAT)
+        async with scene(front, urls=urls) as auth_setup:
+            answer = await auth_setup.raw.ask(CHAT)
     finally:
         server.close()
 
@@ -135,8 +135,8 @@ async def test_a_handshake_that_fails(front: Front, stage: Scene) -> None:
 async def test_a_handshake_that_stalls(front: Front, stage: Scene) -> None:
     """A provider that leaves a TLS handshake unanswered is hung up on, and never asked in clear text."""
     secure = stage.alpha.url.replace("http://", "https://")
-    async with scene(front, urls=(secure, stage.beta.url), connect="200ms", first_token="30s") as guarded:
-        answer = await guarded.raw.ask(CHAT)
+    async with scene(front, urls=(secure, stage.beta.url), connect="200ms", first_token="30s") as auth_setup:
+        answer = await auth_setup.raw.ask(CHAT)
 
         assert answer.header("x-standby-degraded") == "connect"
         await stage.alpha.wait_for(lambda: stage.alpha.open == 0, within=1.0)

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import pytest
 from standby.proxy.rehearsal.simulator import Byte, Content, Drip, Endless, Fault, Pings, Stall
 
+from tests.acceptance.clients import CHAT, MESSAGES, Api
 from tests.acceptance.scene import scene
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import CHAT, MESSAGES, Api
 
 __all__ = ["Asking", "Caller", "asking", "server"]
 

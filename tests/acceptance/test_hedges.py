@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from standby.proxy.rehearsal.simulator import Content, Pings, Stall
 
+from tests.acceptance.clients import APIS, CHAT, Api
 from tests.acceptance.scene import Scene, said_by, scene
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import APIS, CHAT, Api
 
 __all__ = ["hedged"]
 

@@ -60,8 +60,8 @@ async def test_a_fault_of_the_first_leaves_nothing_held(
     """Whatever the first target does, the hold ends, and the ledger covers what both providers bill."""
     async with shop(front) as counted:
         counted.alpha.fault = fault
-        told = await counted.ask(path, streamed=streamed)
-        assert told.status != 0
+        result = await counted.ask(path, streamed=streamed)
+        assert result.status != 0
         await check(counted)
 
 
@@ -130,9 +130,9 @@ async def test_a_refusal_of_ours_holds_and_books_nothing(
 ) -> None:
     """A request that the gateway itself refuses costs nothing, and has no line in the ledger."""
     async with shop(front) as counted:
-        told = await counted.ask(**more)
-        assert told.status == status, told.body
-        assert code is None or told.code == code
+        result = await counted.ask(**more)
+        assert result.status == status, result.body
+        assert code is None or result.code == code
         assert await counted.settled() == []
         assert await counted.spent() == 0
         assert not counted.alpha.requests
@@ -145,8 +145,8 @@ async def test_an_exception_of_a_middleware_leaves_nothing_held(front: Front) ->
         '[broken]\nuse = "tests.acceptance.broken:Broken"',
     }
     async with shop(front, **parts) as counted:
-        told = await counted.ask()
-        assert told.status == 500
+        result = await counted.ask()
+        assert result.status == 500
         assert await counted.settled() == []
         assert await counted.spent() == 0
 

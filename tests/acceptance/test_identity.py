@@ -14,9 +14,9 @@ import pytest
 from standby.proxy.keys.credentials import digests
 from standby.proxy.stores.records import KeyRecord
 
-from tests.acceptance.identity import FREE, NARROW, Guarded, guarded
+from tests.acceptance.clients import APIS, CHAT, Api
+from tests.acceptance.identity import FREE, NARROW, AuthSetup, auth_setup
 from tests.acceptance.serving import Front, bound
-from tests.acceptance.speaking import APIS, CHAT, Api
 from tests.proxy.rehearsal.caller import Answer
 
 __all__ = ["parsed"]
@@ -27,14 +27,14 @@ STORED: Final = "sk-standby-canary-stored"
 
 
 @pytest.fixture
-async def parsed(parsed_front: Front) -> AsyncIterator[Guarded]:
+async def parsed(parsed_front: Front) -> AsyncIterator[AuthSetup]:
     """A gateway that asks for keys, under either parser."""
-    async with guarded(parsed_front) as stage:
+    async with auth_setup(parsed_front) as stage:
         yield stage
 
 
 async def send(
-    stage: Guarded, *lines: bytes, target: bytes = CHAT.path.encode(), host: bytes = b""
+    stage: AuthSetup, *lines: bytes, target: bytes = CHAT.path.encode(), host: bytes = b""
 ) -> Answer:
     """What comes back for a request that is well-formed but for these lines."""
     body = json.dumps(CHAT.asking(stream=False)).encode()
@@ -53,7 +53,7 @@ def key(secret: str = FREE) -> bytes:
     return b"authorization: Bearer " + secret.encode()
 
 
-async def test_the_good_key_opens(parsed: Guarded) -> None:
+async def test_the_good_key_opens(parsed: AuthSetup) -> None:
     """What the tricks are tried on is a good request, and without its key it is none."""
     assert (await send(parsed, key())).status == 200
     answer = await send(parsed)
@@ -79,7 +79,7 @@ async def test_the_good_key_opens(parsed: Guarded) -> None:
 )
 @pytest.mark.parametrize("shown", [True, False], ids=["with a key", "without"])
 async def test_no_trick_of_host_or_path_leads_past(
-    parsed: Guarded, target: bytes, host: bytes, shown: bool
+    parsed: AuthSetup, target: bytes, host: bytes, shown: bool
 ) -> None:
     """What is decided goes by the path of the request line, byte for byte; the tricks are refused as such."""
     answer = await send(parsed, *((key(),) if shown else ()), target=target, host=host)
@@ -110,7 +110,7 @@ async def test_no_trick_of_host_or_path_leads_past(
     ids=lambda value: repr(value)[:60],
 )
 async def test_a_key_is_that_key_or_none(
-    parsed: Guarded, lines: tuple[bytes, ...], status: int, code: str
+    parsed: AuthSetup, lines: tuple[bytes, ...], status: int, code: str
 ) -> None:
     """Nothing like it, nothing about it, nothing elsewhere, and not one of two."""
     answer = await send(parsed, *lines)
@@ -122,7 +122,7 @@ async def test_a_key_is_that_key_or_none(
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_nothing_is_read_of_a_request_without_a_key(front: Front, api: Api) -> None:
     """A stranger's document is not judged: every one gets the same answer."""
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         for document in ({}, {"model": "gpt"}, {"model": "secret", "messages": 5}):
             answer = await stage.raw.post(api, document)
             assert (answer.status, b"invalid_api_key" in answer.body) == (401, True)
@@ -154,7 +154,7 @@ async def test_a_store_that_fails_is_no_wrong_key(
     async with frozen() as silent:
         with bound() as closed:
             port = closed.getsockname()[1] if down == "closed" else silent
-            async with guarded(front, store=f"redis://127.0.0.1:{port}/0", first_token="30s") as stage:
+            async with auth_setup(front, store=f"redis://127.0.0.1:{port}/0", first_token="30s") as stage:
                 for _ in range(8):  # with the store's breaker closed, and then open
                     answer = await stage.raw.ask(CHAT, headers={"x-api-key": STORED})
                     assert (answer.status, b"auth_unavailable" in answer.body) == (503, True)
@@ -169,7 +169,7 @@ async def test_a_store_that_fails_is_no_wrong_key(
 async def test_no_file_of_the_store_holds_a_secret(front: Front, tmp_path: Path) -> None:
     """What is written about a key that is used is its hash, its name, and what it took."""
     path = tmp_path / "keys.db"
-    async with guarded(front, store=f"sqlite:///{path}", first_token="30s") as stage:
+    async with auth_setup(front, store=f"sqlite:///{path}", first_token="30s") as stage:
         store = stage.gateway.store
         assert store is not None
         await store.put_key(

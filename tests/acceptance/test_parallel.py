@@ -14,10 +14,10 @@ from standby.proxy.rehearsal.simulator import Simulator, Slow
 
 from tests.acceptance.money import SECRETS, written
 from tests.bench.processes import free_port
-from tests.chaos.books import STORES, Kind, kept
-from tests.chaos.caller import Asked, Told, ask
+from tests.chaos.caller import Asked, CallResult, ask
 from tests.chaos.process import GatewayProcess, serving
 from tests.chaos.setting import Card
+from tests.chaos.store_reader import STORES, Kind, reader_of
 
 __all__: list[str] = []
 
@@ -29,7 +29,7 @@ DOLLAR: Final = 10**9
 CARDS: Final = {"alpha": Card(0, 0, DOLLAR), "beta": Card(0, 0, 3 * DOLLAR)}
 
 
-async def rush(gateways: Sequence[GatewayProcess], alpha: Simulator, key: str) -> list[Told]:
+async def rush(gateways: Sequence[GatewayProcess], alpha: Simulator, key: str) -> list[CallResult]:
     """Ask so often at once. Nobody is answered before everybody was let in or refused."""
     decided = asyncio.Event()
     refused = 0
@@ -37,14 +37,14 @@ async def rush(gateways: Sequence[GatewayProcess], alpha: Simulator, key: str) -
     async def wait(seconds: float) -> None:
         await decided.wait()
 
-    async def one(number: int) -> Told:
+    async def one(number: int) -> CallResult:
         nonlocal refused
         gateway = gateways[number % len(gateways)]
-        told = await ask(gateway.port, Asked(f"{key}{number}", SECRETS[key], "gpt"))
-        refused += told.status != 200
+        result = await ask(gateway.port, Asked(f"{key}{number}", SECRETS[key], "gpt"))
+        refused += result.status != 200
         if refused >= CALLERS - ROOM:
             decided.set()
-        return told
+        return result
 
     alpha.fault = Slow(1, after=None)
     alpha.sleep = wait
@@ -58,14 +58,14 @@ async def test_exactly_so_many_are_let_in_as_there_is_room_for(
 ) -> None:
     """Through one process, two workers or two gateways, five get an answer; 45 learn which limit refused."""
     async with AsyncExitStack() as stack:
-        books = stack.enter_context(kept(kind, tmp_path))
+        reader = stack.enter_context(reader_of(kind, tmp_path))
         alpha = await stack.enter_async_context(Simulator("alpha"))
         beta = await stack.enter_async_context(Simulator("beta"))
         path = tmp_path / "routes.toml"
         path.write_text(
             written(
                 *(alpha.url, beta.url),
-                store=books.url,
+                store=reader.url,
                 cards=CARDS,
                 timeouts='{ first_token = "20s" }',
                 key=f'budget = [{{ limit = "{ROOM}.99", window = "month" }}]',
@@ -83,15 +83,15 @@ async def test_exactly_so_many_are_let_in_as_there_is_room_for(
             ("checkout", 402, "key/checkout cost per month"),
             ("search", 429, "key/search concurrent"),
         ):
-            told = await rush(gateways, alpha, key)
-            assert Counter(each.status for each in told) == {200: ROOM, status: CALLERS - ROOM}
-            assert {each.headers.get("x-standby-limit") for each in told} == {None, limit}
-            assert all("retry-after" in each.headers for each in told if each.status == 429)
+            result = await rush(gateways, alpha, key)
+            assert Counter(each.status for each in result) == {200: ROOM, status: CALLERS - ROOM}
+            assert {each.headers.get("x-standby-limit") for each in result} == {None, limit}
+            assert all("retry-after" in each.headers for each in result if each.status == 429)
         assert len(alpha.bill) == 2 * ROOM
-        books.port = gateways[0].port
+        reader.port = gateways[0].port
         if kind != "memory":  # nobody else can look into that
             for gateway in gateways:
                 await gateway.terminate()
-            entries = await books.entries()
+            entries = await reader.entries()
             assert sum(entry.charged or 0 for entry in entries if entry.key == "checkout") == ROOM * DOLLAR
-            assert await books.held() == 0
+            assert await reader.held() == 0

@@ -7,10 +7,10 @@ import openai
 import pytest
 from standby.proxy.rehearsal.simulator import Status
 
-from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content, patience
-from tests.acceptance.identity import EUROPEAN, FREE, LOYAL, NARROW, guarded
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api
+from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content, first_token_limit
+from tests.acceptance.identity import EUROPEAN, FREE, LOYAL, NARROW, auth_setup
 from tests.acceptance.serving import Front, bound
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, Api
 
 __all__: list[str] = []
 
@@ -25,7 +25,7 @@ async def test_no_fault_leads_where_the_key_may_not_go(
     """However the allowed target fails, the other is passed over, and what is passed over is recorded."""
     with bound() as closed:
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/v1" if name == REFUSED else None
-        async with guarded(front, first_token=patience(name), alpha_url=nobody) as stage:
+        async with auth_setup(front, first_token=first_token_limit(name), alpha_url=nobody) as stage:
             stage.alpha.fault = before_content(name)
 
             answer = await stage.raw.ask(api, stream=stream, headers={"x-api-key": key})
@@ -45,7 +45,7 @@ async def test_no_fault_leads_where_the_key_may_not_go(
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_a_free_key_goes_on(front: Front, api: Api, stream: bool) -> None:
     """The same outage, for a key without the rule: the official SDKs get the other's answer."""
-    async with guarded(front, first_token="30s") as stage, stage.sdks(FREE) as sdks:
+    async with auth_setup(front, first_token="30s") as stage, stage.sdks(FREE) as sdks:
         assert await sdks.say(api, stream=stream) == "alpha says: all is well."
         stage.alpha.fault = Status(503)
         assert await sdks.say(api, stream=stream) == "beta says: all is well."
@@ -55,7 +55,7 @@ async def test_a_free_key_goes_on(front: Front, api: Api, stream: bool) -> None:
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_a_resting_target_opens_no_way_out(front: Front, api: Api, status: int) -> None:
     """Also in later requests, when the allowed target rests and is not even asked."""
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         stage.alpha.fault = Status(status)
         for _ in range(8):
             answer = await stage.raw.ask(api, headers={"authorization": f"Bearer {EUROPEAN}"})
@@ -65,7 +65,7 @@ async def test_a_resting_target_opens_no_way_out(front: Front, api: Api, status:
 
 async def test_nothing_that_policy_allows_is_told_as_such(front: Front) -> None:
     """A key for which no target ever can be used hears so at once; nobody is tried."""
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         answer = await stage.raw.ask(CHAT, headers={"x-api-key": FREE}, model="secret")
         assert answer.status == 200
         asked = stage.beta.accepted
@@ -79,7 +79,7 @@ async def test_nothing_that_policy_allows_is_told_as_such(front: Front) -> None:
 async def test_the_sdks_raise_what_they_know(front: Front, api: Api) -> None:
     """A wrong key is an authentication error, a model that is not granted a matter of permission."""
     library = anthropic if api is MESSAGES else openai
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         async with stage.sdks("sk-standby-of-nobody") as sdks:
             with pytest.raises(library.AuthenticationError):
                 await sdks.say(api, stream=True)
@@ -92,7 +92,7 @@ async def test_the_sdks_raise_what_they_know(front: Front, api: Api) -> None:
 
 async def test_the_sdks_list_what_is_granted(front: Front) -> None:
     """Both of them, from the same path."""
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         async with stage.sdks(NARROW) as sdks:
             assert {model.id async for model in await sdks.openai.models.list()} == {"gpt", "claude"}
             assert {model.id async for model in await sdks.anthropic.models.list()} == {"gpt", "claude"}
@@ -104,7 +104,7 @@ async def test_the_sdks_list_what_is_granted(front: Front) -> None:
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_the_callers_key_reaches_nobody(front: Front, api: Api, key: str) -> None:
     """In no header of any request to a provider, on success and after a fault, and in no answer."""
-    async with guarded(front) as stage:
+    async with auth_setup(front) as stage:
         for fault in (None, Status(503)):
             stage.alpha.fault = fault
             for header in ("authorization", "x-api-key", "x-goog-api-key"):

@@ -12,9 +12,9 @@ from standby.proxy.rehearsal.simulator import Simulator, Slow
 
 from tests.acceptance.money import CARDS, SECRETS, written
 from tests.bench.processes import free_port
-from tests.chaos.books import Kind, kept
-from tests.chaos.caller import Asked, Told, ask
+from tests.chaos.caller import Asked, CallResult, ask
 from tests.chaos.process import serving
+from tests.chaos.store_reader import Kind, reader_of
 
 __all__: list[str] = []
 
@@ -31,7 +31,7 @@ REQUESTS: Final = 300
 async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: bool, tmp_path: Path) -> None:
     """Every answer given before the stop and after the restart is booked once, at what the provider bills."""
     async with AsyncExitStack() as stack:
-        books = stack.enter_context(kept(kind, tmp_path))
+        reader = stack.enter_context(reader_of(kind, tmp_path))
         alpha = await stack.enter_async_context(Simulator("alpha"))
         beta = await stack.enter_async_context(Simulator("beta"))
         alpha.fault = Slow(0.01, after=None)
@@ -42,13 +42,13 @@ async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: 
             written(
                 alpha.url,
                 beta.url,
-                store=books.url,
+                store=reader.url,
                 key=budget,
                 timeouts='{ first_token = "5s", total = "5s" }',  # so that leases are short
             )
         )
         gateway = await stack.enter_async_context(serving("one", path, free_port(), workers=workers))
-        told: list[Told] = []
+        results: list[CallResult] = []
         numbers = iter(range(REQUESTS))
         up = asyncio.Event()
         up.set()
@@ -56,7 +56,7 @@ async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: 
         async def call() -> None:
             for number in numbers:
                 await up.wait()
-                told.append(await ask(gateway.port, Asked(f"t{number}", SECRETS["checkout"], "gpt")))
+                results.append(await ask(gateway.port, Asked(f"t{number}", SECRETS["checkout"], "gpt")))
 
         async def stop_in_the_middle() -> None:
             await alpha.wait_for(lambda: len(alpha.requests) >= REQUESTS // 3, within=30)
@@ -68,10 +68,10 @@ async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: 
         await asyncio.gather(stop_in_the_middle(), *(call() for _ in range(CALLERS)))
         await gateway.terminate()
         if hard:
-            await books.expire()
-        entries = await books.entries()
-        assert await books.held() == 0
-        answered = {each.request_id for each in told if each.status == 200 and each.whole}
+            await reader.expire()
+        entries = await reader.entries()
+        assert await reader.held() == 0
+        answered = {each.request_id for each in results if each.status == 200 and each.whole}
         assert len(answered) >= REQUESTS - 2 * CALLERS
         booked = [entry.request_id for entry in entries]
         assert len(booked) == len(set(booked))

@@ -22,10 +22,10 @@ from standby.proxy.rehearsal.simulator import (
     stale_keep_alive,
 )
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api
 from tests.acceptance.faults import BEFORE_CONTENT, before_content
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, Api
 
 __all__: list[str] = []
 
@@ -49,7 +49,7 @@ QUIET: Final = MappingProxyType[str, Fault](
 """Faults of which the client may learn no more than that they happened."""
 
 
-def said(api: Api) -> dict[str, Any]:
+def request_of(api: Api) -> dict[str, Any]:
     """A request whose prompt can be recognised."""
     return (
         {"input": PROMPT} if api.name == "responses" else {"messages": [{"role": "user", "content": PROMPT}]}
@@ -82,7 +82,7 @@ async def test_when_all_fail(
     async with scene(front, first_token="100ms") as stage:
         stage.alpha.fault = stage.beta.fault = fault
 
-        answer = await stage.raw.ask(api, stream=stream, headers=shown(api), **said(api))
+        answer = await stage.raw.ask(api, stream=stream, headers=shown(api), **request_of(api))
 
         assert answer.status >= 500 or answer.status == 429
         for text in (answer.whole.decode(), logged(caplog)):
@@ -114,7 +114,7 @@ async def test_when_somebody_answers(
     stage.alpha.fault = fault
 
     for _ in range(2):
-        answer = await stage.raw.ask(api, stream=stream, headers=shown(api), **said(api))
+        answer = await stage.raw.ask(api, stream=stream, headers=shown(api), **request_of(api))
         for text in (answer.whole.decode(), logged(caplog)):
             for secret in (CLIENT, PROMPT, "secret-of-", "127.0.0.1"):
                 assert secret not in text
@@ -132,7 +132,7 @@ async def test_when_a_stream_breaks(
     caplog.set_level(logging.DEBUG)
     async with scene(front, stall="200ms") as stage:
         stage.alpha.fault = fault
-        answer = await stage.raw.ask(api, headers=shown(api), **said(api))
+        answer = await stage.raw.ask(api, headers=shown(api), **request_of(api))
         for text in (answer.whole.decode(), logged(caplog)):
             for secret in (CLIENT, PROMPT, "secret-of-", "127.0.0.1"):
                 assert secret not in text
@@ -157,7 +157,7 @@ async def test_when_we_refuse(
     """A request that is refused before anybody is asked is not quoted, in the answer or in our log."""
     caplog.set_level(logging.DEBUG)
 
-    answer = await stage.raw.ask(api, stream=False, headers=shown(api), **{**said(api), **fields})
+    answer = await stage.raw.ask(api, stream=False, headers=shown(api), **{**request_of(api), **fields})
 
     assert 400 <= answer.status < 500
     for text in (answer.whole.decode(), logged(caplog)):

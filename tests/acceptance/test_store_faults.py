@@ -15,7 +15,7 @@ from standby.proxy.rehearsal.simulator import Received
 from tests.acceptance.money import SECRETS, Shop, shop
 from tests.acceptance.outages import OUTAGES, Way, outage
 from tests.acceptance.serving import Front
-from tests.chaos.caller import Told
+from tests.chaos.caller import CallResult
 from tests.chaos.setting import Card
 from tests.redis_server import RedisServer
 
@@ -34,19 +34,19 @@ AT_ONCE: Final = 0.15
 ways: Final = pytest.mark.parametrize("way", OUTAGES)
 
 
-async def timed(ask: Awaitable[Told]) -> tuple[Told, float]:
+async def timed(ask: Awaitable[CallResult]) -> tuple[CallResult, float]:
     """An answer, and the seconds that it took."""
     began = time.perf_counter()
-    told = await ask
-    return told, time.perf_counter() - began
+    result = await ask
+    return result, time.perf_counter() - began
 
 
-async def until_answered(counted: Shop) -> Told:
+async def until_answered(counted: Shop) -> CallResult:
     """Ask until the store is found to answer again, as it will be asked within a second or two."""
     async with asyncio.timeout(10):
-        while (told := await counted.ask()).status != 200:  # noqa: ASYNC110
+        while (result := await counted.ask()).status != 200:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    return told
+    return result
 
 
 @ways
@@ -57,16 +57,16 @@ async def test_without_its_store_a_budget_refuses(front: Front, way: Way, tmp_pa
             store.begin()
             try:
                 for _ in range(3):
-                    told, seconds = await timed(counted.ask())
-                    assert (told.status, told.code) == (503, "budget_unavailable")
-                    assert "retry-after" in told.headers
+                    result, seconds = await timed(counted.ask())
+                    assert (result.status, result.code) == (503, "budget_unavailable")
+                    assert "retry-after" in result.headers
                     assert seconds < SOON
                 assert not counted.alpha.requests
             finally:
                 store.end()
-            told = await until_answered(counted)
+            result = await until_answered(counted)
             entries = await counted.settled()
-            assert [entry.request_id for entry in entries] == [told.request_id]
+            assert [entry.request_id for entry in entries] == [result.request_id]
             assert await counted.spent() == DOLLAR
 
 
@@ -94,19 +94,19 @@ async def test_an_allowance_is_spent_and_no_more(front: Front, way: Way, tmp_pat
         async with shop(front, store=store.url, cards=CARDS, **parts) as counted:
             store.begin()
             try:
-                told = [await counted.ask() for _ in range(6)]
-                told += await asyncio.gather(*(counted.ask() for _ in range(10)))
-                assert [each.status for each in told] == [200] * 3 + [503] * 13
+                result = [await counted.ask() for _ in range(6)]
+                result += await asyncio.gather(*(counted.ask() for _ in range(10)))
+                assert [each.status for each in result] == [200] * 3 + [503] * 13
                 assert len(counted.alpha.bill) == 3
             finally:
                 store.end()
-            told.append(await until_answered(counted))
+            result.append(await until_answered(counted))
             async with asyncio.timeout(10):
                 while len(await counted.settled()) < 4:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)  # what waited is asked again
             entries = await counted.settled()
             assert {entry.request_id for entry in entries} == {
-                each.request_id for each in told if each.status == 200
+                each.request_id for each in result if each.status == 200
             }
             assert await counted.spent() == len(entries) * DOLLAR == counted.due(CARDS)
 
@@ -121,8 +121,8 @@ async def test_a_key_that_cannot_be_looked_up_is_not_called_wrong(
         async with shop(front, store=store.url, **parts) as counted:
             store.begin()
             try:
-                told = await counted.ask(secret="sk-standby-that-only-the-store-may-know")
-                assert (told.status, told.code) == (503, "auth_unavailable")
+                result = await counted.ask(secret="sk-standby-that-only-the-store-may-know")
+                assert (result.status, result.code) == (503, "auth_unavailable")
                 assert (await counted.ask(secret=SECRETS["checkout"])).status == 200
             finally:
                 store.end()
@@ -135,7 +135,7 @@ class _Deaf:
         self._port = port
         self._calls = set[asyncio.Task[None]]()
         self.deaf = False
-        self.said = 0
+        self.document = 0
         self.swallowed = 0
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,7 +155,7 @@ class _Deaf:
 
     async def _there(self, reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            self.said += 1
+            self.document += 1
             out.write(data)
         out.close()
 
@@ -203,8 +203,8 @@ async def test_a_hold_whose_answer_is_lost_is_let_go(front: Front, own_redis: Re
         assert (await counted.ask()).status == 200
         await counted.settled()
         relay.deaf = True
-        told = await counted.ask()
-        assert (told.status, told.code) == (503, "budget_unavailable")
+        result = await counted.ask()
+        assert (result.status, result.code) == (503, "budget_unavailable")
         relay.deaf = False
         await until_answered(counted)
         async with asyncio.timeout(10):

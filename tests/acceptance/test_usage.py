@@ -17,9 +17,9 @@ from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
 from standby.proxy.rehearsal.simulator import Content, Cut, Simulator, Stall, Status
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api, Sdks, raw_client
 from tests.acceptance.metered import took
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, Api, Sdks, raw_client
 
 __all__: list[str] = []
 

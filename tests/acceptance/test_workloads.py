@@ -15,8 +15,8 @@ from standby.proxy.gateway import Gateway
 from standby.proxy.keys.credentials import digests
 from standby.proxy.rehearsal.simulator import Simulator, Slow, Status
 
+from tests.acceptance.clients import CHAT, Raw, Recorded, Sdks, raw_client
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import CHAT, Raw, Recorded, Sdks, raw_client
 
 __all__: list[str] = []
 

@@ -19,7 +19,7 @@ import orjson
 
 from . import inside, money, profile, report
 from .contenders import CONTENDERS, Contender, found
-from .load import Crowd
+from .load import SlowStreams
 from .processes import Failed, free_port, module, started
 from .rounds import Bench, Scale, Turn
 
@@ -80,23 +80,37 @@ def _run(options: argparse.Namespace, ground: _Ground) -> int:
         for contender in contenders:
             _progress(f"round {number + 1} of {rounds}: {contender.name}")
             turns[contender.name].append(bench.turn(contender, scale))
-    crowds: dict[str, Crowd] = {}
+    slow_runs: dict[str, SlowStreams] = {}
     for contender in contenders:
         if contender.name in (("standby",) if options.quick else _CROWDS):
             _progress(f"500 slow streams: {contender.name}")
-            crowds[contender.name] = bench.crowd(contender, scale)
+            slow_runs[contender.name] = bench.slow_streams(contender, scale)
     _progress("")
-    complaints = list(report.complaints(turns, crowds))
+    complaints = list(report.complaints(turns, slow_runs))
     _print(_machine(ground, rounds))
     _print(["", "## Unary: 16 connections, then one alone", "", *report.unary_table(turns)])
     _print(["", "## 64 streams of 50 chunks, one every 10 ms", "", *report.stream_table(turns)])
-    if crowds:
+    if slow_runs:
         title = f"## 500 streams of {scale.slow_chunks} chunks, one every 200 ms"
-        _print(["", title, "", *report.crowd_table(crowds)])
-    _print(["", report.noise(turns, crowds), "", "## Goals", "", *report.goals(turns, crowds), *complaints])
+        _print(["", title, "", *report.slow_streams_table(slow_runs)])
+    _print(
+        [
+            "",
+            report.noise(turns, slow_runs),
+            "",
+            "## Goals",
+            "",
+            *report.goals(turns, slow_runs),
+            *complaints,
+        ]
+    )
     if options.json is not None:
-        told = {"turns": turns, "crowds": crowds, "machine": list(_machine(ground, rounds))}
-        options.json.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        document = {
+            "turns": turns,
+            "slow_runs": slow_runs,
+            "machine": list(_machine(ground, rounds)),
+        }
+        options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 1 if complaints else 0
 
 

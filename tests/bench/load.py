@@ -18,7 +18,7 @@ from .payloads import PATH, REQUEST_HEADERS, chat_body
 from .processes import Failed, Process, module, on_cpu, started
 from .streams import Orders, Outcome
 
-__all__ = ["QUIET", "Crowd", "Load", "Measured", "Streams", "Subject", "Unary"]
+__all__ = ["QUIET", "Load", "Measured", "SlowStreams", "Streams", "Subject", "Unary"]
 
 QUIET: Final = 0.1
 """Cores that others may keep busy while the machine counts as quiet."""
@@ -71,7 +71,7 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class SlowStreams:
     """Many slow streams at once, and the memory they took."""
 
     chunks: int
@@ -121,13 +121,13 @@ class Load:
             measured = self._slices(lambda: self._stream_slice(subject, orders, client), slices)
             return replace(_quietest(measured), errors=sum(each.errors for each in measured))
 
-    def crowd(self, subject: Subject, orders: Orders) -> Crowd:
+    def slow_streams(self, subject: Subject, orders: Orders) -> SlowStreams:
         """The same once, with the subject's memory before any connection and at the end of the streams."""
         pid = subject.pid or self._upstream
         before = memory(pid)
         with self._client(orders) as client:
             measured = self._stream_slice(subject, orders, client)
-            return Crowd(measured.chunks, measured.outcome, measured.window, before, memory(pid))
+            return SlowStreams(measured.chunks, measured.outcome, measured.window, before, memory(pid))
 
     def _slices(self, measure: Callable[[], T], least: int) -> list[T]:
         """So many slices, and more while none was quiet and there is time to wait."""
@@ -149,10 +149,10 @@ class Load:
         with on_cpu(self._cpu):
             ran = subprocess.run(command, capture_output=True, check=False)
         window = window_closed(opened)
-        _, _, told = ran.stdout.rpartition(b"RESULT ")
-        if ran.returncode or not told:
+        _, _, output = ran.stdout.rpartition(b"RESULT ")
+        if ran.returncode or not output:
             raise Failed(f"wrk: {ran.stdout.decode()}{ran.stderr.decode()}")
-        result = orjson.loads(told)
+        result = orjson.loads(output)
         return Unary(
             requests=result["requests"],
             asked=result["requests"],

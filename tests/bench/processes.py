@@ -82,8 +82,8 @@ class Process:
 
     def failed(self, why: str) -> Failed:
         """What went wrong, with the end of what it printed."""
-        told = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        return Failed(f"{self._popen.args!r} {why}\n{told}")
+        output = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return Failed(f"{self._popen.args!r} {why}\n{output}")
 
     def end(self) -> None:
         """Ask it to end, and make it."""

@@ -125,8 +125,8 @@ def functions(seen: Counter[Stack], scale: float, unit: str) -> Iterator[str]:
     yield "|---|---|---|"
     for (file, function), count in own.most_common(_SHOWN):
         top = hottest[file, function].most_common(3)
-        told = ", ".join(f"{line} ({each * scale:.2f})" for line, each in top)
-        yield f"| {count * scale:.2f} | {Path(file).relative_to(_ROOT)} {function} | {told} |"
+        listed = ", ".join(f"{line} ({each * scale:.2f})" for line, each in top)
+        yield f"| {count * scale:.2f} | {Path(file).relative_to(_ROOT)} {function} | {listed} |"
 
 
 def _innermost_of_ours(stack: Stack) -> tuple[str, int, str] | None:

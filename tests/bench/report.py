@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import median
 from typing import Final, TypeAlias
 
-from .load import Crowd, Unary
+from .load import SlowStreams, Unary
 from .meters import Window
 from .rounds import CHUNKS, Turn
 from .streams import Outcome
@@ -19,9 +19,9 @@ __all__ = [
     "REQUEST_GOAL",
     "Turns",
     "complaints",
-    "crowd_table",
     "goals",
     "noise",
+    "slow_streams_table",
     "stream_table",
     "unary_table",
 ]
@@ -110,9 +110,9 @@ def _cell(turns: Turns, name: str, column: _Column) -> str:
     value = _median(turns[name], column.pick)
     if value is None or (column.cost and name == _DIRECT):
         return "-"
-    told = f"{value:,.{column.digits}f}"
+    text = f"{value:,.{column.digits}f}"
     base = _median(turns.get(_DIRECT, ()), column.pick) if column.added else None
-    return told if base is None else f"{told} ({value - base:+,.{column.digits}f})"
+    return text if base is None else f"{text} ({value - base:+,.{column.digits}f})"
 
 
 def _median(turns: Iterable[Turn], pick: _Pick) -> float | None:
@@ -120,7 +120,7 @@ def _median(turns: Iterable[Turn], pick: _Pick) -> float | None:
     return median(values) if values else None
 
 
-def crowd_table(crowds: Mapping[str, Crowd]) -> Iterator[str]:
+def slow_streams_table(slow_runs: Mapping[str, SlowStreams]) -> Iterator[str]:
     """500 slow streams at once: memory above all."""
     titles = [
         "",
@@ -135,15 +135,15 @@ def crowd_table(crowds: Mapping[str, Crowd]) -> Iterator[str]:
     cells = (
         [
             name,
-            str(crowd.outcome.finished),
-            str(crowd.outcome.failed),
-            f"{crowd.outcome.first_p50:.0f}",
-            f"{crowd.outcome.first_p99:.0f}",
-            f"{crowd.before.now:.0f}",
-            f"{crowd.after.peak:.0f}",
-            f"{crowd.window.cpu / crowd.chunks * 1e6:.1f}",
+            str(slow_run.outcome.finished),
+            str(slow_run.outcome.failed),
+            f"{slow_run.outcome.first_p50:.0f}",
+            f"{slow_run.outcome.first_p99:.0f}",
+            f"{slow_run.before.now:.0f}",
+            f"{slow_run.after.peak:.0f}",
+            f"{slow_run.window.cpu / slow_run.chunks * 1e6:.1f}",
         ]
-        for name, crowd in crowds.items()
+        for name, slow_run in slow_runs.items()
     )
     return _lines(titles, cells)
 
@@ -163,11 +163,11 @@ class _Differences:
     noises: Sequence[float]
 
     def __str__(self) -> str:
-        told = f"{median(self.values):.1f}"
+        text = f"{median(self.values):.1f}"
         if len(self.values) == 1:
-            return told
+            return text
         quietest = self.values[self.noises.index(min(self.noises))]
-        return f"{told} ({min(self.values):.1f} to {max(self.values):.1f}, quietest round {quietest:.1f})"
+        return f"{text} ({min(self.values):.1f} to {max(self.values):.1f}, quietest round {quietest:.1f})"
 
     def less(self, other: _Differences) -> _Differences:
         """The part that is not another difference, of the same rounds."""
@@ -177,7 +177,7 @@ class _Differences:
         )
 
 
-def goals(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
+def goals(turns: Turns, slow_runs: Mapping[str, SlowStreams]) -> Iterator[str]:
     """Each goal beside what was measured, where it was."""
     request = _over(turns, "standby", "bare", _request_cpu)
     server = _over(turns, "server", "uvicorn", _request_cpu)
@@ -192,11 +192,11 @@ def goals(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
         if request.values:
             alone = _Differences([value / CHUNKS for value in request.values], request.noises)
             yield f"  without a {CHUNKS}th of a request: {chunk.less(alone)}"
-    if "standby" in crowds:
-        crowd = crowds["standby"]
+    if "standby" in slow_runs:
+        slow_run = slow_runs["standby"]
         yield (
-            f"MB at most with 500 slow streams: goal {MEMORY_GOAL:g} / measured {crowd.after.peak:.0f}, "
-            f"{crowd.outcome.finished} finished and {crowd.outcome.failed} failed"
+            f"MB at most with 500 slow streams: goal {MEMORY_GOAL:g} / measured {slow_run.after.peak:.0f}, "
+            f"{slow_run.outcome.finished} finished and {slow_run.outcome.failed} failed"
         )
 
 
@@ -211,9 +211,9 @@ def _over(turns: Turns, name: str, base: str, pick: _Pick) -> _Differences:
     return _Differences(values, noises)
 
 
-def noise(turns: Turns, crowds: Mapping[str, Crowd]) -> str:
+def noise(turns: Turns, slow_runs: Mapping[str, SlowStreams]) -> str:
     """How busy others kept the machine meanwhile."""
-    windows: list[Window] = [crowd.window for crowd in crowds.values()]
+    windows: list[Window] = [slow_run.window for slow_run in slow_runs.values()]
     for turn in chain.from_iterable(turns.values()):
         windows += turn.windows
     cores = sorted(window.noise for window in windows)
@@ -223,7 +223,7 @@ def noise(turns: Turns, crowds: Mapping[str, Crowd]) -> str:
     )
 
 
-def complaints(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
+def complaints(turns: Turns, slow_runs: Mapping[str, SlowStreams]) -> Iterator[str]:
     """What makes a figure worthless: wrong answers, and connections that were not kept."""
     for name, each in turns.items():
         for number, turn in enumerate(each, 1):
@@ -234,6 +234,6 @@ def complaints(turns: Turns, crowds: Mapping[str, Crowd]) -> Iterator[str]:
                 yield f"{name}, round {number}: {turn.streams.errors} streams failed"
             if name != _DIRECT and turn.together is not None and turn.reopened > turn.together.asked / 100:
                 yield f"{name}, round {number}: {turn.reopened} connections to the upstream were not reused"
-    for name, crowd in crowds.items():
-        if lost := crowd.outcome.failed:
-            yield f"{name}: {lost} of {lost + crowd.outcome.finished} slow streams failed"
+    for name, slow_run in slow_runs.items():
+        if lost := slow_run.outcome.failed:
+            yield f"{name}: {lost} of {lost + slow_run.outcome.finished} slow streams failed"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from .contenders import Contender
-from .load import Crowd, Load, Streams, Subject, Unary
+from .load import Load, SlowStreams, Streams, Subject, Unary
 from .meters import Window
 from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, chat_body, stream_body
 from .processes import Failed, free_port, started
@@ -93,14 +93,14 @@ class Bench:
                 streams = load.streams(subject, paced(subject.port, scale.repeat), scale.streams)
             return Turn(alone, together, streams, reopened)
 
-    def crowd(self, contender: Contender, scale: Scale) -> Crowd:
+    def slow_streams(self, contender: Contender, scale: Scale) -> SlowStreams:
         """500 streams at once, each with a chunk every 200 ms."""
         with self._alive(contender) as subject:
             spread = scale.slow_chunks * 0.2 / 5  # so for most of the time there are all 500
             orders = Orders(
                 subject.port, 500, repeat=1, chunks=scale.slow_chunks, gap_ms=200, spread=spread, warm=0
             )
-            return self._load.crowd(subject, orders)
+            return self._load.slow_streams(subject, orders)
 
     @contextmanager
     def _alive(self, contender: Contender) -> Generator[Subject]:
@@ -134,8 +134,8 @@ def _check(subject: Subject, *, streams: bool) -> None:
         if _ask(connection, chat_body()) != ANSWER:
             raise Failed("not the upstream's answer")
         if streams:
-            told = _ask(connection, stream_body(5, 1))
-            if told.count(b"\n\n") != 6 or not told.endswith(DONE):
+            answer = _ask(connection, stream_body(5, 1))
+            if answer.count(b"\n\n") != 6 or not answer.endswith(DONE):
                 raise Failed("not the upstream's stream")
     finally:
         connection.close()
@@ -144,8 +144,8 @@ def _check(subject: Subject, *, streams: bool) -> None:
 def _ask(connection: http.client.HTTPConnection, body: bytes) -> bytes:
     connection.request("POST", PATH, body, dict(REQUEST_HEADERS))
     response = connection.getresponse()
-    told = response.read()
+    answer = response.read()
     if response.status != 200:
-        print(told.decode(errors="replace"), file=sys.stderr)
+        print(answer.decode(errors="replace"), file=sys.stderr)
         raise Failed(f"status {response.status}")
-    return told
+    return answer

@@ -145,9 +145,9 @@ async def _run(orders: Orders) -> None:
         connections.append(connection)
     if orders.warm:
         await _all(connections, orders, orders.warm)
-    told = "ready"
-    while await _answered(told):
-        told = orjson.dumps(asdict(await _all(connections, orders, orders.repeat))).decode()
+    report = "ready"
+    while await _answered(report):
+        report = orjson.dumps(asdict(await _all(connections, orders, orders.repeat))).decode()
 
 
 async def _all(connections: list[_Connection], orders: Orders, repeat: int) -> Outcome:

@@ -67,8 +67,8 @@ class Upstream(asyncio.Protocol):
             return
         self._received = b""
         if received.startswith(b"GET"):
-            told = b"%d" % self._accepted[0]
-            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
+            body = b"%d" % self._accepted[0]
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
             return
         pace = pace_of(received[end:])
         if pace is None:

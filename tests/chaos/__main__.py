@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .books import STORES
 from .run import Scale, chaos
+from .store_reader import STORES
 
 __all__ = ["main"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 import h11
 import orjson
 
-__all__ = ["PATHS", "Asked", "Path", "Told", "ask"]
+__all__ = ["PATHS", "Asked", "CallResult", "Path", "ask"]
 
 Path: TypeAlias = Literal["/v1/chat/completions", "/v1/responses", "/v1/messages"]
 
@@ -27,7 +27,7 @@ _PATIENCE: Final = 60.0
 class Asked:
     """What is asked, and how long the caller stays: `leaves` seconds, or until the end if that is None.
 
-    `told_usage` is `include_usage` of a stream, left out where it is None.
+    `include_usage` is `include_usage` of a stream, left out where it is None.
     """
 
     ticket: str
@@ -36,7 +36,7 @@ class Asked:
     prompt: str = "hello"
     path: Path = "/v1/chat/completions"
     streamed: bool = False
-    told_usage: bool | None = None
+    include_usage: bool | None = None
     max_tokens: int | None = 16
     leaves: float | None = None
     reset: bool = False
@@ -45,19 +45,19 @@ class Asked:
     def document(self) -> dict[str, Any]:
         """The body, in the dialect of the path."""
         limit = "max_output_tokens" if self.path == "/v1/responses" else "max_tokens"
-        said: dict[str, Any] = {"model": self.model, limit: self.max_tokens, "user": self.ticket}
-        said["messages"] = [{"role": "user", "content": self.prompt}]
+        document: dict[str, Any] = {"model": self.model, limit: self.max_tokens, "user": self.ticket}
+        document["messages"] = [{"role": "user", "content": self.prompt}]
         if self.path == "/v1/responses":
-            said["input"] = said.pop("messages")
+            document["input"] = document.pop("messages")
         elif self.path == "/v1/messages":
-            said["metadata"] = {"user_id": said.pop("user")}
+            document["metadata"] = {"user_id": document.pop("user")}
         if self.max_tokens is None:
-            del said[limit]
+            del document[limit]
         if self.streamed:
-            said["stream"] = True
-        if self.told_usage is not None:
-            said["stream_options"] = {"include_usage": self.told_usage}
-        return said
+            document["stream"] = True
+        if self.include_usage is not None:
+            document["stream_options"] = {"include_usage": self.include_usage}
+        return document
 
     @property
     def request(self) -> bytes:
@@ -72,7 +72,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Told:
+class CallResult:
     """What came back. `status` is 0 where no head came; `whole`: nothing of the answer is missing."""
 
     asked: Asked
@@ -101,20 +101,20 @@ class Told:
         return orjson.loads(self.body)
 
 
-async def ask(port: int, asked: Asked) -> Told:
+async def ask(port: int, asked: Asked) -> CallResult:
     """Ask once, on a connection of its own. A gateway that is killed meanwhile is no error."""
-    told = Told(asked)
+    result = CallResult(asked)
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
-        return told
+        return result
     try:
         writer.write(asked.request)
         async with asyncio.timeout(_PATIENCE if asked.leaves is None else asked.leaves):
-            await _read(reader, told)
+            await _read(reader, result)
     except TimeoutError:
         assert asked.leaves is not None, f"{asked.ticket} was never answered"
-        told.left = True
+        result.left = True
         if asked.reset:
             connection: socket.socket = writer.get_extra_info("socket")
             with suppress(OSError):  # the gateway may have closed it meanwhile
@@ -123,10 +123,10 @@ async def ask(port: int, asked: Asked) -> Told:
         pass
     finally:
         writer.transport.abort()
-    return told
+    return result
 
 
-async def _read(reader: asyncio.StreamReader, told: Told) -> None:
+async def _read(reader: asyncio.StreamReader, result: CallResult) -> None:
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method="POST", target="/", headers=[("host", "gateway")]))
     parser.send(h11.EndOfMessage())
@@ -138,12 +138,12 @@ async def _read(reader: asyncio.StreamReader, told: Told) -> None:
         if event is h11.NEED_DATA:
             parser.receive_data(await reader.read(65536))
         elif isinstance(event, h11.Response):
-            told.status = event.status_code
-            told.headers = {name.decode(): value.decode() for name, value in event.headers}
+            result.status = event.status_code
+            result.headers = {name.decode(): value.decode() for name, value in event.headers}
         elif isinstance(event, h11.Data):
-            told.body += event.data
+            result.body += event.data
         elif isinstance(event, h11.EndOfMessage):
-            told.whole = True
+            result.whole = True
             return
         elif isinstance(event, h11.ConnectionClosed):
             return

@@ -18,10 +18,10 @@ from standby.proxy.stores.store import StoreDown
 
 from tests.bench.processes import free_port
 
-from .books import Books, Kind, kept
-from .caller import Asked, Told, ask
+from .caller import Asked, CallResult, ask
 from .process import GatewayProcess, serving
 from .setting import KEYS, providers, routes, secret
+from .store_reader import Kind, StoreReader, reader_of
 from .verdict import Figures, judge
 
 __all__ = ["Scale", "chaos"]
@@ -46,14 +46,14 @@ class Scale:
 
 
 class _Run:
-    def __init__(self, books: Books, kind: Kind, scale: Scale, seed: int, *, escrow: bool) -> None:
+    def __init__(self, reader: StoreReader, kind: Kind, scale: Scale, seed: int, *, escrow: bool) -> None:
         self.figures = Figures(requests=scale.requests, escrow=escrow)
         self.gateways: Sequence[GatewayProcess] = ()
-        self._books = books
+        self._reader = reader
         self._kind = kind
         self._scale = scale
         self._random = Random(seed)
-        self._told: list[Told] = []
+        self._results: list[CallResult] = []
         self._asked = 0
         self._repair: asyncio.Task[None] | None = None
 
@@ -86,7 +86,7 @@ class _Run:
                     secret=secret(lots.choice(KEYS)),
                     prompt="x" * lots.randint(1, 400),
                     streamed=streamed,
-                    told_usage=True if streamed and lots.random() < 0.3 else None,
+                    include_usage=True if streamed and lots.random() < 0.3 else None,
                     leaves=lots.random() * 0.06 if lots.random() < 0.2 else None,
                     reset=lots.random() < 0.5,
                 ),
@@ -100,9 +100,9 @@ class _Run:
                 self.figures.jumps += 1
             if self._asked % self._scale.kill_every == 0 and self._kind != "memory":
                 self._kill()
-            told = await ask(gateway.port, asked)
-            self._told.append(told)
-            if told.status == 0 and not told.left:
+            result = await ask(gateway.port, asked)
+            self._results.append(result)
+            if result.status == 0 and not result.left:
                 # One that is being started again refuses at once.
                 await (asyncio.sleep(0.3) if self._repair is None else asyncio.shield(self._repair))
 
@@ -127,7 +127,7 @@ class _Run:
         while True:
             await asyncio.sleep(_LOOK)
             try:
-                used = await self._books.used(lines)
+                used = await self._reader.used(lines)
             except StoreDown:
                 continue  # we are a neighbour like any other, and wait for our turn no longer than they do
             for line, amount in zip(lines, used, strict=True):
@@ -140,35 +140,35 @@ class _Run:
         """Wait until everything is settled but what was killed, which expires as if its time had come."""
         due = time.monotonic() + _PATIENCE
         known = -1
-        while (held := await self._books.held()) and time.monotonic() < due:
+        while (held := await self._reader.held()) and time.monotonic() < due:
             if held == known and self.figures.kills:
                 break  # what does not change any more was left behind by the dead
             known = held
             await asyncio.sleep(1.0)
-        await self._books.expire()
-        self.figures.stuck = await self._books.held()
+        await self._reader.expire()
+        self.figures.stuck = await self._reader.held()
 
     def tickets(self) -> dict[str, str]:
         """Count what the callers were told; the tickets of the requests that they can name."""
         figures = self.figures
         tickets: dict[str, str] = {}
-        for told in self._told:
-            if told.request_id is not None:
-                tickets[told.request_id] = told.asked.ticket
-            if told.left:
+        for result in self._results:
+            if result.request_id is not None:
+                tickets[result.request_id] = result.asked.ticket
+            if result.left:
                 figures.hung_up += 1
-            elif told.status == 200:
+            elif result.status == 200:
                 figures.answered += 1
-            elif told.code is not None:
-                figures.refused[told.code] += 1
+            elif result.code is not None:
+                figures.refused[result.code] += 1
             else:
                 figures.unanswered += 1
-            figures.failovers += int(told.headers.get("x-standby-attempts", "0")) > 1
+            figures.failovers += int(result.headers.get("x-standby-attempts", "0")) > 1
         return tickets
 
     async def audit(self, accounts: Sequence[Account], entries: Sequence[LedgerEntry]) -> None:
         """What is spent by the accounts is what the ledger says, and no more than they allow."""
-        used = await self._books.used([account.line for account in accounts])
+        used = await self._reader.used([account.line for account in accounts])
         for account, amount in zip(accounts, used, strict=True):
             kind, _, name = account.scope.partition("/")
             own = [entry for entry in entries if getattr(entry, kind) == name]
@@ -186,23 +186,23 @@ class _Run:
 async def chaos(kind: Kind, scale: Scale, seed: int, folder: Path, *, escrow: bool = False) -> Figures:
     """Run it, and compare. Everything is drawn by `seed`; what the machine makes of it is not."""
     async with AsyncExitStack() as stack:
-        books = stack.enter_context(kept(kind, folder))
+        reader = stack.enter_context(reader_of(kind, folder))
         vendors = await stack.enter_async_context(providers(seed))
         urls = {name: provider.url for name, provider in vendors.items()}
-        text = routes(books.url, urls, scale.requests, escrow=escrow)
+        text = routes(reader.url, urls, scale.requests, escrow=escrow)
         path = folder / "routes.toml"
         path.write_text(text)
         accounts = _accounts(parse_routes(text))
-        run = _Run(books, kind, scale, seed, escrow=escrow)
+        run = _Run(reader, kind, scale, seed, escrow=escrow)
         workers, count = (2, 1) if kind == "sqlite" else (1, 2) if kind == "redis" else (1, 1)
         run.gateways = [
             await stack.enter_async_context(serving(f"gateway{number}", path, free_port(), workers=workers))
             for number in range(count)
         ]
-        books.port = run.gateways[0].port
+        reader.port = run.gateways[0].port
         await run.drive(accounts)
         await run.quiet()
-        entries = await books.entries()
+        entries = await reader.entries()
         await run.audit(accounts, entries)
         judge(run.figures, entries, {name: each.bill for name, each in vendors.items()}, run.tickets())
         figures = run.figures

@@ -64,8 +64,8 @@ model = "model-of-{name}"
 price = {{ input = "{input}", output = "{output}", per_request = "{request}" }}
 """
 _ROUTES: Final = """
-[ear]
-use = "tests.chaos.ear:Ear"
+[store_probe]
+use = "tests.chaos.store_probe:StoreProbe"
 [pools.cheap]
 prefer = ["alpha", "beta", "gamma"]
 timeouts = {{ connect = "1s", first_token = "400ms", stall = "400ms", total = "5s" }}
@@ -143,7 +143,7 @@ def routes(store: str, urls: Mapping[str, str], requests: int, *, escrow: bool =
     )
     usual = 60_000  # nano-dollars: what a request costs here, about
     hashes = {name: digest(name) for name in KEYS}
-    head = f'stack = ["ear", "auth", "budget", "failover"]\nstore = "{store}"\n'
+    head = f'stack = ["store_probe", "auth", "budget", "failover"]\nstore = "{store}"\n'
     return (
         head
         + text

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.books import STORES, Kind
 from tests.chaos.run import Scale, chaos
+from tests.chaos.store_reader import STORES, Kind
 
 __all__: list[str] = []
 

@@ -36,7 +36,7 @@ class Figures:
     billed_lines: int = 0
     billed: int = 0
     booked: int = 0
-    told: int = 0
+    reported: int = 0
     exact: int = 0
     estimated: int = 0
     expired: int = 0
@@ -57,7 +57,7 @@ class Figures:
         yield f"booked in the ledger   {self.booked} nano-dollars, {self.expired} of them for expired holds"
         yield f"overshoot              {self.overshoot} nano-dollars at the end, {self.peak} meanwhile"
         yield f"stuck holds            {self.stuck}"
-        yield f"difference to the bill {self.exact} over {self.told} attempts whose usage was told"
+        yield f"difference to the bill {self.exact} over {self.reported} attempts whose usage was told"
         yield f"                       {self.estimated:+} over all others, estimates and expired holds"
         yield f"accounts less ledger   {self.counted} nano-dollars"
         for line in self.wrong[:20]:
@@ -88,7 +88,7 @@ def judge(
     by_request: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in entries:
         by_request[entry.request_id].append(entry)
-    told, apart = _sorted(bills, set(tickets.values()))
+    reported, apart = _sorted(bills, set(tickets.values()))
     # What a killed process held in slices expires with the slice, under nobody's name.
     sliced = figures.escrow and figures.kills > 0
     others: list[LedgerEntry] = []
@@ -98,11 +98,11 @@ def judge(
         if ticket is None or (sliced and expired):
             others += attempts
         elif expired:
-            _whole(figures, ticket, attempts, told)
+            _whole(figures, ticket, attempts, reported)
         else:
             for entry in attempts:
-                _attempt(figures, ticket, entry, told.pop((ticket, entry.target), []))
-    for (ticket, target), lines in told.items():
+                _attempt(figures, ticket, entry, reported.pop((ticket, entry.target), []))
+    for (ticket, target), lines in reported.items():
         if sliced:
             apart[target] += lines
         else:
@@ -114,15 +114,15 @@ def _sorted(
     bills: Mapping[str, Sequence[Billed]], known: Container[str | None]
 ) -> tuple[dict[tuple[str, str], list[Billed]], defaultdict[str, list[Billed]]]:
     """The bills' lines by ticket and target, and by target alone where nobody knows the ticket's request."""
-    told: defaultdict[tuple[str, str], list[Billed]] = defaultdict(list)
+    reported: defaultdict[tuple[str, str], list[Billed]] = defaultdict(list)
     apart: defaultdict[str, list[Billed]] = defaultdict(list)
     for target, lines in bills.items():
         for line in lines:
             if line.user is not None and line.user in known:
-                told[line.user, target].append(line)
+                reported[line.user, target].append(line)
             else:
                 apart[target].append(line)
-    return told, apart
+    return reported, apart
 
 
 def _due(target: str, line: Billed) -> int:
@@ -133,7 +133,7 @@ def _attempt(figures: Figures, ticket: str, entry: LedgerEntry, lines: Sequence[
     due = sum(_due(entry.target, line) for line in lines)
     difference = (entry.cost or 0) - due
     if entry.source == "provider":
-        figures.told += 1
+        figures.reported += 1
         figures.exact += difference
         said = [(line.input, line.output) for line in lines] or [(0, 0)]
         if difference or said != [(entry.input, entry.output)]:
@@ -145,12 +145,15 @@ def _attempt(figures: Figures, ticket: str, entry: LedgerEntry, lines: Sequence[
 
 
 def _whole(
-    figures: Figures, ticket: str, attempts: Sequence[LedgerEntry], told: dict[tuple[str, str], list[Billed]]
+    figures: Figures,
+    ticket: str,
+    attempts: Sequence[LedgerEntry],
+    reported: dict[tuple[str, str], list[Billed]],
 ) -> None:
     """An expired hold is booked as a whole, at least at what all of its attempts cost."""
     due = 0
     for target in PRICES:
-        due += sum(_due(target, line) for line in told.pop((ticket, target), []))
+        due += sum(_due(target, line) for line in reported.pop((ticket, target), []))
     difference = sum(entry.cost or 0 for entry in attempts) - due
     figures.estimated += difference
     if difference < 0:

@@ -18,8 +18,8 @@ _UNITS: Final = {"": 1, "s": 1, "h": 3600, "KiB": 1024}
 def test_the_table_of_faults_is_the_decision_table() -> None:
     """Every fault is there once, in the code's order, and with what follows from it."""
     rows = table("docs/failover.md", "fault", "what happened", "next", "opens", "health", "status")
-    told = [(fault, moves, cause, health, status) for fault, _, moves, cause, health, status in rows]
-    assert told == [
+    documented = [(fault, moves, cause, health, status) for fault, _, moves, cause, health, status in rows]
+    assert documented == [
         (kind, rule.moves, ", ".join(rule.opens), rule.health, str(rule.status or "-"))
         for kind, rule in RULES.items()
     ]

@@ -67,8 +67,8 @@ async def test_the_walk_leads_where_it_says(tmp_path: Path, alpha: Simulator) ->
 
         async with asyncio.timeout(10):
             # What an answer cost is booked just after it.
-            while (told := (await shell(usage, tmp_path, {})).output) != shown:
-                assert " 0  " in told.splitlines()[-1], told
+            while (printed := (await shell(usage, tmp_path, {})).output) != shown:
+                assert " 0  " in printed.splitlines()[-1], printed
         assert "checkout" in (await shell(more, tmp_path, {})).output
 
         listed = (await shell(disable, tmp_path, {})).output

@@ -60,8 +60,8 @@ async def test_a_program_that_mounts_the_gateway_serves_it(
                 stream = await client.chat.completions.create(
                     model="support", messages=[{"role": "user", "content": "hello"}], stream=True
                 )
-                said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
-                assert "".join(said) == words
+                pieces = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+                assert "".join(pieces) == words
         assert alpha.requests[0].header("authorization") == f"Bearer {ENVIRON['OPENAI_API_KEY']}"
         assert await program.interrupt() in {0, 130}
     assert "Traceback" not in program.output

@@ -43,8 +43,8 @@ async def test_the_first_region_answers_while_all_is_well(app: Program, beta: Si
             model="any", messages=[{"role": "user", "content": "hello"}], stream=True
         )
         assert stream.response.headers["x-region"] == "paris"
-        said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
-    assert "".join(said) == "alpha says: all is well."
+        pieces = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(pieces) == "alpha says: all is well."
     assert not beta.requests
 
 
@@ -67,8 +67,8 @@ async def test_a_stream_that_is_none_is_passed_over(fault: Fault, app: Program, 
         stream = await client.chat.completions.create(
             model="any", messages=[{"role": "user", "content": "hello"}], stream=True
         )
-        said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
-    assert "".join(said) == "beta says: all is well."
+        pieces = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(pieces) == "beta says: all is well."
 
 
 async def test_a_region_that_cannot_be_reached_is_passed_over(app: Program, alpha: Simulator) -> None:

@@ -39,8 +39,8 @@ async def test_a_mounted_gateway_fails_over_for_openai(host: Program, alpha: Sim
         stream = await client.chat.completions.create(
             model="support", messages=[{"role": "user", "content": "hello"}], stream=True
         )
-        said = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
-        assert "".join(said) == "beta says: all is well."
+        pieces = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+        assert "".join(pieces) == "beta says: all is well."
 
 
 async def test_a_mounted_gateway_fails_over_for_anthropic(host: Program, alpha: Simulator) -> None:

@@ -38,9 +38,9 @@ async def shown(example: str, sidecar: str, folder: Path) -> str:
 @examples
 async def test_an_application_needs_another_address_only(example: str, sidecar: str, folder: Path) -> None:
     """Through its vendor's SDK the example gets the first choice's answer, whole and streamed."""
-    said = await shown(example, sidecar, folder)
+    pieces = await shown(example, sidecar, folder)
     words = "alpha says: all is well.\n"
-    assert said == f"{words}  from {_TARGETS[example][0]} (first choice)\n{words}  complete\n"
+    assert pieces == f"{words}  from {_TARGETS[example][0]} (first choice)\n{words}  complete\n"
 
 
 @examples
@@ -49,9 +49,9 @@ async def test_an_outage_is_not_the_applications_concern(
 ) -> None:
     """While the first provider is out both answers are the second's, and the headers say why."""
     alpha.fault = Status(529)
-    said = await shown(example, sidecar, folder)
+    pieces = await shown(example, sidecar, folder)
     words = "beta says: all is well.\n"
-    assert said == f"{words}  from {_TARGETS[example][1]} (overloaded)\n{words}  complete\n"
+    assert pieces == f"{words}  from {_TARGETS[example][1]} (overloaded)\n{words}  complete\n"
 
 
 @examples
@@ -60,7 +60,7 @@ async def test_a_break_after_the_first_words_is_told(
 ) -> None:
     """A stream that breaks after its first words is reported as broken, and not continued by another."""
     alpha.faults.extend([None, Cut(after=Content(2))])
-    said = await shown(example, sidecar, folder)
-    assert "\nalpha says: \n  broken off: " in said
-    assert "The answer broke off before it was complete." in said
+    pieces = await shown(example, sidecar, folder)
+    assert "\nalpha says: \n  broken off: " in pieces
+    assert "The answer broke off before it was complete." in pieces
     assert not beta.requests

@@ -56,6 +56,6 @@ try:
 except AttributeError as error:
     print(error)
 """
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     missing = f"module 'standby.{door}' has no attribute 'Nothing'"
-    assert told.splitlines() == [f"['standby.{door}']", missing]
+    assert printed.splitlines() == [f"['standby.{door}']", missing]

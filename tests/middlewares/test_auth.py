@@ -18,7 +18,7 @@ from standby.proxy.keys.credentials import digests
 from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.records import KeyRecord
 
-from tests.middlewares.guarded import (
+from tests.middlewares.auth_helpers import (
     LATE,
     LOST,
     NARROW,

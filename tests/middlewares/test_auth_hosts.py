@@ -17,7 +17,7 @@ from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.records import KeyRecord
 from typing_extensions import override
 
-from tests.middlewares.guarded import (
+from tests.middlewares.auth_helpers import (
     OFF,
     OWN,
     STORED,
@@ -102,10 +102,10 @@ async def test_a_store_that_it_opened_it_closes(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("named", "problem"),
     [
-        ("tests.middlewares.guarded:nobody", "cannot be imported"),
+        ("tests.middlewares.auth_helpers:nobody", "cannot be imported"),
         ("no.such.module:caller", "cannot be imported"),
         ("who", "cannot be imported: not an import string"),
-        ("tests.middlewares.guarded:OWN", "cannot be called"),
+        ("tests.middlewares.auth_helpers:OWN", "cannot be called"),
     ],
 )
 def test_a_host_that_is_not_there_stops_the_start(named: str, problem: str) -> None:
@@ -141,7 +141,7 @@ async def test_a_websocket_is_turned_away() -> None:
 @pytest.fixture
 def gateway() -> Gateway:
     """A gateway whose file names the host's own authentication."""
-    return answering(Gateway(routes('principal = "tests.middlewares.guarded:host_says"')))
+    return answering(Gateway(routes('principal = "tests.middlewares.auth_helpers:host_says"')))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from standby.proxy.config import Limits, parse_routes
 from standby.proxy.errors import ConfigError
 
-from tests.middlewares.purses import COST, ESTIMATE, BudgetGateway, answer, budget, key
+from tests.middlewares.budget_gateway import COST, ESTIMATE, BudgetGateway, answer, budget, key
 from tests.proxy.harness import scripted, virtual_time
 
 __all__ = ["virtual_time"]

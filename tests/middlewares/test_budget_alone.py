@@ -13,9 +13,9 @@ from standby.proxy.exchange import Exchange
 from standby.proxy.keys.principal import Principal
 from standby.proxy.stores.memory import Memory
 
-from tests.middlewares.purses import budget, key
+from tests.middlewares.budget_gateway import budget, key
+from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import Caller, ask, scope_of, virtual_time
-from tests.proxy.shaky import Shaky
 
 __all__ = ["virtual_time"]
 
@@ -60,7 +60,7 @@ async def test_rates() -> None:
 
 async def test_requests_under_way() -> None:
     """The number of parallel requests is limited."""
-    foreign, store = Foreign(), Shaky()
+    foreign, store = Foreign(), FailingStore()
     app = Budget(foreign, store=store)
     foreign.free.clear()
     principal = key(limits=Limits(concurrent=1))
@@ -86,7 +86,7 @@ async def test_a_budget_of_requests() -> None:
 
 async def test_without_a_caller() -> None:
     """Without a principal nothing is limited, and the store is not called."""
-    store = Shaky()
+    store = FailingStore()
     app = Budget(Foreign(), store=store)
     assert (await request(app, None)).status == 200
     await app.settled()
@@ -108,7 +108,7 @@ async def test_observing() -> None:
 
 async def test_an_allowance_without_money() -> None:
     """While the store is down, limits are counted in the process."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     app = Budget(Foreign(), store=store, on_store_error=10**9)
     principal = key(limits=Limits(requests_per_minute=1))
@@ -126,7 +126,7 @@ async def test_other_scopes_pass() -> None:
 
 async def test_the_end_of_a_lifespan() -> None:
     """Pending settlements are sent before the shutdown is complete; only an own store is closed."""
-    store = Shaky()
+    store = FailingStore()
     messages: list[tuple[str, int]] = []
 
     async def foreign(scope: Scope, receive: Receive, send: Send) -> None:

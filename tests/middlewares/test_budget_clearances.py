@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from standby.proxy.config import Limits, Pool
 
-from tests.middlewares.purses import COST, ESTIMATE, PRICE, BudgetGateway, budget, key
+from tests.middlewares.budget_gateway import COST, ESTIMATE, PRICE, BudgetGateway, budget, key
 from tests.proxy.harness import virtual_time
 
 __all__ = ["virtual_time"]

@@ -12,7 +12,16 @@ from standby.proxy.classify.faults import Rejection
 from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Attempt, Exchange
 
-from tests.middlewares.purses import COST, ESTIMATE, BudgetGateway, answer, budget, key, model_event, usage
+from tests.middlewares.budget_gateway import (
+    COST,
+    ESTIMATE,
+    BudgetGateway,
+    answer,
+    budget,
+    key,
+    model_event,
+    usage,
+)
 from tests.proxy.harness import ASK, Caller, ask, virtual_time
 
 __all__ = ["virtual_time"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.middlewares.purses import COST, BudgetGateway, answer, budget, key, model_event
+from tests.middlewares.budget_gateway import COST, BudgetGateway, answer, budget, key, model_event
 from tests.proxy.harness import virtual_time
 
 __all__ = ["virtual_time"]

@@ -10,7 +10,7 @@ from standby.proxy.classify.faults import Rejection
 from standby.proxy.exchange import Attempt, Exchange
 from standby.proxy.health.target_health import TRIP
 
-from tests.middlewares.purses import COST, ESTIMATE, BudgetGateway, answer, budget, key
+from tests.middlewares.budget_gateway import COST, ESTIMATE, BudgetGateway, answer, budget, key
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import ASK, ask, chunk, virtual_time
 

@@ -15,7 +15,7 @@ from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Exchange
 from standby.proxy.health.target_health import TRIP
 
-from tests.middlewares.purses import COST, BudgetGateway, budget, key, model_event
+from tests.middlewares.budget_gateway import COST, BudgetGateway, budget, key, model_event
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import ASK, SSE, ask, chunk, rest, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN

@@ -28,11 +28,11 @@ def file(tmp_path: Path) -> Path:
 def test_check_prints_the_chains(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A configuration that is right is told: its stack, and every pool with its targets in order."""
     assert main(["check", str(file)]) == 0
-    said = capsys.readouterr()
-    assert "stack: hygiene -> route_select -> failover -> relay" in said.out
-    order = [said.out.index(word) for word in ("pool support", "at-a/model-a", "at-b/model-b", "for slow")]
+    printed = capsys.readouterr()
+    assert "stack: hygiene -> route_select -> failover -> relay" in printed.out
+    order = [printed.out.index(word) for word in ("pool support", "at-a/model-a", "at-b/model-b", "for slow")]
     assert order == sorted(order)
-    assert said.err == ""
+    assert printed.err == ""
 
 
 def test_check_tells_everything_that_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,9 +41,9 @@ def test_check_tells_everything_that_is_wrong(file: Path, capsys: pytest.Capture
         file.read_text() + "timouts = { total = '1s' }\n[failover]\nmax_atempts = 1\n[faliover]\n"
     )
     assert main(["check", str(file)]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    lines = said.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{file}:") for line in lines)
     assert 'pools.support.timouts: unknown key; did you mean "timeouts"?' in lines[0]

@@ -96,16 +96,16 @@ async def test_an_empty_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    ("use", "said"),
+    ("use", "problem"),
     [
         ("no.such.module:App", "ours.use: cannot import no.such.module:App"),
         ("tests.proxy.custom:Missing", "ours.use: cannot import tests.proxy.custom:Missing"),
         ("tests.proxy.custom:NOT_CALLABLE", "ours.use: tests.proxy.custom:NOT_CALLABLE"),
     ],
 )
-def test_a_middleware_that_cannot_be_imported(use: str, said: str) -> None:
+def test_a_middleware_that_cannot_be_imported(use: str, problem: str) -> None:
     """An import string that leads nowhere stops the start, with its key and line."""
-    assert problem_of('stack = ["ours"]', f'[ours]\nuse = "{use}"').startswith(said)
+    assert problem_of('stack = ["ours"]', f'[ours]\nuse = "{use}"').startswith(problem)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_transport_that_cannot_be_imported(transport: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "problem"),
     [
         ("wrod = 1\nword = 'x'", "ours.wrod: unknown key"),
         ("", "ours.word: required, but not given"),
@@ -125,10 +125,10 @@ def test_a_transport_that_cannot_be_imported(transport: str) -> None:
         ("word = 'x'\nwait = 3", "ours.wait: "),
     ],
 )
-def test_a_middlewares_table_is_checked(table: str, said: str) -> None:
+def test_a_middlewares_table_is_checked(table: str, problem: str) -> None:
     """The fields of a middleware are its keys, and their types hold."""
     assert problem_of('stack = ["ours"]', f'[ours]\nuse = "tests.proxy.custom:Marks"\n{table}').startswith(
-        said
+        problem
     )
 
 
@@ -176,7 +176,7 @@ async def test_closed_and_used_again(alpha: Simulator) -> None:
 
 async def live(app: Any) -> tuple[asyncio.Task[None], asyncio.Queue[Message], list[Message]]:
     """An app whose lifespan has begun."""
-    said: asyncio.Queue[Message] = asyncio.Queue()
+    problem: asyncio.Queue[Message] = asyncio.Queue()
     heard: list[Message] = []
     up = asyncio.Event()
 
@@ -185,11 +185,11 @@ async def live(app: Any) -> tuple[asyncio.Task[None], asyncio.Queue[Message], li
         up.set()
 
     task = asyncio.create_task(
-        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, said.get, send)
+        app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, problem.get, send)
     )
-    said.put_nowait({"type": "lifespan.startup"})
+    problem.put_nowait({"type": "lifespan.startup"})
     await up.wait()
-    return task, said, heard
+    return task, problem, heard
 
 
 @pytest.mark.parametrize("host", [False, True])
@@ -197,10 +197,10 @@ async def test_a_lifespan_closes_it(alpha: Simulator, host: bool) -> None:
     """With the server's own lifespan, or with the one it gives to its host, it closes before it says so."""
     gateway = Gateway(routes_to(alpha.url))
     app = Starlette(routes=[Mount("/llm", gateway)], lifespan=gateway.lifespan) if host else gateway
-    task, said, heard = await live(app)
+    task, problem, heard = await live(app)
     assert (await ask(gateway, UNARY)).status == 200
     assert alpha.open == 1
-    said.put_nowait({"type": "lifespan.shutdown"})
+    problem.put_nowait({"type": "lifespan.shutdown"})
     await task
     await alpha.wait_for(lambda: alpha.open == 0)
     assert [message["type"] for message in heard] == [

@@ -11,9 +11,9 @@ from random import Random
 from typing import Final
 
 from .caller import Caller
-from .errand import MOMENTS, Errand, Moment, Outcome
 from .gateway import Served
 from .provider import Line
+from .soak_request import MOMENTS, Moment, Outcome, SoakRequest
 from .words import number_in
 
 __all__ = ["CALLERS", "Churn", "Tally"]
@@ -57,7 +57,7 @@ class Churn:
         self._random = Random(seed)
         self._prefix = prefix
         self._leaving = self._lots(requests)
-        self._errands: list[Errand] = []
+        self._sent_requests: list[SoakRequest] = []
         self._connected = 0
 
     def _lots(self, requests: int) -> Sequence[Moment | None]:
@@ -69,44 +69,44 @@ class Churn:
 
     def answer(self, line: Line, body: bytes) -> None:
         """The provider's part."""
-        self._errands[number_in(body)].answer(line)
+        self._sent_requests[number_in(body)].answer(line)
 
     async def run(self, gateway: Served) -> Tally:
         """All of it, from first to last."""
         self._connected = 0
         began = time.perf_counter()
-        errands = map(self._drawn, self._leaving)
-        first = len(self._errands)
+        sent_requests = map(self._drawn, self._leaving)
+        first = len(self._sent_requests)
         async with asyncio.TaskGroup() as callers:
             for _ in range(CALLERS):
-                callers.create_task(self._call(errands, gateway))
+                callers.create_task(self._call(sent_requests, gateway))
         return self._tally(first, time.perf_counter() - began)
 
     async def together(self, requests: int, gateway: Served) -> Tally:
         """So many requests at once, none of which is dropped."""
         self._connected = 0
         began = time.perf_counter()
-        first = len(self._errands)
+        first = len(self._sent_requests)
         async with asyncio.TaskGroup() as callers:
             for i in range(requests):
                 callers.create_task(self._call(iter([self._made(streamed=i % 2 == 0)]), gateway))
         return self._tally(first, time.perf_counter() - began)
 
-    async def _call(self, errands: Iterator[Errand], gateway: Served) -> None:
+    async def _call(self, sent_requests: Iterator[SoakRequest], gateway: Served) -> None:
         """Run errands one after the other, over one connection for as long as it lasts."""
         caller: Caller | None = None
-        for errand in errands:
+        for sent in sent_requests:
             if caller is None:
                 caller = await gateway.caller()
                 self._connected += 1
-            await errand.run(caller, self._prefix)
-            if errand.outcome != "whole":
+            await sent.run(caller, self._prefix)
+            if sent.outcome != "whole":
                 caller.hang_up()
                 caller = None
         if caller is not None:
             caller.hang_up()
 
-    def _drawn(self, leaves: Moment | None) -> Errand:
+    def _drawn(self, leaves: Moment | None) -> SoakRequest:
         random = self._random
         return self._made(
             streamed=random.random() < 0.6,
@@ -117,13 +117,13 @@ class Churn:
 
     def _made(
         self, *, streamed: bool, leaves: Moment | None = None, after: float = 0.0, reset: bool = False
-    ) -> Errand:
-        errand = Errand(len(self._errands), streamed, leaves, after, reset)
-        self._errands.append(errand)
-        return errand
+    ) -> SoakRequest:
+        sent = SoakRequest(len(self._sent_requests), streamed, leaves, after, reset)
+        self._sent_requests.append(sent)
+        return sent
 
     def _tally(self, first: int, seconds: float) -> Tally:
-        errands = self._errands[first:]
-        outcomes = Counter[Outcome](errand.outcome for errand in errands if errand.outcome is not None)
-        dropped = Counter[Moment](errand.where for errand in errands if errand.outcome == "dropped")
+        sent_requests = self._sent_requests[first:]
+        outcomes = Counter[Outcome](sent.outcome for sent in sent_requests if sent.outcome is not None)
+        dropped = Counter[Moment](sent.where for sent in sent_requests if sent.outcome == "dropped")
         return Tally(outcomes, dropped, self._connected, seconds)

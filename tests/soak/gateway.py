@@ -15,7 +15,7 @@ import orjson
 
 from .caller import Caller
 from .process import Settings
-from .vitals import CALM, COLLECTED, VITALS, Vitals
+from .resources import CALM, COLLECTED, RESOURCES, Resources
 
 __all__ = ["PATIENCE", "Served", "routes", "served"]
 
@@ -66,29 +66,29 @@ class Served:
         for caller in tuple(self._callers):
             caller.hang_up()
 
-    async def vitals(self, path: str = VITALS) -> Vitals:
+    async def resources(self, path: str = RESOURCES) -> Resources:
         """Its figures now."""
         caller = await self.caller()
         try:
             await caller.ask(f"GET {path} HTTP/1.1\r\nhost: gateway\r\n\r\n".encode())
             assert caller.complete, f"the gateway does not say how it is\n{self.log}"
-            told: dict[str, Any] = orjson.loads(caller.body)
+            document: dict[str, Any] = orjson.loads(caller.body)
         finally:
             caller.hang_up()
-        return Vitals(**told)
+        return Resources(**document)
 
-    async def calm(self) -> Vitals:
+    async def calm(self) -> Resources:
         """Its figures now, from where peaks and worst cases are counted."""
-        return await self.vitals(CALM)
+        return await self.resources(CALM)
 
-    async def collected(self) -> Vitals:
+    async def collected(self) -> Resources:
         """Its figures after a garbage collection."""
-        return await self.vitals(COLLECTED)
+        return await self.resources(COLLECTED)
 
-    async def until(self, condition: Callable[[Vitals], bool]) -> Vitals:
+    async def until(self, condition: Callable[[Resources], bool]) -> Resources:
         """Its figures as soon as they meet the condition."""
         due = time.monotonic() + PATIENCE
-        while not condition(found := await self.vitals()):
+        while not condition(found := await self.resources()):
             assert time.monotonic() < due, f"{found}\n{self.log}"
             await asyncio.sleep(0.01)
         return found

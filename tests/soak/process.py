@@ -1,7 +1,7 @@
 """The gateway's process: `python -m tests.soak.process SETTINGS`, the settings as one JSON object.
 
 The gateway runs as `standby serve` runs it, with the `routes.toml` that it is given on its input. Beside it
-the process answers what `vitals` describes, and its first line of output is the port.
+the process answers what `resources` describes, and its first line of output is the port.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from typing_extensions import override
 
-from .heart import Heart
-from .vitals import CALM, COLLECTED, VITALS, Vitals
+from .loop_monitor import LoopMonitor
+from .resources import CALM, COLLECTED, RESOURCES, Resources
 
 __all__ = ["DESCRIPTORS", "Settings", "allow_descriptors", "main"]
 
@@ -59,12 +59,12 @@ class _Recalling(Health):
 
     def __init__(self, haste: float) -> None:
         super().__init__(clock=lambda: time.monotonic() * haste)
-        self.told = Counter[str]()
+        self.fault_counts = Counter[str]()
 
     @override
     def record(self, permit: Permit, fault: Fault | None, *, proved: bool, refused: bool = False) -> None:
         if fault is not None:
-            self.told[fault.kind] += 1
+            self.fault_counts[fault.kind] += 1
         super().record(permit, fault, proved=proved, refused=refused)
 
 
@@ -75,14 +75,14 @@ class _Watched:
         self._app = app
         self._gateway = gateway
         self._health = health
-        self._heart = Heart()
+        self._monitor = LoopMonitor()
         self.server: uvicorn.Server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            with self._heart.beating():
+            with self._monitor.beating():
                 await self._app(scope, receive, send)
-        elif scope["path"].startswith(VITALS):
+        elif scope["path"].startswith(RESOURCES):
             await self._tell(scope["path"], send)
         else:
             await self._app(scope, receive, send)
@@ -96,18 +96,18 @@ class _Watched:
         body = orjson.dumps(asdict(self._look(objects)))
         if path == CALM:
             _forget_peak()
-            self._heart.calm()
+            self._monitor.calm()
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _look(self, objects: int | None) -> Vitals:
+    def _look(self, objects: int | None) -> Resources:
         pools = tuple(_pools(self._gateway))
         health: Any = self._health
         rests = (*health._breakers.values(), *health._cooldowns.values())
         callers: Any = self.server.server_state.connections
         memory = _memory()
-        return Vitals(
+        return Resources(
             tasks=len(asyncio.all_tasks()),
             descriptors=len(list(Path("/proc/self/fd").iterdir())),
             callers=len(callers),
@@ -115,15 +115,15 @@ class _Watched:
             pooled=sum(pool.slots.connections for pool in pools),
             active=sum(pool.slots.connections - pool.slots.idle for pool in pools),
             asked=sum(pool.slots.busy + pool.slots.waiting for pool in pools),
-            faults=dict(health.told),
+            faults=dict(health.fault_counts),
             marked=len(rests),
             resting=sum(rest.until is not None and rest.until > health.clock() for rest in rests),
             probing=sum(rest.probing for rest in rests),
             objects=objects,
             resident=memory["VmRSS"],
             peak=memory["VmHWM"],
-            stall=self._heart.stall,
-            lateness=self._heart.lateness,
+            stall=self._monitor.stall,
+            lateness=self._monitor.lateness,
         )
 
 

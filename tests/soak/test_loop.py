@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 
 from . import words
-from .crowd import SlowStreams, crowd, vanish
 from .gateway import routes, served
 from .process import Settings
 from .provider import Line, Provider
+from .slow_streams import SlowStreams, crowd, vanish
 
 __all__: list[str] = []
 
@@ -23,8 +23,8 @@ PACE: Final = 0.2
 """Seconds between the words of a stream. So slow that a gateway which had to wait for a CPU has little to
 catch up on: the work of relaying is not what is measured."""
 LONGEST_STALL: Final = 0.05
-"""Seconds of CPU time, see `Heart`: on a busy machine a loop is late for reasons that are not its own, and a
-limit to lateness would fail there at random. The worst of ten rounds is about 0.015, BEAT included."""
+"""Seconds of CPU time, see `LoopMonitor`: on a busy machine a loop is late for reasons that are not its own,
+and a limit on lateness would fail there at random. The worst of ten rounds is about 0.015, BEAT included."""
 
 
 async def test_a_hundred_callers_who_vanish_at_once_hold_up_nobody(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Final
 import pytest
 
 from . import words
-from .crowd import SlowStreams, crowd, vanish
 from .gateway import Served, routes, served
 from .process import Settings
 from .provider import Line, Provider
-from .vitals import Vitals
+from .resources import Resources
+from .slow_streams import SlowStreams, crowd, vanish
 
 __all__: list[str] = []
 
@@ -64,7 +64,7 @@ def _request(number: int) -> bytes:
     return words.request(words.body(number, streamed=True))
 
 
-async def _warmed(gateway: Served) -> Vitals:
+async def _warmed(gateway: Served) -> Resources:
     """The figures after a first request, which alone loads what every other one uses too."""
     caller = await gateway.caller()
     await caller.ask(_request(0))
@@ -82,7 +82,7 @@ async def test_five_hundred_streams_give_back_what_they_took(tmp_path: Path) -> 
         served(Settings(), routes(provider.url, connections=STREAMS), tmp_path) as gateway,
     ):
 
-        async def nothing_under_way() -> Vitals:
+        async def nothing_under_way() -> Resources:
             """The figures with one connection to the provider, and nobody who asks."""
             streams.held = False
             for line in tuple(provider.lines):
@@ -216,7 +216,7 @@ async def test_a_long_answer_passes_through_little_memory(tmp_path: Path) -> Non
         before = await _warmed(gateway)
         caller = await gateway.caller()
         await caller.ask(_request(1), caller.body.clear)
-        after = await gateway.vitals()
+        after = await gateway.resources()
         print(f"\n200 MiB passed through {(after.peak - before.resident) / MIB:.1f} MiB")
 
         assert caller.complete

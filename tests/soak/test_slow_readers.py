@@ -42,7 +42,7 @@ async def test_a_caller_who_reads_nothing_is_let_go(stall: str, total: str, tmp_
         Provider(answer).serving() as provider,
         served(Settings(), routes(provider.url, stall=stall, total=total), tmp_path) as gateway,
     ):
-        before = await gateway.vitals()
+        before = await gateway.resources()
         await _ask_and_read_nothing(gateway, streamed=True)
         await gateway.until(lambda now: now.clogged == 1)
         after = await gateway.until(lambda now: now.idle and now.callers == 1)
@@ -69,12 +69,12 @@ async def test_an_answer_that_has_ended_does_not_wait_for_its_reader(tmp_path: P
         Provider(answer).serving() as provider,
         served(Settings(), routes(provider.url, stall="2s"), tmp_path) as gateway,
     ):
-        before = await gateway.vitals()
+        before = await gateway.resources()
         await _ask_and_read_nothing(gateway, streamed=cut)
         await gateway.until(lambda now: bool(lines))
         (line,) = lines
         # Piece by piece, so that the gateway has no more to pass on once its caller's connection is full.
-        while not (await gateway.vitals()).clogged:
+        while not (await gateway.resources()).clogged:
             line.write(piece)
         if cut:
             line.hang_up()

@@ -82,8 +82,8 @@ def chunked(data: bytes) -> bytes:
 
 def _event(delta: dict[str, str], finish: str | None) -> bytes:
     choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
-    told = {"id": "c1", "object": "chat.completion.chunk", "model": "m", "choices": choices}
-    return b"data: %b\n\n" % orjson.dumps(told)
+    document = {"id": "c1", "object": "chat.completion.chunk", "model": "m", "choices": choices}
+    return b"data: %b\n\n" % orjson.dumps(document)
 
 
 FINISH: Final = _event({}, "stop") + DONE

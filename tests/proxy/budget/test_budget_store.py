@@ -14,8 +14,8 @@ from standby.proxy.config import BudgetWindow, Grants, Limits
 from standby.proxy.stores.records import Denied, Held
 from standby.proxy.stores.store import StoreDown
 
+from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import virtual_time
-from tests.proxy.shaky import Shaky
 
 __all__ = ["virtual_time"]
 
@@ -38,7 +38,7 @@ async def hold(budget_store: BudgetStore, name: str, wanted: Demand) -> Held | D
 
 async def test_hold_and_settle() -> None:
     """A held amount counts against the limit, and the settlement replaces it by the actual amount."""
-    store = Shaky()
+    store = FailingStore()
     budget_store = BudgetStore(store)
     wanted = demand(60)
     assert isinstance(await hold(budget_store, "a", wanted), Held)
@@ -51,7 +51,7 @@ async def test_hold_and_settle() -> None:
 
 async def test_without_an_allowance() -> None:
     """Without an allowance no hold is taken while the store is down."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     budget_store = BudgetStore(store)
     with pytest.raises(StoreDown):
@@ -61,7 +61,7 @@ async def test_without_an_allowance() -> None:
 
 async def test_an_allowance() -> None:
     """While the store is down, holds are taken up to the allowance. What was spent is booked afterwards."""
-    store = Shaky()
+    store = FailingStore()
     budget_store = BudgetStore(store, allowance=25)
     store.down = True
     wanted = demand(10)
@@ -81,7 +81,7 @@ async def test_an_allowance() -> None:
 
 async def test_limits_hold_during_an_outage() -> None:
     """During an outage, limits are counted in this process."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     budget_store = BudgetStore(store, allowance=1000)
     wanted = demand(0, concurrent=1)
@@ -97,7 +97,7 @@ async def test_limits_hold_during_an_outage() -> None:
 
 async def test_the_next_outage_has_all_of_the_allowance_again() -> None:
     """The allowance is restored only when the store has booked everything spent during the outage."""
-    store = Shaky()
+    store = FailingStore()
     budget_store = BudgetStore(store, allowance=10)
     store.down = True
     assert isinstance(await hold(budget_store, "a", demand(10)), Held)
@@ -138,7 +138,7 @@ async def test_observing_an_outage() -> None:
 
 async def test_an_outbox_that_is_full() -> None:
     """While the settlement queue is full, holds raise StoreDown."""
-    store = Shaky()
+    store = FailingStore()
     budget_store = BudgetStore(store, allowance=1000)
     store.down = True
     for number in range(10_000):
@@ -151,7 +151,7 @@ async def test_an_outbox_that_is_full() -> None:
 
 async def test_sweeping(caplog: pytest.LogCaptureFixture) -> None:
     """Expired holds are swept until the BudgetStore is closed."""
-    store = Shaky()
+    store = FailingStore()
     budget_store = BudgetStore(store)
     await hold(budget_store, "mine", demand(1))
     assert isinstance(await store.hold("dead", demand(20).lines, lease=-1.0), Held)
@@ -168,5 +168,5 @@ async def test_sweeping(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_the_time() -> None:
     """The time is the store's."""
-    store = Shaky()
+    store = FailingStore()
     assert abs(BudgetStore(store).now() - store.now()) < 60

@@ -16,8 +16,8 @@ from standby.proxy.stores.store import StoreDown
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
 
+from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import VirtualLoop, virtual_time
-from tests.proxy.shaky import Shaky
 
 __all__ = ["virtual_time"]
 
@@ -36,7 +36,7 @@ async def hold(store: Escrow, name: str, *lines: Line, entries: Sequence[LedgerE
     return await store.hold(name, lines, lease=LEASE, entries=entries)
 
 
-def asked(store: Shaky, what: str = "hold") -> int:
+def asked(store: FailingStore, what: str = "hold") -> int:
     """The number of calls of this operation."""
     return [call for call, _ in store.calls].count(what)
 
@@ -48,7 +48,7 @@ async def used(store: Memory, *lines: Line) -> tuple[int, ...]:
 
 async def test_most_holds_do_not_ask_the_store() -> None:
     """The first hold reports the remaining budget, the second takes a slice, the next ones use the slice."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for number in range(2 + HOLDS - 1):
         assert isinstance(await hold(escrow, f"h{number}", money(10)), Held)
@@ -60,7 +60,7 @@ async def test_most_holds_do_not_ask_the_store() -> None:
 
 async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
     """Ledger entries are written at once. Unspent amounts are free again when the slice is returned."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "abc":
         await hold(escrow, name, money(10))
@@ -74,7 +74,7 @@ async def test_what_is_settled_is_booked_when_the_slice_is_returned() -> None:
 
 async def test_a_slice_that_is_not_used_is_returned() -> None:
     """A slice is returned after about a second without use, even if no further request arrives."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "ab":
         await hold(escrow, name, money(10))
@@ -86,7 +86,7 @@ async def test_a_slice_that_is_not_used_is_returned() -> None:
 
 async def test_a_slice_does_not_live_long() -> None:
     """Even a slice in constant use is returned in time, so that other processes see its spending."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for number in range(int(4 * LIFE)):
         await hold(escrow, f"h{number}", money(1))
@@ -99,7 +99,7 @@ async def test_a_slice_does_not_live_long() -> None:
 
 async def test_a_slice_waits_for_those_it_serves() -> None:
     """A slice is returned when the last request that holds an amount of it is settled."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "ab":
         await hold(escrow, name, money(10))
@@ -113,7 +113,7 @@ async def test_a_slice_waits_for_those_it_serves() -> None:
 
 async def test_a_low_budget_is_held_exactly() -> None:
     """When a slice would not cover a request, requests go to the store, so the whole budget is usable."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     limit = 10 * SHARE - 1
     results = [await hold(escrow, f"h{number}", money(10, limit)) for number in range(16)]
@@ -123,7 +123,7 @@ async def test_a_low_budget_is_held_exactly() -> None:
 
 async def test_slices_of_ours_are_returned_before_we_refuse() -> None:
     """Unused slices of this process are returned before a hold is refused."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "ab":
         await hold(escrow, name, money(10, 1000))
@@ -134,7 +134,7 @@ async def test_slices_of_ours_are_returned_before_we_refuse() -> None:
 
 async def test_a_hold_that_is_extended() -> None:
     """A hold is extended from the slice if it has room, else in the store. Both settle together."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     await hold(escrow, "first", money(10))
     await hold(escrow, "a", money(10))
@@ -150,7 +150,7 @@ async def test_a_hold_that_is_extended() -> None:
 
 async def test_a_request_that_took_more_than_it_held() -> None:
     """All of the spending is booked; the part that exceeds the held amount is booked in the store at once."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "ab":
         await hold(escrow, name, money(10))
@@ -162,7 +162,7 @@ async def test_a_request_that_took_more_than_it_held() -> None:
 
 async def test_a_store_that_fails_while_it_settles() -> None:
     """A repeated settlement books the same amounts once."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     for name in "ab":
         await hold(escrow, name, money(10))
@@ -179,7 +179,7 @@ async def test_a_store_that_fails_while_it_settles() -> None:
 
 async def test_a_store_that_is_down() -> None:
     """Taking a slice raises StoreDown. A slice that may have been taken is returned."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     await hold(escrow, "a", money(10))
     store.mute = True
@@ -194,7 +194,7 @@ async def test_a_store_that_is_down() -> None:
 
 async def test_what_is_counted_exactly() -> None:
     """Concurrency limits and holds without enforcement always go to the store."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     lease = Line("key/k/concurrent", "lease", 1, 100)
     for number in range(4):
@@ -221,7 +221,7 @@ async def test_what_expires_of_a_slice() -> None:
 
 async def test_the_rest_is_the_stores() -> None:
     """Other operations are passed on to the store."""
-    store = Shaky()
+    store = FailingStore()
     escrow = Escrow(store)
     record = KeyRecord(name="k", hashes={"sha256:1": None})
     await escrow.put_key(record)
@@ -288,7 +288,7 @@ class _World:
 
     def __init__(self, limit: int) -> None:
         loop = asyncio.get_running_loop()
-        self.store = Shaky(Clocks(wall=loop.time, monotonic=loop.time))
+        self.store = FailingStore(Clocks(wall=loop.time, monotonic=loop.time))
         self.line = money(0, limit)
         self.wires = [_Wire(self.store) for _ in range(3)]
         self.escrows = [Escrow(wire) for wire in self.wires]

@@ -13,8 +13,8 @@ from standby.proxy.stores.records import LedgerEntry, Line
 from standby.proxy.stores.store import StoreDown
 from typing_extensions import override
 
+from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import virtual_time
-from tests.proxy.shaky import Shaky
 
 __all__ = ["virtual_time"]
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 LINE: Final = Line("key/k/cost/month", "sum", 5, 100, keep=10**10)
 
 
-async def spent(store: Shaky) -> int:
+async def spent(store: FailingStore) -> int:
     """The booked amount."""
     (used,) = await store.used((LINE,))
     return used
@@ -31,7 +31,7 @@ async def spent(store: Shaky) -> int:
 
 async def test_a_settlement_is_asked_at_once() -> None:
     """A settlement is sent before later operations, without blocking the caller."""
-    store = Shaky()
+    store = FailingStore()
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
     outbox.settle("b", (LINE,), ())
@@ -42,14 +42,14 @@ async def test_a_settlement_is_asked_at_once() -> None:
 
 async def test_an_idle_outbox_is_settled() -> None:
     """With an empty queue, `settled` returns at once."""
-    outbox = SettlementQueue(Shaky())
+    outbox = SettlementQueue(FailingStore())
     await outbox.settled()
     assert (len(outbox), outbox.full, outbox.behind) == (0, False, False)
 
 
 async def test_what_a_store_did_not_take_is_asked_again() -> None:
     """Failed settlements are retried at growing intervals until the store works, and are booked once."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     outbox = SettlementQueue(store)
     for name in "abc":
@@ -66,7 +66,7 @@ async def test_what_a_store_did_not_take_is_asked_again() -> None:
 
 async def test_the_first_repetition_comes_soon() -> None:
     """The first retry comes after FIRST_WAIT."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
@@ -78,7 +78,7 @@ async def test_the_first_repetition_comes_soon() -> None:
 
 async def test_a_reply_that_is_lost() -> None:
     """A settlement whose reply was lost is sent again and booked once."""
-    store = Shaky()
+    store = FailingStore()
     store.mute = True
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
@@ -90,7 +90,7 @@ async def test_a_reply_that_is_lost() -> None:
 
 async def test_full() -> None:
     """`full` counts running deliveries too. A full queue still accepts settlements."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     outbox = SettlementQueue(store, most=2)
     outbox.settle("a", (LINE,), ())
@@ -106,7 +106,7 @@ async def test_full() -> None:
 
 async def test_closing_waits_for_the_store() -> None:
     """Closing waits for running and waiting settlements."""
-    store = Shaky()
+    store = FailingStore()
     store.slow = 0.2
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
@@ -116,7 +116,7 @@ async def test_closing_waits_for_the_store() -> None:
 
 async def test_closing_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     """Closing gives up after its limit, and logs and returns the number of settlements not taken."""
-    store = Shaky()
+    store = FailingStore()
     store.down = True
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE,), ())
@@ -128,7 +128,7 @@ async def test_closing_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) 
 
 async def test_an_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
     """An invalid settlement is logged and does not stop others."""
-    store = Shaky()
+    store = FailingStore()
     outbox = SettlementQueue(store)
     outbox.settle("a", (LINE._replace(amount=-1),), ())
     outbox.settle("b", (LINE,), ())
@@ -139,7 +139,7 @@ async def test_an_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_a_hold_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
     """A settlement of an expired hold is logged: the request took longer than its lease."""
-    store = Shaky()
+    store = FailingStore()
     await store.settle("a", (LINE,), ())
     outbox = SettlementQueue(store)
     with caplog.at_level(logging.WARNING):
@@ -149,7 +149,7 @@ async def test_a_hold_that_had_ended(caplog: pytest.LogCaptureFixture) -> None:
     assert await spent(store) == 5
 
 
-class _Choosy(Shaky):
+class _Choosy(FailingStore):
     """A store that fails the first time for each settlement."""
 
     @override

@@ -27,8 +27,8 @@ GZIP: Final[Headers] = (*SSE, (b"content-encoding", b"gzip"))
 @pytest.fixture(params=[*SPOKEN.values()], ids=[*SPOKEN])
 def spoken(request: pytest.FixtureRequest) -> Spoken:
     """Each of the streamed dialects."""
-    told: Spoken = request.param
-    return told
+    spoken: Spoken = request.param
+    return spoken
 
 
 def started(spoken: Spoken, headers: Headers = SSE) -> Answer:

@@ -19,8 +19,8 @@ JSON: Final[Headers] = ((b"content-type", b"application/json"),)
 @pytest.fixture(params=[*SPOKEN.values()], ids=[*SPOKEN])
 def spoken(request: pytest.FixtureRequest) -> Spoken:
     """Each of the streamed dialects."""
-    told: Spoken = request.param
-    return told
+    spoken: Spoken = request.param
+    return spoken
 
 
 def committed(spoken: Spoken, *, withholds: bool) -> Answer:

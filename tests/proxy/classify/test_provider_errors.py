@@ -212,20 +212,20 @@ WORDS: Final = (
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])
-@pytest.mark.parametrize("said", WORDS)
+@pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(
     "message", ["Unknown file: {}", "'{}' is not one of ['user', 'system']", "No such file: {}."]
 )
-def test_a_callers_words_rest_nobody(status: int, said: str, message: str) -> None:
+def test_a_callers_words_rest_nobody(status: int, word: str, message: str) -> None:
     """Text of the caller that a provider repeats cannot put a target into a long cooldown."""
-    body = openai(kind="invalid_request_error", message=message.format(said))
+    body = openai(kind="invalid_request_error", message=message.format(word))
     assert RULES[kind_of(status, body)].health not in RESTS
 
 
-@pytest.mark.parametrize("said", WORDS)
-def test_a_callers_words_under_a_200_rest_nobody(said: str) -> None:
+@pytest.mark.parametrize("word", WORDS)
+def test_a_callers_words_under_a_200_rest_nobody(word: str) -> None:
     """The same for an error in a stream."""
-    fault = in_band({"type": "invalid_request_error", "code": 404, "message": f"No such file: {said}"})
+    fault = in_band({"type": "invalid_request_error", "code": 404, "message": f"No such file: {word}"})
     assert RULES[fault.kind].health not in RESTS
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from standby.proxy.config import parse_routes
 from standby.proxy.errors import ConfigError
 
-__all__ = ["ENVIRON", "ROUTES", "said"]
+__all__ = ["ENVIRON", "ROUTES", "problems_in"]
 
 ENVIRON: Final[tuple[tuple[str, str], ...]] = (
     ("OPENAI_KEY", "sk-canary-1"),
@@ -44,7 +44,7 @@ alternates = [{ target = "small", for = ["outage", "slow"] }]
 """
 
 
-def said(text: str) -> list[str]:
+def problems_in(text: str) -> list[str]:
     """The problems that `parse_routes` reports for a text, one line each."""
     try:
         parse_routes(text, environ=dict(ENVIRON))

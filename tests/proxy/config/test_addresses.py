@@ -7,7 +7,7 @@ import json
 import pytest
 from standby.proxy.config import Provider, parse_routes
 
-from .documents import ENVIRON, ROUTES, said
+from .documents import ENVIRON, ROUTES, problems_in
 
 __all__: list[str] = []
 
@@ -77,7 +77,7 @@ def test_a_base_url_leads_to_a_provider(written: str, kept: str) -> None:
 )
 def test_what_leads_elsewhere_is_refused(written: str, reason: str) -> None:
     """The message has the reason and never the URL, which may contain a password."""
-    [problem] = said(provider(written))
+    [problem] = problems_in(provider(written))
     assert problem.startswith("routes.toml:3: providers.openai.base_url: ")
     assert reason in problem
     assert "hunter2" not in problem
@@ -85,8 +85,8 @@ def test_what_leads_elsewhere_is_refused(written: str, reason: str) -> None:
 
 def test_plain_http_to_a_network_is_a_decision() -> None:
     """`insecure = true` allows plain http to other hosts."""
-    assert said(provider("http://vllm.internal:8000/v1", "insecure = true")) == []
-    [problem] = said(provider("http://vllm.internal:8000/v1", "insecure = false"))
+    assert problems_in(provider("http://vllm.internal:8000/v1", "insecure = true")) == []
+    [problem] = problems_in(provider("http://vllm.internal:8000/v1", "insecure = false"))
     assert problem.endswith("; use https, or set insecure = true if the network between is yours")
 
 
@@ -120,7 +120,7 @@ def test_static_headers_are_kept_in_lower_case() -> None:
 def test_a_header_the_gateway_cannot_send_is_refused(name: str, value: str, reason: str) -> None:
     """Malformed names and values, credentials and framing headers are reported; no value is repeated."""
     text = provider("https://a.example", f"headers = {{ {json.dumps(name)} = {json.dumps(value)} }}")
-    [problem] = said(text)
+    [problem] = problems_in(text)
     assert problem.startswith("routes.toml:4: providers.openai.headers.")
     assert reason in problem
     assert "hunter2" not in problem
@@ -128,13 +128,13 @@ def test_a_header_the_gateway_cannot_send_is_refused(name: str, value: str, reas
 
 def test_a_header_is_given_once() -> None:
     """Two spellings of one name are one header."""
-    [problem] = said(provider("https://a.example", 'headers = { x-team = "a", X-Team = "b" }'))
+    [problem] = problems_in(provider("https://a.example", 'headers = { x-team = "a", X-Team = "b" }'))
     assert problem == "routes.toml:4: providers.openai.headers.X-Team: this header is given twice"
 
 
 def test_headers_are_text() -> None:
     """A number is not a header value."""
-    [problem] = said(provider("https://a.example", "headers = { x-team = 1 }"))
+    [problem] = problems_in(provider("https://a.example", "headers = { x-team = 1 }"))
     assert problem == "routes.toml:4: providers.openai.headers.x-team: must be text"
 
 

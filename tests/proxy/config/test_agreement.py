@@ -47,8 +47,8 @@ def small(more: str) -> str:
 )
 def test_a_budget_of_money_needs_prices(where: str, who: str) -> None:
     """Budgets of the pool, and of every scope that may use it, require prices; also of alternates."""
-    said = f'targets.small: has no price, and {who} counts money in pool "support"'
-    assert problems(f"{small('')}{where}\n") == [said]
+    problems_in = f'targets.small: has no price, and {who} counts money in pool "support"'
+    assert problems(f"{small('')}{where}\n") == [problems_in]
     assert problems(f"{small(PRICE)}{where}\n") == []
     assert problems(f"{small(ALLOWED)}{where}\n") == []
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from standby.proxy.config import BUILT_IN, Routes, parse_routes
 
-from .documents import ENVIRON, ROUTES, said
+from .documents import ENVIRON, ROUTES, problems_in
 
 __all__: list[str] = []
 
@@ -119,4 +119,4 @@ def test_what_is_built_in_can_be_imported_by_name() -> None:
 )
 def test_a_mistake_in_the_stack_is_told(head: str, tail: str, problem: str) -> None:
     """Names, tables and import strings are checked before anything is imported."""
-    assert said(f"{head}\n{ROUTES}{tail}") == [f"routes.toml:{problem}"]
+    assert problems_in(f"{head}\n{ROUTES}{tail}") == [f"routes.toml:{problem}"]

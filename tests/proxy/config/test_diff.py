@@ -51,7 +51,7 @@ max_attempts = 3
 """
 
 
-def told(*changes: tuple[str, str], key: str = "one") -> list[str]:
+def diff_of(*changes: tuple[str, str], key: str = "one") -> list[str]:
     """The differences between the text and the text after these replacements."""
     text = BASE
     for old, new in changes:
@@ -112,17 +112,19 @@ def told(*changes: tuple[str, str], key: str = "one") -> list[str]:
 )  # fmt: skip
 def test_a_change_in_words(old: str, new: str, lines: list[str]) -> None:
     """Each change is one line with the name of the pool, key, target or provider."""
-    assert told((old, new)) == lines
+    assert diff_of((old, new)) == lines
 
 
 def test_secrets_are_told_as_changed() -> None:
     """A changed secret is named, and neither value is shown."""
-    assert told(key="two") == ["provider openai: key changed"]
+    assert diff_of(key="two") == ["provider openai: key changed"]
 
 
 def test_keys_of_one_change_are_told_together() -> None:
     """Keys with equal changes share one line."""
-    assert told(("[pools.writing]", "[pools.letters]"), ('"support", "writing"', '"support", "letters"')) == [
+    assert diff_of(
+        ("[pools.writing]", "[pools.letters]"), ('"support", "writing"', '"support", "letters"')
+    ) == [
         "pool writing: removed",
         "pool letters: added, serves letters and prefers main",
         "keys checkout, lone: may no longer use pool writing",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from standby.proxy.config import Target, nearest
 from standby.proxy.config.report import dotted
 
-from .documents import ROUTES, said
+from .documents import ROUTES, problems_in
 
 __all__: list[str] = []
 
@@ -196,7 +196,7 @@ TWICE: Final = "is in this pool already; name each target once"
 def test_a_mistake_is_told_with_its_line_and_key(old: str, new: str, problem: str) -> None:
     """One mistake gives one problem, with its place, its message and a hint."""
     assert ROUTES.count(old) >= 1
-    assert said(ROUTES.replace(old, new, 1)) == [f"routes.toml:{problem}"]
+    assert problems_in(ROUTES.replace(old, new, 1)) == [f"routes.toml:{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_a_mistake_is_told_with_its_line_and_key(old: str, new: str, problem: st
 )
 def test_a_text_that_is_no_toml_is_told_with_its_line(text: str, problem: str) -> None:
     """A syntax error is the only problem reported, since nothing else can be checked."""
-    [told] = said(text)
-    assert told.startswith("routes.toml:")
-    assert told.split(",")[0] == f"routes.toml:{problem}".split(",", maxsplit=1)[0]
-    assert told.endswith(problem.rpartition(",")[2])
+    [reported] = problems_in(text)
+    assert reported.startswith("routes.toml:")
+    assert reported.split(",")[0] == f"routes.toml:{problem}".split(",", maxsplit=1)[0]
+    assert reported.endswith(problem.rpartition(",")[2])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_text_that_is_no_toml_is_told_with_its_line(text: str, problem: str) -
 )
 def test_an_absurd_text_is_refused(text: str, problem: str) -> None:
     """Text that the TOML parser cannot handle raises a ConfigError like any other problem."""
-    assert said(text) == [problem]
+    assert problems_in(text) == [problem]
 
 
 def test_all_problems_come_at_once_in_file_order() -> None:
@@ -244,7 +244,7 @@ model = 1
 dialect = "openai"
 base_url = "ftp://p"
 """
-    assert [problem.split(": ")[:2] for problem in said(text)] == [
+    assert [problem.split(": ")[:2] for problem in problems_in(text)] == [
         ["routes.toml:1", "stack[0]"],
         ["routes.toml:4", "pools.a.balnce"],
         ["routes.toml:7", "targets.x.model"],
@@ -255,14 +255,16 @@ base_url = "ftp://p"
 @pytest.mark.parametrize("text", ["", "[pools]\n", 'stack = ["failover"]\n'])
 def test_there_is_a_pool(text: str) -> None:
     """A file without a pool is invalid."""
-    [problem] = said(text)
+    [problem] = problems_in(text)
     assert problem.endswith("pools: there must be at least one pool; write [pools.NAME]")
 
 
 @pytest.mark.parametrize("section", ["providers", "targets", "pools"])
 def test_a_section_is_a_table(section: str) -> None:
     """Providers, targets and pools are tables of tables."""
-    assert f"routes.toml:1: {section}: must be a table; write [{section}.NAME]" in said(f"{section} = 1")
+    assert f"routes.toml:1: {section}: must be a table; write [{section}.NAME]" in problems_in(
+        f"{section} = 1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_the_nearest_name_is_the_one_most_alike(word: str, choices: list[str], e
 def test_a_value_nested_absurdly_is_refused() -> None:
     """Values that the TOML parser accepts and the validation does not raise a ConfigError like any other."""
     deep = "[" * 250 + "]" * 250
-    assert said(ROUTES.replace(PREFER, f"{PREFER}\ntimeouts = {deep}"))[0].startswith(
+    assert problems_in(ROUTES.replace(PREFER, f"{PREFER}\ntimeouts = {deep}"))[0].startswith(
         "routes.toml:23: pools.support"
     )
 
@@ -339,7 +341,7 @@ def test_any_document_is_loaded_or_refused(top: dict[str, str], sections: dict[s
     text = "".join(f"{key} = {value}\n" for key, value in top.items())
     for name, table in sections.items():
         text += f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
-    for problem in said(text):
+    for problem in problems_in(text):
         assert problem.startswith("routes.toml:")
         assert "Input should" not in problem
 

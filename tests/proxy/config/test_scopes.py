@@ -37,7 +37,7 @@ def text(more: str = PEOPLE, stack: str = '"auth", "budget", "failover"') -> str
     return f"stack = [{stack}]\n{routes}{more}"
 
 
-def said(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
+def problems_in(more: str, stack: str = '"auth", "budget", "failover"') -> list[str]:
     """The problems of these scopes, without file and line."""
     try:
         parse_routes(text(more, stack), environ=dict(ENVIRON))
@@ -153,25 +153,25 @@ def test_times_are_those_of_toml() -> None:
 def test_a_mistake_is_told(old: str, new: str, problem: str | None) -> None:
     """Every name is checked, with a hint for the most similar valid one."""
     assert old in PEOPLE
-    found = said(PEOPLE.replace(old, new, 1))
+    found = problems_in(PEOPLE.replace(old, new, 1))
     assert found == [problem] if problem is not None else found
 
 
 def test_what_nobody_would_heed_is_an_error() -> None:
     """Keys without Auth and limits without Budget are problems, since they would have no effect."""
-    assert said(PEOPLE, '"failover"') == [
+    assert problems_in(PEOPLE, '"failover"') == [
         f'{title}: nobody asks who calls; add "auth" to stack, before "failover"'
         for title in ("organisations", "teams", "users", "keys")
     ]
     again = '[pools.again]\nprefer = ["main"]\nsticky = "key"\n'
-    assert said(again, '"route_select", "failover"') == [
+    assert problems_in(again, '"route_select", "failover"') == [
         'pools.again.sticky: nobody asks who calls; add "auth" to stack, before "failover"'
     ]
     limited = f"{PEOPLE}limits = {{ concurrent = 5 }}\n"
-    assert said(limited, '"auth", "failover"') == [
+    assert problems_in(limited, '"auth", "failover"') == [
         'keys.checkout.limits: nobody counts; add "budget" to stack, before "failover"'
     ]
-    assert said(f'{limited}[house]\nuse = "a:b"\n', '"house"') == []
+    assert problems_in(f'{limited}[house]\nuse = "a:b"\n', '"house"') == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_nobody_would_heed_is_an_error() -> None:
 )
 def test_who_calls_is_asked_before_what_it_costs(stack: str, problem: str) -> None:
     """Auth and Budget must run once per request, not once per attempt."""
-    assert problem in said("", stack)
+    assert problem in problems_in("", stack)
 
 
 def test_scopes_are_frozen_and_hashable() -> None:

@@ -12,7 +12,7 @@ import pytest
 from standby.proxy.config import Provider, Secret, load_routes, parse_routes
 from standby.proxy.errors import ConfigError
 
-from .documents import ENVIRON, ROUTES, said
+from .documents import ENVIRON, ROUTES, problems_in
 
 __all__: list[str] = []
 
@@ -45,7 +45,7 @@ def test_a_file_is_read_from_the_folder_of_the_configuration(tmp_path: Path) -> 
 @pytest.mark.parametrize("literal", [CANARY, "", "Bearer sk-canary-1", "ENV:OPENAI_KEY", "vault:openai"])
 def test_a_literal_is_refused_and_not_repeated(literal: str) -> None:
     """A literal key in the file is an error; the message has the valid forms and not the value."""
-    assert said(with_key(literal)) == [
+    assert problems_in(with_key(literal)) == [
         'routes.toml:4: providers.openai.key: a secret is never a literal; write "env:NAME" or "file:path"'
     ]
 
@@ -53,14 +53,14 @@ def test_a_literal_is_refused_and_not_repeated(literal: str) -> None:
 @pytest.mark.parametrize("value", ["7", "true", "[]", '{ env = "A" }', "2020-01-01"])
 def test_another_type_is_no_secret(value: str) -> None:
     """The source of a secret must be text."""
-    [problem] = said(ROUTES.replace('"env:OPENAI_KEY"', value))
+    [problem] = problems_in(ROUTES.replace('"env:OPENAI_KEY"', value))
     assert problem.startswith("routes.toml:4: providers.openai.key: a secret is never a literal")
 
 
 @pytest.mark.parametrize("name", ["", "sk-canary-1", "A B", "1A", "A=B"])
 def test_what_follows_env_is_a_variables_name(name: str) -> None:
     """A literal after `env:` is not repeated either."""
-    [problem] = said(with_key(f"env:{name}"))
+    [problem] = problems_in(with_key(f"env:{name}"))
     assert problem.endswith('key: not the name of an environment variable; write "env:NAME"')
 
 
@@ -106,7 +106,7 @@ def test_an_unusable_file_stops_the_load(tmp_path: Path, content: bytes | None, 
 @pytest.mark.parametrize("path", ["", "a\0b"])
 def test_what_follows_file_is_a_path(path: str) -> None:
     """An empty path and one with NUL are invalid."""
-    [problem] = said(with_key(f"file:{path}"))
+    [problem] = problems_in(with_key(f"file:{path}"))
     assert problem.endswith('providers.openai.key: not a path; write "file:path"')
 
 

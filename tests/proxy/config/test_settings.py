@@ -78,7 +78,7 @@ def read(cls: Callable[..., Any], source: str, **more: Any) -> dict[str, Any]:
     return settings(cls, table, file="routes.toml", source=source, name="house", **more)
 
 
-def said(cls: Callable[..., Any], source: str) -> list[str]:
+def problems_in(cls: Callable[..., Any], source: str) -> list[str]:
     """The problems of the table [house] for `cls`."""
     with pytest.raises(ConfigError) as caught:
         read(cls, source)
@@ -154,19 +154,19 @@ def test_what_is_read_builds_the_middleware() -> None:
 )
 def test_a_mistake_is_told_with_its_line(source: str, problem: str) -> None:
     """Unknown keys and invalid values of a middleware are reported like those of any table."""
-    assert said(House, source) == [f"routes.toml:{problem}"]
+    assert problems_in(House, source) == [f"routes.toml:{problem}"]
 
 
 @pytest.mark.parametrize("key", ["app", "clock", "_seen", "_"])
 def test_what_the_program_provides_is_no_key(key: str) -> None:
     """The app, private fields, and fields marked so, cannot be set from a file."""
-    [problem] = said(House, f"[house]\n{key} = 1")
+    [problem] = problems_in(House, f"[house]\n{key} = 1")
     assert problem.startswith(f"routes.toml:2: house.{key}: unknown key")
 
 
 def test_a_field_without_default_must_be_given() -> None:
     """A missing key is reported on the line of its table; without a table in the file, without a line."""
-    assert said(Strict, "[house]") == ["routes.toml:1: house.limit: required, but not given"]
+    assert problems_in(Strict, "[house]") == ["routes.toml:1: house.limit: required, but not given"]
     with pytest.raises(ConfigError) as caught:
         settings(Strict, {}, file="routes.toml", source="", name="house")
     assert str(caught.value) == "routes.toml: house.limit: required, but not given"
@@ -174,7 +174,7 @@ def test_a_field_without_default_must_be_given() -> None:
 
 def test_all_mistakes_come_at_once() -> None:
     """All problems of a table are reported together, in file order."""
-    assert len(said(House, "[house]\nwait = 8\nnope = 1\nattempts = true")) == 3
+    assert len(problems_in(House, "[house]\nwait = 8\nnope = 1\nattempts = true")) == 3
 
 
 def test_a_foreign_type_cannot_be_set() -> None:
@@ -186,7 +186,7 @@ def test_a_foreign_type_cannot_be_set() -> None:
         tool: Strict | complex | None = None
         loop: dataclasses.Field[Any] | None = None
 
-    assert said(Odd, "[house]\nloop = 1") == ["routes.toml:2: house.loop: cannot be set from a file"]
+    assert problems_in(Odd, "[house]\nloop = 1") == ["routes.toml:2: house.loop: cannot be set from a file"]
 
 
 def test_use_names_the_middleware_and_is_none_of_its_keys() -> None:
@@ -198,11 +198,11 @@ def test_use_names_the_middleware_and_is_none_of_its_keys() -> None:
 def test_any_other_callable_has_its_keywords_checked() -> None:
     """Names are checked against the signature; values pass unchanged."""
     assert read(Plain, "[house]\nlimit = 1\nmode = [1]") == {"limit": 1, "mode": [1]}
-    assert said(Plain, "[house]\nmod = 1") == [
+    assert problems_in(Plain, "[house]\nmod = 1") == [
         "routes.toml:1: house.limit: required, but not given",
         'routes.toml:2: house.mod: unknown key; did you mean "mode"?',
     ]
-    assert said(Plain, "[house]\nlimit = 1\napp = 1") == [
+    assert problems_in(Plain, "[house]\nlimit = 1\napp = 1") == [
         "routes.toml:3: house.app: unknown key; known: limit, mode"
     ]
     assert read(Open, "[house]\nanything = 1") == {"anything": 1}
@@ -221,7 +221,7 @@ def test_a_factory_function_will_do() -> None:
 def test_annotations_that_cannot_be_resolved_are_not_used() -> None:
     """A dataclass with imports for type checkers only is treated like any other callable."""
     assert read(Opaque, '[house]\nlimit = "x"') == {"limit": "x"}
-    assert said(Opaque, "[house]\nlimt = 1") == [
+    assert problems_in(Opaque, "[house]\nlimt = 1") == [
         'routes.toml:2: house.limt: unknown key; did you mean "limit"?'
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from standby.proxy.config import parse_routes, shown
 from standby.proxy.errors import ConfigError
 
-from .documents import ENVIRON, ROUTES, said
+from .documents import ENVIRON, ROUTES, problems_in
 
 __all__: list[str] = []
 
@@ -61,9 +61,9 @@ def test_an_address_with_a_password_is_a_secret(tmp_path: Path) -> None:
 )
 def test_what_names_no_store_is_told(written: str, problem: str) -> None:
     """An invalid address is reported with its line and without the password."""
-    (told,) = said(f"store = {written}\n{ROUTES}")
-    assert told.startswith(f"routes.toml:1: store: {problem}")
-    assert "canary" not in told
+    (reported,) = problems_in(f"store = {written}\n{ROUTES}")
+    assert reported.startswith(f"routes.toml:1: store: {problem}")
+    assert "canary" not in reported
 
 
 def test_a_password_of_a_variable_stays_out_of_errors() -> None:

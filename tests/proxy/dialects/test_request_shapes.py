@@ -87,8 +87,8 @@ def test_null_is_absence(check: Check) -> None:
     }
     check({**dict.fromkeys(optional), **required})
     for name in required:
-        told = refusal(check, {**required, name: None})
-        assert (told.code, told.param) == ("invalid_request", name)
+        refused = refusal(check, {**required, name: None})
+        assert (refused.code, refused.param) == ("invalid_request", name)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -96,19 +96,19 @@ def test_what_is_required_must_be_there(check: Check) -> None:
     """A missing member, and an empty list of messages or inputs, is reported by name."""
     required = minimal(check)
     for name in required:
-        told = refusal(check, {key: value for key, value in required.items() if key != name})
-        assert (told.code, told.param) == ("invalid_request", name)
+        refused = refusal(check, {key: value for key, value in required.items() if key != name})
+        assert (refused.code, refused.param) == ("invalid_request", name)
     content = "input" if "input" in required else "messages"
-    told = refusal(check, {**required, content: []})
-    assert (told.code, told.param) == ("invalid_request", content)
+    refused = refusal(check, {**required, content: []})
+    assert (refused.code, refused.param) == ("invalid_request", content)
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("model", ["", "m" * 257, "m" * 1_000_000, 7, True, ["m"], {"id": "m"}])
 def test_what_cannot_be_a_name_is_no_model(check: Check, model: object) -> None:
     """A model that is not a string of 1 to 256 characters is unknown, with status 400."""
-    told = refusal(check, {**minimal(check), "model": model})
-    assert (told.code, told.param) == ("unknown_model", "model")
+    refused = refusal(check, {**minimal(check), "model": model})
+    assert (refused.code, refused.param) == ("unknown_model", "model")
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ WRONG: Final[tuple[tuple[tuple[Check, ...], str, Values], ...]] = (
 )
 def test_a_wrong_value_is_named(check: Check, name: str, wrong: object) -> None:
     """A member of the wrong type or out of range is reported by name; a bool is not an integer."""
-    told = refusal(check, {**minimal(check), name: wrong})
-    assert (told.code, told.param) == ("invalid_value", name)
+    refused = refusal(check, {**minimal(check), name: wrong})
+    assert (refused.code, refused.param) == ("invalid_value", name)
 
 
 RIGHT: Final[tuple[tuple[tuple[Check, ...], str, Values], ...]] = (
@@ -215,8 +215,8 @@ INSIDE: Final[tuple[tuple[Check, str, object, str], ...]] = (
 @pytest.mark.parametrize(("check", "name", "wrong", "param"), INSIDE)
 def test_the_place_of_a_fault_is_named(check: Check, name: str, wrong: object, param: str) -> None:
     """An error inside a member is reported with its path."""
-    told = refusal(check, {**minimal(check), name: wrong})
-    assert (told.code, told.param) == ("invalid_value", param)
+    refused = refusal(check, {**minimal(check), name: wrong})
+    assert (refused.code, refused.param) == ("invalid_value", param)
 
 
 @pytest.mark.parametrize(

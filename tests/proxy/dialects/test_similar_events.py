@@ -98,7 +98,7 @@ def streams(draw: st.DrawFn, dialect: str) -> list[bytes]:
     return [first.encode() + b"\n\n", *pieces]
 
 
-def told(operation: Operation, pieces: list[bytes], *, skims: bool) -> tuple[list[Any], int]:
+def read_events(operation: Operation, pieces: list[bytes], *, skims: bool) -> tuple[list[Any], int]:
     """The results of an answer after each chunk, and the number of skimmed chunks."""
     answer = Answer(operation, streamed=True)
     answer.start(200, SSE)
@@ -129,7 +129,7 @@ def test_a_likeness_tells_no_more_and_no_less(dialect: str, data: st.DataObject)
     """For any chunks, skimming does not change the results."""
     pieces = data.draw(streams(dialect))
     operation = OPERATIONS[dialect]
-    assert told(operation, pieces, skims=True)[0] == told(operation, pieces, skims=False)[0]
+    assert read_events(operation, pieces, skims=True)[0] == read_events(operation, pieces, skims=False)[0]
 
 
 @pytest.mark.parametrize("dialect", TEMPLATES)
@@ -146,7 +146,7 @@ def test_nearly_all_events_are_skimmed(dialect: str) -> None:
         + b"\n\n"
         for number, text in enumerate(texts)
     ]
-    assert told(OPERATIONS[dialect], pieces, skims=True)[1] == len(texts) - 2
+    assert read_events(OPERATIONS[dialect], pieces, skims=True)[1] == len(texts) - 2
 
 
 def test_an_answer_of_strange_events_costs_little() -> None:

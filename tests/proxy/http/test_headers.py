@@ -73,20 +73,20 @@ def test_what_a_provider_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("said", "version"), [((), b"2023-06-01"), ((b"2024-01-01",), b"2024-01-01")])
-def test_anthropics_version(said: tuple[bytes, ...], version: bytes) -> None:
+@pytest.mark.parametrize(("versions", "version"), [((), b"2023-06-01"), ((b"2024-01-01",), b"2024-01-01")])
+def test_anthropics_version(versions: tuple[bytes, ...], version: bytes) -> None:
     """The API version is the caller's if there is one, else the default."""
-    caller = tuple((b"anthropic-version", each) for each in said)
+    caller = tuple((b"anthropic-version", each) for each in versions)
     sent = upstream(OWN, ((b"anthropic-beta", b"b"), *caller), ANTHROPIC, 1)
     assert [value for name, value in sent if name == b"anthropic-version"] == [version]
     assert (b"anthropic-beta", b"b") in sent
 
 
 @pytest.mark.parametrize("name", [b"user-agent", b"anthropic-version"])
-@pytest.mark.parametrize("said", [True, False])
-def test_what_the_operator_says_is_said_once(name: bytes, said: bool) -> None:
+@pytest.mark.parametrize("versions", [True, False])
+def test_what_the_operator_says_is_said_once(name: bytes, versions: bool) -> None:
     """A static header in the provider's table replaces the caller's and the default."""
-    caller = ((name, b"the caller's"),) if said else ()
+    caller = ((name, b"the caller's"),) if versions else ()
     sent = upstream((*OWN, (name, b"the operator's")), caller, ANTHROPIC, 1)
     assert [value for each, value in sent if each == name] == [b"the operator's"]
 

@@ -41,9 +41,9 @@ def asked(operation: str, routes: Routes | None = ROUTES, **fields: Any) -> tupl
     exchange = Exchange(
         id="req_1", began=0.0, headers=(), routes=routes, operation=operation_named(operation)
     )
-    said = {"model": "support", **ASKED[operation], **fields}
+    document = {"model": "support", **ASKED[operation], **fields}
     return exchange, Body(
-        orjson.dumps({key: value for key, value in said.items() if value is not None}), _deaf
+        orjson.dumps({key: value for key, value in document.items() if value is not None}), _deaf
     )
 
 

@@ -1,4 +1,4 @@
-"""A middleware that says what its gateway's store holds: nobody else can open the memory of a process."""
+"""A middleware that reports what its gateway's store holds: nobody else can open the memory of a process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from standby.proxy.asgi import ASGIApp, Receive, Scope, Send, header
 from standby.proxy.exchange import Exchange
 from standby.proxy.stores.records import LedgerEntry, Line
 
-__all__ = ["Ear", "Heard", "heard"]
+__all__ = ["StoreProbe", "StoreState", "read_store"]
 
-_NAME: Final = "the-ear-of-the-chaos"
+_NAME: Final = "store-probe-of-the-chaos-run"
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class StoreState:
     """How many holds there are, what is used of the accounts that were asked for, and the ledger."""
 
     held: int
@@ -27,8 +27,8 @@ class Heard:
 
 
 @dataclass(eq=False)
-class Ear:
-    """Answers whoever knows its name, and lets everybody else through."""
+class StoreProbe:
+    """Answers requests that send its token, and passes all others on."""
 
     app: ASGIApp
 
@@ -40,18 +40,18 @@ class Ear:
         assert store is not None
         asked: dict[str, Any] = orjson.loads((await receive())["body"])
         entries = [entry async for entry in store.entries()] if asked["ledger"] else []
-        said = {
+        document = {
             "held": await store.held(),
             "used": await store.used([Line(*line) for line in asked["lines"]]),
             "entries": [asdict(entry) for entry in entries],
         }
-        body = orjson.dumps(said)
+        body = orjson.dumps(document)
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": body})
 
 
-async def heard(port: int, lines: Sequence[Line] = (), *, ledger: bool = False) -> Heard:
+async def read_store(port: int, lines: Sequence[Line] = (), *, ledger: bool = False) -> StoreState:
     """Ask the gateway at `port`."""
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         reply = await client.post(
@@ -64,7 +64,9 @@ async def heard(port: int, lines: Sequence[Line] = (), *, ledger: bool = False) 
             },
             headers={"user-agent": _NAME},
         )
-    said = reply.raise_for_status().json()
-    return Heard(
-        said["held"], tuple(said["used"]), tuple([LedgerEntry(**entry) for entry in said["entries"]])
+    document = reply.raise_for_status().json()
+    return StoreState(
+        document["held"],
+        tuple(document["used"]),
+        tuple([LedgerEntry(**entry) for entry in document["entries"]]),
     )

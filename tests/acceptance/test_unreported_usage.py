@@ -11,25 +11,27 @@ from standby.proxy.rehearsal.simulator import Content, Reports, Simulator, Stall
 
 from tests.acceptance.money import CARDS, shop
 from tests.acceptance.serving import Front
-from tests.chaos.caller import PATHS, Path, Told
+from tests.chaos.caller import PATHS, CallResult, Path
 
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
 
-def events(told: Told) -> list[dict[str, Any]]:
+def events(result: CallResult) -> list[dict[str, Any]]:
     """The documents of a stream."""
-    lines = [line for line in told.body.split(b"\n") if line.startswith(b"data: ") and b"[DONE]" not in line]
+    lines = [
+        line for line in result.body.split(b"\n") if line.startswith(b"data: ") and b"[DONE]" not in line
+    ]
     return [orjson.loads(line[6:]) for line in lines]
 
 
-async def said_to(provider: Simulator, told: Told) -> bytes:
+async def direct_answer(provider: Simulator, result: CallResult) -> bytes:
     """What the provider itself says to the same request, to whoever asks it directly."""
-    document = {**told.asked.document, "model": f"model-of-{provider.name}"}
+    document = {**result.asked.document, "model": f"model-of-{provider.name}"}
     body = orjson.dumps(document)
     reader, writer = await asyncio.open_connection("127.0.0.1", provider.port)
-    head = f"POST {told.asked.path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST {result.asked.path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     raw = await reader.read()
     writer.close()
@@ -37,19 +39,19 @@ async def said_to(provider: Simulator, told: Told) -> bytes:
     return b"".join(chunked.split(b"\r\n")[1::2])
 
 
-@pytest.mark.parametrize("told_usage", [None, False, True])
-async def test_the_caller_sees_the_usage_it_asked_for(front: Front, told_usage: bool | None) -> None:
+@pytest.mark.parametrize("include_usage", [None, False, True])
+async def test_the_caller_sees_the_usage_it_asked_for(front: Front, include_usage: bool | None) -> None:
     """A chat that did not ask sees no usage; one that did sees it; both are booked."""
     async with shop(front) as counted:
-        told = await counted.ask(streamed=True, told_usage=told_usage)
-        assert told.whole
-        usages = [each for each in events(told) if each.get("usage")]
-        assert len(usages) == (1 if told_usage else 0)
-        assert all("choices" in each and (each["choices"] or told_usage) for each in events(told))
-        assert told.body.endswith(b"data: [DONE]\n\n")
+        result = await counted.ask(streamed=True, include_usage=include_usage)
+        assert result.whole
+        usages = [each for each in events(result) if each.get("usage")]
+        assert len(usages) == (1 if include_usage else 0)
+        assert all("choices" in each and (each["choices"] or include_usage) for each in events(result))
+        assert result.body.endswith(b"data: [DONE]\n\n")
         [entry] = await counted.settled()
         [(_, line)] = counted.billed()
-        if told_usage is not False:
+        if include_usage is not False:
             assert (entry.source, entry.input, entry.output) == ("provider", line.input, line.output)
             assert entry.cost == counted.due()
         else:
@@ -59,14 +61,14 @@ async def test_the_caller_sees_the_usage_it_asked_for(front: Front, told_usage: 
 async def test_a_stream_is_as_if_nobody_had_asked(front: Front) -> None:
     """The provider's stream reaches the caller with as many events as it would without a gateway."""
     async with shop(front) as counted:
-        told = await counted.ask(streamed=True)
-        direct = await said_to(counted.alpha, told)
-        assert [each["choices"] for each in events(told)] == [
+        result = await counted.ask(streamed=True)
+        direct = await direct_answer(counted.alpha, result)
+        assert [each["choices"] for each in events(result)] == [
             orjson.loads(line[6:])["choices"]
             for line in direct.split(b"\n")
             if line.startswith(b"data: ") and b"[DONE]" not in line
         ]
-        assert not any(each.get("usage") for each in events(told))
+        assert not any(each.get("usage") for each in events(result))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -78,8 +80,8 @@ async def test_however_a_provider_tells_it_is_booked(
     """Told usage is booked to the token; untold usage is estimated, marked so, and never too low."""
     async with shop(front) as counted:
         counted.alpha.reports = reports
-        told = await counted.ask(path, streamed=streamed)
-        assert (told.status, told.whole) == (200, True)
+        result = await counted.ask(path, streamed=streamed)
+        assert (result.status, result.whole) == (200, True)
         [entry] = await counted.settled()
         [(_, line)] = counted.billed()
         if line.reported:

@@ -11,10 +11,10 @@ from standby.proxy.stores.store import StoreDown
 from standby.proxy.stores.tables import Clocks
 from typing_extensions import override
 
-__all__ = ["Shaky"]
+__all__ = ["FailingStore"]
 
 
-class Shaky(Memory):
+class FailingStore(Memory):
     """`down`: it does nothing, and says so. `mute`: it does what it is asked, and the reply is lost.
 
     `slow` seconds pass before it answers. `calls` are the operations in the order in which they were asked.

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["CALM", "COLLECTED", "VITALS", "Vitals"]
+__all__ = ["CALM", "COLLECTED", "RESOURCES", "Resources"]
 
-VITALS = "/vitals"
+RESOURCES = "/resources"
 """Answers the figures."""
-COLLECTED = "/vitals/collected"
+COLLECTED = "/resources/collected"
 """The same after a full garbage collection, with freed memory given back to the system."""
-CALM = "/vitals/calm"
+CALM = "/resources/calm"
 """The same, and from now on peaks and worst cases are counted afresh."""
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Resources:
     """One look into the process. Memory is in bytes, time in seconds."""
 
     tasks: int

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["AT_ONCE", "MANY", "Crowd", "crowd"]
+__all__ = ["AT_ONCE", "MANY", "Batch", "send_batch"]
 
 MANY: Final = 100
 AT_ONCE: Final = 10
 
 
 @dataclass
-class Crowd:
+class Batch:
     """What became of the requests: how often each answer came, and how long each took, in seconds."""
 
     answers: Counter[str] = field(default_factory=Counter[str])
@@ -27,9 +27,11 @@ class Crowd:
         return max(self.seconds) * 1000
 
 
-async def crowd(ask: Callable[[str], Awaitable[str]], *, size: int = MANY, at_once: int = AT_ONCE) -> Crowd:
+async def send_batch(
+    ask: Callable[[str], Awaitable[str]], *, size: int = MANY, at_once: int = AT_ONCE
+) -> Batch:
     """Ask `size` times, with a different prompt each time. An exception is an answer too."""
-    found = Crowd()
+    found = Batch()
     prompts = iter([f"Say something, for the {number}. time: {'x' * number}" for number in range(size)])
     now = asyncio.get_running_loop().time
 

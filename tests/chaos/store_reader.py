@@ -1,4 +1,4 @@
-"""The books of a run, read from outside the gateways, or where there is no outside, through them."""
+"""Reads the store of a run: from outside the gateways, or through them if it is in their memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from typing_extensions import override
 
 from tests.redis_server import RedisServer
 
-from .ear import heard
+from .store_probe import read_store
 
-__all__ = ["STORES", "Books", "Kind", "kept"]
+__all__ = ["STORES", "Kind", "StoreReader", "reader_of"]
 
 Kind: TypeAlias = Literal["memory", "sqlite", "redis"]
 
@@ -32,7 +32,7 @@ _STEP: Final = 25
 """Seconds. The clock of leases in Redis takes a longer step for a jump, and stands still."""
 
 
-class Books(ABC):
+class StoreReader(ABC):
     """A store that gateways write to. `url` is what they are told."""
 
     def __init__(self, url: str) -> None:
@@ -56,7 +56,7 @@ class Books(ABC):
         """Have the lease of every hold be over, as it will be when time has passed; how many there were."""
 
 
-class _Outside(Books):
+class _Outside(StoreReader):
     """A store that everybody can open."""
 
     @abstractmethod
@@ -105,20 +105,20 @@ class _Redis(_Outside):
         )
 
 
-class _Memory(Books):
+class _Memory(StoreReader):
     """Nothing outlives the process, so what has not been settled is not waited for either."""
 
     @override
     async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
-        return (await heard(self.port, lines)).used
+        return (await read_store(self.port, lines)).used
 
     @override
     async def held(self) -> int:
-        return (await heard(self.port)).held
+        return (await read_store(self.port)).held
 
     @override
     async def entries(self) -> list[LedgerEntry]:
-        return list((await heard(self.port, ledger=True)).entries)
+        return list((await read_store(self.port, ledger=True)).entries)
 
     @override
     async def expire(self) -> int:
@@ -126,8 +126,8 @@ class _Memory(Books):
 
 
 @contextmanager
-def kept(kind: Kind, folder: Path) -> Generator[Books]:
-    """Empty books of this kind, in `folder` or on a server of their own."""
+def reader_of(kind: Kind, folder: Path) -> Generator[StoreReader]:
+    """An empty store of this kind, in `folder` or on a server of their own."""
     if kind == "sqlite":
         yield _Sqlite(folder / "standby.db")
     elif kind == "memory":

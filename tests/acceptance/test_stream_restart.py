@@ -10,9 +10,9 @@ import openai
 import pytest
 from standby.proxy.rehearsal.simulator import Byte, Content, Cut, ErrorEvent, Fault, Stall
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
 from tests.acceptance.scene import Scene, said_by, scene
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, RESPONSES, Api
 
 __all__ = ["anew"]
 
@@ -40,7 +40,7 @@ async def anew(front: Front) -> AsyncIterator[Scene]:
         yield set_up
 
 
-async def heard(stage: Scene, api: Api) -> str:
+async def full_text(stage: Scene, api: Api) -> str:
     """The text that a client of an official SDK is left with: it forgets when it is told to."""
     texts: list[str] = []
     async for event in await _events(stage, api):
@@ -79,7 +79,7 @@ async def test_the_sdk_has_the_second_answer(anew: Scene, api: Api, fault: Fault
     """Whole, and nothing of the first: both official SDKs pass the event on and raise nothing."""
     anew.alpha.fault = fault
 
-    text = await heard(anew, api)
+    text = await full_text(anew, api)
 
     assert text == WORDS
 
@@ -122,7 +122,7 @@ async def test_nobody_goes_on(anew: Scene) -> None:
     anew.beta.fault = Cut(Content(0))
 
     with pytest.raises(openai.APIError):
-        await heard(anew, CHAT)
+        await full_text(anew, CHAT)
 
     assert len(anew.beta.requests) == 1
 

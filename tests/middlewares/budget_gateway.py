@@ -14,8 +14,8 @@ from standby.proxy.gateway import Gateway
 from standby.proxy.keys.principal import Principal, ScopeOf
 from standby.proxy.stores.records import LedgerEntry, Line
 
+from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import ASK, SCRIPTED, Caller, Script, ask, routes_to, scope_of, scripted
-from tests.proxy.shaky import Shaky
 
 __all__ = ["COST", "ESTIMATE", "PRICE", "BudgetGateway", "answer", "budget", "key", "model_event", "usage"]
 
@@ -71,7 +71,7 @@ class BudgetGateway:
         given = {"provider": SCRIPTED, "target": PRICE, **settings}
         given["top"] = 'stack = ["budget", "failover"]\n' + settings.get("top", "")
         self.gateway = Gateway(routes_to(*[URL] * count, **given))
-        self.store = self.gateway.store = Shaky()
+        self.store = self.gateway.store = FailingStore()
         self.principal = principal
         self.scripts: dict[str, Script] = scripted(self.gateway)
         for name in self.scripts:

@@ -8,13 +8,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["BEAT", "Heart"]
+__all__ = ["BEAT", "LoopMonitor"]
 
 BEAT: Final = 0.005
 """Seconds between two beats."""
 
 
-class Heart:
+class LoopMonitor:
     """Beats while it is asked to. `stall` and `lateness` are the worst since the calm, in seconds.
 
     Two clocks, since a late beat has two causes. `lateness` is by the wall clock, what a caller suffers; it

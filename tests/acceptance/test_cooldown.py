@@ -10,9 +10,9 @@ import pytest
 from standby.proxy.health.target_health import Health
 from standby.proxy.rehearsal.simulator import Fault, Slow, Stall, Status
 
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, until
-from tests.acceptance.speaking import APIS, CHAT, MESSAGES, RESPONSES, Api
 
 __all__ = ["Timed", "timed"]
 
@@ -45,7 +45,7 @@ class Timed:
         assert answer.status == 200
         return (answer.header("x-standby-target") or "").removesuffix("_claude")
 
-    async def crowd(self, size: int, *, waiting: int) -> list[asyncio.Task[str]]:
+    async def start_requests(self, size: int, *, waiting: int) -> list[asyncio.Task[str]]:
         """So many requests at once, once all but those that wait are answered."""
         tasks = [asyncio.create_task(self.served()) for _ in range(size)]
         await until(lambda: sum(task.done() for task in tasks) == size - waiting)
@@ -81,12 +81,12 @@ async def test_one_probe(timed: Timed) -> None:
     timed.now += 7.01
     timed.stage.alpha.fault = Slow(1.0, None)
 
-    tasks = await timed.crowd(10, waiting=1)
+    tasks = await timed.start_requests(10, waiting=1)
 
     assert timed.asked == 2
     timed.released.set()
     assert Counter(await asyncio.gather(*tasks)) == {"alpha": 1, "beta": 9}
-    assert Counter(await asyncio.gather(*await timed.crowd(10, waiting=0))) == {"alpha": 10}
+    assert Counter(await asyncio.gather(*await timed.start_requests(10, waiting=0))) == {"alpha": 10}
 
 
 async def test_a_probe_that_is_refused(timed: Timed) -> None:
@@ -138,10 +138,12 @@ async def test_a_probe_whose_client_leaves(timed: Timed) -> None:
     assert await timed.served() == "alpha"
 
 
-@pytest.mark.parametrize("said", ["-1", "0", "banana", "", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400])
-async def test_a_retry_after_that_says_nothing(timed: Timed, said: str) -> None:
+@pytest.mark.parametrize(
+    "retry_after", ["-1", "0", "banana", "", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400]
+)
+async def test_a_retry_after_that_says_nothing(timed: Timed, retry_after: str) -> None:
     """A Retry-After that makes no sense rests the target for a while, which is bounded."""
-    timed.stage.alpha.next(Status(429, retry_after=said))
+    timed.stage.alpha.next(Status(429, retry_after=retry_after))
     await timed.served()
     timed.now += 4.9
     assert await timed.served() == "beta"
@@ -199,12 +201,12 @@ async def test_a_breaker_closes_after_two_good_probes(timed: Timed) -> None:
     timed.stage.alpha.fault = Slow(1.0, None)
     for round_ in range(2):
         timed.released.clear()
-        tasks = await timed.crowd(5, waiting=1)
+        tasks = await timed.start_requests(5, waiting=1)
         assert timed.asked == 6 + round_
         timed.released.set()
         assert Counter(await asyncio.gather(*tasks)) == {"alpha": 1, "beta": 4}
 
-    assert Counter(await asyncio.gather(*await timed.crowd(5, waiting=0))) == {"alpha": 5}
+    assert Counter(await asyncio.gather(*await timed.start_requests(5, waiting=0))) == {"alpha": 5}
 
 
 async def test_a_breaker_is_the_operations(timed: Timed) -> None:

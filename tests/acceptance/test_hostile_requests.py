@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
+from tests.acceptance.clients import CHAT, MESSAGES
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front
-from tests.acceptance.speaking import CHAT, MESSAGES
 from tests.proxy.rehearsal.caller import Answer
 
 __all__ = ["parsed"]
@@ -224,9 +224,9 @@ async def test_a_key_in_the_trailers(parsed: Scene) -> None:
 
 async def test_a_refusal_speaks_the_callers_dialect(parsed: Scene) -> None:
     """Who speaks Anthropic's dialect is refused in it, also where nothing is found."""
-    told = b"anthropic-version: 2023-06-01"
+    version_header = b"anthropic-version: 2023-06-01"
     for answer in (
-        await send(parsed, told, target=b"/v1/nothing"),
+        await send(parsed, version_header, target=b"/v1/nothing"),
         await send(parsed, target=MESSAGES.path.encode(), host=b"host: x/#@y"),
     ):
         assert answer.json["type"] == "error"

@@ -10,7 +10,7 @@ from . import words
 from .caller import Caller
 from .provider import Line
 
-__all__ = ["MOMENTS", "Errand", "Moment", "Outcome"]
+__all__ = ["MOMENTS", "Moment", "Outcome", "SoakRequest"]
 
 Moment = Literal["queued", "waiting", "headers", "content", "end"]
 """Where a request is: not yet at the provider; there, unanswered; its answer begun, but nothing of it at the
@@ -27,7 +27,7 @@ _GAP: Final = 0.001
 
 
 @dataclass(slots=True, eq=False)
-class Errand:
+class SoakRequest:
     """A request to be asked by `run` and answered by `answer`, which know of each other.
 
     `leaves` is when its caller hangs up, `after` so many seconds, with RST or FIN; without it the caller
