@@ -53,7 +53,14 @@ class RatioWindow:
 
     def record(self, now: float, *, hit: bool) -> None:
         """Count one more event. `hit` is whether it is of the counted kind."""
-        self.add(now, hits=int(hit), total=1)
+        if now >= self._until:
+            self._advance(now)
+        slot = self._at % BUCKETS
+        self._totals[slot] += 1
+        self._total += 1
+        if hit:
+            self._hit_counts[slot] += 1
+            self._hits += 1
 
     def counted(self, now: float) -> Counted:
         """Returns the counts within the window."""

@@ -24,18 +24,21 @@ SPARED: Final = 1.0
 class Eligibility:
     """Determines the rejection reason and the cost of each target, for one request."""
 
-    __slots__ = ("_granted", "_health", "_inputs", "_max_cost", "_operation")
+    __slots__ = ("_granted", "_has_policy", "_health", "_inputs", "_max_cost", "_operation")
 
     def __init__(self, inputs: RouteInputs, health: Health) -> None:
         self._inputs = inputs
         self._health = health
         self._operation = inputs.needs.operation
         self._granted = inputs.principal is None or inputs.principal.grants(inputs.pool.name)
+        self._has_policy = inputs.pool.min_quality is not None or inputs.pool.max_price_ratio is not None
         self._max_cost: float | None = None
 
     def rejection(self, target: Target) -> Rejection | None:
         """Returns the reason why the request must not use `target`, or None."""
-        reason = self._permanent(target) or self._pool_policy(target)
+        reason = self._permanent(target)
+        if reason is None and self._has_policy:
+            reason = self._pool_policy(target)
         return self._temporary(target) if reason is None else Rejection(reason)
 
     def cost(self, target: Target) -> int | None:

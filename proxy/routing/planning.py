@@ -41,14 +41,20 @@ def plan(
             alternates.remove(joining)
             preferred.append(joining)
     _allow_waiting((*preferred, *alternates))
-    rejected = [each for each in preferred if each.rejected is not None]
-    last = [each for each in (*preferred, *alternates) if each.role == "last" and each not in rejected]
-    degraded = [each for each in preferred if each.degraded is not None and each.role != "last"]
-    healthy = {
-        each.name: each
-        for each in preferred
-        if each.rejected is None and each.degraded is None and each.role != "last"
-    }
+    rejected: list[Candidate] = []
+    degraded: list[Candidate] = []
+    healthy: dict[str, Candidate] = {}
+    last: list[Candidate] = []
+    for each in preferred:
+        if each.rejected is not None:
+            rejected.append(each)
+        elif each.role == "last":
+            last.append(each)
+        elif each.degraded is not None:
+            degraded.append(each)
+        else:
+            healthy[each.name] = each
+    last += [each for each in alternates if each.role == "last"]
     if balance == "priority" and key is None and not health.ramping:
         order: Iterable[str] = healthy  # the order of the file: nothing about the targets matters
     else:
