@@ -76,6 +76,17 @@ class Gate:
         """Discard the attempt, because the client receives the response of another one."""
         self.state = _DISCARDED
 
+    def end(self) -> None:
+        """End the attempt. A response that is not committed by now never will be.
+
+        The callbacks are dropped, since they refer to the owner of this gate: a cycle of references would
+        keep the whole request until the garbage collector runs.
+        """
+        if self.state is _HOLD:
+            self.state = _DISCARDED
+        self._moves = _never
+        self._on_commit = _nothing
+
     def send(self, message: Message) -> Awaitable[None]:
         """Handle one ASGI message of the attempt. Raises Superseded once the attempt is discarded.
 
@@ -141,6 +152,15 @@ class Gate:
         held, self._held = self._held, []
         for message in held:
             await self._send(message)
+
+
+def _never(fault: Fault) -> bool:
+    del fault
+    return False
+
+
+def _nothing() -> None:
+    pass
 
 
 def _is_last(message: Message) -> bool:

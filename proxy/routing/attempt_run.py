@@ -67,7 +67,7 @@ class AttemptRun:
         self._health = health
         self._permit = permit
         self._loop = loop
-        self._moves = moves
+        self._moves: Callable[[Candidate, Fault], bool] | None = moves
         self._first = deadline if first is None else min(deadline, now + first)
         self._deadline = deadline
         self._limit: asyncio.Timeout | None = None
@@ -112,6 +112,7 @@ class AttemptRun:
                 self._set_missing_fault()
         finally:
             self._record()
+            self._release()
         return is_targets
 
     def _is_ours(self, error: Exception) -> bool:
@@ -155,6 +156,15 @@ class AttemptRun:
             permit, fault if proved else None, proved=proved, refused=proved and is_refusal(fault, finish)
         )
 
+    def _release(self) -> None:
+        """Drop the references by which this attempt is part of cycles.
+
+        Without cycles a request is freed when it ends, and its memory is used again while it is in the
+        processor's caches. Otherwise it would be kept until the garbage collector runs.
+        """
+        self.gate.end()
+        self._moves = self.won = self.attempt.takes_over = None
+
     async def _timed(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         async with asyncio.timeout_at(self._first) as self._limit:
             await app(scope, receive, self.gate.send)
@@ -164,7 +174,7 @@ class AttemptRun:
         return self._limit is not None and self._limit.expired()
 
     def _may_move(self, fault: Fault) -> bool:
-        return self._moves(self.candidate, fault)
+        return self._moves is not None and self._moves(self.candidate, fault)
 
     def _committed(self) -> None:
         """Cancel the timeout until the commit, and report the first byte to the target's health."""

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Final
 
 import httpx2
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
-from standby.proxy.config import Routes, parse_routes
+from standby.proxy.config import Routes, load_routes, parse_routes
 from standby.proxy.server import configuration, serve
 from standby.proxy.upstream.transports import POOL_WAIT, pooled
 from uvicorn import Config, Server
@@ -138,7 +139,10 @@ def _bare(port: int, upstream: int) -> None:
 
 
 def _standby(port: int, upstream: int) -> None:
-    serve(bench_routes(upstream), host="127.0.0.1", port=port)
+    with TemporaryDirectory(prefix="standby-bench-") as folder:
+        file = Path(folder) / "routes.toml"  # `serve` watches the file of its routes
+        file.write_text(bench_routes(upstream).source, encoding="utf-8")
+        serve(load_routes(file), host="127.0.0.1", port=port)
 
 
 def _plain(app: ASGIApp, port: int) -> None:
