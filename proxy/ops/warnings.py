@@ -16,8 +16,9 @@ __all__ = ["warnings"]
 def warnings(routes: Routes) -> list[str]:
     """Returns one line for each warning, in the order of the file.
 
-    They are: a pool that depends on one provider or that no request can pass, an alternate that no cause can
-    open, and targets and providers that nothing uses.
+    They are: a pool that depends on one provider or that no request can pass, one that prefers the cheapest
+    target and does not know every price, an alternate that no cause can open, and targets and providers that
+    nothing uses.
     """
     lines = [line for pool in routes.pools.values() for line in _of_pool(routes, pool)]
     used = {target.name for pool in routes.pools.values() for target in targets_of(pool)}
@@ -36,6 +37,10 @@ def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
     if len(providers) == 1:
         yield f"pool {pool.name}: depends on provider {providers[0]} alone; if it fails, so does the pool"
     yield from _unanswered(routes, pool)
+    unpriced = [target.name for target in pool.prefer if target.price is None and not target.disabled]
+    if pool.balance == "cheapest" and unpriced:
+        names = ", ".join(unpriced)
+        yield f"pool {pool.name}: without a price, {names} cannot be the cheapest and comes last"
     for alternate in pool.alternates:
         reasons = [_closed(routes, pool, alternate, cause) for cause in sorted(alternate.causes)]
         if None not in reasons:

@@ -21,6 +21,7 @@ b = { provider = "two", model = "m", context = 1000, price = { input = "1", outp
 c = { provider = "two", model = "n", context = 9000, price = { input = "1", output = "1" } }
 good = { provider = "one", model = "m", quality = 9, price = { input = "1", output = "1" } }
 low = { provider = "two", model = "m", quality = 1, price = { input = "1", output = "1" } }
+free = { provider = "two", model = "m" }
 off = { provider = "two", model = "n", disabled = true, price = { input = "1", output = "1" } }
 [pools.p]
 """
@@ -55,6 +56,10 @@ def pool(prefer: str, target: str = "", causes: str = "") -> str:
             pool('"a", "b"', "off", '"outage"'),
             ["pool p: alternate off can never be used: it is disabled"],
         ),
+        (
+            'balance = "cheapest"\n' + pool('"a", "free"'),
+            ["pool p: without a price, free cannot be the cheapest and comes last"],
+        ),
         (pool('"off"'), ["pool p: all its targets are disabled"]),
         (
             pool('"off"', "a", '"slow"'),
@@ -77,6 +82,6 @@ def test_what_nothing_uses() -> None:
     third = 'three = { dialect = "openai", base_url = "http://127.0.0.1:3/v1" }\n[targets]'
     text = HEAD.replace("[targets]", third) + pool('"a", "b"')
     assert warnings(parse_routes(text, environ={})) == [
-        *(f"target {name}: no pool uses it" for name in ("c", "good", "low", "off")),
+        *(f"target {name}: no pool uses it" for name in ("c", "good", "low", "free", "off")),
         "provider three: no target uses it",
     ]
