@@ -136,6 +136,9 @@ class Exchange:
     Appended to by Auth, Guardrails and Budget: `clearances`.
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
+    Written by `send_refusal`: `refusal` (the error code, if the gateway itself responds).
+    Written by Hygiene, or by Trace in its absence: `status` (of the response) and `responded` (of
+    `time.perf_counter`).
     """
 
     id: str
@@ -166,6 +169,9 @@ class Exchange:
     clearances: list[Clearance] = field(default_factory=_list)
     served: Attempt | None = None
     client_gone: bool = False
+    refusal: str | None = None
+    status: int | None = None
+    responded: float | None = None
 
     @classmethod
     def of(cls, scope: Scope) -> Exchange:

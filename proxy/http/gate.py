@@ -12,13 +12,12 @@ from itertools import chain
 from typing import Final
 
 from ..asgi import Message, Send
-from ..classify.answer import Answer, Verdict
+from ..classify.answer import Verdict
 from ..classify.faults import Fault, is_callers
-from ..dialects.registry import operation_at
 from ..errors import Superseded
 from ..exchange import Attempt, Exchange
 
-__all__ = ["Gate", "State"]
+__all__ = ["Gate", "State", "copied"]
 
 
 class State(Enum):
@@ -34,20 +33,19 @@ _HOLD: Final = State.HOLD
 _COMMITTED: Final = State.COMMITTED
 _DISCARDED: Final = State.DISCARDED
 _GOOD: Final = Verdict.COMMIT
-_FAULT: Final = Verdict.FAULT
 
 _PAIRS: Final = frozenset({tuple})
 _BYTES: Final = frozenset({bytes})
 
 
 class Gate:
-    """The `send` of one attempt.
+    """The `send` of one attempt. It judges by the attempt's `answer` and `fault`, which others write.
 
     `moves` returns whether another candidate can be tried now after a given fault. `on_commit` is called
     once, before the first message is sent to the client.
     """
 
-    __slots__ = ("_attempt", "_exchange", "_held", "_moves", "_on_commit", "_reads_answer", "_send", "state")
+    __slots__ = ("_attempt", "_exchange", "_held", "_moves", "_on_commit", "_send", "state")
 
     def __init__(
         self,
@@ -64,7 +62,6 @@ class Gate:
         self._moves = moves
         self._on_commit = on_commit
         self._held: list[Message] = []
-        self._reads_answer = False
         self.state = _HOLD
 
     @property
@@ -100,36 +97,23 @@ class Gate:
         if self.state is _DISCARDED:
             raise Superseded
         attempt = self._attempt
-        answer = attempt.answer
-        if not self._held and not self._reads_answer and answer is not None and self._is_good(answer):
+        if not self._held and self._is_good():
             # The answer was judged before its first message, as Relay does: nothing has to be buffered.
             self._open(attempt)
             await self._send(message)
             return
-        message = _copy(message)
+        message = copied(message)
         self._held.append(message)
-        if answer is None and attempt.fault is None:
-            if self._exchange.relayed:
-                # The gateway itself responds. Its refusals are never a reason to try another provider.
-                await self._commit(served=None)
-                return
-            answer = attempt.answer = Answer(operation_at(self._exchange.path), streamed=None)
-            self._reads_answer = True
-        if self._reads_answer and answer is not None:
-            _read(answer, message)
-        if self._proves_good(answer, last=_is_last(message)):
+        if attempt.answer is None and attempt.fault is None:
+            # The gateway itself responds. Its refusals are never a reason to try another provider.
+            await self._commit(served=None)
+        elif self._proves_good(last=_is_last(message)):
             await self._commit(served=attempt)
 
-    def _proves_good(self, answer: Answer | None, *, last: bool) -> bool:
+    def _proves_good(self, *, last: bool) -> bool:
         """Whether to commit now. Raises Superseded if the attempt has to be discarded now."""
-        attempt = self._attempt
-        if attempt.fault is None and answer is not None:
-            if self._is_good(answer):
-                return True
-            if answer.verdict is _FAULT:
-                attempt.fault = answer.fault
-        if (fault := attempt.fault) is None:
-            return False
+        if (fault := self._attempt.fault) is None:
+            return self._is_good()
         is_callers_fault = is_callers(fault)
         if is_callers_fault and not self._moves(fault):
             return True
@@ -139,8 +123,9 @@ class Gate:
             raise Superseded
         return False  # buffer the whole response: the caller receives it if no other attempt succeeds
 
-    def _is_good(self, answer: Answer) -> bool:
-        return answer.verdict is _GOOD and self._attempt.fault is None
+    def _is_good(self) -> bool:
+        answer = self._attempt.answer
+        return answer is not None and answer.verdict is _GOOD and self._attempt.fault is None
 
     def _open(self, served: Attempt | None) -> None:
         self.state = _COMMITTED
@@ -167,7 +152,7 @@ def _is_last(message: Message) -> bool:
     return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
-def _copy(message: Message) -> Message:
+def copied(message: Message) -> Message:
     """Returns a copy of the message, since an app may reuse the message, its headers and its buffers."""
     copy = dict(message)
     if (headers := copy.get("headers")) is not None:
@@ -183,14 +168,3 @@ def _copy_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, b
     if _PAIRS.issuperset(map(type, pairs)) and _BYTES.issuperset(map(type, chain.from_iterable(pairs))):
         return pairs  # tuples of bytes are immutable
     return [(bytes(pair[0]), bytes(pair[1])) for pair in pairs]
-
-
-def _read(answer: Answer, message: Message) -> None:
-    """Feed a message to `answer`, for an app that does not write `attempt.answer` itself."""
-    if message["type"] == "http.response.start":
-        headers = tuple([(name.lower(), value) for name, value in message.get("headers", ())])
-        answer.start(message["status"], headers)
-    elif message["type"] == "http.response.body":
-        answer.feed(message.get("body", b""))
-        if not message.get("more_body", False):
-            answer.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -43,37 +44,29 @@ class Hygiene:
         except Refusal as refusal:
             exchange = Exchange.of(scope)
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
-            return send_refusal(scope, send, refusal)
+            return send_refusal(scope, _Reporting(exchange, send), refusal)
         return self._run_inner(*self._inner_scope(scope, checked), receive, send)
 
     async def _run_inner(self, inner: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Call the inner app, and send a refusal if it does not start a response."""
-        started = False
-
-        def send_with_report(message: Message) -> Awaitable[None]:
-            nonlocal started
-            if not started and message["type"] == "http.response.start":
-                started = True
-                message = {**message, "headers": _with_report(message.get("headers", ()), exchange)}
-            return send(message)
-
+        reporting = _Reporting(exchange, send)
         try:
-            await self.app(inner, receive, send_with_report)
-            if started or exchange.client_gone:
+            await self.app(inner, receive, reporting)
+            if reporting.started or exchange.client_gone:
                 return
             # Without a response the server would send its own 500.
             refusal = Refusal("internal_error", close=True)
         except ClientGone:
             return
         except Refusal as error:
-            if started:
+            if reporting.started:
                 raise
             refusal = error
         except (Exception, asyncio.CancelledError) as error:
-            if not started:
-                await _try_refuse(inner, send_with_report, _refusal_for(error))
+            if not reporting.started:
+                await _try_refuse(inner, reporting, _refusal_for(error))
             raise
-        await send_refusal(inner, send_with_report, refusal)
+        await send_refusal(inner, reporting, refusal)
 
     async def _pass_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the lifespan on. Close a WebSocket, since no inner middleware checks WebSockets."""
@@ -100,6 +93,25 @@ class Hygiene:
         exchange.max_body = self.max_body
         inner["headers"] = list(checked.headers)
         return inner, exchange
+
+
+class _Reporting:
+    """The `send` of the gateway: it adds the report of the exchange to the head of the response."""
+
+    __slots__ = ("_exchange", "_send", "started")
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange = exchange
+        self._send = send
+        self.started = False
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if not self.started and message["type"] == "http.response.start":
+            self.started = True
+            exchange = self._exchange
+            exchange.status, exchange.responded = message["status"], time.perf_counter()
+            message = {**message, "headers": _with_report(message.get("headers", ()), exchange)}
+        return self._send(message)
 
 
 def _with_report(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:

@@ -39,6 +39,7 @@ _ANTHROPIC_TYPES: Final = MappingProxyType(
 )
 _REQUEST_ID_HEADER: Final = MappingProxyType({"anthropic": b"request-id", "openai": b"x-request-id"})
 """By dialect: the header from which the official SDK reads its `request_id`."""
+_OWN: Final = b"x-standby-"
 
 
 def dialect_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -51,7 +52,9 @@ def dialect_of(path: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
 def render(
     refusal: Refusal, request_id: str, dialect: str, attempts: Sequence[Mapping[str, str]] = ()
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Returns status, headers and JSON body. `attempts` is added to the body: `target` and `fault` of each.
+    """Returns status, headers and JSON body, without the `x-standby-*` headers of the request's report.
+
+    `attempts` is added to the body: `target` and `fault` of each.
 
     Unless the refusal is retryable, the header `x-should-retry: false` keeps the official SDKs from retrying:
     the gateway has already tried every target, and they would multiply an outage's requests by three.
@@ -75,7 +78,6 @@ def render(
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"x-standby-request-id", identifier),
         (_REQUEST_ID_HEADER.get(dialect, b"x-request-id"), identifier),
     ]
     if not refusal.retryable:
@@ -85,16 +87,21 @@ def render(
         headers.append((b"retry-after-ms", b"%d" % math.ceil(refusal.retry_after * 1000)))
     if refusal.close:
         headers.append((b"connection", b"close"))
-    headers.extend(refusal.headers)
+    headers += [pair for pair in refusal.headers if not pair[0].startswith(_OWN)]
     return status, headers, body
 
 
 async def send_refusal(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Send the refusal as the whole response, with the result of each of the request's targets."""
+    """Send the refusal as the whole response, with the result of each of the request's targets.
+
+    In a gateway the `x-standby-*` headers are added by Hygiene, as they are to every response.
+    """
     exchange = Exchange.of(scope)
-    exchange.notes += [pair for pair in refusal.headers if pair[0].startswith(b"x-standby-")]
+    exchange.refusal = refusal.code
+    exchange.notes += [pair for pair in refusal.headers if pair[0].startswith(_OWN)]
     status, headers, body = render(refusal, exchange.id, exchange.dialect, exchange.tried())
-    headers += [pair for pair in exchange.report() if pair not in headers]
+    if not exchange.relayed:
+        headers += exchange.report()
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

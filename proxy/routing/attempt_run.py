@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
-from ..asgi import ASGIApp, Receive, Scope, Send
+from ..asgi import ASGIApp, Scope, Send
 from ..classify.faults import Fault
 from ..classify.provider_errors import is_refusal
 from ..exchange import Attempt, Candidate, Exchange, Kind
 from ..health.target_health import Health, Permit
 from ..http.body import Body
+from ..http.foreign_answer import ForeignAnswer
 from ..http.gate import Gate, State
 
 __all__ = ["AttemptRun"]
@@ -36,8 +36,8 @@ class AttemptRun:
         "_deadline",
         "_exchange",
         "_first",
+        "_foreign",
         "_health",
-        "_limit",
         "_loop",
         "_moves",
         "_permit",
@@ -70,7 +70,7 @@ class AttemptRun:
         self._moves: Callable[[Candidate, Fault], bool] | None = moves
         self._first = deadline if first is None else min(deadline, now + first)
         self._deadline = deadline
-        self._limit: asyncio.Timeout | None = None
+        self._foreign: ForeignAnswer | None = None  # around an app that is no Relay
         self.candidate = candidate
         self.attempt: Attempt = exchange.begin(candidate, now, kind)
         self.gate = Gate(send, exchange, self.attempt, moves=self._may_move, on_commit=self._committed)
@@ -96,7 +96,8 @@ class AttemptRun:
         if self._exchange.relayed:
             self.attempt.deadline = self._deadline  # Relay applies it together with its other timeouts
             return app(own, body, self.gate.send)
-        return self._timed(app, own, body)
+        self._foreign = ForeignAnswer(self.gate, self._exchange, self.attempt)
+        return self._foreign.run(app, own, body, self._first)
 
     def __enter__(self) -> Self:
         return self
@@ -104,12 +105,12 @@ class AttemptRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Set the fault if it is missing, and record the outcome. Suppresses errors of the target."""
+        """Record the outcome. Suppresses errors of the target."""
         del kind, trace
         try:
             is_targets = isinstance(error, Exception) and not self._is_ours(error)
-            if is_targets or error is None:
-                self._set_missing_fault()
+            if self._foreign is not None and (is_targets or error is None) and not self._is_decided:
+                self._foreign.failed()
         finally:
             self._record()
             self._release()
@@ -120,25 +121,19 @@ class AttemptRun:
 
         This is decided by the state of the gate, because an inner layer may wrap or suppress exceptions.
         """
-        attempt = self.attempt
+        attempt, foreign = self.attempt, self._foreign
         if self.lost:
             return False
-        unexplained = attempt.fault is None and not self._timed_out
-        if self.gate.state is _COMMITTED or (unexplained and self._exchange.relayed):
+        if self.gate.state is _COMMITTED or (attempt.fault is None and foreign is None):
             return True
-        if attempt.fault is None:
+        if attempt.fault is None and foreign is not None and not foreign.late:
             log.warning("%s: %s: %r", self._exchange.id, attempt.candidate.name, error)
         return False
 
-    def _set_missing_fault(self) -> None:
-        """Set the fault of an attempt that ended uncommitted without one."""
-        attempt, exchange = self.attempt, self._exchange
-        if (
-            self.gate.state is not _COMMITTED
-            and attempt.fault is None
-            and not (self.lost or exchange.client_gone)
-        ):
-            attempt.fault = Fault("timeout_first_byte" if self._timed_out else "bad_response")
+    @property
+    def _is_decided(self) -> bool:
+        """Whether the attempt needs no fault: it is served, or nobody waits for it."""
+        return self.committed or self.lost or self._exchange.client_gone
 
     def _record(self) -> None:
         attempt = self.attempt
@@ -165,21 +160,13 @@ class AttemptRun:
         self.gate.end()
         self._moves = self.won = self.attempt.takes_over = None
 
-    async def _timed(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
-        async with asyncio.timeout_at(self._first) as self._limit:
-            await app(scope, receive, self.gate.send)
-
-    @property
-    def _timed_out(self) -> bool:
-        return self._limit is not None and self._limit.expired()
-
     def _may_move(self, fault: Fault) -> bool:
         return self._moves is not None and self._moves(self.candidate, fault)
 
     def _committed(self) -> None:
-        """Cancel the timeout until the commit, and report the first byte to the target's health."""
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(None)
+        """Lift the timeout of a foreign app, and report the first byte to the target's health."""
+        if self._foreign is not None:
+            self._foreign.committed()
         if self._permit is not None:
             attempt, exchange = self.attempt, self._exchange
             good = exchange.served is attempt and attempt.fault is None

@@ -246,7 +246,9 @@ class InboundProtocol(asyncio.Protocol):
         target = seen.partition(b" ")[2].partition(b" ")[0]
         anthropic = b"\nanthropic-version:" in seen.lower()
         dialect = dialect_of(target.decode("latin-1"), [(b"anthropic-version", b"")] if anthropic else ())
-        status, headers, body = render(refusal, Exchange.of({}).id, dialect)
+        identifier = Exchange.of({}).id
+        status, headers, body = render(refusal, identifier, dialect)
+        headers.append((b"x-standby-request-id", identifier.encode()))
         lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
         lines += [b"%b: %b" % pair for pair in (*self._state.default_headers, *headers)]
         return b"\r\n".join((*lines, b"", b"" if seen.startswith(b"HEAD ") else body))

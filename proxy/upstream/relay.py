@@ -11,6 +11,7 @@ from ..asgi import Receive, Scope, Send
 from ..errors import ClientGone, Refusal
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
+from ..http.exhausted import exhausted
 from ..http.opened import opened
 from ..http.refusal import send_refusal
 from ..routing.written_order import written_order
@@ -25,8 +26,8 @@ __all__ = ["Relay"]
 class Relay:
     """Sends the request of one attempt to its target and the answer back, byte for byte.
 
-    Under Failover it works on the attempt in its scope. Without it, it makes one attempt at the first target
-    of the plan, and relays whatever answer comes.
+    Under Failover it works on the attempt in its scope, and a failed attempt sends nothing: it has a fault.
+    Without Failover it makes one attempt at the first target of the plan, and relays whatever answer comes.
     """
 
     transports: Transports
@@ -45,7 +46,7 @@ class Relay:
         ):
             return self._prepared(scope, receive, send)
         # The usual way, under Failover. Another coroutine here would be resumed for every token.
-        call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
+        call = UpstreamCall(self.transports, exchange, attempt, target, operation, send)
         return call.run(receive, pool.timeouts, self._shared_timer())
 
     async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,8 +63,10 @@ class Relay:
         if target is None or operation is None or exchange.pool is None:
             await send_refusal(scope, send, Refusal("unknown_route"))
             return
-        call = UpstreamCall(self.transports, scope, attempt, target, operation, send)
+        call = UpstreamCall(self.transports, exchange, attempt, target, operation, send)
         await call.run(body, exchange.pool.timeouts, self._shared_timer())
+        if Attempt.of(scope) is None and not (call.started or exchange.client_gone):
+            await send_refusal(scope, send, exhausted(exchange))
 
     def _shared_timer(self) -> CoarseTimer:
         """The timer that calls on the running event loop share."""

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import httpx2
 
-from ..asgi import Headers, Scope, Send, header
+from ..asgi import Headers, Send, header
 from ..classify.answer import MAX_HELD, Answer, Verdict
 from ..classify.faults import Fault, FaultKind, is_callers
 from ..config import Target, Timeouts
@@ -23,9 +23,7 @@ from ..dialects.usage_event_filter import UsageEventFilter
 from ..errors import CODES, Interrupted, Superseded
 from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
-from ..http.exhausted import exhausted
 from ..http.headers import downstream, upstream
-from ..http.refusal import send_refusal
 from .coarse_timer import CoarseTimer
 from .timeouts import AttemptTimeouts, Ended
 from .transports import Transports, Unreachable, Upstream
@@ -64,26 +62,23 @@ class UpstreamCall:
         "_listener",
         "_operation",
         "_rest",
-        "_scope",
         "_send",
-        "_started",
         "_target",
         "_transports",
         "_unasked",
+        "started",
     )
 
     def __init__(
         self,
         transports: Transports,
-        scope: Scope,
+        exchange: Exchange,
         attempt: Attempt,
         target: Target,
         operation: Operation,
         send: Send,
     ) -> None:
-        exchange = Exchange.of(scope)
         self._transports = transports
-        self._scope = scope
         self._exchange = exchange
         self._attempt = attempt
         self._target = target
@@ -94,14 +89,14 @@ class UpstreamCall:
         self._began = time.perf_counter()
         self._clocks: AttemptTimeouts | None = None
         self._listener: asyncio.Task[None] | None = None
-        self._started = False
+        self.started = False  # a part of an answer was sent
         self._body_begun = False  # some of the body was sent to the client
         self._held = b""  # whole events received before the answer proved good
         self._rest = bytearray()  # the beginning of an event whose end has not arrived
         self._unasked: UsageEventFilter | None = None
 
     async def run(self, body: Body, timeouts: Timeouts, watch: CoarseTimer) -> None:
-        """Make the call and send the answer.
+        """Make the call and send the answer, or set the attempt's fault if there is none to send.
 
         Raises Interrupted when only a cut connection can show the client that the answer is incomplete.
         """
@@ -128,7 +123,7 @@ class UpstreamCall:
         self._attempt.fault = self._answer.fault
         if self._answer.complete and self._operation.answers_have_ids:
             self._remember()
-        if self._started and not exchange.client_gone:
+        if self.started and not exchange.client_gone:
             # The provider's connection is released by now: this last message cannot fail because of it.
             code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
             try:
@@ -137,8 +132,6 @@ class UpstreamCall:
                 raise
             except OSError:
                 exchange.client_gone = True
-        elif not exchange.client_gone:
-            await send_refusal(self._scope, self._send, exhausted(exchange))
 
     def _listen(self, body: Body) -> None:
         """Watch for the client to hang up."""
@@ -197,7 +190,7 @@ class UpstreamCall:
                 ready = chunk
             else:
                 ready = self._read(chunk, clocks)
-            if not self._started and self._held and answer.verdict is _COMMIT:
+            if not self.started and self._held and answer.verdict is _COMMIT:
                 await self._open(headers, clocks)
             if ready:
                 self._body_begun = clocks.sending = True
@@ -207,7 +200,7 @@ class UpstreamCall:
                 break
         else:
             self._end(headers)
-        if not self._started and (answer.fault is None or is_callers(answer.fault)):
+        if not self.started and (answer.fault is None or is_callers(answer.fault)):
             await self._open(headers, clocks)
 
     def _end(self, headers: Headers) -> None:
@@ -226,7 +219,7 @@ class UpstreamCall:
                 self._book_wait()
             clocks.progress()
         ready = self._ready(chunk)
-        if self._started:
+        if self.started:
             return ready
         self._held += ready
         return b""
@@ -315,7 +308,7 @@ class UpstreamCall:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
+        self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     # -- how it ends ------------------------------------------------------------------------
@@ -341,7 +334,7 @@ class UpstreamCall:
 
     async def _stopped(self) -> None:
         """The server cancels this request as it stops: an error event still reaches the client."""
-        if self._started and self._answer.accepts_events and not self._answer.complete:
+        if self.started and self._answer.accepts_events and not self._answer.complete:
             await self._finish(self._error_event("gateway_draining"))
 
     async def _finish(self, body: bytes) -> None:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from standby.proxy.errors import CODES, Refusal
-from standby.proxy.exchange import DEFAULT_MAX_BODY
+from standby.proxy.exchange import DEFAULT_MAX_BODY, Exchange
 from standby.proxy.http.refusal import render
 from standby.proxy.http.request_checks import MAX_HEADERS
 from standby.proxy.server import ServerLimits
@@ -62,7 +62,8 @@ def test_every_named_header_may_be_sent() -> None:
     } - {"x-should-retry"}
     full = Refusal("method_not_allowed", retry_after=1.0, close=True, headers=[(b"allow", b"GET")])
 
-    sent = {name.decode() for name, _ in render(full, "req_1", "openai")[1]}
+    report = Exchange("req_1", 0.0, ()).report()
+    sent = {name.decode() for name, _ in (*render(full, "req_1", "openai")[1], *report)}
 
     assert named_there <= sent
 

@@ -13,7 +13,8 @@ from standby.proxy.classify.answer import Answer
 from standby.proxy.classify.faults import Fault
 from standby.proxy.dialects import chat
 from standby.proxy.errors import Superseded
-from standby.proxy.exchange import Attempt, Candidate, Exchange
+from standby.proxy.exchange import Candidate, Exchange
+from standby.proxy.http.foreign_answer import ForeignAnswer
 from standby.proxy.http.gate import Gate, State
 
 from tests.proxy.harness import CHAT, SSE, chunk
@@ -45,6 +46,8 @@ class Bench:
             moves=self._moves,
             on_commit=lambda: self.events.append("commit"),
         )
+        foreign = ForeignAnswer(self.gate, self.exchange, self.attempt)
+        self.send = self.gate.send if relayed else foreign.send
 
     async def record(self, message: Message) -> None:
         self.events.append(message["type"].removeprefix("http.response."))
@@ -62,7 +65,7 @@ class Bench:
     async def play(self, *messages: Message) -> None:
         """Send these messages until the gate raises."""
         for message in messages:
-            await self.gate.send(message)
+            await self.send(message)
 
 
 def start(status: int = 200, headers: Iterable[tuple[bytes, bytes]] = SSE) -> Message:
@@ -307,12 +310,12 @@ async def test_a_client_that_left_before_the_flush() -> None:
     async def gone(message: Message) -> None:
         raise OSError("gone")
 
-    exchange = Exchange(id="req_1", began=0.0, headers=(), path=CHAT)
-    attempt = Attempt(1, Candidate("a"), 0.0)
-    gate = Gate(gone, exchange, attempt, moves=lambda _: True, on_commit=lambda: None)
-    await gate.send(start())
+    bench = Bench()
+    gate = Gate(gone, bench.exchange, bench.attempt, moves=lambda _: True, on_commit=lambda: None)
+    foreign = ForeignAnswer(gate, bench.exchange, bench.attempt)
+    await foreign.send(start())
     with pytest.raises(OSError, match="gone"):
-        await gate.send(body(chunk("Hi")))
+        await foreign.send(body(chunk("Hi")))
     assert gate.state is State.COMMITTED
 
 
