@@ -11,11 +11,18 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .failover import Failover
     from .route_select import RouteSelect
+    from .trace import Trace
 
-__all__ = ["Auth", "Budget", "Failover", "RouteSelect"]
+__all__ = ["Auth", "Budget", "Failover", "RouteSelect", "Trace"]
 
 _FILES: Final = MappingProxyType(
-    {"Auth": "auth", "Budget": "budget", "Failover": "failover", "RouteSelect": "route_select"}
+    {
+        "Auth": "auth",
+        "Budget": "budget",
+        "Failover": "failover",
+        "RouteSelect": "route_select",
+        "Trace": "trace",
+    }
 )
 """Loaded once they are asked for: who imports one file of this package does not load the others."""
 

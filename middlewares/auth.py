@@ -94,7 +94,7 @@ class Auth:
         if scope["type"] == "websocket":
             await self._turn_away(receive, send)
             return
-        exchange = Exchange.of(scope)
+        exchange, began = Exchange.of(scope), time.perf_counter()
         try:
             principal = exchange.principal = await self._admitted(exchange, scope)
             if exchange.operation is not None:
@@ -102,8 +102,10 @@ class Auth:
         except ClientGone:
             return
         except Refusal as refusal:
+            exchange.step("auth", began, refusal.code)
             await send_refusal(scope, send, refusal)
             return
+        exchange.step("auth", began)
         exchange.clearances.append(partial(self.clear, principal))
         await self.app(scope, receive, send)
 

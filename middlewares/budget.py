@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -76,6 +77,7 @@ class Budget:
             await self.app(scope, receive, send)  # no request to a provider
             return
         estimate: Estimate | None = None
+        began = time.perf_counter()
         if exchange.operation is not None:
             try:
                 receive = body = await opened(scope, receive)
@@ -83,6 +85,7 @@ class Budget:
             except ClientGone:
                 return
             except Refusal as refusal:
+                exchange.step("budget", began, refusal.code)
                 await send_refusal(scope, send, refusal)
                 return
         settings = BudgetSettings(
@@ -91,8 +94,10 @@ class Budget:
         request_budget = RequestBudget(settings, exchange, estimate)
         try:
             if (refused := await request_budget.enter()) is not None:
+                exchange.step("budget", began, refused.code)
                 await send_refusal(scope, send, refused)
                 return
+            exchange.step("budget", began)
             if estimate is not None:
                 exchange.clearances.append(request_budget.clear)
             elif exchange.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from ..proxy.asgi import ASGIApp, Receive, Scope, Send
@@ -34,11 +35,13 @@ class RouteSelect:
         if exchange is None or exchange.operation is None:
             await self.app(scope, receive, send)  # no request to a provider
             return
+        began = time.perf_counter()
         try:
             receive = body = await opened(scope, receive)
         except ClientGone:
             return
         except Refusal as refusal:
+            exchange.step("route", began, refusal.code)
             await send_refusal(scope, send, refusal)
             return
         if exchange.pool is not None:
@@ -46,4 +49,9 @@ class RouteSelect:
                 exchange.health = self._health
             inputs = route_inputs(exchange, exchange.pool, body.document)
             exchange.plan = plan(inputs, exchange.health, self._balancer)
+        exchange.step("route", began)
         await self.app(scope, receive, send)
+
+    def inherit(self, before: RouteSelect) -> None:
+        """After a reload, go on with the turns of the RouteSelect that this one replaces."""
+        self._balancer = before._balancer

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 from .asgi import Headers, Scope
 from .classify.answer import Answer
@@ -23,7 +23,18 @@ from .health.target_health import Health
 from .keys.principal import Principal
 from .stores.store import Store
 
-__all__ = ["DEFAULT_MAX_BODY", "Attempt", "Break", "Candidate", "Clearance", "Exchange", "Kind", "Role"]
+__all__ = [
+    "DEFAULT_MAX_BODY",
+    "Attempt",
+    "Break",
+    "Candidate",
+    "Clearance",
+    "Exchange",
+    "Kind",
+    "Role",
+    "Step",
+    "TraceContext",
+]
 
 
 # `list[Attempt]()` costs ten times as much as `list()`.
@@ -74,19 +85,34 @@ class Break(NamedTuple):
     words: bytes
 
 
+class Step(NamedTuple):
+    """What one middleware did before any attempt: from when to when (times of `time.perf_counter`).
+
+    `refusal` is the error code if it refused the request.
+    """
+
+    name: str
+    began: float
+    ended: float
+    refusal: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One attempt at one candidate.
 
     Written by Failover (or Relay, without Failover): `number`, `kind`, `candidate`, `started` and `deadline`
-    (times of the event loop; an app with its own timeouts ends an uncommitted attempt at the deadline).
+    (times of the event loop; an app with its own timeouts ends an uncommitted attempt at the deadline),
+    `began` (of `time.perf_counter`).
     Written by Failover: `ended` (time of the event loop).
     Written by Failover: `continues` (the answer follows a broken one, so it must be a readable stream) and
     `takes_over` (called with the Break when the stream breaks after its commit; returns whether another
     attempt continues the response, which is then left open).
     Written by Relay: `sent` (whether any part of the request may have reached the provider), `answer`,
-    `fault`, `upstream_wait` (seconds).
-    Written by Gate, around an app that does not write them itself: `answer`, `fault`.
+    `fault`, `upstream_wait` (seconds until the answer proved good or failed), `finished` (of
+    `time.perf_counter`, when the provider's connection was no longer needed).
+    Written by ForeignAnswer, around an app that is no Relay: `answer`, `fault`, `finished`.
+    Written by Budget: `cost` (in nano-dollars, as in the ledger; None where it cannot be known).
     """
 
     number: int
@@ -101,12 +127,32 @@ class Attempt:
     ended: float | None = None
     continues: bool = False
     takes_over: Callable[[Break], bool] | None = None
+    began: float = 0.0
+    finished: float | None = None
+    cost: int | None = None
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
         """Returns the attempt to which this scope belongs, or None."""
         attempt = scope.get("standby.attempt")
         return attempt if isinstance(attempt, Attempt) else None
+
+
+class TraceContext(Protocol):
+    """The trace of one request, as far as others need it."""
+
+    def outgoing(self, exchange: Exchange, attempt: Attempt) -> Headers:
+        """Returns the W3C trace headers of a request to the attempt's provider."""
+        ...
+
+    def note(self, exchange: Exchange) -> Headers:
+        """Returns the headers that tell the caller the trace."""
+        ...
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace id in hexadecimal; None if it is not known (yet)."""
+        ...
 
 
 Clearance = Callable[["Exchange", Attempt], Awaitable[Rejection | None]]
@@ -134,6 +180,10 @@ class Exchange:
     target with a price, in nano-dollars).
     Appended to by Budget: `notes` (further headers of every response, added to the `x-standby-*` headers).
     Appended to by Auth, Guardrails and Budget: `clearances`.
+    Appended to by Auth, Guardrails, Budget and RouteSelect: `steps`.
+    Written by Budget: `held` (the most that was held for the request, in nano-dollars).
+    Written by Trace: `trace`.
+    Appended to by Trace: `observers` (the gateway calls them once everything else about the request is over).
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
     Written by `send_refusal`: `refusal` (the error code, if the gateway itself responds).
@@ -172,6 +222,10 @@ class Exchange:
     refusal: str | None = None
     status: int | None = None
     responded: float | None = None
+    steps: list[Step] = field(default_factory=_list)
+    held: int = 0
+    trace: TraceContext | None = None
+    observers: list[Callable[[Exchange], None]] = field(default_factory=_list)
 
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
@@ -192,7 +246,7 @@ class Exchange:
         """Record and return a new attempt at `candidate`, started at `now`, a time of the event loop."""
         attempts = self.attempts
         number = attempts[-1].number + 1 if attempts else 1
-        attempt = Attempt(number=number, candidate=candidate, started=now, kind=kind)
+        attempt = Attempt(number, candidate, now, kind=kind, began=time.perf_counter())
         attempts.append(attempt)
         return attempt
 
@@ -266,7 +320,13 @@ class Exchange:
         headers.append((b"x-standby-attempts", b"%d" % len(self.attempts)))
         headers.append((b"x-standby-overhead-ms", b"%.2f" % max(0.0, overhead * 1000)))
         headers += self.notes
+        if self.trace is not None:
+            headers += self.trace.note(self)
         return headers
+
+    def step(self, name: str, began: float, refusal: str | None = None) -> None:
+        """Record what a middleware did from `began` (of `time.perf_counter`) until now."""
+        self.steps.append(Step(name, began, time.perf_counter(), refusal))
 
 
 def _new_id() -> str:

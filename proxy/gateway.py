@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Self
 
@@ -15,11 +15,16 @@ from .budget.metering.price_card import lookup
 from .config import Changes, Routes, Target, differences, load_routes, targets_of
 from .errors import ConfigError
 from .exchange import Exchange
+from .health.pool_state import PoolStates
 from .health.state_affinity import StateAffinity
 from .health.target_health import Health
 from .snapshot import Snapshot
 from .stores.address import AddressError, open_store
 from .stores.store import Store
+from .telemetry.health_log import log_health_change
+from .telemetry.line_writer import LineWriter
+from .telemetry.metrics import Metrics
+from .telemetry.observer import Observer
 from .upstream.transports import Transports
 
 __all__ = ["Gateway"]
@@ -38,6 +43,10 @@ class Gateway:
     def __init__(self, routes: Routes | str | os.PathLike[str] = "routes.toml") -> None:
         initial = routes if isinstance(routes, Routes) else load_routes(routes, prices=lookup)
         self.health = Health()
+        self.health.on_change = log_health_change
+        self.metrics = Metrics()
+        """What all requests of this gateway add up to."""
+        self.observer = Observer(self.metrics, PoolStates(self.health))
         self.affinity = StateAffinity()
         self.beside: list[AbstractAsyncContextManager[object]] = []
         """Context managers that are entered at the server's startup and exited at its shutdown."""
@@ -49,6 +58,7 @@ class Gateway:
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
         """The replaced snapshots whose requests have not all ended, with the tasks that close them."""
         self._reloading = asyncio.Lock()
+        self.observer.decisions = _decision_log(initial)
 
     @property
     def routes(self) -> Routes:
@@ -75,6 +85,7 @@ class Gateway:
             await self._run_lifespan(receive, send)
             return
         snapshot = self._snapshot
+        exchange: Exchange | None = None
         if kind == "http":
             exchange = Exchange.of(scope)
             exchange.routes = snapshot.routes
@@ -88,6 +99,8 @@ class Gateway:
         try:
             await snapshot.app(scope, receive, send)
         finally:
+            if exchange is not None:
+                self._observe(exchange)
             snapshot.leave()
 
     async def reload(self, routes: Routes | str | os.PathLike[str] | None = None) -> Changes:
@@ -115,6 +128,7 @@ class Gateway:
             after.transports.adopt(new.targets.values())
             self.health.reset(_other_targets(before.routes, new))
             self._snapshot = after
+            self._change_decision_log(before.routes, new)
             self.reload_failed, self.reloaded = None, time.time()
             self._retired[before] = asyncio.create_task(self._retire(before))
             self._forget_unused()
@@ -129,8 +143,13 @@ class Gateway:
             snapshot.hurry()
         await asyncio.gather(*self._retired.values())
         async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails
+            closing.push_async_callback(self._close_decision_log)
             closing.push_async_callback(self.store.aclose)
             closing.push_async_callback(self._snapshot.aclose)
+
+    async def _close_decision_log(self) -> None:
+        if self.observer.decisions is not None:
+            await asyncio.to_thread(self.observer.decisions.close)
 
     @asynccontextmanager
     async def lifespan(self, host: object) -> AsyncGenerator[None]:
@@ -155,6 +174,23 @@ class Gateway:
         # Before the reply: the server may exit right after it.
         await self.aclose()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _change_decision_log(self, before: Routes, after: Routes) -> None:
+        if (before.decisions, before.folder) == (after.decisions, after.folder):
+            return
+        old, self.observer.decisions = self.observer.decisions, _decision_log(after)
+        if old is not None:
+            asyncio.get_running_loop().run_in_executor(None, old.close)
+
+    def _observe(self, exchange: Exchange) -> None:
+        """Tell all observers that a request is over. An error in one must not change the outcome."""
+        observers: list[Callable[[Exchange], None]] = [*exchange.observers, self.observer]
+        for observer in observers:
+            try:
+                observer(exchange)
+            except Exception:  # noqa: BLE001  logged; the answer has been sent
+                _log.exception("%s: an observer of the request failed", exchange.id)
+        exchange.observers.clear()
 
     # -- from one snapshot to the next ------------------------------------------------------
 
@@ -195,6 +231,14 @@ class Gateway:
                 if pool.slow is not None or pool.degrade_on is not None:
                     judged.update((pool.name, target.name) for target in targets_of(pool))
         self.health.keep(targets, judged)
+
+
+def _decision_log(routes: Routes) -> LineWriter | None:
+    """Returns the writer of the decision log, without opening it; None if the file has none."""
+    if routes.decisions is None:
+        return None
+    kind, _, path = routes.decisions.to.partition(":")
+    return LineWriter(routes.folder / path if kind == "file" else None)
 
 
 def _other_targets(before: Routes, after: Routes) -> set[str]:

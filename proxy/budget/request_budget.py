@@ -156,6 +156,7 @@ class RequestBudget:
         if isinstance(outcome, Held):
             self._may_be_held = self._is_held = True
             self._held.add(demand)
+            self._exchange.held = self._held.cost
         else:
             self._may_be_held = before or self._is_held or outcome.unsure
         return outcome
@@ -230,6 +231,9 @@ class RequestBudget:
         result = RequestTotals({"": Amounts(1)}, (), ())
         if self._estimate is not None:
             result = self._estimate.result(self._settings.store.now(), asyncio.get_running_loop().time())
+        costs = {entry.attempt: entry.cost for entry in result.entries}
+        for attempt in self._exchange.attempts:
+            attempt.cost = costs.get(attempt.number)
         for name in result.unpriced:
             alerts.warning(
                 "%s: %s answered with a model that has no price; what was held is booked",

@@ -126,6 +126,12 @@ class Answer:
         return self._reader
 
     @property
+    def request_id(self) -> str | None:
+        """The provider's own id of the request, from its headers."""
+        identifier = header(self._headers, b"x-request-id") or header(self._headers, b"request-id")
+        return None if identifier is None else identifier.decode("latin-1")
+
+    @property
     def is_stream(self) -> bool:
         """Whether the answer arrives as server-sent events."""
         return self._splitter is not None

@@ -11,6 +11,7 @@ from .diff import Changes, differences
 from .limits import BudgetUnit, BudgetWindow, Limits, WindowName
 from .load import PriceLookup, load_routes, parse_routes, stored_key
 from .money import NANO, Money, dollars
+from .operations import Admin, Alerts, Decisions
 from .pools import Alternate, Pool, Portion, Timeouts, targets_of
 from .price import Card, Price, Rates, Tier
 from .report import nearest
@@ -28,6 +29,8 @@ __all__ = [
     "BUILT_IN",
     "EVERY",
     "NANO",
+    "Admin",
+    "Alerts",
     "Alternate",
     "Balance",
     "BudgetUnit",
@@ -36,6 +39,7 @@ __all__ = [
     "Card",
     "Cause",
     "Changes",
+    "Decisions",
     "DegradeOn",
     "Dialect",
     "Duration",

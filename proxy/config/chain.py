@@ -15,6 +15,7 @@ __all__ = ["BUILT_IN", "read_stack"]
 
 BUILT_IN: Final = MappingProxyType(
     {
+        "trace": "standby.middlewares.trace:Trace",
         "auth": "standby.middlewares.auth:Auth",
         "budget": "standby.middlewares.budget:Budget",
         "route_select": "standby.middlewares.route_select:RouteSelect",
@@ -27,10 +28,11 @@ _DEFAULT: Final = ("route_select", "failover")
 _SECTIONS: Final = (
     *("stack", "store", "providers", "targets", "pools"),
     *("organisations", "teams", "users", "keys", "hygiene"),
+    *("admin", "alerts", "decisions"),
 )
 """The top-level keys of the file that are not middlewares."""
 
-_ORDER: Final = ("auth", "budget", "route_select", "failover")
+_ORDER: Final = ("trace", "auth", "budget", "route_select", "failover")
 """The required order of the built-in middlewares, outermost first. Budgets depend on the caller, and routing
 depends on both. All of these run once per request, not once per attempt, so failover is the innermost."""
 

@@ -302,6 +302,7 @@ def _rest(before: Routes, after: Routes) -> Iterator[str]:
         addresses = shown(before.store), shown(after.store)
         same = addresses[0] == addresses[1]
         yield "store: its address changed" if same else moved("store:", *addresses)
+    yield from _operations(before, after)
     for name in dict.fromkeys((*before.tables, *after.tables)):
         old, new = before.tables.get(name, {}), after.tables.get(name, {})
         for key in dict.fromkeys((*old, *new)):
@@ -311,6 +312,22 @@ def _rest(before: Routes, after: Routes) -> Iterator[str]:
             # The tables of custom middlewares may hold confidential values, so these are not shown.
             showable = name in {*BUILT_IN, "hygiene"} and None not in values
             yield moved(f"[{name}] {key}", *map(str, values)) if showable else f"[{name}] {key} changed"
+
+
+def _operations(before: Routes, after: Routes) -> Iterator[str]:
+    """Returns the changes of the tables for those who operate the gateway. URLs and tokens are not shown."""
+    for name in ("admin", "alerts", "decisions"):
+        old: Table | None = getattr(before, name)
+        new: Table | None = getattr(after, name)
+        if old is None or new is None:
+            if old is not new:
+                yield f"[{name}] {'added' if old is None else 'removed'}"
+            continue
+        for key in type(new).model_fields:
+            if getattr(old, key) != getattr(new, key):
+                yield f"[{name}] {key} changed"
+    if before.admin != after.admin:
+        yield "[admin] takes effect when the gateway is restarted"
 
 
 def _written(value: object) -> str | None:

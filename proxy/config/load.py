@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ..errors import ConfigError, Problem
 from .agreement import check_effect, check_hashes, check_prices, check_served
 from .chain import read_stack
+from .operations import Admin, Alerts, Decisions
 from .pools import Pool
 from .price import Card
 from .report import Report
@@ -103,6 +104,9 @@ def parse_routes(
         users=_valid(users),
         keys=_valid(keys),
         cards=MappingProxyType(cards),
+        admin=_single(report, document, Admin, around),
+        alerts=_single(report, document, Alerts, around),
+        decisions=_single(report, document, Decisions, around),
     )
     check_hashes(report, routes)
     check_effect(report, routes)
@@ -180,6 +184,25 @@ def _section(
         except ValidationError as error:
             report.take(error, kind, (title, name), {key: raw[key] for key in raw if key != "name"})
     return tables
+
+
+def _single(report: Report, document: Mapping[str, Any], kind: type[T], around: Surroundings) -> T | None:
+    """Validate a table of which there is at most one. Returns None if it is missing or invalid."""
+    title = kind.__name__.lower()
+    table = document.get(title)
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        report.add((title,), "must be a table", f"write [{title}]")
+        return None
+    raw = cast("dict[str, Any]", table)
+    try:
+        return kind.model_validate_json(
+            as_json(raw), strict=True, context=around, by_alias=True, by_name=False
+        )
+    except ValidationError as error:
+        report.take(error, kind, (title,), raw)
+    return None
 
 
 def _valid(section: Mapping[str, T | None]) -> Mapping[str, T]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import ConfigError
+from .operations import Admin, Alerts, Decisions
 from .pools import Pool
 from .price import Card
 from .report import Report
@@ -47,6 +50,9 @@ class Routes:
     keys: Mapping[str, Key] = field(default_factory=_empty, repr=False)
     cards: Mapping[str, Card] = field(default_factory=_empty, repr=False)
     """The looked-up price cards, by target. The other targets have their own price or none."""
+    admin: Admin | None = field(default=None, repr=False)
+    alerts: Alerts | None = field(default=None, repr=False)
+    decisions: Decisions | None = field(default=None, repr=False)
     _served: Mapping[str, Pool] = field(init=False, repr=False)
     _hashes: Mapping[str, Key] = field(init=False, repr=False)
 
@@ -55,6 +61,11 @@ class Routes:
         hashes = {digest: key for key in self.keys.values() for digest in key.hash}
         object.__setattr__(self, "_served", MappingProxyType(served))
         object.__setattr__(self, "_hashes", MappingProxyType(hashes))
+
+    @cached_property
+    def version(self) -> str:
+        """A short hash of the file's text, by which two configurations can be told apart."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:12]
 
     @property
     def folder(self) -> Path:

@@ -100,6 +100,8 @@ class Target(Table):
     budget: tuple[BudgetWindow, ...] = ()
     probe: Probe | None = None
     """How to check during a cooldown whether the target can be reached again."""
+    propagate: bool = False
+    """Whether the target receives the trace context of the request, so that its own spans join the trace."""
 
     def __hash__(self) -> int:
         return hash(self.name)

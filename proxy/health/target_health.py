@@ -16,12 +16,14 @@ from typing import Final, TypeAlias
 
 from ..classify.faults import RULES, Fault, HealthEffect, Rejection
 from ..config import Pool
-from .breaker import CLOSE_AFTER, MAX_OPEN, OPEN, SETTLED, TRIP, Breaker
+from .breaker import CLOSE_AFTER, MAX_OPEN, OPEN, TRIP, Breaker
 from .cooldown import COOLDOWN, LONG_COOLDOWN, Cooldown, Cooldowns, cooldown_key, cooldown_seconds
 from .degradation import Degradation, Degraded
 from .measurements import InFlight, Load, Measurements
+from .percentiles import Percentiles
 from .retry_budget import RetryBudget
-from .target_state import Ejection, TargetState
+from .slow_start import FLOOR, SLOW_START, SlowStarts
+from .target_state import Ejection, HealthChange, TargetState
 
 __all__ = [
     "CLOSE_AFTER",
@@ -36,16 +38,13 @@ __all__ = [
     "Degraded",
     "Ejection",
     "Health",
+    "HealthChange",
     "Permit",
     "TargetState",
 ]
 
 PROBING: Final = 1.0
 """Seconds until a caller may retry while a probe is in flight."""
-SLOW_START: Final = SETTLED
-"""Seconds over which a recovered target ramps up to its full share of the traffic."""
-FLOOR: Final = 0.1
-"""Part of that share with which the ramp starts."""
 _Key: TypeAlias = tuple[str, str]
 """Target and operation."""
 
@@ -73,8 +72,8 @@ class Permit(InFlight):
 class Health:
     """The health of every target of one process. `clock` is monotonic, in seconds.
 
-    `jitter` returns random numbers from 0 to 1. A healthy target has entries in `_measurements` and `_loads`
-    only: the other tables are empty as long as all targets are healthy.
+    `jitter` returns random numbers from 0 to 1, and `on_change` is told what changes. A healthy target has
+    entries in `_measurements` and `_loads` only: the other tables are empty while all targets are healthy.
     """
 
     def __init__(
@@ -88,9 +87,10 @@ class Health:
         self._cooldowns = Cooldowns()
         self._degradations: dict[tuple[str, str, str], Degradation] = {}
         self._degraded: dict[_Key, tuple[Degradation, ...]] = {}
-        self._slow_starts: dict[_Key, float] = {}  # when the slow start of each began
+        self._slow_starts = SlowStarts()
         self._reasons: dict[_Key, str] = {}
         self._targets: frozenset[str] | None = None
+        self.on_change: Callable[[HealthChange], None] | None = None
 
     # ------------------------------------------------------------------------------------------- attempts
 
@@ -106,6 +106,19 @@ class Health:
         if breaker is not None and (wait := breaker.wait(now)) is not None:
             return Rejection("health.breaker_open", _retry_after(wait))
         return None
+
+    def reason(self, target: str, credential: str, operation: str) -> str | None:
+        """Returns the kind of the fault for which `target` is not counted on, or None.
+
+        From the begin of a cooldown, or the opening of the breaker, until an attempt shows that it is over.
+        """
+        if not self._cooldowns and not self._breakers:
+            return None
+        for cooldown in self._cooldowns.of(target, credential, operation):
+            return cooldown.reason
+        breaker = self._breakers.get((target, operation))
+        is_open = breaker is not None and breaker.until is not None
+        return self._reasons.get((target, operation), "upstream_5xx") if is_open else None
 
     def enter(
         self, target: str, credential: str, operation: str, *, streamed: bool = True
@@ -195,39 +208,19 @@ class Health:
 
     def ramp(self, target: str, operation: str) -> float:
         """Returns the part of its usual share a target should get. Less than 1.0 only during a slow start."""
-        if not self._slow_starts:
-            return 1.0
-        key = (target, operation)
-        since = self._slow_starts.get(key)
-        if since is None:
-            return 1.0
-        elapsed = self.clock() - since
-        if elapsed >= SLOW_START:
-            del self._slow_starts[key]
-            return 1.0
-        return FLOOR + (1 - FLOOR) * max(0.0, elapsed) / SLOW_START
+        return self._slow_starts.ramp((target, operation), self.clock()) if self._slow_starts else 1.0
 
     def expected(self, target: str, operation: str, *, streamed: bool) -> float | None:
         """Returns the expected latency in seconds, or None without samples. See `Latency.expected`."""
-        measurements = self._measurements.get((target, operation))
-        return (
-            None if measurements is None else measurements.latency.expected(self.clock(), streamed=streamed)
-        )
+        known = self._measurements.get((target, operation))
+        return None if known is None else known.latency.expected(self.clock(), streamed=streamed)
 
-    def p95(self, target: str, operation: str) -> float | None:
-        """Returns the p95 of the time to the first token in the last minute, in seconds, or None."""
-        measurements = self._measurements.get((target, operation))
-        return (
-            None if measurements is None else measurements.latency.first_token.percentiles(self.clock()).p95
-        )
-
-    def p50(self, target: str, operation: str, *, streamed: bool) -> float | None:
-        """Returns the median of the last minute, in seconds: to the first token, or of whole answers."""
-        measurements = self._measurements.get((target, operation))
-        if measurements is None:
+    def percentiles(self, target: str, operation: str, *, streamed: bool) -> Percentiles | None:
+        """Returns those of the last minute, in seconds: to the first token, or of whole answers."""
+        if (known := self._measurements.get((target, operation))) is None:
             return None
-        durations = measurements.latency.first_token if streamed else measurements.latency.total
-        return durations.percentiles(self.clock()).p50
+        durations = known.latency.first_token if streamed else known.latency.total
+        return durations.percentiles(self.clock())
 
     def is_open(self, target: str) -> bool:
         """Whether a breaker of the target is open, for any operation."""
@@ -249,8 +242,8 @@ class Health:
 
     def retries(self, target: str, operation: str) -> RetryBudget:
         """Returns the retry budget of the target for the operation."""
-        key = (target, operation)
-        return (self._measurements.get(key) or self._create_measurements(key)).retries
+        known = self._measurements.get((target, operation))
+        return (known or self._create_measurements((target, operation))).retries
 
     def degradation(self, pool: Pool, target: str, operation: str) -> Degraded | None:
         """Returns why the target is degraded in the pool, or None. At most FRESH seconds old."""
@@ -343,9 +336,11 @@ class Health:
         if fault is None or rest is None:
             if permit.cooldowns:
                 self._cooldowns.end(permit.cooldowns)
+                self._tell(HealthChange("cooldown_ended", permit.target, permit.operation))
             return
         place_key = cooldown_key(fault, permit.target, permit.credential, permit.operation)
-        self._cooldowns.begin(place_key, now + rest, fault.kind)
+        if self._cooldowns.begin(place_key, now + rest, fault.kind):
+            self._tell(HealthChange("cooldown", permit.target, place_key[2], fault.kind, rest))
 
     def _update_breaker(
         self, key: _Key, breaker: Breaker, permit: Permit, failure: Fault | None, now: float
@@ -359,9 +354,15 @@ class Health:
         if transition == "opened" and failure is not None:
             self._reasons[key] = failure.kind
             self._slow_starts.pop(key, None)
+            self._tell(HealthChange("breaker_opened", *key, failure.kind, breaker.wait(now)))
         elif transition == "closed":
             self._slow_starts[key] = now
             self._reasons.pop(key, None)
+            self._tell(HealthChange("breaker_closed", *key))
+
+    def _tell(self, change: HealthChange) -> None:
+        if self.on_change is not None:
+            self.on_change(change)
 
     def _recover_if_ready(self, permit: Permit, degradation: Degradation, now: float) -> None:
         """End a degradation if the target has recovered, and begin a slow start."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .cooldown import ANY
 from .degradation import Degradation, Degraded
 from .measurements import Measurements
 from .percentiles import Percentiles
 
-__all__ = ["Ejection", "TargetState"]
+__all__ = ["Ejection", "HealthChange", "TargetState"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,20 @@ class Ejection:
     operation: str
     left: float
     reason: str
+
+
+class HealthChange(NamedTuple):
+    """The begin or end of a cooldown, or the opening or closing of a breaker.
+
+    `operation` is "" for all operations, `reason` the kind of the fault, `seconds` how long it lasts at
+    least.
+    """
+
+    kind: Literal["breaker_opened", "breaker_closed", "cooldown", "cooldown_ended"]
+    target: str
+    operation: str
+    reason: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ everything that judges an attempt reads the same two fields.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Final
 
@@ -25,8 +26,8 @@ _COMMITTED: Final = State.COMMITTED
 class ForeignAnswer:
     """The `send` around an app that is no Relay, in front of the gate of one attempt.
 
-    Writes `attempt.answer`, and `attempt.fault` if the answer is one, or if none came: `timeout_first_byte`
-    if the app was too late, else `bad_response`.
+    Writes `attempt.finished` and `attempt.answer`, and `attempt.fault` if the answer is one, or if none came:
+    `timeout_first_byte` if the app was too late, else `bad_response`.
     """
 
     __slots__ = ("_answer", "_attempt", "_exchange", "_gate", "_limit")
@@ -40,8 +41,11 @@ class ForeignAnswer:
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, until: float) -> None:
         """Call the app. `until`, a time of the event loop, limits the time until the commit."""
-        async with asyncio.timeout_at(until) as self._limit:
-            await app(scope, receive, self.send)
+        try:
+            async with asyncio.timeout_at(until) as self._limit:
+                await app(scope, receive, self.send)
+        finally:
+            self._attempt.finished = time.perf_counter()
 
     @property
     def late(self) -> bool:

@@ -100,7 +100,8 @@ class Eligibility:
         if health.busy(target.name) >= target.connections:
             return Rejection("limit.concurrency", SPARED)
         if seconds is not None:
-            p50 = health.p50(target.name, self._operation, streamed=self._inputs.streamed)
+            known = health.percentiles(target.name, self._operation, streamed=self._inputs.streamed)
+            p50 = None if known is None else known.p50
             if p50 is not None and p50 > seconds:
                 return Rejection("deadline.too_short")
         return None

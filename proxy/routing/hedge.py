@@ -42,7 +42,8 @@ class Hedges:
         if pool.hedge.after != "p95":
             return pool.hedge.after
         # The duration of whole answers does not tell when a single one is late.
-        return health.p95(target.name, operation.name) if exchange.streamed else None
+        known = health.percentiles(target.name, operation.name, streamed=True) if exchange.streamed else None
+        return None if known is None else known.p95
 
     def allows(self, pool: Pool, now: float) -> bool:
         """Whether the budget allows one more hedge. Consumes nothing."""

@@ -145,6 +145,7 @@ class UpstreamCall:
     def _leave(self) -> None:
         """Stop watching the client before the end: servers report a disconnect after a normal end too."""
         self._book_wait()
+        self._attempt.finished = time.perf_counter()
         if self._clocks is not None:
             self._attempt.sent = self._clocks.sent
         if self._listener is not None:
@@ -165,6 +166,8 @@ class UpstreamCall:
         sent_headers = upstream(
             connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
         )
+        if target.propagate and exchange.trace is not None:
+            sent_headers += exchange.trace.outgoing(exchange, self._attempt)
         return await connections.send(
             connections.url(self._operation.upstream_path), sent_headers, content, clocks
         )

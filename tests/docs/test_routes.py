@@ -9,7 +9,10 @@ import pytest
 from standby.middlewares.auth import Auth
 from standby.proxy.config import (
     BUILT_IN,
+    Admin,
+    Alerts,
     BudgetWindow,
+    Decisions,
     Key,
     Limits,
     Organisation,
@@ -54,6 +57,9 @@ SCOPES = "## [organisations.NAME], [teams.NAME], [users.NAME], [keys.NAME]"
         (SCOPES, (Organisation, Team, User, Key)),
         ("### limits", (Limits,)),
         ("### budget", (BudgetWindow,)),
+        ("## [admin]", (Admin,)),
+        ("## [alerts]", (Alerts,)),
+        ("## [decisions]", (Decisions,)),
     ],
 )
 def test_every_key_is_there(head: str, tables: tuple[type[Table], ...]) -> None:

@@ -35,7 +35,7 @@ LAYERS: Final = (
     ("health", "keys"),
     ("exchange",),
     ("budget/metering", "http"),
-    ("budget", "routing"),
+    ("budget", "routing", "telemetry"),
     ("upstream",),
     ("middlewares", "ops"),
     ("snapshot",),
@@ -58,6 +58,7 @@ _DOORS: Final = MappingProxyType(
             "middlewares.budget",
             "middlewares.failover",
             "middlewares.route_select",
+            "middlewares.trace",
         ),
     }
 )

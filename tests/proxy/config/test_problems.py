@@ -22,7 +22,7 @@ SERVES: Final = 'serves = ["support", "gpt-4.1"]'
 
 TOP: Final = (
     "stack, store, providers, targets, pools, organisations, teams, users, keys, hygiene, "
-    "route_select, failover"
+    "admin, alerts, decisions, route_select, failover"
 )
 CAUSES: Final = '"outage", "slow", "rate_limited", "budget", "context", "refused", "truncated"'
 NAME: Final = "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
@@ -65,8 +65,8 @@ TWICE: Final = "is in this pool already; name each target once"
         (OPENAI, f"stacks = 1\n{OPENAI}", '1: stacks: unknown key; did you mean "stack"?'),
         (
             OPENAI,
-            f"[alerts]\n{OPENAI}",
-            f"1: alerts: unknown key; known: {TOP}",
+            f"[guests]\n{OPENAI}",
+            f"1: guests: unknown key; known: {TOP}",
         ),
         # unknown names
         (

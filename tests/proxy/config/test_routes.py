@@ -12,8 +12,12 @@ from pydantic import BaseModel, ValidationError
 from standby.middlewares.auth import Auth
 from standby.middlewares.budget import Budget
 from standby.middlewares.failover import Failover
+from standby.middlewares.trace import Trace
 from standby.proxy.config import (
+    Admin,
+    Alerts,
     Alternate,
+    Decisions,
     Key,
     Organisation,
     Pool,
@@ -34,7 +38,9 @@ from .documents import ENVIRON, ROUTES
 
 __all__: list[str] = []
 
-OPTIONAL: Final = ("headers", "pepper", "providers", "regions", "transport")
+OPTIONAL: Final = (
+    *("endpoint", "headers", "pepper", "providers", "regions", "slack", "token", "transport", "webhook"),
+)
 """Keys of the example that need other files or variables, or change its meaning."""
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"
 
@@ -183,14 +189,20 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     ]
     switched_on = parse_routes("\n".join(lines), environ=environ)
     assert switched_on.pools["writing"].timeouts == Timeouts()
-    for name, kind in (("auth", Auth), ("budget", Budget), ("failover", Failover), ("hygiene", Hygiene)):
+    for name, kind in (
+        *(("trace", Trace), ("auth", Auth), ("budget", Budget)),
+        *(("failover", Failover), ("hygiene", Hygiene)),
+    ):
         given = settings(
             kind, switched_on.tables[name], file=switched_on.file, source=switched_on.source, name=name
         )
         assert given
         assert given == {field.name: field.default for field in fields(kind) if field.name in given}
+    assert switched_on.admin == Admin()
+    assert switched_on.alerts == Alerts()
+    assert switched_on.decisions == Decisions()
     shown = {word for line in text.splitlines() for word in line.replace("#", " ").split()}
-    for table in (Provider, Target, Pool, Timeouts, Organisation, Team, User, Key):
+    for table in (Provider, Target, Pool, Timeouts, Organisation, Team, User, Key, Admin, Alerts):
         assert set(table.model_fields) - {"name"} <= shown
 
 

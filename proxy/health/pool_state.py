@@ -1,0 +1,166 @@
+"""Whether each pool is served as intended: healthy, degraded or exhausted. No I/O.
+
+A pool is judged for each operation apart, since a provider can fail for embeddings and be well for chat; its
+state is the worst of them. Two things are evidence. What is known of the targets: whether a preferred one may
+be tried and is not slow, or at least an alternate. And what became of the last requests, since on a quiet
+pool it takes long until enough of them have failed to open a breaker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from ..config import Pool, Target
+from .target_health import Health
+
+__all__ = ["CALM", "IN_A_ROW", "PoolState", "PoolStates", "State"]
+
+State: TypeAlias = Literal["healthy", "degraded", "exhausted"]
+"""Served by preferred targets; by alternates or by a slow target only; by none."""
+
+IN_A_ROW: Final = 3
+"""Requests one after the other that must be served the same way before that alone changes a pool's state."""
+CALM: Final = 60.0
+"""Seconds without a request after which a pool whose targets may all be tried counts as healthy again."""
+
+_RANK: Final = ("healthy", "degraded", "exhausted")
+_ABOUT_THE_CALLER: Final = ("policy.", "capability.", "budget.", "limit.", "state.", "deadline.")
+"""Reasons that say something of one request or its caller, and nothing of the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """The state of a pool since a moment, in seconds since 1970.
+
+    `cause` is the kind of the fault or the reason code, and `target` the preferred target that it is about;
+    both are None for a healthy pool. `operation` is that for which the pool is in this state.
+    """
+
+    pool: str
+    state: State
+    since: float
+    cause: str | None = None
+    target: str | None = None
+    operation: str | None = None
+
+
+class _Track:
+    """What is known of one pool and operation."""
+
+    __slots__ = ("cause", "last", "recent", "row", "state")
+
+    def __init__(self, state: PoolState) -> None:
+        self.state = state
+        self.recent: State = "healthy"
+        self.cause: str | None = None
+        self.row = 0  # how many of the last requests were served like `recent`
+        self.last = 0.0  # when the last request ended, by the clock
+
+
+class PoolStates:
+    """The states of all pools of one process.
+
+    `clock` is monotonic and `now` is in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        health: Health,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._health = health
+        self._clock = clock
+        self._now = now
+        self._tracks: dict[tuple[str, str], _Track] = {}
+
+    def ended(self, pool: Pool, operation: str, state: State, cause: str | None) -> PoolState | None:
+        """Record how a request was served. Returns the state of the pool if that has changed by it.
+
+        `cause` is why it was not served by a healthy preferred target. A cause of the caller's own is no
+        evidence of anything.
+        """
+        if cause is not None and cause.startswith(_ABOUT_THE_CALLER):
+            return None
+        key = (pool.name, operation)
+        track = self._tracks.get(key)
+        if track is None:
+            if state == "healthy":
+                self._tracks[key] = self._track(pool, operation)
+                return None
+            track = self._tracks[key] = self._track(pool, operation)
+        track.last = self._clock()
+        if track.recent == state:
+            track.row += 1
+        else:
+            track.recent, track.row = state, 1
+        track.cause = cause
+        if state == "healthy" and track.state.state == "healthy":
+            return None
+        return self._judge(pool, operation, track)
+
+    def review(self, pools: Iterator[Pool] | tuple[Pool, ...]) -> list[PoolState]:
+        """Judge these pools again, without a request. Returns the states that have changed."""
+        by_name = {pool.name: pool for pool in pools}
+        for key in [key for key in self._tracks if key[0] not in by_name]:
+            del self._tracks[key]
+        changed = (
+            self._judge(by_name[name], operation, track)
+            for (name, operation), track in list(self._tracks.items())
+        )
+        return [state for state in changed if state is not None]
+
+    def of(self, pool: str) -> PoolState:
+        """Returns the state of a pool: the worst of its operations, the oldest among equals."""
+        states = [track.state for (name, _), track in self._tracks.items() if name == pool]
+        return max(
+            states,
+            key=lambda state: (_RANK.index(state.state), -state.since),
+            default=PoolState(pool, "healthy", self._now()),
+        )
+
+    def _track(self, pool: Pool, operation: str) -> _Track:
+        return _Track(PoolState(pool.name, "healthy", self._now(), operation=operation))
+
+    def _judge(self, pool: Pool, operation: str, track: _Track) -> PoolState | None:
+        """Change the state if the evidence says so, and return the new one."""
+        state, cause, target = self._known(pool, operation)
+        recent, before = track.recent, track.state
+        if self._clock() - track.last <= CALM:
+            if _RANK.index(recent) > _RANK.index(state) and track.row >= IN_A_ROW:
+                state, cause, target = recent, track.cause, target or pool.prefer[0].name
+            elif state == "healthy" and recent != "healthy":
+                state = before.state  # a single request proves neither
+            elif state == "exhausted" and recent != "exhausted":
+                state = "degraded"  # a target is being tried again, and answers
+        if state == before.state:
+            return None
+        if state == "healthy":
+            cause = target = None
+        track.state = replace(before, state=state, since=self._now(), cause=cause, target=target)
+        return track.state
+
+    def _known(self, pool: Pool, operation: str) -> tuple[State, str | None, str | None]:
+        """Returns the state by the health of the targets alone, with its cause and the target it is about."""
+        first: tuple[str, str] | None = None
+        for target in pool.prefer:
+            reason = self._reason(target, operation)
+            if reason is None:
+                degraded = self._health.degradation(pool, target.name, operation)
+                if degraded is None:
+                    return "healthy", None, None
+                reason = degraded.reason
+            first = first or (reason, target.name)
+        cause, name = first or ("disabled", pool.prefer[0].name)
+        serves = any(self._reason(alternate.target, operation) is None for alternate in pool.alternates)
+        slow = any(self._reason(target, operation) is None for target in pool.prefer)
+        return "degraded" if serves or slow else "exhausted", cause, name
+
+    def _reason(self, target: Target, operation: str) -> str | None:
+        """Returns why a target cannot be counted on, or None."""
+        if target.disabled:
+            return "disabled"
+        return self._health.reason(target.name, target.provider.name, operation)

@@ -1,0 +1,256 @@
+"""The names of all spans, attributes and metrics, in one place.
+
+Attributes without the prefix `standby.` are OpenTelemetry's: HTTP semantic conventions 1.41 (stable), and the
+GenAI conventions of the same release, which Jaeger's user interface reads.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+__all__ = [
+    "ALERTS",
+    "ATTEMPTS",
+    "COST",
+    "DECISIONS_DROPPED",
+    "EVENT_LOOP_LAG",
+    "FAILOVERS",
+    "FIRST_TOKEN",
+    "HOLDS",
+    "METRICS",
+    "MODEL_DURATION",
+    "MODEL_FIRST_CHUNK",
+    "MODEL_TOKENS",
+    "OVERHEAD",
+    "POOL_STATE",
+    "REJECTIONS",
+    "RELOAD_FAILED",
+    "REMAINING",
+    "REQUESTS",
+    "REQUESTS_OPEN",
+    "REQUEST_DURATION",
+    "SETTLEMENTS_WAITING",
+    "SPANS_DROPPED",
+    "STREAMS_OPEN",
+    "TARGET_FIRST_TOKEN",
+    "TARGET_STATE",
+    "TARGET_TOTAL",
+    "TOKENS",
+    "TRACES_NOT_KEPT",
+    "Metric",
+    "operation_name",
+]
+
+
+class Metric(NamedTuple):
+    """One metric: its OpenTelemetry name, kind, unit (UCUM), labels and meaning.
+
+    `buckets` are the upper bounds of a histogram, without the last, infinite one.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def prometheus(self) -> str:
+        """The name in Prometheus, without the suffix of counters."""
+        base = self.name.replace(".", "_")
+        suffix = _SUFFIXES.get(self.unit, "")
+        return base if not suffix or base.endswith(suffix) else base + suffix
+
+
+_SUFFIXES: Final = MappingProxyType({"s": "_seconds"})
+
+_SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""The buckets that the GenAI conventions recommend for durations."""
+_SHORT: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+"""From 50 microseconds: what the gateway itself costs."""
+_COUNTS: Final = tuple(float(4**power) for power in range(14))
+"""The buckets that the GenAI conventions recommend for tokens."""
+
+REQUESTS: Final = Metric(
+    "standby.requests", "counter", "{request}", ("pool", "outcome"), "Requests by what became of them."
+)
+ATTEMPTS: Final = Metric(
+    "standby.attempts",
+    "counter",
+    "{attempt}",
+    ("pool", "target", "fault"),
+    "Attempts at targets by the kind of their fault; none is the fault of a good one.",
+)
+FAILOVERS: Final = Metric(
+    "standby.failovers",
+    "counter",
+    "{failover}",
+    ("pool", "source", "destination", "reason"),
+    "Attempts at the next target after another one failed.",
+)
+REJECTIONS: Final = Metric(
+    "standby.rejections",
+    "counter",
+    "{candidate}",
+    ("pool", "target", "reason"),
+    "Targets that were passed over for a request, by the reason.",
+)
+TARGET_STATE: Final = Metric(
+    "standby.target.state",
+    "gauge",
+    "1",
+    ("target", "operation"),
+    "0 healthy, 1 degraded, 2 in cooldown, 3 its circuit breaker is not closed.",
+)
+POOL_STATE: Final = Metric(
+    "standby.pool.state",
+    "gauge",
+    "1",
+    ("pool",),
+    "0 healthy, 1 degraded (served by alternates or by a slow target), 2 exhausted (by none).",
+)
+FIRST_TOKEN: Final = Metric(
+    "standby.first_token.duration",
+    "histogram",
+    "s",
+    ("pool", "target"),
+    "From the begin of a good attempt to its first content, of streams.",
+    _SECONDS,
+)
+REQUEST_DURATION: Final = Metric(
+    "standby.request.duration",
+    "histogram",
+    "s",
+    ("pool", "outcome"),
+    "From the arrival of a request to the end of its answer.",
+    _SECONDS,
+)
+OVERHEAD: Final = Metric(
+    "standby.overhead.duration",
+    "histogram",
+    "s",
+    ("phase",),
+    "Time in the gateway itself: before the first attempt, and after the provider had said all.",
+    _SHORT,
+)
+TARGET_FIRST_TOKEN: Final = Metric(
+    "standby.target.first_token",
+    "gauge",
+    "s",
+    ("target", "operation", "quantile"),
+    "Percentiles of the time to the first token in the last minute; of several workers the slowest.",
+)
+TARGET_TOTAL: Final = Metric(
+    "standby.target.total",
+    "gauge",
+    "s",
+    ("target", "operation", "quantile"),
+    "Percentiles of whole answers in the last minute; of several workers the slowest.",
+)
+TOKENS: Final = Metric(
+    "standby.tokens",
+    "counter",
+    "{token}",
+    ("pool", "team", "target", "type"),
+    "Tokens as the provider reported them; input includes cached ones.",
+)
+COST: Final = Metric(
+    "standby.cost_usd",
+    "counter",
+    "{USD}",
+    ("pool", "team", "target"),
+    "Dollars, as in the ledger; counted where the budget middleware is in the stack.",
+)
+REMAINING: Final = Metric(
+    "standby.budget.remaining_usd",
+    "gauge",
+    "{USD}",
+    ("budget",),
+    "Dollars left in a budget of routes.toml, as the store last said; of several workers the least.",
+)
+HOLDS: Final = Metric("standby.holds", "gauge", "{hold}", (), "Requests that hold money now.")
+SETTLEMENTS_WAITING: Final = Metric(
+    "standby.settlements.waiting",
+    "gauge",
+    "{settlement}",
+    (),
+    "Settlements that the store has not confirmed.",
+)
+REQUESTS_OPEN: Final = Metric(
+    "standby.requests.open", "gauge", "{request}", (), "Requests being handled now."
+)
+STREAMS_OPEN: Final = Metric(
+    "standby.streams.open", "gauge", "{stream}", (), "Streamed answers that are being sent now."
+)
+EVENT_LOOP_LAG: Final = Metric(
+    "standby.event_loop.lag",
+    "gauge",
+    "s",
+    (),
+    "The longest time in the last 15 seconds for which the event loop was busy with one thing.",
+)
+RELOAD_FAILED: Final = Metric(
+    "standby.reload.failed", "gauge", "1", (), "1 while routes.toml on disk is not valid, 0 otherwise."
+)
+DECISIONS_DROPPED: Final = Metric(
+    "standby.decisions.dropped",
+    "counter",
+    "{line}",
+    (),
+    "Lines of the decision log that could not be written.",
+)
+SPANS_DROPPED: Final = Metric(
+    "standby.spans.dropped", "counter", "{span}", (), "Spans that no collector took."
+)
+TRACES_NOT_KEPT: Final = Metric(
+    "standby.traces.not_kept",
+    "counter",
+    "{trace}",
+    (),
+    "Failed or refused requests whose trace was not kept, since too many were.",
+)
+ALERTS: Final = Metric(
+    "standby.alerts", "counter", "{message}", ("alert", "result"), "Messages to the webhooks of [alerts]."
+)
+_MODEL: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+MODEL_DURATION: Final = Metric(
+    "gen_ai.client.operation.duration",
+    "histogram",
+    "s",
+    (*_MODEL, "error_type"),
+    "GenAI convention: the duration of an attempt.",
+    _SECONDS,
+)
+MODEL_TOKENS: Final = Metric(
+    "gen_ai.client.token.usage",
+    "histogram",
+    "{token}",
+    (*_MODEL, "gen_ai_token_type"),
+    "GenAI convention: input and output tokens of an attempt.",
+    _COUNTS,
+)
+MODEL_FIRST_CHUNK: Final = Metric(
+    "gen_ai.client.operation.time_to_first_chunk",
+    "histogram",
+    "s",
+    _MODEL,
+    "GenAI convention: from the request to the first content of a stream.",
+    _SECONDS,
+)
+
+METRICS: Final = (
+    *(REQUESTS, ATTEMPTS, FAILOVERS, REJECTIONS, TARGET_STATE, POOL_STATE, FIRST_TOKEN, REQUEST_DURATION),
+    *(OVERHEAD, TARGET_FIRST_TOKEN, TARGET_TOTAL, TOKENS, COST, REMAINING, HOLDS, SETTLEMENTS_WAITING),
+    *(REQUESTS_OPEN, STREAMS_OPEN, EVENT_LOOP_LAG, RELOAD_FAILED, DECISIONS_DROPPED, SPANS_DROPPED),
+    *(TRACES_NOT_KEPT, ALERTS, MODEL_DURATION, MODEL_TOKENS, MODEL_FIRST_CHUNK),
+)
+"""Every metric that the gateway has."""
+
+_OPERATIONS: Final = MappingProxyType({"messages": "chat", "responses": "chat"})
+
+
+def operation_name(operation: str) -> str:
+    """Returns the GenAI convention's name of an operation of the gateway."""
+    return _OPERATIONS.get(operation, operation)

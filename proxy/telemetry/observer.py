@@ -1,0 +1,66 @@
+"""What the gateway does with every request that is over: count it, judge its pool, and write its lines."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from ..exchange import Exchange
+from ..health.pool_state import PoolState, PoolStates, State
+from .decision import decision
+from .line_writer import LineWriter
+from .metrics import Metrics
+from .outcome import Outcome, outcome_of
+from .request_log import log_request
+from .request_metrics import count_request
+
+__all__ = ["Observer", "log_pool_state"]
+
+_log: Final = logging.getLogger("standby.pools")
+
+
+class Observer:
+    """Observes the requests of one gateway. `decisions` is the decision log, None without one."""
+
+    def __init__(self, metrics: Metrics, pools: PoolStates) -> None:
+        self.metrics = metrics
+        self.pools = pools
+        self.decisions: LineWriter | None = None
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Record a request that is over."""
+        outcome = outcome_of(exchange)
+        count_request(self.metrics, exchange, outcome)
+        if exchange.attempts or outcome == "failed":
+            self._judge(exchange, outcome)
+        log_request(exchange, outcome)
+        if self.decisions is not None:
+            self.decisions.write(decision(exchange, outcome, time.time()))
+
+    def _judge(self, exchange: Exchange, outcome: Outcome) -> None:
+        pool, operation = exchange.pool, exchange.operation
+        if pool is None or operation is None or outcome in {"client_gone", "rejected"}:
+            return
+        state: State = "healthy"
+        cause = exchange.degraded
+        if outcome == "failed":
+            state = "exhausted"
+            faults = [attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None]
+            cause = faults[0] if faults else cause
+        elif cause is not None:
+            state = "degraded"
+        if (changed := self.pools.ended(pool, operation.name, state, cause)) is not None:
+            log_pool_state(changed)
+
+
+def log_pool_state(state: PoolState) -> None:
+    """Log that a pool's state has changed."""
+    if state.state == "healthy":
+        _log.warning("pool %s is healthy again for %s", state.pool, state.operation)
+    else:
+        served = "served by alternates or slow targets" if state.state == "degraded" else "served by none"
+        _log.warning(
+            "pool %s is %s for %s: %s (target %s: %s)",
+            *(state.pool, state.state, state.operation, served, state.target, state.cause),
+        )

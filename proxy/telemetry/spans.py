@@ -1,0 +1,335 @@
+"""The spans of one request, made from the facts in its `Exchange` when it has ended.
+
+    SERVER   POST /v1/chat/completions
+    +- INTERNAL standby.auth, standby.budget
+    +- INTERNAL route POOL                      every candidate with its reason
+    +- CLIENT   chat MODEL                      one for each target tried; a failover links to the one before
+
+Making them at the end keeps them off the way of the answer: a request whose trace is not kept makes none,
+and their number does not depend on that of the chunks. Two are made earlier because somebody has to know
+their ids: the SERVER span of a request in the sample, and the CLIENT span of a target that is told the trace.
+Parents are always given explicitly.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ..asgi import Headers, Scope, header
+from ..config import NANO
+from ..exchange import Attempt, Candidate, Exchange, Step
+from .answer_facts import answer_facts
+from .endpoint import endpoint_of
+from .names import operation_name
+from .outcome import Outcome, error_type, failed_over, outcome_of
+from .sampling import Sampler
+
+__all__ = ["RequestTrace", "caller_context"]
+
+_W3C: Final = TraceContextTextMapPropagator()
+_LONGEST: Final = 256
+"""Characters of a text that somebody else chose, such as a user agent."""
+_NO_CONTEXT: Final = Context()
+
+
+def caller_context(exchange: Exchange) -> Context:
+    """Returns the context to which the request belongs: of the host's span, or of the caller's headers."""
+    ambient = trace.get_current_span()
+    if ambient.get_span_context().is_valid:
+        return trace.set_span_in_context(ambient, _NO_CONTEXT)
+    carrier = {
+        name.decode(): value.decode("latin-1")
+        for name, value in exchange.headers
+        if name in {b"traceparent", b"tracestate"}
+    }
+    return _W3C.extract(carrier, _NO_CONTEXT) if carrier else _NO_CONTEXT
+
+
+class RequestTrace:
+    """The trace of one request. `finish` must be called once, after everything else about the request.
+
+    It has no reference to the exchange, which refers to it. `scope` is that of the HTTP request.
+    """
+
+    __slots__ = ("_began", "_clients", "_parent", "_sampled", "_scope", "_server", "_tracer")
+
+    def __init__(self, tracer: Tracer, sampler: Sampler, parent: Context, scope: Scope) -> None:
+        self._tracer = tracer
+        self._parent = parent
+        self._scope = scope
+        # Wall time minus perf_counter, in ns: spans use the first, the facts have the second.
+        self._began = time.time_ns() - time.perf_counter_ns()
+        self._clients: dict[int, Span] = {}
+        self._server: Span | None = None
+        context = trace.get_current_span(parent).get_span_context()
+        self._sampled = sampler.at_begin(context.trace_flags.sampled if context.is_valid else None)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the trace is kept, whatever happens."""
+        return self._sampled
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace id in hexadecimal; None if it is not known, or not known yet."""
+        if self._server is None:
+            context = trace.get_current_span(self._parent).get_span_context()
+        else:
+            context = self._server.get_span_context()
+        return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+    # -- while the request runs -------------------------------------------------------------
+
+    def server(self, exchange: Exchange) -> Span:
+        """Returns the span of the whole request, and starts it the first time."""
+        if self._server is None:
+            scope = self._scope
+            route = "" if exchange.operation is None else exchange.operation.path
+            address, port = scope.get("server") or (None, None)
+            attributes: dict[str, Any] = {
+                "http.request.method": scope["method"],
+                "url.path": exchange.path[:_LONGEST],
+                "url.scheme": scope.get("scheme", "http"),
+                "network.protocol.version": scope.get("http_version", "1.1"),
+                "standby.request.id": exchange.id,
+            }
+            if route:
+                attributes["http.route"] = route
+            if address is not None:
+                attributes["server.address"] = address
+            if port is not None:
+                attributes["server.port"] = port
+            self._server = self._tracer.start_span(
+                f"{scope['method']} {route}" if route else scope["method"],
+                context=self._parent,
+                kind=SpanKind.SERVER,
+                attributes=attributes,
+                start_time=self._wall(exchange.began),
+            )
+        return self._server
+
+    def outgoing(self, exchange: Exchange, attempt: Attempt) -> Headers:
+        """Returns the W3C headers for the provider. If the trace is not kept so far, they say so."""
+        carrier: dict[str, str] = {}
+        if self._sampled:
+            span = self._client(exchange, attempt)
+        else:
+            parent = trace.get_current_span(self._parent).get_span_context()
+            identifier = parent.trace_id if parent.is_valid else random.getrandbits(128) or 1
+            context = SpanContext(
+                identifier,
+                random.getrandbits(64) or 1,
+                is_remote=False,
+                trace_flags=TraceFlags(TraceFlags.DEFAULT),
+                trace_state=parent.trace_state,
+            )
+            span = trace.NonRecordingSpan(context)
+        _W3C.inject(carrier, trace.set_span_in_context(span, _NO_CONTEXT))
+        return tuple([(name.encode(), value.encode()) for name, value in carrier.items()])
+
+    def note(self, exchange: Exchange) -> Headers:
+        """Returns the header with the trace id, if the trace is kept or probably will be."""
+        if not (self._sampled or len(exchange.attempts) > 1 or exchange.refusal is not None):
+            return ()
+        identifier = trace.format_trace_id(self.server(exchange).get_span_context().trace_id)
+        return ((b"x-standby-trace-id", identifier.encode()),)
+
+    # -- at its end -------------------------------------------------------------------------
+
+    def finish(self, exchange: Exchange, sampler: Sampler) -> None:
+        """Make the spans that are missing and end all of them, or drop the trace."""
+        now = time.perf_counter()
+        if not (self._sampled or sampler.at_end(exchange, now)):
+            return
+        server = self.server(exchange)
+        if server.is_recording():
+            context = trace.set_span_in_context(server, self._parent)
+            for step in exchange.steps:
+                if step.name != "route":
+                    self._step(exchange, step, context)
+            if exchange.plan is not None:
+                self._route(exchange, exchange.plan, context)
+            for attempt in exchange.attempts:
+                self._end_client(self._client(exchange, attempt), exchange, attempt, now)
+            self._end_server(server, exchange)
+        server.end(self._wall(now))
+
+    def _wall(self, moment: float) -> int:
+        """Returns a time of `time.perf_counter` in nanoseconds since 1970."""
+        return self._began + int(moment * 1e9)
+
+    def _step(self, exchange: Exchange, step: Step, context: Context) -> None:
+        attributes: dict[str, Any] = {"standby.outcome": "passed" if step.refusal is None else "refused"}
+        if step.refusal is not None:
+            attributes["standby.reason"] = step.refusal
+        if step.name == "auth":
+            attributes |= _caller(exchange)
+        elif step.name == "budget":
+            attributes["standby.budget.held_usd"] = exchange.held / NANO
+            attributes["standby.budget.share"] = exchange.share
+        span = self._tracer.start_span(
+            f"standby.{step.name}", context, attributes=attributes, start_time=self._wall(step.began)
+        )
+        span.end(self._wall(step.ended))
+
+    def _route(self, exchange: Exchange, plan: tuple[Candidate, ...], context: Context) -> None:
+        """The span of the decision. Reasons that arose during the walk are in it as well."""
+        step = next((each for each in exchange.steps if each.name == "route"), None)
+        began = exchange.began if step is None else step.began
+        pool = "" if exchange.pool is None else exchange.pool.name
+        tried = {attempt.candidate.name for attempt in exchange.attempts}
+        rejected = [f"{each.name}:{each.rejected}" for each in plan if each.rejected is not None]
+        attributes: dict[str, Any] = {
+            "standby.pool": pool,
+            "standby.route.candidates": [_told(each, tried) for each in plan],
+            "standby.route.order": [each.name for each in plan if each.rejected is None],
+            "standby.route.rejected": rejected,
+        }
+        if exchange.pool is not None:
+            attributes["standby.route.strategy"] = exchange.pool.balance
+        if exchange.attempts:
+            attributes["standby.route.selected"] = exchange.attempts[0].candidate.name
+        end = began if step is None else step.ended
+        span = self._tracer.start_span(
+            f"route {pool}".strip(), context, attributes=attributes, start_time=self._wall(began)
+        )
+        at = self._wall(end)
+        for rank, each in enumerate(plan, 1):
+            if each.rejected is not None:
+                span.add_event("standby.candidate.rejected", _rejection(each), at)
+            elif each.name in tried:
+                span.add_event("standby.candidate.selected", _selection(each, rank), at)
+        span.end(at)
+
+    def _client(self, exchange: Exchange, attempt: Attempt) -> Span:
+        """Returns the span of an attempt, and starts it the first time."""
+        span = self._clients.get(attempt.number)
+        if span is not None:
+            return span
+        target = attempt.candidate.target
+        operation = operation_name("" if exchange.operation is None else exchange.operation.name)
+        attributes: dict[str, Any] = {
+            "standby.target": attempt.candidate.name,
+            "standby.attempt": attempt.number,
+            "standby.attempt.kind": attempt.kind,
+        }
+        model = attempt.candidate.name
+        if target is not None:
+            model = target.model
+            endpoint = endpoint_of(target.provider)
+            attributes |= {
+                "gen_ai.operation.name": operation,
+                "gen_ai.provider.name": endpoint.vendor,
+                "gen_ai.request.model": model,
+                "server.address": endpoint.host,
+                "server.port": endpoint.port,
+                "standby.provider": target.provider.name,
+            }
+            if target.provider.region is not None:
+                attributes["standby.region"] = target.provider.region
+        links: list[Link] = []
+        before = next((first for first, second in failed_over(exchange) if second is attempt), None)
+        if before is not None:
+            relation = "hedge_of" if attempt.kind == "hedge" else "failover_of"
+            links.append(Link(self._client(exchange, before).get_span_context(), {"standby.link": relation}))
+            attributes["standby.replaces"] = before.number  # Jaeger drops the attributes of links
+        span = self._clients[attempt.number] = self._tracer.start_span(
+            f"{operation} {model}".strip(),
+            context=trace.set_span_in_context(self.server(exchange), self._parent),
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            links=links,
+            start_time=self._wall(attempt.began),
+        )
+        return span
+
+    def _end_client(self, span: Span, exchange: Exchange, attempt: Attempt, now: float) -> None:
+        fault = attempt.fault
+        finished = now if attempt.finished is None else attempt.finished
+        span.set_attributes(answer_facts(attempt, exchange))
+        if fault is not None:
+            span.set_attribute("error.type", fault.kind)
+            span.set_attribute("standby.failure.class", fault.kind)
+            if fault.retry_after is not None:
+                span.set_attribute("standby.retry_after_ms", int(fault.retry_after * 1000))
+            span.set_status(StatusCode.ERROR, fault.kind)
+        elif attempt is not exchange.served:
+            span.set_attribute("standby.cancelled", "client_gone" if exchange.client_gone else "hedged")
+        if attempt.upstream_wait and attempt.answer is not None and fault is None and exchange.streamed:
+            span.add_event("standby.first_chunk", timestamp=self._wall(attempt.began + attempt.upstream_wait))
+        span.end(self._wall(finished))
+
+    def _end_server(self, server: Span, exchange: Exchange) -> None:
+        outcome: Outcome = outcome_of(exchange)
+        attributes: dict[str, Any] = {
+            "standby.outcome": outcome,
+            "standby.attempt.count": len(exchange.attempts),
+            "standby.failover.count": len(failed_over(exchange)),
+            "standby.stream.committed": exchange.streamed and exchange.served is not None,
+            **_caller(exchange),
+        }
+        if exchange.status is not None:
+            attributes["http.response.status_code"] = exchange.status
+        if exchange.pool is not None:
+            attributes["standby.pool"] = exchange.pool.name
+        if exchange.served is not None:
+            attributes["standby.target"] = exchange.served.candidate.name
+        if exchange.routes is not None:
+            attributes["standby.config.version"] = exchange.routes.version
+        if (degraded := exchange.degraded) is not None:
+            attributes |= {"standby.degraded": True, "standby.degraded.reason": degraded}
+        costs = [attempt.cost for attempt in exchange.attempts if attempt.cost is not None]
+        if costs:
+            attributes |= {"standby.cost.usd": sum(costs) / NANO, "standby.cost.source": "table"}
+        if (agent := header(exchange.headers, b"user-agent")) is not None:
+            attributes["user_agent.original"] = agent.decode("latin-1")[:_LONGEST]
+        error = error_type(exchange, outcome)
+        if error is not None:
+            attributes["error.type"] = error
+        server.set_attributes(attributes)
+        # HTTP conventions: a status 4xx of a server is no error of the server.
+        if outcome == "broken" or (outcome == "failed" and (exchange.status or 500) >= 500):
+            server.set_status(StatusCode.ERROR, error)
+
+
+def _caller(exchange: Exchange) -> dict[str, str]:
+    """Returns who calls, by the names of the configuration."""
+    principal = exchange.principal
+    if principal is None:
+        return {}
+    names = {"standby.key.id": principal.name("key"), "standby.team": principal.name("team")}
+    names["standby.tenant"] = principal.name("organisation") or names["standby.team"]
+    return {name: value for name, value in names.items() if value is not None}
+
+
+def _told(candidate: Candidate, tried: set[str]) -> str:
+    """Returns a candidate with what became of it, such as "small:health.cooldown"."""
+    reason = candidate.rejected or ("tried" if candidate.name in tried else "not_needed")
+    return f"{candidate.name}:{reason}"
+
+
+def _rejection(candidate: Candidate) -> dict[str, Any]:
+    facts: dict[str, Any] = {"standby.target": candidate.name, "standby.reason": candidate.rejected}
+    if candidate.ready_in is not None:
+        facts["standby.retry_in_s"] = candidate.ready_in
+    if candidate.limit is not None:
+        facts["standby.detail"] = candidate.limit
+    return facts
+
+
+def _selection(candidate: Candidate, rank: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {"standby.target": candidate.name, "standby.rank": rank}
+    if candidate.score is not None:
+        facts["standby.score"] = candidate.score
+    if candidate.cost is not None:
+        facts["standby.score.cost_usd"] = candidate.cost / NANO
+    if candidate.degraded is not None:
+        facts["standby.reason"] = candidate.degraded
+    return facts
