@@ -17,7 +17,7 @@ from ..proxy.classify.faults import Rejection
 from ..proxy.config import Routes, Secret, imported, seconds
 from ..proxy.config.values import Remark, objection
 from ..proxy.errors import ClientGone, Refusal
-from ..proxy.exchange import Attempt, Exchange
+from ..proxy.exchange import STORE_DOWN, Attempt, Exchange
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 from ..proxy.keys.credentials import credential, digests
@@ -152,6 +152,7 @@ class Auth:
         try:
             return await keyring.find(digests(secret, pepper), store)
         except StoreDown:
+            exchange.notices.append(STORE_DOWN)
             raise Refusal("auth_unavailable", retry_after=1.0, retryable=True) from None
         except Unreadable as error:
             log.error("%s: %s", exchange.id, error)  # noqa: TRY400  what is wrong is data, not code

@@ -106,6 +106,11 @@ class Budget:
         finally:
             await request_budget.leave()
 
+    @property
+    def settlements_waiting(self) -> int:
+        """The number of settlements that the store has not confirmed yet."""
+        return 0 if self._budget_store is None else len(self._budget_store.outbox)
+
     async def settled(self) -> None:
         """Return once every hold is settled and the store has confirmed it."""
         if self._budget_store is not None:

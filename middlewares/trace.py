@@ -75,7 +75,7 @@ class Trace:
 
     def inherit(self, before: Trace) -> None:
         """After a reload, go on counting."""
-        self._sampler.not_kept = before._sampler.not_kept
+        self._sampler.not_kept, before._sampler.not_kept = before._sampler.not_kept, 0
 
     async def _inside(
         self, traced: RequestTrace, exchange: Exchange, scope: Scope, receive: Receive, send: Send

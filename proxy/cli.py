@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .budget.metering.price_card import lookup
@@ -21,6 +22,7 @@ from .ops.usage_report import FORMATS, recorded, shown
 from .ops.warnings import warnings
 from .rehearsal.demo import demo
 from .server import serve
+from .server.logs import LogFormat, LogLevel, log_config
 from .stores.store import StoreDown
 
 __all__ = ["main"]
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="processes that share the port (default: %(default)s)",
     )
+    _add_log_options(run)
     run.set_defaults(run=_serve)
 
     check = commands.add_parser(
@@ -121,6 +124,21 @@ def _add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
 
 
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-level", choices=get_args(LogLevel), default="info", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--log-format", choices=get_args(LogFormat), default="text", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--no-access-log",
+        action="store_false",
+        dest="access_log",
+        help="log only requests that failed or broke off",
+    )
+
+
 def _worker_count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -143,7 +161,8 @@ def _check(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     # Load it before any worker starts, so that errors are printed once.
     routes = Gateway(options.routes).routes
-    return serve(routes, host=options.host, port=options.port, workers=options.workers)
+    logs = log_config(options.log_level, options.log_format, access=options.access_log)
+    return serve(routes, host=options.host, port=options.port, workers=options.workers, logs=logs)
 
 
 def _usage(options: argparse.Namespace) -> int:

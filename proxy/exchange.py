@@ -25,12 +25,15 @@ from .stores.store import Store
 
 __all__ = [
     "DEFAULT_MAX_BODY",
+    "STORE_DOWN",
     "Attempt",
     "Break",
+    "BudgetUse",
     "Candidate",
     "Clearance",
     "Exchange",
     "Kind",
+    "Notice",
     "Role",
     "Step",
     "TraceContext",
@@ -138,6 +141,32 @@ class Attempt:
         return attempt if isinstance(attempt, Attempt) else None
 
 
+class BudgetUse(NamedTuple):
+    """What the store said about a budget in money: its label and scope (as "key/checkout"), amounts in
+    nano-dollars, and when it starts anew, in seconds since 1970."""
+
+    scope: str
+    label: str
+    used: int
+    limit: int
+    resets: int | None
+
+
+class Notice(NamedTuple):
+    """Something that a request met and that an operator should be told: the kind of the alert, what it is
+    about, and a sentence. One that is not `lasting` has happened, and is told once."""
+
+    alert: str
+    subject: str
+    text: str
+    lasting: bool = False
+
+
+STORE_DOWN: Final = Notice(
+    "store_down", "store", "the store of keys and budgets does not answer", lasting=True
+)
+
+
 class TraceContext(Protocol):
     """The trace of one request, as far as others need it."""
 
@@ -182,6 +211,7 @@ class Exchange:
     Appended to by Auth, Guardrails and Budget: `clearances`.
     Appended to by Auth, Guardrails, Budget and RouteSelect: `steps`.
     Written by Budget: `held` (the most that was held for the request, in nano-dollars).
+    Appended to by Budget: `budgets`. Appended to by Auth and Budget: `notices`.
     Written by Trace: `trace`.
     Appended to by Trace: `observers` (the gateway calls them once everything else about the request is over).
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
@@ -224,6 +254,8 @@ class Exchange:
     responded: float | None = None
     steps: list[Step] = field(default_factory=_list)
     held: int = 0
+    budgets: list[BudgetUse] = field(default_factory=_list)
+    notices: list[Notice] = field(default_factory=_list)
     trace: TraceContext | None = None
     observers: list[Callable[[Exchange], None]] = field(default_factory=_list)
 
@@ -276,28 +308,47 @@ class Exchange:
 
     @property
     def degraded(self) -> str | None:
-        """The reason why the answer does not come from a healthy preferred target, or None if it does.
+        """The reason why the answer does not come from a healthy preferred target, or None if it does."""
+        degradation = self.degradation
+        return None if degradation is None else degradation[0]
+
+    @property
+    def degradation(self) -> tuple[str, str] | None:
+        """That reason, and the name of the target that it is about.
 
         A failed canary is not a reason, and neither is the provider to which a request is bound by its state.
+        A target that policy keeps from this caller is one only if no preferred target is left for it.
         """
+        if (failed := self._first_failed()) is not None:
+            # An attempt without a fault was slower than its hedge.
+            return "hedged" if failed.fault is None else failed.fault.kind, failed.candidate.name
+        served, kept_away = self.served, None
+        for candidate in self.plan or ():
+            if candidate.role == "canary":
+                continue
+            rejected = candidate.rejected
+            if served is not None and candidate is served.candidate:
+                reason = candidate.degraded or self._passed_over(candidate)
+                if reason is not None:
+                    return reason, candidate.name
+                return None if candidate.role == "prefer" else kept_away
+            if rejected is not None and rejected.startswith("policy."):
+                kept_away = kept_away or (rejected, candidate.name)
+            elif rejected is not None and not rejected.startswith("state."):
+                return rejected, candidate.name
+            elif candidate.degraded is not None and candidate.role == "prefer":
+                return candidate.degraded, candidate.name
+        return kept_away
+
+    def _first_failed(self) -> Attempt | None:
+        """The first attempt before the served one, without those at a canary or at the target that served."""
         served = self.served
         for attempt in self.attempts:
             if attempt is served:
                 break
             candidate = attempt.candidate
-            if candidate.role == "canary" or (served is not None and candidate is served.candidate):
-                continue
-            # An attempt without a fault was slower than its hedge.
-            return "hedged" if attempt.fault is None else attempt.fault.kind
-        for candidate in self.plan or ():
-            if candidate.role == "canary":
-                continue
-            if served is not None and candidate is served.candidate:
-                return candidate.degraded or self._passed_over(candidate)
-            if candidate.rejected is not None and not candidate.rejected.startswith("state."):
-                return candidate.rejected
-            if candidate.degraded is not None and candidate.role == "prefer":
-                return candidate.degraded
+            if candidate.role != "canary" and (served is None or candidate is not served.candidate):
+                return attempt
         return None
 
     def _passed_over(self, served: Candidate) -> str | None:

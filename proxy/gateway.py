@@ -48,6 +48,8 @@ class Gateway:
         """What all requests of this gateway add up to."""
         self.observer = Observer(self.metrics, PoolStates(self.health))
         self.affinity = StateAffinity()
+        self.requests: set[Exchange] = set()
+        """The requests that are being handled now."""
         self.beside: list[AbstractAsyncContextManager[object]] = []
         """Context managers that are entered at the server's startup and exited at its shutdown."""
         self.reloaded: float | None = None
@@ -79,6 +81,10 @@ class Gateway:
     def store(self, store: Store) -> None:
         self._snapshot.store = store
 
+    def total(self, name: str) -> int:
+        """Returns the sum of the attribute `name` over all middlewares in use that have it."""
+        return sum(snapshot.total(name) for snapshot in self._snapshots())
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
@@ -96,10 +102,13 @@ class Gateway:
             if snapshot.prober is not None:
                 snapshot.prober.start()
         snapshot.users += 1
+        if exchange is not None:
+            self.requests.add(exchange)
         try:
             await snapshot.app(scope, receive, send)
         finally:
             if exchange is not None:
+                self.requests.discard(exchange)
                 self._observe(exchange)
             snapshot.leave()
 
@@ -237,8 +246,8 @@ def _decision_log(routes: Routes) -> LineWriter | None:
     """Returns the writer of the decision log, without opening it; None if the file has none."""
     if routes.decisions is None:
         return None
-    kind, _, path = routes.decisions.to.partition(":")
-    return LineWriter(routes.folder / path if kind == "file" else None)
+    to = routes.decisions.to
+    return LineWriter(None if to == "stdout" else routes.folder / to)
 
 
 def _other_targets(before: Routes, after: Routes) -> set[str]:

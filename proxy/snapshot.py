@@ -78,6 +78,10 @@ class Snapshot:
             if callable(inherit) and type(previous) is type(middleware):
                 inherit(previous)
 
+    def total(self, name: str) -> int:
+        """Returns the sum of the attribute `name` over the middlewares that have it."""
+        return sum(getattr(middleware, name, 0) for middleware in self._middlewares.values())
+
     async def aclose(self) -> None:
         """Close the middlewares that have an `aclose`, outermost first, then the connections."""
         async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails

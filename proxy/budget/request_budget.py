@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from ..classify.faults import Rejection
 from ..config import Duration, Routes
 from ..errors import Refusal
-from ..exchange import Attempt, Exchange
+from ..exchange import STORE_DOWN, Attempt, BudgetUse, Exchange, Notice
 from ..stores.records import Denied, Held, LedgerEntry
 from ..stores.store import StoreDown
 from .accounts import Account, Accounts, Amounts
@@ -106,6 +106,7 @@ class RequestBudget:
             outcome = await self._hold(demand, None)
         except StoreDown as error:
             log.warning("%s: %s", exchange.id, error)
+            exchange.notices.append(STORE_DOWN)
             if not self._settings.enforce:
                 return None
             return Refusal("budget_unavailable", retry_after=_RETRY_AFTER)
@@ -130,6 +131,7 @@ class RequestBudget:
             outcome = await self._hold(demand, attempt)
         except StoreDown as error:
             log.warning("%s: %s", exchange.id, error)
+            exchange.notices.append(STORE_DOWN)
             return None if not self._settings.enforce else Rejection("budget.unavailable", _RETRY_AFTER)
         if isinstance(outcome, Denied):
             if not 0 <= outcome.line < len(demand.accounts):
@@ -190,7 +192,7 @@ class RequestBudget:
         headers = ((b"x-standby-limit", label.encode()),)
         if account.line.kind == "sum":
             if 1.0 in account.alert_at and self._settings.thresholds.passed(account, account.line.limit or 0):
-                alerts.warning("%s: refuses requests", label)
+                self._notify(account, "refuses requests")
             return Refusal("budget_exceeded", param=label, retry_after=wait, headers=headers)
         return Refusal(
             "rate_limited", param=label, retry_after=wait, retryable=wait is not None, headers=headers
@@ -216,13 +218,22 @@ class RequestBudget:
             if account.line.kind != "sum":
                 continue
             if account.unit == "cost":
+                use = BudgetUse(account.scope, account.label, used, account.line.limit or 0, account.resets)
+                exchange.budgets.append(use)
                 exchange.share = max(exchange.share, share(account, used))
             if (passed := self._settings.thresholds.passed(account, used)) is not None:
-                alerts.warning("%s: %d %% of it is spent or held", account.label, round(passed * 100))
+                percent = round(passed * 100)
+                self._notify(account, f"{percent} % of it is spent or held")
         for position in outcome.exceeded:
             label = demand.accounts[position].label
             log.warning("%s: would be refused by %s", exchange.id, label)
             exchange.notes.append((b"x-standby-would-refuse", label.encode()))
+
+    def _notify(self, account: Account, words: str) -> None:
+        """Logs an alert about a budget, and records it. It is told once in each window."""
+        alerts.warning("%s: %s", account.label, words)
+        subject = f"{account.label}: {words}, window {account.line.bucket}"
+        self._exchange.notices.append(Notice("budget", subject, f"budget {account.label}: {words}"))
 
     # -- settling ---------------------------------------------------------------------------
 
@@ -235,11 +246,9 @@ class RequestBudget:
         for attempt in self._exchange.attempts:
             attempt.cost = costs.get(attempt.number)
         for name in result.unpriced:
-            alerts.warning(
-                "%s: %s answered with a model that has no price; what was held is booked",
-                self._exchange.id,
-                name,
-            )
+            words = "answered with a model that has no price; what was held is booked"
+            alerts.warning("%s: %s %s", self._exchange.id, name, words)
+            self._exchange.notices.append(Notice("unpriced_model", name, f"target {name} {words}"))
         if self._may_be_held or result.entries:
             lines = self._held.settlement_lines(result.amounts)
             await self._settings.store.settle(self._exchange.id, lines, result.entries, result.cost)

@@ -68,6 +68,6 @@ class Alerts(Table):
 class Decisions(Table):
     """The decision log: one JSON line for each request, without any of its content."""
 
-    to: Annotated[str, Field(pattern=r"^(stdout|file:.+)$")] = "stdout"
-    """`stdout`, or `file:PATH`, relative to the folder of `routes.toml`. The file is appended to, and opened
-    again when it has been moved away."""
+    to: Annotated[str, Field(min_length=1)] = "stdout"
+    """`stdout`, or the path of a file, relative to the folder of `routes.toml`. The file is appended to, and
+    opened again when it has been moved away."""

@@ -50,12 +50,13 @@ class PoolState:
 class _Track:
     """What is known of one pool and operation."""
 
-    __slots__ = ("cause", "last", "recent", "row", "state")
+    __slots__ = ("cause", "last", "recent", "row", "state", "target")
 
     def __init__(self, state: PoolState) -> None:
         self.state = state
         self.recent: State = "healthy"
         self.cause: str | None = None
+        self.target: str | None = None
         self.row = 0  # how many of the last requests were served like `recent`
         self.last = 0.0  # when the last request ended, by the clock
 
@@ -77,11 +78,18 @@ class PoolStates:
         self._now = now
         self._tracks: dict[tuple[str, str], _Track] = {}
 
-    def ended(self, pool: Pool, operation: str, state: State, cause: str | None) -> PoolState | None:
+    def ended(
+        self,
+        pool: Pool,
+        operation: str,
+        state: State,
+        cause: str | None = None,
+        target: str | None = None,
+    ) -> PoolState | None:
         """Record how a request was served. Returns the state of the pool if that has changed by it.
 
-        `cause` is why it was not served by a healthy preferred target. A cause of the caller's own is no
-        evidence of anything.
+        `cause` is why it was not served by a healthy preferred target, and `target` which one. A cause of the
+        caller's own is no evidence of anything.
         """
         if cause is not None and cause.startswith(_ABOUT_THE_CALLER):
             return None
@@ -97,7 +105,7 @@ class PoolStates:
             track.row += 1
         else:
             track.recent, track.row = state, 1
-        track.cause = cause
+        track.cause, track.target = cause, target
         if state == "healthy" and track.state.state == "healthy":
             return None
         return self._judge(pool, operation, track)
@@ -131,7 +139,7 @@ class PoolStates:
         recent, before = track.recent, track.state
         if self._clock() - track.last <= CALM:
             if _RANK.index(recent) > _RANK.index(state) and track.row >= IN_A_ROW:
-                state, cause, target = recent, track.cause, target or pool.prefer[0].name
+                state, cause, target = recent, track.cause, track.target
             elif state == "healthy" and recent != "healthy":
                 state = before.state  # a single request proves neither
             elif state == "exhausted" and recent != "exhausted":

@@ -14,11 +14,12 @@ from ..dialects.base import Operation
 from ..dialects.registry import OPERATIONS
 from ..errors import Refusal
 
-__all__ = ["HEALTH", "MODELS", "READY", "Route", "admit_query", "route"]
+__all__ = ["HEALTH", "MODELS", "PROBES", "READY", "Route", "admit_query", "route"]
 
 MODELS: Final = "/v1/models"
 HEALTH: Final = "/healthz"
 READY: Final = "/readyz"
+PROBES: Final = frozenset({HEALTH, READY})
 
 _MODEL: Final = re.compile(
     # RFC 3986 pchar without `%` and `;`. The segments `.` and `..` are rejected, as path traversal.

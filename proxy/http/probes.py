@@ -8,11 +8,10 @@ from typing import Final
 
 from ..asgi import ASGIApp, Receive, Scope, Send
 from ..exchange import Exchange
-from .paths import HEALTH, READY
+from .paths import PROBES
 
 __all__ = ["Probes"]
 
-_PROBES: Final = frozenset({HEALTH, READY})
 _BODY: Final = b'{"status":"ok"}'
 
 
@@ -27,7 +26,7 @@ class Probes:
     app: ASGIApp
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if Exchange.of(scope).path in _PROBES:
+        if Exchange.of(scope).path in PROBES:
             return _answer(scope, send)
         return self.app(scope, receive, send)
 

@@ -5,56 +5,89 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
-from types import FrameType, MappingProxyType
-from typing import Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any, NamedTuple
 
 from typing_extensions import override
 from uvicorn import Server
-from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
 from ..budget.metering.price_card import lookup
 from ..config import Routes, parse_routes
 from ..gateway import Gateway
+from .admin import AdminListener
+from .alerting import Alerting
+from .logs import log_config
+from .otel import OpenTelemetry, is_wanted
 from .reload import Reloader
+from .reporting import Reporting
 from .settings import configuration
+from .worker_board import WorkerBoard
 
 __all__ = ["serve"]
 
 
-_LOGGING: Final = MappingProxyType(
-    {
-        **LOGGING_CONFIG,
-        "loggers": {
-            **LOGGING_CONFIG["loggers"],
-            # The log of failovers appears next to uvicorn's own lines.
-            "standby": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        },
-    }
-)
+class Shared(NamedTuple):
+    """What the parent process makes for its workers: the admin listener's socket, and the folder in which
+    they leave their reports for each other."""
+
+    admin: socket.socket | None
+    folder: Path | None
 
 
-def serve(routes: Routes, *, host: str, port: int, workers: int = 1) -> int:
+def serve(
+    routes: Routes, *, host: str, port: int, workers: int = 1, logs: Mapping[str, Any] | None = None
+) -> int:
     """Serve the gateway of these routes until SIGTERM or SIGINT. Returns the exit code.
 
     Each worker builds its own gateway, since connections and health belong to a process. All of them build it
     from the text that was validated, even if the file has changed since. Then each worker watches the file,
-    and loads a changed version if it is valid.
+    and loads a changed version if it is valid. `logs` configures logging. Raises ConfigError if the address
+    of `[admin]` cannot be used.
     """
-    build = partial(_gateway, routes.source, routes.file)
-    config = configuration(build, host, port, factory=True, workers=workers, log_config=dict(_LOGGING))
-    server = Server(config)
-    # uvicorn stops gracefully and then raises the signal again. A requested stop must exit with 0.
-    signal.signal(signal.SIGTERM, _exit)
-    # Ignored until the loop handles it. The file is checked at the start in any case.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if workers > 1:
-        _Workers(config, sockets=[config.bind_socket()]).run()
-        return 0
-    server.run()
-    return 0 if server.started else 1
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="standby-")) if workers > 1 else None
+        shared = Shared(_admin_socket(routes, stack), None if folder is None else Path(folder))
+        build = partial(_gateway, routes.source, routes.file, shared)
+        config = configuration(
+            *(build, host, port),
+            factory=True,
+            workers=workers,
+            log_config=log_config() if logs is None else dict(logs),
+        )
+        server = Server(config)
+        # uvicorn stops gracefully and then raises the signal again. A requested stop must exit with 0.
+        signal.signal(signal.SIGTERM, _exit)
+        # Ignored until the loop handles it. The file is checked at the start in any case.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if workers > 1:
+            _Workers(config, sockets=[config.bind_socket()]).run()
+            return 0
+        server.run()
+        return 0 if server.started else 1
+
+
+def _admin_socket(routes: Routes, stack: ExitStack) -> socket.socket | None:
+    """Returns the bound socket of the admin listener, None without one."""
+    if routes.admin is None:
+        return None
+    family = socket.AF_INET6 if ":" in routes.admin.host else socket.AF_INET
+    listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((routes.admin.host, routes.admin.port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise routes.error(("admin", "listen"), f"cannot listen on {routes.admin.listen}: {reason}") from None
+    listening.set_inheritable(True)
+    return listening
 
 
 class _Workers(Multiprocess):
@@ -70,14 +103,22 @@ class _Workers(Multiprocess):
                 os.kill(worker.pid, signal.SIGHUP)
 
 
-def _gateway(source: str, file: str) -> Gateway:
+def _gateway(source: str, file: str, shared: Shared) -> Gateway:
     """Returns a gateway, and exempts all objects made so far from garbage collection.
 
     They live until the process ends. Scanning them would take 20 to 50 ms per collection, in which no request
     is served.
     """
     gateway = Gateway(parse_routes(source, file, prices=lookup))
+    routes = gateway.routes
     gateway.beside.append(Reloader(gateway))
+    reporting = Reporting(gateway, WorkerBoard(shared.folder))
+    if is_wanted(routes):
+        reporting.exports = OpenTelemetry(routes, reporting.own_samples)
+        gateway.beside.append(reporting.exports)
+    gateway.beside += [reporting, Alerting(reporting)]
+    if routes.admin is not None and shared.admin is not None:
+        gateway.beside.append(AdminListener(reporting, routes.admin, shared.admin))
     gc.collect()
     gc.freeze()
     return gateway

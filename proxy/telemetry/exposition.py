@@ -28,7 +28,7 @@ _WORST: Final = frozenset(
     )
 )
 """Gauges of which the largest of all processes counts."""
-_LEAST: Final = frozenset({names.REMAINING.name})
+_LEAST: Final = frozenset({names.REMAINING.name, names.LIMIT.name})
 """Gauges of which the smallest of all processes counts. All others are summed up."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from . import names
 from .names import METRICS, Metric
 
 __all__ = ["Distribution", "Labels", "Metrics", "Sample", "as_json", "from_json"]
@@ -45,7 +46,10 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counters: dict[str, dict[Labels, float]] = {
-            metric.name: {} for metric in METRICS if metric.kind == "counter"
+            # One without labels is there from the start: rates need the zero before the first count.
+            metric.name: {} if metric.labels else {(): 0.0}
+            for metric in METRICS
+            if metric.kind == "counter" and metric.name not in _KEPT_ELSEWHERE
         }
         self._histograms: dict[str, dict[Labels, Distribution]] = {
             metric.name: {} for metric in METRICS if metric.kind == "histogram"
@@ -68,7 +72,7 @@ class Metrics:
     def samples(self) -> Iterator[Sample]:
         """Yields the values of all counters and histograms."""
         for metric in METRICS:
-            if metric.kind == "counter":
+            if metric.name in self._counters:
                 for labels, value in self._counters[metric.name].items():
                     yield Sample(metric, labels, value)
             elif metric.kind == "histogram":
@@ -76,6 +80,10 @@ class Metrics:
                     yield Sample(metric, labels, distribution.total, tuple(distribution.counts))
 
 
+_KEPT_ELSEWHERE: Final = frozenset(
+    {names.DECISIONS_DROPPED.name, names.SPANS_DROPPED.name, names.TRACES_NOT_KEPT.name}
+)
+"""Counters of which others keep the value."""
 _BY_NAME: Final = MappingProxyType({metric.name: metric for metric in METRICS})
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "FAILOVERS",
     "FIRST_TOKEN",
     "HOLDS",
+    "LIMIT",
     "METRICS",
     "MODEL_DURATION",
     "MODEL_FIRST_CHUNK",
@@ -88,7 +89,7 @@ FAILOVERS: Final = Metric(
     "counter",
     "{failover}",
     ("pool", "source", "destination", "reason"),
-    "Attempts at the next target after another one failed.",
+    "Attempts at another target after one failed; hedges are no failovers.",
 )
 REJECTIONS: Final = Metric(
     "standby.rejections",
@@ -139,14 +140,14 @@ TARGET_FIRST_TOKEN: Final = Metric(
     "standby.target.first_token",
     "gauge",
     "s",
-    ("target", "operation", "quantile"),
+    ("target", "operation", "percentile"),
     "Percentiles of the time to the first token in the last minute; of several workers the slowest.",
 )
 TARGET_TOTAL: Final = Metric(
     "standby.target.total",
     "gauge",
     "s",
-    ("target", "operation", "quantile"),
+    ("target", "operation", "percentile"),
     "Percentiles of whole answers in the last minute; of several workers the slowest.",
 )
 TOKENS: Final = Metric(
@@ -169,6 +170,9 @@ REMAINING: Final = Metric(
     "{USD}",
     ("budget",),
     "Dollars left in a budget of routes.toml, as the store last said; of several workers the least.",
+)
+LIMIT: Final = Metric(
+    "standby.budget.limit_usd", "gauge", "{USD}", ("budget",), "Dollars in a budget of routes.toml."
 )
 HOLDS: Final = Metric("standby.holds", "gauge", "{hold}", (), "Requests that hold money now.")
 SETTLEMENTS_WAITING: Final = Metric(
@@ -242,7 +246,7 @@ MODEL_FIRST_CHUNK: Final = Metric(
 
 METRICS: Final = (
     *(REQUESTS, ATTEMPTS, FAILOVERS, REJECTIONS, TARGET_STATE, POOL_STATE, FIRST_TOKEN, REQUEST_DURATION),
-    *(OVERHEAD, TARGET_FIRST_TOKEN, TARGET_TOTAL, TOKENS, COST, REMAINING, HOLDS, SETTLEMENTS_WAITING),
+    *(OVERHEAD, TARGET_FIRST_TOKEN, TARGET_TOTAL, TOKENS, COST, REMAINING, LIMIT, HOLDS, SETTLEMENTS_WAITING),
     *(REQUESTS_OPEN, STREAMS_OPEN, EVENT_LOOP_LAG, RELOAD_FAILED, DECISIONS_DROPPED, SPANS_DROPPED),
     *(TRACES_NOT_KEPT, ALERTS, MODEL_DURATION, MODEL_TOKENS, MODEL_FIRST_CHUNK),
 )

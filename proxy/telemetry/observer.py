@@ -8,7 +8,10 @@ from typing import Final
 
 from ..exchange import Exchange
 from ..health.pool_state import PoolState, PoolStates, State
+from ..http.paths import PROBES
+from .budget_gauges import BudgetGauges
 from .decision import decision
+from .events import Events
 from .line_writer import LineWriter
 from .metrics import Metrics
 from .outcome import Outcome, outcome_of
@@ -26,14 +29,22 @@ class Observer:
     def __init__(self, metrics: Metrics, pools: PoolStates) -> None:
         self.metrics = metrics
         self.pools = pools
+        self.budgets = BudgetGauges()
+        self.events = Events()
         self.decisions: LineWriter | None = None
 
     def __call__(self, exchange: Exchange) -> None:
-        """Record a request that is over."""
+        """Record a request that is over. Probes of the platform are not recorded."""
+        if exchange.path in PROBES:
+            return
         outcome = outcome_of(exchange)
         count_request(self.metrics, exchange, outcome)
         if exchange.attempts or outcome == "failed":
             self._judge(exchange, outcome)
+        for use in exchange.budgets:
+            self.budgets.record(use, exchange.routes)
+        for notice in exchange.notices:
+            self.events.record(notice, time.time())
         log_request(exchange, outcome)
         if self.decisions is not None:
             self.decisions.write(decision(exchange, outcome, time.time()))
@@ -43,14 +54,12 @@ class Observer:
         if pool is None or operation is None or outcome in {"client_gone", "rejected"}:
             return
         state: State = "healthy"
-        cause = exchange.degraded
+        cause, target = exchange.degradation or (None, None)
         if outcome == "failed":
             state = "exhausted"
-            faults = [attempt.fault.kind for attempt in exchange.attempts if attempt.fault is not None]
-            cause = faults[0] if faults else cause
         elif cause is not None:
             state = "degraded"
-        if (changed := self.pools.ended(pool, operation.name, state, cause)) is not None:
+        if (changed := self.pools.ended(pool, operation.name, state, cause, target)) is not None:
             log_pool_state(changed)
 
 

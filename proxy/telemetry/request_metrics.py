@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from ..config import NANO
 from ..exchange import Attempt, Exchange
@@ -13,11 +14,14 @@ from .outcome import Outcome, failed_over
 
 __all__ = ["count_request"]
 
+_NONE: Final = "none"
+"""The label where there is no pool, no team, or no fault."""
+
 
 def count_request(metrics: Metrics, exchange: Exchange, outcome: Outcome) -> None:
     """Count a request that has ended. Its labels are names of the configuration."""
     now = time.perf_counter()
-    pool = "" if exchange.pool is None else exchange.pool.name
+    pool = _NONE if exchange.pool is None else exchange.pool.name
     metrics.count(names.REQUESTS, (pool, outcome))
     metrics.observe(names.REQUEST_DURATION, (pool, outcome), now - exchange.began)
     attempts = exchange.attempts
@@ -26,7 +30,7 @@ def count_request(metrics: Metrics, exchange: Exchange, outcome: Outcome) -> Non
         finished = attempts[-1].finished
         if finished is not None:
             metrics.observe(names.OVERHEAD, ("after",), max(0.0, now - finished))
-    team = "" if exchange.principal is None else exchange.principal.name("team") or ""
+    team = _NONE if exchange.principal is None else exchange.principal.name("team") or _NONE
     operation = "" if exchange.operation is None else names.operation_name(exchange.operation.name)
     for attempt in attempts:
         _count_attempt(metrics, exchange, attempt, pool, team, operation)
@@ -35,15 +39,16 @@ def count_request(metrics: Metrics, exchange: Exchange, outcome: Outcome) -> Non
             metrics.count(names.REJECTIONS, (pool, candidate.name, candidate.rejected))
     if len(attempts) > 1:
         for before, after in failed_over(exchange):
-            reason = "slow" if before.fault is None else before.fault.kind
-            metrics.count(names.FAILOVERS, (pool, before.candidate.name, after.candidate.name, reason))
+            if after.kind == "failover" and before.fault is not None:
+                places = before.candidate.name, after.candidate.name
+                metrics.count(names.FAILOVERS, (pool, *places, before.fault.kind))
 
 
 def _count_attempt(
     metrics: Metrics, exchange: Exchange, attempt: Attempt, pool: str, team: str, operation: str
 ) -> None:
     name, target, fault = attempt.candidate.name, attempt.candidate.target, attempt.fault
-    kind = "none" if fault is None else fault.kind
+    kind = _NONE if fault is None else fault.kind
     metrics.count(names.ATTEMPTS, (pool, name, kind))
     if attempt.cost:
         metrics.count(names.COST, (pool, team, name), attempt.cost / NANO)

@@ -92,19 +92,21 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 
 def test_serve_is_told_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file, the address and the number of workers; its code is the command's."""
+    """The file, the address, the number of workers and the log; its code is the command's."""
     told: list[Any] = []
 
     def serve(routes: Routes, **options: Any) -> int:
-        told.append((routes.file, options))
+        logs = options.pop("logs")["loggers"]
+        told.append((routes.file, options, logs["standby"]["level"], logs.get("standby.access")))
         return 3
 
     monkeypatch.setattr(cli, "serve", serve)
     assert main(["serve", str(file)]) == 3
-    assert main(["serve", str(file), "--host", "::1", "--port", "81", "--workers", "4"]) == 3
+    address = ["--host", "::1", "--port", "81", "--workers", "4"]
+    assert main(["serve", str(file), *address, "--log-level", "debug", "--no-access-log"]) == 3
     assert told == [
-        (str(file), {"host": "127.0.0.1", "port": 8080, "workers": 1}),
-        (str(file), {"host": "::1", "port": 81, "workers": 4}),
+        (str(file), {"host": "127.0.0.1", "port": 8080, "workers": 1}, "INFO", None),
+        (str(file), {"host": "::1", "port": 81, "workers": 4}, "DEBUG", {"level": "WARNING"}),
     ]
 
 

@@ -1,0 +1,114 @@
+"""Sends alerts to the webhooks of `[alerts]`, from one of the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, Final, Self
+
+import httpx2
+
+from ..config import Alerts, Secret
+from ..ops.alert_book import Alert, AlertBook
+from ..ops.conditions import Condition
+from ..telemetry import names
+from .reporting import EVERY, Reporting
+
+__all__ = ["WAITS", "Alerting"]
+
+WAITS: Final = (1.0, 5.0, 30.0)
+"""Seconds before each further try of a message that was not taken."""
+_TIMEOUT: Final = 5.0
+"""Seconds for one try."""
+_MOST: Final = 100
+"""Messages that may wait. Further ones are dropped and counted."""
+
+_log: Final = logging.getLogger("standby.alerts")
+
+
+class Alerting:
+    """Decides every second which alerts fire or are resolved, logs and sends them, while it is entered.
+
+    The settings are those of the gateway's current configuration; without `[alerts]` it does nothing.
+    """
+
+    def __init__(self, reporting: Reporting, *, waits: tuple[float, ...] = WAITS) -> None:
+        self._reporting = reporting
+        self._waits = waits
+        self._book: AlertBook | None = None
+        self._messages: asyncio.Queue[Alert] = asyncio.Queue(_MOST)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._deliver())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.review(time.time())
+            except Exception:  # noqa: BLE001  logged; the next look may work
+                _log.exception("alerts could not be reviewed")
+            await asyncio.sleep(EVERY)
+
+    async def review(self, now: float) -> None:
+        """Look once at what is wrong, and queue what is to be told. `now` is in seconds since 1970."""
+        board, settings = self._reporting.board, self._reporting.gateway.routes.alerts
+        if settings is None or not await asyncio.to_thread(board.is_leader):
+            return
+        if self._book is None:
+            self._book = AlertBook(settings.after, settings.resolve_after)
+            kept = await asyncio.to_thread(board.kept_alerts)
+            self._book.resume(map(Condition._make, kept))
+        book = self._book
+        book.after, book.resolve_after = settings.after, settings.resolve_after
+        alerts = book.update(await self._reporting.conditions(), now)
+        for alert in alerts:
+            _log.warning("%s: %s", alert.status, alert.condition.text)
+            try:
+                self._messages.put_nowait(alert)
+            except asyncio.QueueFull:
+                self._count(alert, "dropped")
+        if alerts:
+            await asyncio.to_thread(board.keep_alerts, [list(condition) for condition in book.firing])
+
+    async def _deliver(self) -> None:
+        async with httpx2.AsyncClient(timeout=_TIMEOUT) as client:
+            while True:
+                alert = await self._messages.get()
+                settings = self._reporting.gateway.routes.alerts
+                if settings is not None:
+                    await self._send(client, settings, alert)
+
+    async def _send(self, client: httpx2.AsyncClient, settings: Alerts, alert: Alert) -> None:
+        for url, content in ((settings.webhook, alert.as_json()), (settings.slack, alert.as_slack())):
+            if url is None:
+                continue
+            taken = await self._post(client, url, content)
+            self._count(alert, "sent" if taken else "failed")
+            if not taken:
+                # The URL is a secret: whoever has it can post.
+                _log.error("the alert %s could not be sent to %s", alert.condition.key, url.source)
+
+    async def _post(self, client: httpx2.AsyncClient, url: Secret, content: dict[str, Any]) -> bool:
+        """Post a message, again after a while if it was not taken. Returns whether it was."""
+        for wait in (*self._waits, None):
+            try:
+                response = await client.post(url.reveal(), json=content)
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+                pass
+            else:
+                if response.is_success:
+                    return True
+            if wait is not None:
+                await asyncio.sleep(wait)
+        return False
+
+    def _count(self, alert: Alert, result: str) -> None:
+        self._reporting.gateway.metrics.count(names.ALERTS, (alert.condition.alert, result))

@@ -1,0 +1,36 @@
+"""The logs of `standby serve`: their level, their form, and whether each request has a line."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal, TypeAlias
+
+from uvicorn.config import LOGGING_CONFIG
+
+__all__ = ["LogFormat", "LogLevel", "log_config"]
+
+LogFormat: TypeAlias = Literal["text", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
+def log_config(level: LogLevel = "info", form: LogFormat = "text", *, access: bool = True) -> dict[str, Any]:
+    """Returns the configuration for `logging.config`: everything goes to stderr, next to uvicorn's lines.
+
+    Without `access` only requests that failed or broke off have a line.
+    """
+    config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    formatter = "default"
+    if form == "json":
+        formatter = "json"
+        config["formatters"]["json"] = {"()": "standby.proxy.telemetry.log_format.JSONFormatter"}
+        config["handlers"]["default"]["formatter"] = formatter
+    upper = level.upper()
+    for logger in config["loggers"].values():
+        if "level" in logger:
+            logger["level"] = upper
+    config["loggers"]["standby"] = {"handlers": ["default"], "level": upper, "propagate": False}
+    # The SDK's own complaints, such as that of a collector which does not answer.
+    config["loggers"]["opentelemetry"] = {"handlers": ["default"], "level": "WARNING", "propagate": False}
+    if not access:
+        config["loggers"]["standby.access"] = {"level": "WARNING"}
+    return config

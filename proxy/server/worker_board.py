@@ -1,0 +1,93 @@
+"""Where the worker processes of one `standby serve` leave their reports for each other.
+
+Whichever worker is asked for metrics answers for all of them. Each writes its own report every second into a
+folder that the parent made; so counts survive the worker that counted them, and a worker that hangs makes
+nobody wait.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+__all__ = ["WorkerBoard"]
+
+_LEADER: Final = "leader.lock"
+_ALERTS: Final = "alerts.json"
+
+
+class WorkerBoard:
+    """The reports of all workers, as files in `folder`; without one there is only this process.
+
+    Reading and writing blocks shortly: call it in a thread.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._lock: int | None = None
+
+    def publish(self, report: dict[str, Any]) -> None:
+        """Replace this process's report."""
+        if self._folder is None:
+            return
+        temporary = self._folder / f".{os.getpid()}"
+        temporary.write_bytes(orjson.dumps(report))
+        temporary.replace(self._folder / f"worker-{os.getpid()}.json")
+
+    def others(self) -> list[dict[str, Any]]:
+        """Returns the last reports of the other processes; `alive` says whether each still runs."""
+        reports: list[dict[str, Any]] = []
+        for path in [] if self._folder is None else sorted(self._folder.glob("worker-*.json")):
+            pid = int(path.stem.removeprefix("worker-"))
+            if pid == os.getpid():
+                continue
+            with suppress(OSError, orjson.JSONDecodeError):
+                reports.append({**orjson.loads(path.read_bytes()), "alive": _runs(pid)})
+        return reports
+
+    def is_leader(self) -> bool:
+        """Whether this process is the one that sends alerts. It stays so until it ends."""
+        if self._folder is None or self._lock is not None:
+            return True
+        lock = os.open(self._folder / _LEADER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return False
+        self._lock = lock
+        return True
+
+    def keep_alerts(self, alerts: list[Any]) -> None:
+        """Keep the alerts that are on, for the next leader."""
+        if self._folder is not None:
+            (self._folder / _ALERTS).write_bytes(orjson.dumps(alerts))
+
+    def kept_alerts(self) -> list[Any]:
+        """Returns the alerts that the last leader had on."""
+        if self._folder is not None:
+            with suppress(OSError, orjson.JSONDecodeError):
+                alerts: list[Any] = orjson.loads((self._folder / _ALERTS).read_bytes())
+                return alerts
+        return []
+
+    def close(self) -> None:
+        """Give up being the leader."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
