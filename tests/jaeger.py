@@ -29,7 +29,7 @@ _CACHE: Final = Path.home() / ".cache" / "standby"
 _NAME: Final = "jaeger-all-in-one"
 _BUILD_TIME: Final = 900.0
 """Seconds that a build may take, the wait for another process's build among them."""
-_PATIENCE: Final = 30.0
+_START_TIME: Final = 30.0
 """Seconds that a start may take, on a machine that is busy with other things."""
 
 _PACKAGE: Final = "github.com/jaegertracing/jaeger/cmd/all-in-one"
@@ -137,7 +137,7 @@ def running_jaeger(binary: Path, static_files: Path | None = None) -> Generator[
 
 def _when_ready(process: subprocess.Popen[bytes], log: Path) -> Jaeger:
     """Wait until it says that it is ready; where it listens, it has said before."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIME
     while time.monotonic() < deadline and process.poll() is None:
         otlp = query = ""
         for event in _events(log):

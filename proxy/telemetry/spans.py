@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -52,18 +52,31 @@ def caller_context(exchange: Exchange) -> Context:
     return _W3C.extract(carrier, _NO_CONTEXT) if carrier else _NO_CONTEXT
 
 
+class _Http(NamedTuple):
+    method: str
+    scheme: str
+    version: str
+    host: str | None
+    port: int | None
+
+
 class RequestTrace:
     """The trace of one request. `finish` must be called once, after everything else about the request.
 
-    It has no reference to the exchange, which refers to it. `scope` is that of the HTTP request.
+    It has no reference to the exchange or to its scope, which refer to it.
     """
 
-    __slots__ = ("_began", "_clients", "_parent", "_sampled", "_scope", "_server", "_tracer")
+    __slots__ = ("_began", "_clients", "_http", "_parent", "_sampled", "_server", "_tracer")
 
     def __init__(self, tracer: Tracer, sampler: Sampler, parent: Context, scope: Scope) -> None:
         self._tracer = tracer
         self._parent = parent
-        self._scope = scope
+        self._http = _Http(
+            scope["method"],
+            scope.get("scheme", "http"),
+            scope.get("http_version", "1.1"),
+            *(scope.get("server") or (None, None)),
+        )
         # Wall time minus perf_counter, in ns: spans use the first, the facts have the second.
         self._began = time.time_ns() - time.perf_counter_ns()
         self._clients: dict[int, Span] = {}
@@ -90,27 +103,23 @@ class RequestTrace:
     def server(self, exchange: Exchange) -> Span:
         """Returns the span of the whole request, and starts it the first time."""
         if self._server is None:
-            scope = self._scope
-            route = "" if exchange.operation is None else exchange.operation.path
-            address, port = scope.get("server") or (None, None)
+            http = self._http
+            route = None if exchange.operation is None else exchange.operation.path
             attributes: dict[str, Any] = {
-                "http.request.method": scope["method"],
+                "http.request.method": http.method,
+                "http.route": route,
                 "url.path": exchange.path[:_LONGEST],
-                "url.scheme": scope.get("scheme", "http"),
-                "network.protocol.version": scope.get("http_version", "1.1"),
+                "url.scheme": http.scheme,
+                "network.protocol.version": http.version,
+                "server.address": http.host,
+                "server.port": http.port,
                 "standby.request.id": exchange.id,
             }
-            if route:
-                attributes["http.route"] = route
-            if address is not None:
-                attributes["server.address"] = address
-            if port is not None:
-                attributes["server.port"] = port
             self._server = self._tracer.start_span(
-                f"{scope['method']} {route}" if route else scope["method"],
+                http.method if route is None else f"{http.method} {route}",
                 context=self._parent,
                 kind=SpanKind.SERVER,
-                attributes=attributes,
+                attributes={name: value for name, value in attributes.items() if value is not None},
                 start_time=self._wall(exchange.began),
             )
         return self._server

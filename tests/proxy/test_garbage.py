@@ -9,10 +9,13 @@ import pytest
 
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import chunk, virtual_time
+from tests.proxy.telemetry.traced import Spans
 
 __all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
+
+TRACED = 'stack = ["trace", "route_select", "failover"]'
 
 
 def _good(scene: Scene) -> None:
@@ -42,6 +45,9 @@ def _refuses(scene: Scene) -> None:
         (_stalls, {"pool": 'hedge = { after = "1s", share = 0.5 }'}),
         (_fails, {"pool": 'hedge = { after = "1s", share = 0.5 }'}),
         (_fails, {"tables": "[failover]\nretries = 1\nmax_attempts = 3"}),
+        (_fails, {"top": TRACED, "tables": "[trace]\nsample = 1.0"}),
+        (_good, {"top": TRACED, "tables": "[trace]\nsample = 0.0"}),
+        (_fails, {"top": TRACED, "tables": "[trace]\nsample = 0.0", "target": "propagate = true"}),
     ],
     ids=[
         "answered",
@@ -51,6 +57,9 @@ def _refuses(scene: Scene) -> None:
         "hedged",
         "hedge in time",
         "retries",
+        "traced",
+        "not traced",
+        "traced in the end",
     ],
 )
 async def test_a_request_is_freed_when_it_ends(
@@ -58,6 +67,7 @@ async def test_a_request_is_freed_when_it_ends(
 ) -> None:
     """No objects of a request refer to each other in a cycle, which would keep them until a collection."""
     scene = Scene(2, **settings)
+    spans = Spans(scene.gateway) if "trace" in scene.gateway.routes.stack else None
     scene.on_loop_time()
     gc.disable()
     try:
@@ -70,6 +80,8 @@ async def test_a_request_is_freed_when_it_ends(
             script(scene)
             await scene.ask()
         scene.exchanges.clear()
+        if spans is not None:
+            spans.take()
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         ours = [item for item in gc.garbage if type(item).__module__.startswith("standby.")]
