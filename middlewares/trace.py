@@ -36,8 +36,10 @@ class Trace:
     keep: Annotated[int, Field(ge=0, le=100_000)] = 100
     """Traces a second kept beyond the share: of requests that failed over, were refused, or broke."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
-    """The OTLP/HTTP collector of `standby serve`, as "http://127.0.0.1:4318". Metrics go there too. The
-    standard OTEL_* variables are read as well."""
+    """The OTLP/HTTP collector of `standby serve`, as "http://127.0.0.1:4318". The standard OTEL_* variables
+    have the last word."""
+    metrics: bool = False
+    """Whether metrics go to the collector too. Not all take them: Jaeger does not."""
     service: Annotated[str, Field(min_length=1, max_length=255)] = "standby"
     """The name of this service in the traces, unless OTEL_SERVICE_NAME is set."""
     provider: TracerProvider | None = field(default=None, metadata={"toml": False})

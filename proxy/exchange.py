@@ -154,12 +154,13 @@ class BudgetUse(NamedTuple):
 
 class Notice(NamedTuple):
     """Something that a request met and that an operator should be told: the kind of the alert, what it is
-    about, and a sentence. One that is not `lasting` has happened, and is told once."""
+    about, and a sentence. One that is not `lasting` has happened, and is told once for each `occasion`."""
 
     alert: str
     subject: str
     text: str
     lasting: bool = False
+    occasion: str = ""
 
 
 STORE_DOWN: Final = Notice(

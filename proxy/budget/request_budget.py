@@ -232,8 +232,9 @@ class RequestBudget:
     def _notify(self, account: Account, words: str) -> None:
         """Logs an alert about a budget, and records it. It is told once in each window."""
         alerts.warning("%s: %s", account.label, words)
-        subject = f"{account.label}: {words}, window {account.line.bucket}"
-        self._exchange.notices.append(Notice("budget", subject, f"budget {account.label}: {words}"))
+        text = f"budget {account.label}: {words}"
+        occasion = f"{words} {account.line.bucket}"
+        self._exchange.notices.append(Notice("budget", account.label, text, occasion=occasion))
 
     # -- settling ---------------------------------------------------------------------------
 

@@ -139,7 +139,9 @@ class PoolStates:
         recent, before = track.recent, track.state
         if self._clock() - track.last <= CALM:
             if _RANK.index(recent) > _RANK.index(state) and track.row >= IN_A_ROW:
-                state, cause, target = recent, track.cause, track.target
+                state = recent
+                if cause is None:
+                    cause, target = track.cause, track.target
             elif state == "healthy" and recent != "healthy":
                 state = before.state  # a single request proves neither
             elif state == "exhausted" and recent != "exhausted":

@@ -60,9 +60,16 @@ class AlertBook:
         """The conditions whose alerts are on."""
         return list(self._firing.values())
 
-    def resume(self, firing: Iterable[Condition]) -> None:
-        """Take over the alerts that another process has fired."""
+    @property
+    def told(self) -> list[str]:
+        """The keys of the events that have been told."""
+        return list(self._told)
+
+    def resume(self, firing: Iterable[Condition], told: Iterable[str]) -> None:
+        """Take over the alerts that another process has fired, and the events that it has told."""
         self._firing = {condition.key: condition for condition in firing}
+        for key in told:
+            self._told[key] = True
 
     def update(self, conditions: Iterable[Condition], now: float) -> list[Alert]:
         """Returns the alerts that fire or are resolved now. `now` is in seconds since 1970."""

@@ -27,7 +27,8 @@ class Condition(NamedTuple):
     """Something that is wrong since a moment, in seconds since 1970.
 
     `alert` is the kind and `subject` what it is about. `text` says it in a sentence, and `facts` are its
-    parts. One that is not `lasting` has happened and will not be resolved.
+    parts. One that is not `lasting` has happened and will not be resolved; `occasion` tells one time from
+    another.
     """
 
     alert: str
@@ -36,18 +37,21 @@ class Condition(NamedTuple):
     since: float
     facts: Mapping[str, Any] = {}
     lasting: bool = True
+    occasion: str = ""
 
     @property
     def key(self) -> str:
         """What makes two conditions the same."""
-        return f"{self.alert} {self.subject}"
+        return f"{self.alert} {self.subject} {self.occasion}".rstrip()
 
 
 def of_event(event: Event) -> Condition:
     """Returns an event of requests as a condition."""
     notice = event.notice
     facts = {"subject": notice.subject}
-    return Condition(notice.alert, notice.subject, notice.text, event.since, facts, notice.lasting)
+    return Condition(
+        *(notice.alert, notice.subject, notice.text, event.since, facts, notice.lasting, notice.occasion)
+    )
 
 
 def conditions(health: Health, pools: PoolStates, names: Iterator[str], now: float) -> Iterator[Condition]:

@@ -6,8 +6,9 @@ import asyncio
 import hmac
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, ValidationError
@@ -15,7 +16,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from typing_extensions import override
 from uvicorn import Server
 
 from ..config import Admin
@@ -31,8 +31,8 @@ from .settings import configuration
 
 __all__ = ["AdminListener", "admin_app"]
 
-_MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes of a request to explain, as of one to the API."""
+_MAX_BODY: Final = 256 * 1024
+"""Bytes of a request to explain. Planning it takes time of the event loop that serves the API."""
 _log: Final = logging.getLogger("standby.admin")
 
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -66,8 +66,8 @@ def _refused(request: Request, admin: Admin) -> Response | None:
     page in a browser cannot read it under a name of its own.
     """
     if admin.token is None:
-        host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-        if is_loopback(host.strip("[]").lower()):
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+        if host is not None and is_loopback(host):
             return None
         return _error(403, "host_not_allowed", "ask for it by a loopback address")
     given = request.headers.get("authorization", "")
@@ -123,13 +123,16 @@ class _Views:
 
     async def explain(self, request: Request) -> Response:
         """Where a request would go now, by the health of this worker's targets. Nothing is sent."""
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            # So no page in a browser can send one.
+            return _error(415, "unsupported_media_type", "send application/json")
         body = bytearray()
         async for part in request.stream():
             body += part
             if len(body) > _MAX_BODY:
                 return _error(413, "body_too_large", f"at most {_MAX_BODY} bytes")
         try:
-            asked = _Asked.model_validate_json(bytes(body), strict=True)
+            asked = await asyncio.to_thread(_Asked.model_validate_json, bytes(body), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "body"
@@ -167,7 +170,7 @@ class AdminListener:
         app = admin_app(reporting, admin)
         config = configuration(app, admin.host, admin.port, log_config=None, graceful_seconds=1)
         config.lifespan = "off"
-        self._server = _Embedded(config)
+        self._server = Server(config)
         self._socket = bound
         self._task: asyncio.Task[None] | None = None
 
@@ -176,6 +179,8 @@ class AdminListener:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup(sockets=[self._socket])
+        host, port, *_ = self._socket.getsockname()
+        _log.info("admin listener on %s", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         self._task = asyncio.create_task(server.main_loop())
         return self
 
@@ -184,13 +189,3 @@ class AdminListener:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
             await self._server.shutdown()
-
-
-class _Embedded(Server):
-    """A server beside another one: signals and log lines are that one's."""
-
-    @override
-    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
-        for each in listeners:
-            host, port, *_ = each.getsockname()
-            _log.info("admin listener on %s", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -37,6 +37,7 @@ class Alerting:
         self._reporting = reporting
         self._waits = waits
         self._book: AlertBook | None = None
+        self._late = False  # the gateway has run without `[alerts]`
         self._messages: asyncio.Queue[Alert] = asyncio.Queue(_MOST)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -60,23 +61,38 @@ class Alerting:
     async def review(self, now: float) -> None:
         """Look once at what is wrong, and queue what is to be told. `now` is in seconds since 1970."""
         board, settings = self._reporting.board, self._reporting.gateway.routes.alerts
-        if settings is None or not await asyncio.to_thread(board.is_leader):
+        if settings is None:
+            self._book, self._late = None, True
             return
-        if self._book is None:
-            self._book = AlertBook(settings.after, settings.resolve_after)
-            kept = await asyncio.to_thread(board.kept_alerts)
-            self._book.resume(map(Condition._make, kept))
+        if not await asyncio.to_thread(board.is_leader):
+            return
+        conditions = await self._reporting.conditions()
         book = self._book
+        if book is None:
+            book = self._book = AlertBook(settings.after, settings.resolve_after)
+            kept = await asyncio.to_thread(board.kept_alerts)
+            if kept is not None:
+                book.resume(map(Condition._make, kept["firing"]), kept["told"])
+            elif self._late:  # what happened before somebody wanted to be told
+                book.resume((), [each.key for each in conditions if not each.lasting])
         book.after, book.resolve_after = settings.after, settings.resolve_after
-        alerts = book.update(await self._reporting.conditions(), now)
+        alerts = book.update(conditions, now)
         for alert in alerts:
-            _log.warning("%s: %s", alert.status, alert.condition.text)
-            try:
-                self._messages.put_nowait(alert)
-            except asyncio.QueueFull:
-                self._count(alert, "dropped")
+            self._announce(alert)
         if alerts:
-            await asyncio.to_thread(board.keep_alerts, [list(condition) for condition in book.firing])
+            known = {"firing": [list(condition) for condition in book.firing], "told": book.told}
+            await asyncio.to_thread(board.keep_alerts, known)
+
+    def _announce(self, alert: Alert) -> None:
+        """Log an alert, and queue it for the webhooks."""
+        if alert.status == "resolved":
+            _log.info("resolved: %s", alert.condition.text)
+        elif alert.condition.lasting:  # an event was logged by the request that met it
+            _log.warning("firing: %s", alert.condition.text)
+        try:
+            self._messages.put_nowait(alert)
+        except asyncio.QueueFull:
+            self._count(alert, "dropped")
 
     async def _deliver(self) -> None:
         async with httpx2.AsyncClient(timeout=_TIMEOUT) as client:

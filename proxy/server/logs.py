@@ -29,8 +29,8 @@ def log_config(level: LogLevel = "info", form: LogFormat = "text", *, access: bo
         if "level" in logger:
             logger["level"] = upper
     config["loggers"]["standby"] = {"handlers": ["default"], "level": upper, "propagate": False}
-    # The SDK's own complaints, such as that of a collector which does not answer.
-    config["loggers"]["opentelemetry"] = {"handlers": ["default"], "level": "WARNING", "propagate": False}
+    # The SDK complains of each export that fails, and of what callers send; `standby.telemetry` says it once.
+    config["loggers"]["opentelemetry"] = {"level": "CRITICAL"}
     if not access:
         config["loggers"]["standby.access"] = {"level": "WARNING"}
     return config

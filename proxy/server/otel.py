@@ -32,6 +32,8 @@ __all__ = ["OpenTelemetry", "is_wanted"]
 
 _QUEUE: Final = 2048
 """Spans that may wait, as the SDK's own default. OTEL_BSP_MAX_QUEUE_SIZE sets another number."""
+_BATCH: Final = 512
+"""Spans of one export, as the SDK's default. It must not be larger than the queue."""
 _EXPORT_INTERVAL: Final = 60.0
 """Seconds between two exports of metrics, as the SDK's default. OTEL_METRIC_EXPORT_INTERVAL is in ms."""
 _EXPORT_TIMEOUT: Final = 5.0
@@ -44,8 +46,9 @@ def is_wanted(routes: Routes, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether `standby serve` exports anything: `trace` is in the stack, and there is a collector for it."""
     if "trace" not in routes.stack or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    named = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    return routes.tables["trace"].get("endpoint") is not None or any(environ.get(name) for name in named)
+    return routes.tables["trace"].get("endpoint") is not None or any(
+        environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in ("", "TRACES_", "METRICS_")
+    )
 
 
 class OpenTelemetry:
@@ -58,39 +61,33 @@ class OpenTelemetry:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._samples = samples
-        table = routes.tables["trace"]
-        self._endpoint = str(table.get("endpoint") or "").rstrip("/")
+        self._table = routes.tables["trace"]
         self._environ = environ
-        name = environ.get("OTEL_SERVICE_NAME") or str(table.get("service", "standby"))
+        name = environ.get("OTEL_SERVICE_NAME") or str(self._table.get("service", "standby"))
         self._resource = Resource.create(
             {"service.name": name, "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"}
         )
-        self.spans: _CountedSpans | None = None
-        self._provider: TracerProvider | None = None
+        self._spans: _CountedSpans | None = None
         self._metrics: MetricExporter | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def spans_dropped(self) -> int:
         """The number of spans that no collector took."""
-        return 0 if self.spans is None else self.spans.dropped
+        return 0 if self._spans is None else self._spans.dropped
 
     async def __aenter__(self) -> Self:
         environ = self._environ
-        if environ.get("OTEL_TRACES_EXPORTER", "otlp") != "none":
-            exporter = OTLPSpanExporter(
-                endpoint=self._url("TRACES", "/v1/traces"), timeout=self._timeout("TRACES")
-            )
-            self.spans = _CountedSpans(exporter, int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE)))
+        if (url := self._url("TRACES", "/v1/traces")) is not None:
+            exporter = OTLPSpanExporter(endpoint=url, timeout=self._timeout("TRACES"))
+            self._spans = _CountedSpans(exporter, int(environ.get("OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE)))
             # What is kept is decided by the middleware, unless the environment says otherwise.
             sampler = None if environ.get("OTEL_TRACES_SAMPLER") else ALWAYS_ON
-            self._provider = TracerProvider(resource=self._resource, sampler=sampler, shutdown_on_exit=False)
-            self._provider.add_span_processor(self.spans)
-            trace.set_tracer_provider(self._provider)
-        if environ.get("OTEL_METRICS_EXPORTER", "otlp") != "none":
-            self._metrics = OTLPMetricExporter(
-                endpoint=self._url("METRICS", "/v1/metrics"), timeout=self._timeout("METRICS")
-            )
+            provider = TracerProvider(resource=self._resource, sampler=sampler, shutdown_on_exit=False)
+            provider.add_span_processor(self._spans)
+            trace.set_tracer_provider(provider)
+        if self._wants_metrics() and (url := self._url("METRICS", "/v1/metrics")) is not None:
+            self._metrics = OTLPMetricExporter(endpoint=url, timeout=self._timeout("METRICS"))
             self._task = asyncio.create_task(self._export_metrics(self._metrics))
         return self
 
@@ -102,15 +99,25 @@ class OpenTelemetry:
         await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
-        if self.spans is not None:
-            self.spans.shut_down(int(_EXPORT_TIMEOUT * 1000))
+        if self._spans is not None:
+            self._spans.shut_down(int(_EXPORT_TIMEOUT * 1000))
         if self._metrics is not None:
             self._metrics.shutdown(timeout_millis=_EXPORT_TIMEOUT * 1000)
 
+    def _wants_metrics(self) -> bool:
+        environ = self._environ
+        named = environ.get("OTEL_METRICS_EXPORTER") or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+        return self._table.get("metrics") is True or named is not None
+
     def _url(self, signal: str, path: str) -> str | None:
-        """Returns the URL for a signal; None leaves it to the environment, which has the last word."""
-        names = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-        return None if any(self._environ.get(name) for name in names) else self._endpoint + path
+        """Returns the URL for a signal, None if it is not exported. The environment has the last word."""
+        environ = self._environ
+        if environ.get(f"OTEL_{signal}_EXPORTER") == "none":
+            return None
+        if (own := environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")) is not None:
+            return own
+        base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or self._table.get("endpoint")
+        return None if base is None else f"{str(base).rstrip('/')}{path}"
 
     def _timeout(self, signal: str) -> float | None:
         names = (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
@@ -136,7 +143,10 @@ class _CountedSpans(BatchSpanProcessor):
         self._given = 0
         self._overflowed = 0
         self._queue = queue
-        super().__init__(self._counted, max_queue_size=queue, max_export_batch_size=min(512, queue))
+        # None leaves it to the environment, or the SDK's default of 512.
+        super().__init__(
+            self._counted, max_queue_size=queue, max_export_batch_size=queue if queue < _BATCH else None
+        )
 
     @property
     def dropped(self) -> int:
@@ -156,8 +166,11 @@ class _CountedSpans(BatchSpanProcessor):
 
 
 class _CountedExports(SpanExporter):
+    """Counts the spans that the collector did not take, and logs when it stops and begins to take them."""
+
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
+        self._failing = False
         self.taken = 0
         self.refused = 0
 
@@ -168,8 +181,12 @@ class _CountedExports(SpanExporter):
         try:
             result = self._exporter.export(spans)
         finally:
-            if result is not SpanExportResult.SUCCESS:
+            failing = result is not SpanExportResult.SUCCESS
+            if failing:
                 self.refused += len(spans)
+            if failing != self._failing:
+                self._failing = failing
+                _log.warning("the collector %s spans", "does not take" if failing else "takes")
         return result
 
     @override

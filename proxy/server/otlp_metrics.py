@@ -58,7 +58,10 @@ def _metric(samples: list[Sample], now: int) -> Metric:
 def _attributes(sample: Sample) -> dict[str, str]:
     """Returns the labels by name; those of the GenAI conventions by their names with dots."""
     names = [_dotted(name) for name in sample.metric.labels]
-    return {name: value for name, value in zip(names, sample.labels, strict=True) if value}
+    attributes = dict(zip(names, sample.labels, strict=True))
+    if attributes.get("error.type") == "none":
+        del attributes["error.type"]  # by the convention, success is its absence
+    return attributes
 
 
 def _dotted(name: str) -> str:

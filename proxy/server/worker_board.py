@@ -63,18 +63,18 @@ class WorkerBoard:
         self._lock = lock
         return True
 
-    def keep_alerts(self, alerts: list[Any]) -> None:
-        """Keep the alerts that are on, for the next leader."""
+    def keep_alerts(self, alerts: dict[str, Any]) -> None:
+        """Keep what the leader knows of its alerts, for the next leader."""
         if self._folder is not None:
             (self._folder / _ALERTS).write_bytes(orjson.dumps(alerts))
 
-    def kept_alerts(self) -> list[Any]:
-        """Returns the alerts that the last leader had on."""
+    def kept_alerts(self) -> dict[str, Any] | None:
+        """Returns what the last leader knew, None if there was none."""
         if self._folder is not None:
             with suppress(OSError, orjson.JSONDecodeError):
-                alerts: list[Any] = orjson.loads((self._folder / _ALERTS).read_bytes())
+                alerts: dict[str, Any] = orjson.loads((self._folder / _ALERTS).read_bytes())
                 return alerts
-        return []
+        return None
 
     def close(self) -> None:
         """Give up being the leader."""

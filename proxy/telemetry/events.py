@@ -28,11 +28,11 @@ class Events:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        self._events: dict[tuple[str, str], Event] = {}
+        self._events: dict[tuple[str, str, str], Event] = {}
 
     def record(self, notice: Notice, now: float) -> None:
         """Record that a request met this. `now` is in seconds since 1970."""
-        key = (notice.alert, notice.subject)
+        key = (notice.alert, notice.subject, notice.occasion)
         known = self._events.pop(key, None)
         if known is not None and notice.lasting and now - known.last > LASTS:
             known = None  # that one was over

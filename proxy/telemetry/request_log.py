@@ -33,7 +33,7 @@ def log_request(exchange: Exchange, outcome: Outcome) -> None:
         words.append(f"by {exchange.served.candidate.name}")
     if (reason := error_type(exchange, outcome)) is not None:
         words.append(f"({reason})")
-    if (degraded := exchange.degraded) is not None:
+    if exchange.served is not None and (degraded := exchange.degraded) is not None:
         words.append(f"degraded ({degraded})")
     failed = [f"{each.candidate.name}: {each.fault.kind}" for each in exchange.attempts if each.fault]
     if failed:

@@ -14,6 +14,7 @@ Parents are always given explicitly.
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,9 @@ from .sampling import Sampler
 __all__ = ["RequestTrace", "caller_context"]
 
 _W3C: Final = TraceContextTextMapPropagator()
+_MEMBER: Final = rb"[ \t]*[a-z0-9][a-z0-9_\-*/@]{0,255}=[ -+\--<>-~]{0,255}[!-+\--<>-~][ \t]*"
+_TRACESTATE: Final = re.compile(rb"(?:%b)(?:,(?:%b|[ \t]*)){0,31}" % (_MEMBER, _MEMBER))
+"""W3C Trace Context, 3.3.1."""
 _LONGEST: Final = 256
 """Characters of a text that somebody else chose, such as a user agent."""
 _NO_CONTEXT: Final = Context()
@@ -44,11 +48,11 @@ def caller_context(exchange: Exchange) -> Context:
     ambient = trace.get_current_span()
     if ambient.get_span_context().is_valid:
         return trace.set_span_in_context(ambient, _NO_CONTEXT)
-    carrier = {
-        name.decode(): value.decode("latin-1")
-        for name, value in exchange.headers
-        if name in {b"traceparent", b"tracestate"}
-    }
+    carrier: dict[str, str] = {}
+    for name, value in exchange.headers:
+        # OpenTelemetry would write a malformed state into the log.
+        if name == b"traceparent" or (name == b"tracestate" and _TRACESTATE.fullmatch(value)):
+            carrier[name.decode()] = value.decode("latin-1")
     return _W3C.extract(carrier, _NO_CONTEXT) if carrier else _NO_CONTEXT
 
 

@@ -166,9 +166,8 @@ async def test_a_trace_over_the_wire(tmp_path: Path) -> None:
     """What is exported has the kinds, parents and links of the tree, under the service's name; no secret and
     no word of a prompt is in it, nor in the metrics, logs and answers for the operator."""
     async with collecting() as collector:
-        tables = (
-            f'[trace]\nendpoint = "{collector.url}"\nservice = "gate"\n[decisions]\nto = "decisions.jsonl"\n'
-        )
+        tables = f'[trace]\nendpoint = "{collector.url}"\nservice = "gate"\nmetrics = true\n'
+        tables += '[decisions]\nto = "decisions.jsonl"\n'
         environ = {"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_METRIC_EXPORT_INTERVAL": "100"}
         options = ("--log-level", "debug", "--log-format", "json")
         async with observed(tmp_path, *options, tables=tables, **environ) as gateway:
