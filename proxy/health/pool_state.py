@@ -9,6 +9,7 @@ pool it takes long until enough of them have failed to open a breaker.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
@@ -16,17 +17,23 @@ from typing import Final, Literal, TypeAlias
 from ..config import Pool, Target
 from .target_health import Health
 
-__all__ = ["CALM", "IN_A_ROW", "PoolState", "PoolStates", "State"]
+__all__ = ["BETTER", "CALM", "LEAST", "RECENT", "WORSE", "PoolState", "PoolStates", "State"]
 
 State: TypeAlias = Literal["healthy", "degraded", "exhausted"]
 """Served by preferred targets; by alternates or by a slow target only; by none."""
 
-IN_A_ROW: Final = 3
-"""Requests one after the other that must be served the same way before that alone changes a pool's state."""
-CALM: Final = 60.0
-"""Seconds without a request after which a pool whose targets may all be tried counts as healthy again."""
+RECENT: Final = 10
+"""The last requests of a pool and operation that count."""
+LEAST: Final = 3
+"""The least of them that must be served badly before that alone changes a pool's state."""
+WORSE: Final = 0.5
+"""The share of them from which on a pool is degraded, or exhausted."""
+BETTER: Final = 0.2
+"""The share of them down to which it stays so: a single good answer among bad ones ends nothing."""
+CALM: Final = 600.0
+"""Seconds without a request after which the last ones say nothing more."""
 
-_RANK: Final = ("healthy", "degraded", "exhausted")
+_RANK: Final[tuple[State, ...]] = ("healthy", "degraded", "exhausted")
 _ABOUT_THE_CALLER: Final = ("policy.", "capability.", "budget.", "limit.", "state.", "deadline.")
 """Reasons that say something of one request or its caller, and nothing of the pool."""
 
@@ -48,17 +55,21 @@ class PoolState:
 
 
 class _Track:
-    """What is known of one pool and operation."""
+    """What is known of one pool and operation. `recent` has the rank of each of the last requests."""
 
-    __slots__ = ("cause", "last", "recent", "row", "state", "target")
+    __slots__ = ("cause", "last", "recent", "state", "target")
 
     def __init__(self, state: PoolState) -> None:
         self.state = state
-        self.recent: State = "healthy"
+        self.recent: deque[int] = deque(maxlen=RECENT)
         self.cause: str | None = None
         self.target: str | None = None
-        self.row = 0  # how many of the last requests were served like `recent`
         self.last = 0.0  # when the last request ended, by the clock
+
+    def share(self, rank: int) -> float:
+        """The share of the last requests that were served as badly as this, or worse."""
+        bad = sum(1 for each in self.recent if each >= rank)
+        return bad / len(self.recent) if bad >= LEAST else 0.0
 
 
 class PoolStates:
@@ -101,13 +112,10 @@ class PoolStates:
                 return None
             track = self._tracks[key] = self._track(pool, operation)
         track.last = self._clock()
-        if track.recent == state:
-            track.row += 1
-        else:
-            track.recent, track.row = state, 1
+        track.recent.append(_RANK.index(state))
+        if state == "healthy":
+            return None if track.state.state == "healthy" else self._judge(pool, operation, track)
         track.cause, track.target = cause, target
-        if state == "healthy" and track.state.state == "healthy":
-            return None
         return self._judge(pool, operation, track)
 
     def review(self, pools: Iterator[Pool] | tuple[Pool, ...]) -> list[PoolState]:
@@ -136,22 +144,32 @@ class PoolStates:
     def _judge(self, pool: Pool, operation: str, track: _Track) -> PoolState | None:
         """Change the state if the evidence says so, and return the new one."""
         state, cause, target = self._known(pool, operation)
-        recent, before = track.recent, track.state
-        if self._clock() - track.last <= CALM:
-            if _RANK.index(recent) > _RANK.index(state) and track.row >= IN_A_ROW:
-                state = recent
-                if cause is None:
-                    cause, target = track.cause, track.target
-            elif state == "healthy" and recent != "healthy":
-                state = before.state  # a single request proves neither
-            elif state == "exhausted" and recent != "exhausted":
-                state = "degraded"  # a target is being tried again, and answers
+        before = track.state
+        if self._clock() - track.last > CALM:
+            track.recent.clear()
+        by_requests = self._by_requests(track)
+        if _RANK.index(by_requests) > _RANK.index(state):
+            state = by_requests
+            if cause is None:
+                cause, target = track.cause, track.target
+        elif state == "exhausted" and track.recent and track.recent[-1] < _RANK.index("exhausted"):
+            state = "degraded"  # a target is being tried again, and answers
         if state == before.state:
             return None
         if state == "healthy":
             cause = target = None
         track.state = replace(before, state=state, since=self._now(), cause=cause, target=target)
         return track.state
+
+    @staticmethod
+    def _by_requests(track: _Track) -> State:
+        """Returns the state by the last requests alone. It gets better later than it got worse."""
+        for rank in (2, 1):
+            limit = BETTER if _RANK.index(track.state.state) >= rank else WORSE
+            share = track.share(rank)
+            if share >= WORSE or share > limit:
+                return _RANK[rank]
+        return "healthy"
 
     def _known(self, pool: Pool, operation: str) -> tuple[State, str | None, str | None]:
         """Returns the state by the health of the targets alone, with its cause and the target it is about."""

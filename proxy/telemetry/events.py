@@ -6,10 +6,12 @@ from typing import Final, NamedTuple
 
 from ..exchange import Notice
 
-__all__ = ["LASTS", "Event", "Events"]
+__all__ = ["LASTS", "REMEMBERED", "Event", "Events"]
 
 LASTS: Final = 30.0
 """Seconds after the last request that met a lasting trouble, until it counts as over."""
+REMEMBERED: Final = 3600.0
+"""Seconds for which something that has happened is told to whoever has not heard of it."""
 _MOST: Final = 1000
 """Events that are kept. The oldest are dropped."""
 
@@ -41,7 +43,9 @@ class Events:
             del self._events[next(iter(self._events))]
 
     def present(self, now: float) -> list[Event]:
-        """Returns the events, without lasting ones that are over."""
+        """Returns the events, without lasting ones that are over, and what happened long ago."""
         return [
-            event for event in self._events.values() if not event.notice.lasting or now - event.last <= LASTS
+            event
+            for event in self._events.values()
+            if now - event.last <= (LASTS if event.notice.lasting else REMEMBERED)
         ]

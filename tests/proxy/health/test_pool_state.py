@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Pool
 from standby.proxy.health.breaker import TRIP
-from standby.proxy.health.pool_state import CALM, IN_A_ROW, PoolStates
+from standby.proxy.health.pool_state import CALM, LEAST, RECENT, PoolStates
 from standby.proxy.health.target_health import Health, Permit
 
 from tests.proxy.harness import pool_of, rest, target_of
@@ -56,15 +57,15 @@ class Watched:
                 self.health.record(entry, None, proved=True)
 
 
-def test_a_single_failover_is_no_state() -> None:
-    """A pool degrades by its requests alone only after several in a row."""
+def test_a_failover_now_and_then_is_no_state() -> None:
+    """A pool degrades by its requests alone only if at least half of the last ones were served badly."""
     watched = Watched()
-    watched.served()
-    watched.degraded(IN_A_ROW - 1)
-    watched.served()
-    watched.degraded(IN_A_ROW - 1)
+    watched.served(RECENT)
+    for _ in range(20):
+        watched.degraded()
+        watched.served(2)
     assert watched.state == "healthy"
-    watched.degraded()
+    watched.degraded(LEAST)
     found = watched.states.of("support")
     assert (found.state, found.cause, found.target, found.operation) == (
         "degraded",
@@ -73,6 +74,18 @@ def test_a_single_failover_is_no_state() -> None:
         "chat",
     )
     assert found.since == watched.now
+
+
+@pytest.mark.parametrize(("bad", "good"), [(3, 1), (19, 1), (2, 1), (1, 1)])
+def test_a_good_answer_among_bad_ones_ends_nothing(bad: int, good: int) -> None:
+    """A pool that is served badly most of the time changes its state once."""
+    watched = Watched()
+    watched.degraded(LEAST)
+    for _ in range(50):
+        watched.degraded(bad)
+        watched.served(good)
+        watched.now += 1
+    assert (watched.state, watched.states.of("support").since) == ("degraded", 1000.0)
 
 
 def test_dead_targets_degrade_a_pool_without_a_request() -> None:
@@ -89,12 +102,13 @@ def test_dead_targets_degrade_a_pool_without_a_request() -> None:
 
 
 def test_it_recovers_when_a_preferred_target_serves_again() -> None:
-    """One good answer of a target that has proved itself is enough, and the next state begins anew."""
+    """Once nearly all of the last requests were served well by a target that has proved itself."""
     watched = Watched()
-    watched.degraded(IN_A_ROW)
+    watched.degraded(LEAST)
     watched.dies("a", "b")
     watched.recovers("a")
     watched.degraded()
+    watched.served(RECENT - 3)
     assert watched.state == "degraded"
     watched.served()
     found = watched.states.of("support")
@@ -104,7 +118,7 @@ def test_it_recovers_when_a_preferred_target_serves_again() -> None:
 def test_an_elapsed_rest_proves_nothing() -> None:
     """A target whose rest is over, and that nobody has tried since, keeps its pool degraded."""
     watched = Watched()
-    watched.degraded(IN_A_ROW)
+    watched.degraded(LEAST)
     watched.dies("a", "b")
     watched.now += 3600
     watched.states.review((watched.pool,))
@@ -114,7 +128,7 @@ def test_an_elapsed_rest_proves_nothing() -> None:
 def test_a_quiet_pool_recovers_from_what_its_requests_said() -> None:
     """If no target is known to be unwell, a pool without requests is healthy again after a while."""
     watched = Watched()
-    watched.degraded(IN_A_ROW)
+    watched.degraded(LEAST)
     watched.now += CALM
     watched.states.review((watched.pool,))
     assert watched.state == "degraded"
@@ -127,14 +141,15 @@ def test_what_is_the_callers_own_says_nothing() -> None:
     """A caller whom policy or a budget keeps from a target does not degrade the pool for others."""
     watched = Watched()
     for cause in ("policy.residency", "budget.exhausted", "capability.tools", "state.bound"):
-        watched.degraded(IN_A_ROW, cause)
+        watched.degraded(LEAST, cause)
     assert watched.state == "healthy"
 
 
 def test_operations_are_judged_apart() -> None:
     """A pool that fails for one operation is unwell, whatever the others do."""
     watched = Watched()
-    for _ in range(IN_A_ROW):
+    watched.served(RECENT)
+    for _ in range(LEAST):
         watched.states.ended(watched.pool, "embeddings", "exhausted", "upstream_5xx", "a")
         watched.served()
     found = watched.states.of("support")
@@ -144,6 +159,6 @@ def test_operations_are_judged_apart() -> None:
 def test_a_pool_that_is_removed_is_forgotten() -> None:
     """After a reload without it nothing is left of a pool's state."""
     watched = Watched()
-    watched.degraded(IN_A_ROW)
+    watched.degraded(LEAST)
     watched.states.review(())
     assert watched.state == "healthy"
