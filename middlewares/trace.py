@@ -67,6 +67,9 @@ class Trace:
             return
         try:
             await self._inside(traced, exchange, scope, receive, Noting(exchange, send))
+        except BaseException:
+            exchange.broke = exchange.status is not None
+            raise
         finally:
             self._finish(exchange)
 

@@ -213,7 +213,7 @@ class Exchange:
     Appended to by Auth, Guardrails, Budget and RouteSelect: `steps`.
     Written by Budget: `held` (the most that was held for the request, in nano-dollars).
     Appended to by Budget: `budgets`. Appended to by Auth and Budget: `notices`.
-    Written by Trace: `trace`.
+    Written by Trace: `trace`, and around a foreign app `broke` (it raised after its answer had begun).
     Appended to by Trace: `observers` (the gateway calls them once everything else about the request is over).
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
@@ -258,6 +258,7 @@ class Exchange:
     budgets: list[BudgetUse] = field(default_factory=_list)
     notices: list[Notice] = field(default_factory=_list)
     trace: TraceContext | None = None
+    broke: bool = False
     observers: list[Callable[[Exchange], None]] = field(default_factory=_list)
 
     @classmethod
@@ -348,7 +349,9 @@ class Exchange:
             if attempt is served:
                 break
             candidate = attempt.candidate
-            if candidate.role != "canary" and (served is None or candidate is not served.candidate):
+            if candidate.role == "canary" or (served is None and attempt.fault is None):
+                continue  # without an answer, an attempt without a fault was cancelled with its request
+            if served is None or candidate is not served.candidate:
                 return attempt
         return None
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Self
 
-from .asgi import Receive, Scope, Send
+from .asgi import ASGIApp, Receive, Scope, Send
 from .budget.metering.price_card import lookup
 from .config import Changes, Routes, Target, differences, load_routes, targets_of
 from .errors import ConfigError
@@ -80,6 +80,10 @@ class Gateway:
     @store.setter
     def store(self, store: Store) -> None:
         self._snapshot.store = store
+
+    def middleware(self, name: str) -> ASGIApp | None:
+        """Returns the middleware of this name in the current stack, or None."""
+        return self._snapshot.middleware(name)
 
     def total(self, name: str) -> int:
         """Returns the sum of the attribute `name` over all middlewares in use that have it."""
@@ -176,12 +180,12 @@ class Gateway:
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as contexts:
+            contexts.push_async_callback(self.aclose)  # whatever the others do as they end
             for context in self.beside:
                 await contexts.enter_async_context(context)
             await send({"type": "lifespan.startup.complete"})
             await receive()
-        # Before the reply: the server may exit right after it.
-        await self.aclose()
+        # Only now: the server may exit right after the reply.
         await send({"type": "lifespan.shutdown.complete"})
 
     def _change_decision_log(self, before: Routes, after: Routes) -> None:
@@ -189,6 +193,8 @@ class Gateway:
             return
         old, self.observer.decisions = self.observer.decisions, _decision_log(after)
         if old is not None:
+            if self.observer.decisions is not None:
+                self.observer.decisions.dropped = old.dropped
             asyncio.get_running_loop().run_in_executor(None, old.close)
 
     def _observe(self, exchange: Exchange) -> None:

@@ -78,6 +78,10 @@ class Snapshot:
             if callable(inherit) and type(previous) is type(middleware):
                 inherit(previous)
 
+    def middleware(self, name: str) -> ASGIApp | None:
+        """Returns the middleware of this name, or None."""
+        return self._middlewares.get(name)
+
     def total(self, name: str) -> int:
         """Returns the sum of the attribute `name` over the middlewares that have it."""
         return sum(getattr(middleware, name, 0) for middleware in self._middlewares.values())

@@ -24,6 +24,8 @@ __all__ = ["Changes", "differences"]
 T = TypeVar("T", bound=Table)
 
 _SECTIONS: Final = ("organisations", "teams", "users", "keys")
+_AT_START: Final = ("endpoint", "metrics", "service")
+"""Keys of `[trace]` that are read when the gateway starts."""
 _GRANTED: Final = ("pools", "regions", "providers")
 
 
@@ -328,6 +330,9 @@ def _operations(before: Routes, after: Routes) -> Iterator[str]:
                 yield f"[{name}] {key} changed"
     if before.admin != after.admin:
         yield "[admin] takes effect when the gateway is restarted"
+    tables = before.tables.get("trace", {}), after.tables.get("trace", {})
+    if "trace" in after.stack and any(tables[0].get(key) != tables[1].get(key) for key in _AT_START):
+        yield "[trace] exports to where it did until the gateway is restarted"
 
 
 def _written(value: object) -> str | None:

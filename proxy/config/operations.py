@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -52,12 +53,29 @@ class Admin(Table):
         return self
 
 
+def _posted_to(secret: Secret) -> Secret:
+    """Check the URL of a webhook. The message does not show it. Without its value nothing is checked."""
+    value = secret.reveal()
+    if value:
+        try:
+            url = urlsplit(value)
+            usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise objection(Remark(f"{secret.source} does not hold an http or https URL"))
+    return secret
+
+
+WebhookURL: TypeAlias = Annotated[Secret, AfterValidator(_posted_to)]
+
+
 class Alerts(Table):
     """Where alerts are sent, and after how long. Without a webhook they are only logged."""
 
-    webhook: Secret | None = None
+    webhook: WebhookURL | None = None
     """The URL to which each alert is posted as JSON."""
-    slack: Secret | None = None
+    slack: WebhookURL | None = None
     """The URL of a Slack incoming webhook, or of what takes the same."""
     after: Duration = 10.0
     """How long something must last until it is an alert."""

@@ -152,8 +152,8 @@ class PoolStates:
             state = by_requests
             if cause is None:
                 cause, target = track.cause, track.target
-        elif state == "exhausted" and track.recent and track.recent[-1] < _RANK.index("exhausted"):
-            state = "degraded"  # a target is being tried again, and answers
+        elif state == "exhausted" and by_requests != "exhausted" and track.recent:
+            state = "degraded"  # no target has proved itself, but most of the last requests were served
         if state == before.state:
             return None
         if state == "healthy":

@@ -271,17 +271,16 @@ class Health:
         cooldowns = [ejection for ejection in self.ejections() if ejection.kind == "cooldown"]
         states: list[TargetState] = []
         for key in sorted(self._measurements):
-            measurements, degradations = self._measurements[key], self._degraded.get(key, ())
-            wait = measurements.breaker.wait(now)
+            known, degradations = self._measurements[key], self._degraded.get(key, ())
+            wait = known.breaker.wait(now)
             ready_in = None if wait is None else _retry_after(wait)
-            states.append(
-                TargetState.of(key, measurements, cooldowns, degradations, ready_in, self.ramp(*key), now)
-            )
+            ramp = self.ramp(*key)
+            states.append(TargetState.of(key, known, cooldowns, degradations, ready_in, ramp, now))
         return tuple(states)
 
-    def ejections(self) -> tuple[Ejection, ...]:
-        """Returns every open breaker and every cooldown in force, with the seconds left."""
-        return tuple(self._ejections(self.clock()))
+    def ejections(self, *, unproven: bool = False) -> tuple[Ejection, ...]:
+        """Returns every open breaker and cooldown in force; with `unproven` also those that time ended."""
+        return tuple(self._ejections(float("-inf") if unproven else self.clock()))
 
     def reset(self, targets: Collection[str]) -> None:
         """Delete the state of these targets: their address, key or model is another one now."""
@@ -323,7 +322,7 @@ class Health:
 
     @staticmethod
     def _release(permit: Permit) -> None:
-        """Release the probes of an attempt without a result, so that another attempt can probe."""
+        """Release the probes of an attempt without a result, so that others can probe."""
         for cooldown in permit.cooldowns:
             cooldown.probing = False
         if permit.breaker is not None:
@@ -385,13 +384,14 @@ class Health:
         else:
             self._degraded.pop(key, None)
 
-    def _ejections(self, now: float) -> Iterator[Ejection]:
+    def _ejections(self, later: float) -> Iterator[Ejection]:
+        now = self.clock()
         for key, breaker in self._breakers.items():
-            if breaker.until is not None and breaker.until > now:
+            if breaker.until is not None and breaker.until > later:
                 reason = self._reasons.get(key, "")
                 yield Ejection("breaker", key[0], "", key[1], breaker.until - now, reason)
         for place_key, cooldown in self._cooldowns.items():
-            if cooldown.until > now:
+            if cooldown.until > later:
                 yield Ejection("cooldown", *place_key, cooldown.until - now, cooldown.reason)
 
 

@@ -81,7 +81,8 @@ def conditions(health: Health, pools: PoolStates, names: Iterator[str], now: flo
             yield Condition(
                 "pool_exhausted", name, f"{where} is served by no target ({why})", state.since, facts
             )
-    for ejection in health.ejections():
+    # Time alone mends none of these: they last until an attempt has shown that they are over.
+    for ejection in health.ejections(unproven=True):
         if ejection.kind == "cooldown" and (found := _BY_REASON.get(ejection.reason)) is not None:
             alert, words = found
             operation = "" if ejection.operation == ANY else f" for {ejection.operation}"

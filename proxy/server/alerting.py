@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import httpx2
 
-from ..config import Alerts, Secret
+from ..config import Secret
 from ..ops.alert_book import Alert, AlertBook
 from ..ops.conditions import Condition
 from ..telemetry import names
@@ -95,36 +95,42 @@ class Alerting:
             self._count(alert, "dropped")
 
     async def _deliver(self) -> None:
-        async with httpx2.AsyncClient(timeout=_TIMEOUT) as client:
+        """Send what is queued, to both webhooks at the same time: a dead one must not delay the other."""
+        async with httpx2.AsyncClient() as client:
             while True:
                 alert = await self._messages.get()
                 settings = self._reporting.gateway.routes.alerts
-                if settings is not None:
-                    await self._send(client, settings, alert)
+                if settings is None:
+                    continue
+                webhooks = ((settings.webhook, alert.as_json()), (settings.slack, alert.as_slack()))
+                sent = [self._send(client, url, alert, content) for url, content in webhooks if url]
+                await asyncio.gather(*sent)
 
-    async def _send(self, client: httpx2.AsyncClient, settings: Alerts, alert: Alert) -> None:
-        for url, content in ((settings.webhook, alert.as_json()), (settings.slack, alert.as_slack())):
-            if url is None:
-                continue
-            taken = await self._post(client, url, content)
-            self._count(alert, "sent" if taken else "failed")
-            if not taken:
-                # The URL is a secret: whoever has it can post.
-                _log.error("the alert %s could not be sent to %s", alert.condition.key, url.source)
-
-    async def _post(self, client: httpx2.AsyncClient, url: Secret, content: dict[str, Any]) -> bool:
-        """Post a message, again after a while if it was not taken. Returns whether it was."""
+    async def _send(
+        self, client: httpx2.AsyncClient, url: Secret, alert: Alert, content: dict[str, Any]
+    ) -> None:
+        """Send a message, again after a while if it was not taken."""
         for wait in (*self._waits, None):
-            try:
-                response = await client.post(url.reveal(), json=content)
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-                pass
-            else:
-                if response.is_success:
-                    return True
+            if await _post(client, url, content):
+                self._count(alert, "sent")
+                return
             if wait is not None:
                 await asyncio.sleep(wait)
-        return False
+        self._count(alert, "failed")
+        # The URL is a secret: whoever has it can post.
+        _log.error("the alert %s could not be sent to %s", alert.condition.key, url.source)
 
     def _count(self, alert: Alert, result: str) -> None:
         self._reporting.gateway.metrics.count(names.ALERTS, (alert.condition.alert, result))
+
+
+async def _post(client: httpx2.AsyncClient, url: Secret, content: dict[str, Any]) -> bool:
+    """Post a message. Returns whether it was taken; of the answer only the status is read."""
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT),
+            client.stream("POST", url.reveal(), json=content) as response,
+        ):
+            return response.is_success
+    except Exception:  # noqa: BLE001  a wrong URL raises anything; whatever it is, it was not taken
+        return False

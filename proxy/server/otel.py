@@ -12,12 +12,12 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -51,6 +51,12 @@ def is_wanted(routes: Routes, environ: Mapping[str, str] = os.environ) -> bool:
     )
 
 
+class _MetricsExporter(Protocol):
+    def export(self, metrics_data: MetricsData) -> object: ...
+
+    def shutdown(self, timeout_millis: float) -> None: ...
+
+
 class OpenTelemetry:
     """The exports of one process, as a context manager. `samples` returns the metrics to export."""
 
@@ -68,7 +74,7 @@ class OpenTelemetry:
             {"service.name": name, "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"}
         )
         self._spans: _CountedSpans | None = None
-        self._metrics: MetricExporter | None = None
+        self._metrics: _MetricsExporter | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -123,7 +129,7 @@ class OpenTelemetry:
         names = (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
         return None if any(self._environ.get(name) for name in names) else _EXPORT_TIMEOUT
 
-    async def _export_metrics(self, exporter: MetricExporter) -> None:
+    async def _export_metrics(self, exporter: _MetricsExporter) -> None:
         given = self._environ.get("OTEL_METRIC_EXPORT_INTERVAL")
         interval = _EXPORT_INTERVAL if given is None else float(given) / 1000
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from .worker_board import WorkerBoard
 
 __all__ = ["EVERY", "Reporting"]
 
+_log: Final = logging.getLogger("standby.telemetry")
+
 EVERY: Final = 1.0
 """Seconds between two reports to the other workers, and between two reviews of the pools' states."""
 
@@ -39,6 +42,8 @@ class Reporting:
         self._lag = LoopLag()
         self._began = time.time()
         self._task: asyncio.Task[None] | None = None
+        self._failing = False
+        self._published: list[Sample] = []
 
     async def __aenter__(self) -> Self:
         await self._lag.__aenter__()
@@ -50,7 +55,7 @@ class Reporting:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._lag.__aexit__()
-        await asyncio.to_thread(self.board.publish, self._report())
+        await self._publish_once()
         self.board.close()
 
     # -- of this process --------------------------------------------------------------------
@@ -111,18 +116,35 @@ class Reporting:
         }
 
     async def _publish(self) -> None:
-        gateway = self.gateway
         while True:
+            await self._publish_once()
+            await asyncio.sleep(EVERY)
+
+    async def _publish_once(self) -> None:
+        """Review the pools and leave a report. A failure is logged, the first in a row only."""
+        gateway = self.gateway
+        try:
             for state in gateway.observer.pools.review(tuple(gateway.routes.pools.values())):
                 log_pool_state(state)
-            await asyncio.to_thread(self.board.publish, self._report())
-            await asyncio.sleep(EVERY)
+            report = self._report()
+            await asyncio.to_thread(self.board.publish, report)
+            self._published = from_json(report["samples"])
+        except Exception as error:  # noqa: BLE001  the disk may be full; nothing of the gateway may stop for it
+            if not self._failing:
+                _log.warning("the report for the other workers cannot be written: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
 
     # -- of all workers ---------------------------------------------------------------------
 
     async def samples(self) -> list[Sample]:
-        """Returns the metrics of all workers together. Of a worker that has ended, only what it counted."""
-        reports = [self.own_samples()]
+        """Returns the metrics of all workers together. Of a worker that has ended, only what it counted.
+
+        What is answered was published before: so no counter that another worker answers later is less.
+        """
+        await self._publish_once()
+        reports = [self._published]
         for other in await asyncio.to_thread(self.board.others):
             samples = from_json(other["samples"])
             if not other["alive"]:

@@ -83,6 +83,7 @@ def _admin_socket(routes: Routes, stack: ExitStack) -> socket.socket | None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((routes.admin.host, routes.admin.port))
+        listening.listen()  # at once: before that, Linux lets another socket of ours have the same address
     except OSError as error:
         reason = error.strerror or str(error)
         raise routes.error(("admin", "listen"), f"cannot listen on {routes.admin.listen}: {reason}") from None

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-__all__ = ["WorkerBoard"]
+__all__ = ["STALE", "WorkerBoard"]
 
+STALE: Final = 10.0
+"""Seconds after which a report that is not renewed says nothing of the present."""
 _LEADER: Final = "leader.lock"
 _ALERTS: Final = "alerts.json"
 
@@ -40,14 +43,19 @@ class WorkerBoard:
         temporary.replace(self._folder / f"worker-{os.getpid()}.json")
 
     def others(self) -> list[dict[str, Any]]:
-        """Returns the last reports of the other processes; `alive` says whether each still runs."""
+        """Returns the last reports of the other processes.
+
+        `alive` says whether each still runs and reports. What it has counted holds in any case.
+        """
         reports: list[dict[str, Any]] = []
         for path in [] if self._folder is None else sorted(self._folder.glob("worker-*.json")):
             pid = int(path.stem.removeprefix("worker-"))
             if pid == os.getpid():
                 continue
             with suppress(OSError, orjson.JSONDecodeError):
-                reports.append({**orjson.loads(path.read_bytes()), "alive": _runs(pid)})
+                report: dict[str, Any] = orjson.loads(path.read_bytes())
+                recent = time.time() - report["at"] <= STALE
+                reports.append({**report, "alive": recent and _runs(pid)})
         return reports
 
     def is_leader(self) -> bool:

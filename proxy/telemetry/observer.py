@@ -21,6 +21,8 @@ from .request_metrics import count_request
 __all__ = ["Observer", "log_pool_state"]
 
 _log: Final = logging.getLogger("standby.pools")
+_OURS: Final = frozenset({"gateway_draining", "internal_error", "overloaded"})
+"""Failures of the gateway itself, which say nothing of a pool."""
 
 
 class Observer:
@@ -53,6 +55,8 @@ class Observer:
         pool, operation = exchange.pool, exchange.operation
         if pool is None or operation is None or outcome in {"client_gone", "rejected"}:
             return
+        if exchange.refusal in _OURS or (exchange.refusal and exchange.time_limit is not None):
+            return  # a caller that gives a target no time must not exhaust the pool for others
         state: State = "healthy"
         cause, target = exchange.degradation or (None, None)
         if outcome == "failed":

@@ -28,12 +28,16 @@ def outcome_of(exchange: Exchange) -> Outcome:
     """Returns what became of a request that has ended."""
     if exchange.client_gone:
         return "client_gone"
+    if exchange.broke:
+        return "broken"
     served = exchange.served
     if exchange.refusal is not None:
         failed = bool(exchange.attempts) or exchange.status is None or exchange.status >= 500
         return "failed" if failed else "rejected"
     if exchange.status is None:
         return "failed"
+    if served is not None and served.fault is None and exchange.relayed and not _is_complete(served):
+        return "broken"  # the server has cancelled it
     if served is None or served.fault is None:
         return "served" if exchange.status < 400 else "failed" if exchange.status >= 500 else "rejected"
     return "caller_error" if is_callers(served.fault) else "broken"
@@ -46,7 +50,13 @@ def error_type(exchange: Exchange, outcome: Outcome) -> str | None:
     if exchange.refusal is not None:
         return exchange.refusal
     served = exchange.served
-    return "internal_error" if served is None or served.fault is None else served.fault.kind
+    if served is None or exchange.broke:
+        return "internal_error"
+    return "gateway_draining" if served.fault is None else served.fault.kind
+
+
+def _is_complete(attempt: Attempt) -> bool:
+    return attempt.answer is not None and attempt.answer.complete
 
 
 def failed_over(exchange: Exchange) -> list[tuple[Attempt, Attempt]]:

@@ -24,7 +24,7 @@ class Noting:
         exchange = self._exchange
         if exchange.status is None and message["type"] == "http.response.start":
             exchange.status, exchange.responded = message["status"], time.perf_counter()
-            if exchange.trace is not None:
+            if exchange.trace is not None and exchange.refusal is None:  # a refusal has the header already
                 message = {
                     **message,
                     "headers": [*message.get("headers", ()), *exchange.trace.note(exchange)],

@@ -274,7 +274,7 @@ class RequestTrace:
                 span.set_attribute("standby.retry_after_ms", int(fault.retry_after * 1000))
             span.set_status(StatusCode.ERROR, fault.kind)
         elif attempt is not exchange.served:
-            span.set_attribute("standby.cancelled", "client_gone" if exchange.client_gone else "hedged")
+            span.set_attribute("standby.cancelled", _cancelled(exchange))
         if attempt.upstream_wait and attempt.answer is not None and fault is None and exchange.streamed:
             span.add_event("standby.first_chunk", timestamp=self._wall(attempt.began + attempt.upstream_wait))
         span.end(self._wall(finished))
@@ -310,6 +310,13 @@ class RequestTrace:
         # HTTP conventions: a status 4xx of a server is no error of the server.
         if outcome == "broken" or (outcome == "failed" and (exchange.status or 500) >= 500):
             server.set_status(StatusCode.ERROR, error)
+
+
+def _cancelled(exchange: Exchange) -> str:
+    """Returns why an attempt ended that neither failed nor is served."""
+    if exchange.client_gone:
+        return "client_gone"
+    return "hedged" if exchange.served is not None else "stopped"
 
 
 def _caller(exchange: Exchange) -> dict[str, str]:

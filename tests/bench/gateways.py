@@ -110,8 +110,13 @@ class Bare:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def bench_routes(upstream: int, *, transport: str | None = None, stack: str = '["failover"]') -> Routes:
-    """A pool of two targets, both the upstream, over Standby's own transport or a named one."""
+def bench_routes(
+    upstream: int, *, transport: str | None = None, stack: str = '["failover"]', trace: str = ""
+) -> Routes:
+    """A pool of two targets, both the upstream, over Standby's own transport or a named one.
+
+    `trace` is the TOML of its table, if it is in the stack.
+    """
     text = _ROUTES.format(
         upstream=upstream,
         stack=stack,
@@ -121,7 +126,7 @@ def bench_routes(upstream: int, *, transport: str | None = None, stack: str = '[
         model=MODEL,
     )
     os.environ[_KEY] = "sk-bench-0123456789abcdef0123456789abcdef"
-    return parse_routes(text)
+    return parse_routes(f"{text}\n[trace]\n{trace}" if trace else text)
 
 
 def _uvicorn(port: int, upstream: int) -> None:

@@ -15,6 +15,12 @@ from typing import Any, Final
 import httpx2
 import orjson
 import uvloop
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from standby.middlewares.trace import Trace
 from standby.proxy.asgi import ASGIApp, Message, Scope
 from standby.proxy.dialects.registry import operation_named
 from standby.proxy.exchange import Exchange
@@ -94,9 +100,37 @@ def lines() -> Iterator[str]:
     yield f"CPU µs it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
     yield f"CPU µs that route_select adds to a request: {uvloop.run(_added(gateway, routed, asked, 200)):.1f}"
     yield f"CPU µs of one plan for a pool of {_TARGETS} targets: {_planned():.1f}"
+    yield from _traced(gateway, asked)
     for unit, body, per in (("request", asked, 1), ("chunk", streamed, _CHUNKS)):
         yield ""
         yield from uvloop.run(_profiled(gateway, body, unit, per))
+
+
+def _traced(gateway: Gateway, body: bytes) -> Iterator[str]:
+    """What `trace` adds to a request: three spans, without and with encoding them, and when it keeps none."""
+    finished = InMemorySpanExporter()
+    for words, provider, table in (
+        ("without an OpenTelemetry SDK", None, ""),
+        ("with 1 % in the sample", TracerProvider(sampler=ALWAYS_ON), "sample = 0.01"),
+        ("with all in the sample", TracerProvider(sampler=ALWAYS_ON), "sample = 1.0"),
+    ):
+        routes = bench_routes(1, transport=f"{__name__}:memory", stack='["trace", "failover"]', trace=table)
+        traced = Gateway(routes)
+        trace = traced.middleware("trace")
+        assert isinstance(trace, Trace)
+        trace.provider = provider
+        added = uvloop.run(_added(gateway, traced, body, 200))
+        yield f"CPU µs that trace adds to a request {words}: {added:.1f}"
+        if table == "sample = 1.0" and provider is not None:
+            provider.add_span_processor(SimpleSpanProcessor(finished))
+            uvloop.run(_batch(traced, body, 100))
+    spans = finished.get_finished_spans()
+    fastest = float("inf")
+    for _ in range(_BATCHES):
+        began = process_time()
+        encode_spans(spans).SerializeToString()
+        fastest = min(fastest, (process_time() - began) / 100 * 1e6)
+    yield f"CPU µs of encoding the spans of a request, in the exporter's thread: {fastest:.1f}"
 
 
 def _planned() -> float:

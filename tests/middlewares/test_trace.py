@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 from opentelemetry import trace as api
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
+from pytest_genai_semconv import assert_chat_span, assert_genai_span_compliant
+from standby.middlewares.failover import Failover
 from standby.middlewares.trace import Trace
 from standby.proxy.asgi import Receive, Scope, Send
 from standby.proxy.keys.credentials import digests
 
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import ASK, Caller, ask, chunk, scope_of, virtual_time
+from tests.proxy.streams import SPOKEN
 from tests.proxy.telemetry.traced import Spans, tree
 
 __all__ = ["virtual_time"]
@@ -226,6 +230,49 @@ async def test_others_spans_inside_are_children() -> None:
     assert not api.get_current_span().get_span_context().is_valid
 
 
+async def test_a_foreign_app_that_breaks_off() -> None:
+    """An app that raises after its answer began has broken it, and its trace is kept."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    spans = Spans(broken := Trace(app, sample=0.0))
+    with pytest.raises(RuntimeError):
+        await ask(broken, {}, scope_of("/anything"))
+    assert tree(spans.take(), "standby.outcome") == ["SERVER POST ERROR standby.outcome=broken"]
+
+
+async def test_an_answer_that_the_server_cancels() -> None:
+    """A server that stops in the middle of an answer has broken it; that is no fault of the target."""
+    scene, spans = traced()
+    scene["a"].say(chunk("Hi"), 60.0, DONE)
+    caller, task = scene.begin()
+    await caller.until(lambda: caller.started)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tree(spans.take(), "standby.outcome", "error.type", "standby.cancelled") == [
+        "SERVER POST /v1/chat/completions ERROR standby.outcome=broken error.type=gateway_draining",
+        "  INTERNAL route support",
+        "  CLIENT chat model-a",
+    ]
+
+
+async def test_a_refusal_around_a_foreign_app_tells_the_trace_once() -> None:
+    """Trace and Failover alone around an app that fails: one header, and one call for each target."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    spans = Spans(both := Trace(Failover(app, targets=("a", "b"))))
+    caller = await ask(both)
+    assert (caller.status, len(spans.take())) == (502, 4)
+    names = [name for name, _ in caller.messages[0]["headers"]]
+    assert names.count(b"x-standby-trace-id") == 1
+
+
 async def test_a_provider_is_told_the_trace_if_it_is_wanted() -> None:
     """The trace goes out to a target that opts in, as the parent of what it does; baggage never does."""
     scene, spans = traced(target="propagate = true")
@@ -276,3 +323,40 @@ async def test_without_a_provider_nothing_is_traced() -> None:
     scene["a"].say(chunk("Hi"), DONE)
     caller = await ask(scene.gateway)
     assert (caller.status, b"x-standby-trace-id" in caller.headers) == (200, False)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/embeddings"])
+async def test_calls_follow_the_genai_convention(path: str) -> None:
+    """The spans of calls, good or failed, pass a checker of the convention that others wrote."""
+    scene, spans = traced()
+    scene["a"].say(b"", status=500)
+    document: dict[str, Any] = {"model": "support", "input": "Hi"}
+    if path == "/v1/embeddings":
+        vector = b'{"data": [{"embedding": [0.1]}], "model": "m", "usage": {"prompt_tokens": 1}}'
+        scene["b"].say(vector, headers=ERRORS)
+    else:
+        document = ASK
+        usage = b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}\n\n'
+        finish = chunk(finish_reason="stop", index=0, delta={})
+        scene["b"].say(chunk("Hi"), finish, usage, DONE)
+    assert (await ask(scene.gateway, document, scope_of(path))).status == 200
+    calls = [span for span in spans.take() if span.kind is SpanKind.CLIENT]
+    assert len(calls) == 2
+    for call in calls:
+        assert_genai_span_compliant(call)
+        if path == "/v1/chat/completions":
+            assert_chat_span(call)
+    usage_facts = dict(calls[1].attributes or {})
+    assert usage_facts["gen_ai.usage.input_tokens"] == (7 if path == "/v1/chat/completions" else 1)
+
+
+async def test_anthropic_calls_follow_it_too() -> None:
+    """Input tokens include cached ones, whatever the vendor counts as input."""
+    scene = Scene(1, top=STACK, dialect="anthropic", tables="[trace]")
+    spans = Spans(scene.gateway)
+    spoken = SPOKEN["messages"]
+    scene["a"].say(spoken.whole)
+    await ask(scene.gateway, {**spoken.document, "model": "support"}, scope_of("/v1/messages"))
+    [call] = [span for span in spans.take() if span.kind is SpanKind.CLIENT]
+    assert_chat_span(call)
+    assert dict(call.attributes or {})["gen_ai.provider.name"] == "anthropic"

@@ -160,3 +160,16 @@ def test_what_is_exported() -> None:
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt",
     }
+
+
+@anyio
+@pytest.mark.parametrize("callers", [True, False])
+async def test_a_caller_in_a_hurry_says_nothing_of_the_pool(callers: bool) -> None:
+    """A time limit of the caller's own is no evidence; one of the operator's is."""
+    limit = 'timeouts = { first_token = "50ms" }' if not callers else ""
+    scene = Scene(1, pool=limit)
+    scene["a"].say(5.0, chunk("late"), DONE)
+    headers = [(b"x-standby-timeout-ms", b"50")] if callers else []
+    for _ in range(4):
+        assert (await scene.ask(*headers)).status == 504
+    assert scene.gateway.observer.pools.of("support").state == ("healthy" if callers else "exhausted")

@@ -21,7 +21,7 @@ class Spans:
         self.provider = TracerProvider(**({} if sampler is None else {"sampler": sampler}))  # type: ignore[arg-type]
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         if isinstance(traced, Gateway):
-            middleware = traced._snapshot._middlewares["trace"]
+            middleware = traced.middleware("trace")
             assert isinstance(middleware, Trace)
             traced = middleware
         self.trace = traced
