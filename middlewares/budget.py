@@ -19,6 +19,7 @@ from ..proxy.budget.metering.vocabulary_cache import VocabularyCache
 from ..proxy.budget.outage_allowance import OutageAllowance
 from ..proxy.budget.request_budget import BudgetSettings, RequestBudget
 from ..proxy.budget.thresholds import Thresholds
+from ..proxy.config import Routes
 from ..proxy.config.money import nano
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
@@ -105,6 +106,10 @@ class Budget:
             await self.app(scope, receive, send)
         finally:
             await request_budget.leave()
+
+    def prepare(self, routes: Routes) -> None:
+        """Load what counting tokens for `routes` needs, so that the first request does not delay others."""
+        self._vocabularies.load(routes)
 
     @property
     def settlements_waiting(self) -> int:

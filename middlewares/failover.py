@@ -238,12 +238,12 @@ class _Walk:
             self._over = True
             return
         if candidate.rejected is not None:  # by a clearance: nothing was sent
-            log.info("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
+            log.debug("%s: %s passed over (%s)", exchange.id, candidate.name, candidate.rejected)
             self._walk.not_tried(candidate)
             if run is self._hedge:
                 self._hedge = None
             return
-        log.info("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
+        log.debug("%s: %s failed (%s)", exchange.id, candidate.name, fault.kind)
         self._last = run
         self._walk.failed(candidate, fault)
         if self._broken is not None:
@@ -342,6 +342,6 @@ class _Walk:
         self._claim = self._claim_next(self._walk.next)
         if self._claim is None:
             return False
-        log.info("%s: %s broke (%s), begun anew", self._exchange.id, run.candidate.name, broken.code)
+        log.debug("%s: %s broke (%s), begun anew", self._exchange.id, run.candidate.name, broken.code)
         self._broken, self._break = run.attempt, broken
         return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -118,7 +118,7 @@ class PoolStates:
         track.cause, track.target = cause, target
         return self._judge(pool, operation, track)
 
-    def review(self, pools: Iterator[Pool] | tuple[Pool, ...]) -> list[PoolState]:
+    def review(self, pools: Iterable[Pool]) -> list[PoolState]:
         """Judge these pools again, without a request. Returns the states that have changed."""
         by_name = {pool.name: pool for pool in pools}
         for key in [key for key in self._tracks if key[0] not in by_name]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -54,7 +54,7 @@ def of_event(event: Event) -> Condition:
     )
 
 
-def conditions(health: Health, pools: PoolStates, names: Iterator[str], now: float) -> Iterator[Condition]:
+def conditions(health: Health, pools: PoolStates, names: Iterable[str], now: float) -> Iterator[Condition]:
     """Yields what is wrong with the pools of these names and with the targets now."""
     for name in names:
         state = pools.of(name)

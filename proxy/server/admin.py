@@ -70,9 +70,9 @@ def _refused(request: Request, admin: Admin) -> Response | None:
         if host is not None and is_loopback(host):
             return None
         return _error(403, "host_not_allowed", "ask for it by a loopback address")
-    given = request.headers.get("authorization", "")
-    expected = f"Bearer {admin.token.reveal()}"
-    if hmac.compare_digest(given.encode("latin-1"), expected.encode()):
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode("latin-1"), admin.token.reveal().encode())
+    if right and scheme.lower() == "bearer":
         return None
     response = _error(401, "invalid_token", "send authorization: Bearer with the token of [admin]")
     response.headers["www-authenticate"] = "Bearer"

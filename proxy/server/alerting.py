@@ -51,11 +51,15 @@ class Alerting:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _watch(self) -> None:
+        failing = False
         while True:
             try:
                 await self.review(time.time())
-            except Exception:  # noqa: BLE001  logged; the next look may work
-                _log.exception("alerts could not be reviewed")
+                failing = False
+            except Exception:  # noqa: BLE001  the first in a row is logged; the next look may work
+                if not failing:
+                    _log.exception("alerts could not be reviewed")
+                failing = True
             await asyncio.sleep(EVERY)
 
     async def review(self, now: float) -> None:
@@ -99,12 +103,18 @@ class Alerting:
         async with httpx2.AsyncClient() as client:
             while True:
                 alert = await self._messages.get()
-                settings = self._reporting.gateway.routes.alerts
-                if settings is None:
-                    continue
-                webhooks = ((settings.webhook, alert.as_json()), (settings.slack, alert.as_slack()))
-                sent = [self._send(client, url, alert, content) for url, content in webhooks if url]
-                await asyncio.gather(*sent)
+                try:
+                    await self._send_to_all(client, alert)
+                except Exception:  # noqa: BLE001  logged; the next alert must be sent
+                    _log.exception("the alert %s could not be sent", alert.condition.key)
+
+    async def _send_to_all(self, client: httpx2.AsyncClient, alert: Alert) -> None:
+        settings = self._reporting.gateway.routes.alerts
+        if settings is None:
+            return
+        webhooks = ((settings.webhook, alert.as_json()), (settings.slack, alert.as_slack()))
+        sent = [self._send(client, url, alert, content) for url, content in webhooks if url is not None]
+        await asyncio.gather(*sent)
 
     async def _send(
         self, client: httpx2.AsyncClient, url: Secret, alert: Alert, content: dict[str, Any]

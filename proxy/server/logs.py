@@ -19,11 +19,10 @@ def log_config(level: LogLevel = "info", form: LogFormat = "text", *, access: bo
     Without `access` only requests that failed or broke off have a line.
     """
     config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
-    formatter = "default"
+    config["formatters"]["default"]["fmt"] = "%(asctime)s %(levelprefix)s %(message)s"
     if form == "json":
-        formatter = "json"
         config["formatters"]["json"] = {"()": "standby.proxy.telemetry.log_format.JSONFormatter"}
-        config["handlers"]["default"]["formatter"] = formatter
+        config["handlers"]["default"]["formatter"] = "json"
     upper = level.upper()
     for logger in config["loggers"].values():
         if "level" in logger:

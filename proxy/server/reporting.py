@@ -32,12 +32,15 @@ EVERY: Final = 1.0
 class Reporting:
     """Reports of `gateway`: metrics, status and conditions, while the context is entered.
 
-    `board` has the reports of the other workers. `exports` are those of OpenTelemetry, if there are any.
+    `board` has the reports of the other workers, None if there are none. `exports` are those of OpenTelemetry,
+    if there are any.
     """
 
-    def __init__(self, gateway: Gateway, board: WorkerBoard, exports: OpenTelemetry | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, board: WorkerBoard | None = None, exports: OpenTelemetry | None = None
+    ) -> None:
         self.gateway = gateway
-        self.board = board
+        self.board = board or WorkerBoard(None)
         self.exports = exports
         self._lag = LoopLag()
         self._began = time.time()
@@ -76,7 +79,7 @@ class Reporting:
     def own_conditions(self) -> list[Condition]:
         """Returns what is wrong in this process."""
         gateway, now = self.gateway, time.time()
-        found = [*conditions(gateway.health, gateway.observer.pools, iter(gateway.routes.pools), now)]
+        found = [*conditions(gateway.health, gateway.observer.pools, gateway.routes.pools, now)]
         return [*found, *map(of_event, gateway.observer.events.present(now))]
 
     def _counted(self) -> Iterator[Sample]:
@@ -124,7 +127,7 @@ class Reporting:
         """Review the pools and leave a report. A failure is logged, the first in a row only."""
         gateway = self.gateway
         try:
-            for state in gateway.observer.pools.review(tuple(gateway.routes.pools.values())):
+            for state in gateway.observer.pools.review(gateway.routes.pools.values()):
                 log_pool_state(state)
             report = self._report()
             await asyncio.to_thread(self.board.publish, report)

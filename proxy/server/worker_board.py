@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,6 @@ __all__ = ["STALE", "WorkerBoard"]
 
 STALE: Final = 10.0
 """Seconds after which a report that is not renewed says nothing of the present."""
-_LEADER: Final = "leader.lock"
 _ALERTS: Final = "alerts.json"
 
 
@@ -32,15 +32,17 @@ class WorkerBoard:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        # Not by the process id alone: the system gives those of processes that have ended to others.
+        self._name = f"worker-{os.getpid()}-{secrets.token_hex(4)}.json"
         self._lock: int | None = None
 
     def publish(self, report: dict[str, Any]) -> None:
         """Replace this process's report."""
         if self._folder is None:
             return
-        temporary = self._folder / f".{os.getpid()}"
+        temporary = self._folder / f".{self._name}"
         temporary.write_bytes(orjson.dumps(report))
-        temporary.replace(self._folder / f"worker-{os.getpid()}.json")
+        temporary.replace(self._folder / self._name)
 
     def others(self) -> list[dict[str, Any]]:
         """Returns the last reports of the other processes.
@@ -49,9 +51,9 @@ class WorkerBoard:
         """
         reports: list[dict[str, Any]] = []
         for path in [] if self._folder is None else sorted(self._folder.glob("worker-*.json")):
-            pid = int(path.stem.removeprefix("worker-"))
-            if pid == os.getpid():
+            if path.name == self._name:
                 continue
+            pid = int(path.stem.split("-")[1])
             with suppress(OSError, orjson.JSONDecodeError):
                 report: dict[str, Any] = orjson.loads(path.read_bytes())
                 recent = time.time() - report["at"] <= STALE
@@ -62,7 +64,7 @@ class WorkerBoard:
         """Whether this process is the one that sends alerts. It stays so until it ends."""
         if self._folder is None or self._lock is not None:
             return True
-        lock = os.open(self._folder / _LEADER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -59,10 +59,13 @@ class Observer:
             return  # a caller that gives a target no time must not exhaust the pool for others
         state: State = "healthy"
         cause, target = exchange.degradation or (None, None)
+        served = exchange.served
         if outcome == "failed":
             state = "exhausted"
-        elif cause is not None:
+        elif served is None or served.candidate.degraded or served.candidate.role in {"alternate", "last"}:
             state = "degraded"
+        else:
+            cause = target = None  # another preferred target is as good
         if (changed := self.pools.ended(pool, operation.name, state, cause, target)) is not None:
             log_pool_state(changed)
 

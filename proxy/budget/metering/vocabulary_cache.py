@@ -34,6 +34,13 @@ class VocabularyCache:
                 self._loader = asyncio.create_task(self._load(models))
         return self._loaded
 
+    def load(self, routes: Routes) -> None:
+        """Loads the vocabularies of `routes` at once. It takes up to a second, in which nothing else runs."""
+        self._routes = routes
+        self._models = {target.model for target in routes.targets.values()}
+        if find_spec("quicktok") is not None:
+            self._loaded = Vocabularies.load(self._models)
+
     def inherit(self, previous: VocabularyCache) -> None:
         """Takes over the vocabularies of the previous configuration's cache, unless it is still loading."""
         if previous._loader is None or previous._loader.done():

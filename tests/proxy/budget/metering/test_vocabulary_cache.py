@@ -37,3 +37,14 @@ async def test_models_that_have_one() -> None:
     count = cache.of(routes).count("gpt-4.1")
     assert count is not None
     assert count("Hello world") == 2
+
+
+@pytest.mark.skipif(find_spec("quicktok") is None, reason="needs the extra: tokens")
+async def test_loading_before_the_first_request() -> None:
+    """A server that loads them as it starts has them for its first request, and loads nothing again."""
+    text = routes_to("http://127.0.0.1:9/v1").source.replace('"model-a"', '"gpt-4.1"')
+    routes = parse_routes(text, environ={})
+    cache, before = VocabularyCache(), asyncio.all_tasks()
+    cache.load(routes)
+    assert cache.of(routes).count("gpt-4.1") is not None
+    assert asyncio.all_tasks() == before
