@@ -32,7 +32,7 @@ EVERY: Final = 1.0
 class Reporting:
     """Reports of `gateway`: metrics, status and conditions, while the context is entered.
 
-    `board` has the reports of the other workers, None if there are none. `exports` are those of OpenTelemetry,
+    `board` has the reports of the other workers, None if there are none. `exports` are OpenTelemetry's,
     if there are any.
     """
 
