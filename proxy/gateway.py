@@ -81,6 +81,10 @@ class Gateway:
     def store(self, store: Store) -> None:
         self._snapshot.store = store
 
+    def prepare(self) -> None:
+        """Load now what middlewares would load during the first requests. It may take a second."""
+        self._snapshot.prepare()
+
     def middleware(self, name: str) -> ASGIApp | None:
         """Returns the middleware of this name in the current stack, or None."""
         return self._snapshot.middleware(name)

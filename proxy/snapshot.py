@@ -78,6 +78,13 @@ class Snapshot:
             if callable(inherit) and type(previous) is type(middleware):
                 inherit(previous)
 
+    def prepare(self) -> None:
+        """Call `prepare` of the middlewares that have one, with the configuration."""
+        for middleware in self._middlewares.values():
+            prepare = getattr(middleware, "prepare", None)
+            if callable(prepare):
+                prepare(self.routes)
+
     def middleware(self, name: str) -> ASGIApp | None:
         """Returns the middleware of this name, or None."""
         return self._middlewares.get(name)

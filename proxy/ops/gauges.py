@@ -10,8 +10,8 @@ from ..health.percentiles import Percentiles
 from ..health.pool_state import PoolStates
 from ..health.target_health import Health, TargetState
 from ..telemetry import names
+from ..telemetry.metric import Metric
 from ..telemetry.metrics import Sample
-from ..telemetry.names import Metric
 
 __all__ = ["gauges", "target_level"]
 

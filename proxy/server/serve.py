@@ -19,7 +19,6 @@ from typing_extensions import override
 from uvicorn import Server
 from uvicorn.supervisors import Multiprocess
 
-from ...middlewares.budget import Budget
 from ..budget.metering.price_card import lookup
 from ..config import Routes, parse_routes
 from ..gateway import Gateway
@@ -121,9 +120,7 @@ def _gateway(source: str, file: str, shared: Shared) -> Gateway:
     gateway.beside += [reporting, Alerting(reporting)]
     if routes.admin is not None and shared.admin is not None:
         gateway.beside.append(AdminListener(reporting, routes.admin, shared.admin))
-    budget = gateway.middleware("budget")
-    if isinstance(budget, Budget):
-        budget.prepare(routes)
+    gateway.prepare()
     gc.collect()
     gc.freeze()
     return gateway

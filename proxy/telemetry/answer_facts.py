@@ -8,6 +8,7 @@ from ..classify.answer import Answer
 from ..config import NANO
 from ..dialects.base import AnswerReader
 from ..exchange import Attempt, Exchange
+from . import names
 
 __all__ = ["answer_facts"]
 
@@ -17,39 +18,39 @@ _LONGEST: Final = 256
 
 def answer_facts(attempt: Attempt, exchange: Exchange) -> dict[str, Any]:
     """Returns the attributes of an attempt that has ended, by name."""
-    facts: dict[str, Any] = {"gen_ai.request.stream": exchange.streamed or None}
+    facts: dict[str, Any] = {names.GEN_AI_REQUEST_STREAM: exchange.streamed or None}
     if attempt.cost is not None:
-        facts["standby.cost.usd"] = attempt.cost / NANO
+        facts[names.COST_USD] = attempt.cost / NANO
     if (answer := attempt.answer) is not None:
         facts |= _http(answer)
         if (reader := answer.reader) is not None:
             facts |= _model(reader, broken=attempt.fault is not None and attempt is exchange.served)
         if exchange.streamed and attempt.fault is None:
-            facts["gen_ai.response.time_to_first_chunk"] = attempt.upstream_wait or None
+            facts[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = attempt.upstream_wait or None
     return {name: value for name, value in facts.items() if value is not None}
 
 
 def _http(answer: Answer) -> dict[str, Any]:
     return {
-        "http.response.status_code": answer.status or None,
-        "standby.upstream.request_id": _cut(answer.request_id),
+        names.HTTP_RESPONSE_STATUS_CODE: answer.status or None,
+        names.UPSTREAM_REQUEST_ID: _cut(answer.request_id),
     }
 
 
 def _model(reader: AnswerReader, *, broken: bool) -> dict[str, Any]:
     finish = "error" if broken else _cut(reader.finish)  # by the convention, also without any reason given
     facts: dict[str, Any] = {
-        "gen_ai.response.id": _cut(reader.answer_id),
-        "gen_ai.response.model": _cut(reader.model),
-        "gen_ai.response.finish_reasons": None if finish is None else [finish],
+        names.GEN_AI_RESPONSE_ID: _cut(reader.answer_id),
+        names.GEN_AI_RESPONSE_MODEL: _cut(reader.model),
+        names.GEN_AI_RESPONSE_FINISH_REASONS: None if finish is None else [finish],
     }
     if (usage := reader.usage) is not None:
         facts |= {
-            "gen_ai.usage.input_tokens": usage.input,
-            "gen_ai.usage.output_tokens": usage.output,
-            "gen_ai.usage.cache_read.input_tokens": usage.cached or None,
-            "gen_ai.usage.cache_creation.input_tokens": usage.cache_write or None,
-            "gen_ai.usage.reasoning.output_tokens": usage.reasoning or None,
+            names.GEN_AI_USAGE_INPUT_TOKENS: usage.input,
+            names.GEN_AI_USAGE_OUTPUT_TOKENS: usage.output,
+            names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cached or None,
+            names.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: usage.cache_write or None,
+            names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning or None,
         }
     return facts
 

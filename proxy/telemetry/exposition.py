@@ -13,8 +13,9 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from . import names
+from .metric import Metric
 from .metrics import Labels, Sample
-from .names import METRICS, Metric
+from .names import METRICS
 
 __all__ = ["CONTENT_TYPE", "exposition", "merged"]
 

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import names
-from .names import METRICS, Metric
+from .metric import Metric
+from .names import METRICS
 
 __all__ = ["Distribution", "Labels", "Metrics", "Sample", "as_json", "from_json"]
 

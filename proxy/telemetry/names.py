@@ -7,65 +7,180 @@ GenAI conventions of the same release, which Jaeger's user interface reads.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
+
+from .metric import Metric
 
 __all__ = [
     "ALERTS",
+    "ATTEMPT",
     "ATTEMPTS",
+    "ATTEMPT_COUNT",
+    "ATTEMPT_KIND",
+    "BUDGET_HELD_USD",
+    "BUDGET_SHARE",
+    "CANCELLED",
+    "CANDIDATE_REJECTED",
+    "CANDIDATE_SELECTED",
+    "CONFIG_VERSION",
     "COST",
+    "COST_SOURCE",
+    "COST_USD",
     "DECISIONS_DROPPED",
+    "DEGRADED",
+    "DEGRADED_REASON",
+    "DETAIL",
+    "ERROR_TYPE",
+    "EVENTS",
     "EVENT_LOOP_LAG",
     "FAILOVERS",
+    "FAILOVER_COUNT",
+    "FAILURE_CLASS",
+    "FIRST_CHUNK",
     "FIRST_TOKEN",
+    "GEN_AI_OPERATION_NAME",
+    "GEN_AI_PROVIDER_NAME",
+    "GEN_AI_REQUEST_MODEL",
+    "GEN_AI_REQUEST_STREAM",
+    "GEN_AI_RESPONSE_FINISH_REASONS",
+    "GEN_AI_RESPONSE_ID",
+    "GEN_AI_RESPONSE_MODEL",
+    "GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK",
+    "GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS",
+    "GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS",
+    "GEN_AI_USAGE_INPUT_TOKENS",
+    "GEN_AI_USAGE_OUTPUT_TOKENS",
+    "GEN_AI_USAGE_REASONING_OUTPUT_TOKENS",
     "HOLDS",
+    "HTTP_REQUEST_METHOD",
+    "HTTP_RESPONSE_STATUS_CODE",
+    "HTTP_ROUTE",
+    "KEY_ID",
     "LIMIT",
+    "LINK",
     "METRICS",
     "MODEL_DURATION",
     "MODEL_FIRST_CHUNK",
     "MODEL_TOKENS",
+    "NETWORK_PROTOCOL_VERSION",
+    "OUTCOME",
     "OVERHEAD",
+    "POOL",
     "POOL_STATE",
+    "PROVIDER",
+    "RANK",
+    "REASON",
+    "REGION",
     "REJECTIONS",
     "RELOAD_FAILED",
     "REMAINING",
+    "REPLACES",
     "REQUESTS",
     "REQUESTS_OPEN",
     "REQUEST_DURATION",
+    "REQUEST_ID",
+    "RETRY_AFTER_MS",
+    "RETRY_IN_S",
+    "ROUTE_CANDIDATES",
+    "ROUTE_ORDER",
+    "ROUTE_REJECTED",
+    "ROUTE_SELECTED",
+    "ROUTE_STRATEGY",
+    "SCORE",
+    "SCORE_COST_USD",
+    "SERVER_ADDRESS",
+    "SERVER_PORT",
     "SETTLEMENTS_WAITING",
     "SPANS_DROPPED",
     "STREAMS_OPEN",
+    "STREAM_COMMITTED",
+    "TARGET",
     "TARGET_FIRST_TOKEN",
     "TARGET_STATE",
     "TARGET_TOTAL",
+    "TEAM",
+    "TENANT",
     "TOKENS",
     "TRACES_NOT_KEPT",
-    "Metric",
+    "UPSTREAM_REQUEST_ID",
+    "URL_PATH",
+    "URL_SCHEME",
+    "USER_AGENT_ORIGINAL",
     "operation_name",
 ]
 
+# -- spans -----------------------------------------------------------------------------------
 
-class Metric(NamedTuple):
-    """One metric: its OpenTelemetry name, kind, unit (UCUM), labels and meaning.
+ERROR_TYPE: Final = "error.type"
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+HTTP_REQUEST_METHOD: Final = "http.request.method"
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+HTTP_ROUTE: Final = "http.route"
+NETWORK_PROTOCOL_VERSION: Final = "network.protocol.version"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ATTEMPT: Final = "standby.attempt"
+ATTEMPT_COUNT: Final = "standby.attempt.count"
+ATTEMPT_KIND: Final = "standby.attempt.kind"
+BUDGET_HELD_USD: Final = "standby.budget.held_usd"
+BUDGET_SHARE: Final = "standby.budget.share"
+CANCELLED: Final = "standby.cancelled"
+CONFIG_VERSION: Final = "standby.config.version"
+COST_SOURCE: Final = "standby.cost.source"
+COST_USD: Final = "standby.cost.usd"
+DEGRADED: Final = "standby.degraded"
+DEGRADED_REASON: Final = "standby.degraded.reason"
+DETAIL: Final = "standby.detail"
+FAILOVER_COUNT: Final = "standby.failover.count"
+FAILURE_CLASS: Final = "standby.failure.class"
+KEY_ID: Final = "standby.key.id"
+LINK: Final = "standby.link"
+OUTCOME: Final = "standby.outcome"
+POOL: Final = "standby.pool"
+PROVIDER: Final = "standby.provider"
+RANK: Final = "standby.rank"
+REASON: Final = "standby.reason"
+REGION: Final = "standby.region"
+REPLACES: Final = "standby.replaces"
+REQUEST_ID: Final = "standby.request.id"
+RETRY_AFTER_MS: Final = "standby.retry_after_ms"
+RETRY_IN_S: Final = "standby.retry_in_s"
+ROUTE_CANDIDATES: Final = "standby.route.candidates"
+ROUTE_ORDER: Final = "standby.route.order"
+ROUTE_REJECTED: Final = "standby.route.rejected"
+ROUTE_SELECTED: Final = "standby.route.selected"
+ROUTE_STRATEGY: Final = "standby.route.strategy"
+SCORE: Final = "standby.score"
+SCORE_COST_USD: Final = "standby.score.cost_usd"
+STREAM_COMMITTED: Final = "standby.stream.committed"
+TARGET: Final = "standby.target"
+TEAM: Final = "standby.team"
+TENANT: Final = "standby.tenant"
+UPSTREAM_REQUEST_ID: Final = "standby.upstream.request_id"
+URL_PATH: Final = "url.path"
+URL_SCHEME: Final = "url.scheme"
+USER_AGENT_ORIGINAL: Final = "user_agent.original"
 
-    `buckets` are the upper bounds of a histogram, without the last, infinite one.
-    """
+CANDIDATE_REJECTED: Final = "standby.candidate.rejected"
+CANDIDATE_SELECTED: Final = "standby.candidate.selected"
+FIRST_CHUNK: Final = "standby.first_chunk"
+EVENTS: Final = (CANDIDATE_REJECTED, CANDIDATE_SELECTED, FIRST_CHUNK)
+"""The names of the events of spans."""
 
-    name: str
-    kind: str
-    unit: str
-    labels: tuple[str, ...]
-    help: str
-    buckets: tuple[float, ...] = ()
+# -- metrics ---------------------------------------------------------------------------------
 
-    @property
-    def prometheus(self) -> str:
-        """The name in Prometheus, without the suffix of counters."""
-        base = self.name.replace(".", "_")
-        suffix = _SUFFIXES.get(self.unit, "")
-        return base if not suffix or base.endswith(suffix) else base + suffix
-
-
-_SUFFIXES: Final = MappingProxyType({"s": "_seconds"})
 
 _SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """The buckets that the GenAI conventions recommend for durations."""

@@ -23,13 +23,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ..asgi import Headers, Scope, header
+from ..asgi import Headers, Scope
 from ..config import NANO
 from ..exchange import Attempt, Candidate, Exchange, Step
+from . import names
 from .answer_facts import answer_facts
 from .endpoint import endpoint_of
 from .names import operation_name
-from .outcome import Outcome, error_type, failed_over, outcome_of
+from .outcome import error_type, failed_over, outcome_of
+from .request_facts import caller_facts, request_facts
+from .route_facts import candidate_events, route_facts
 from .sampling import Sampler
 
 __all__ = ["RequestTrace", "caller_context"]
@@ -110,14 +113,14 @@ class RequestTrace:
             http = self._http
             route = None if exchange.operation is None else exchange.operation.path
             attributes: dict[str, Any] = {
-                "http.request.method": http.method,
-                "http.route": route,
-                "url.path": exchange.path[:_LONGEST],
-                "url.scheme": http.scheme,
-                "network.protocol.version": http.version,
-                "server.address": http.host,
-                "server.port": http.port,
-                "standby.request.id": exchange.id,
+                names.HTTP_REQUEST_METHOD: http.method,
+                names.HTTP_ROUTE: route,
+                names.URL_PATH: exchange.path[:_LONGEST],
+                names.URL_SCHEME: http.scheme,
+                names.NETWORK_PROTOCOL_VERSION: http.version,
+                names.SERVER_ADDRESS: http.host,
+                names.SERVER_PORT: http.port,
+                names.REQUEST_ID: exchange.id,
             }
             self._server = self._tracer.start_span(
                 http.method if route is None else f"{http.method} {route}",
@@ -179,14 +182,14 @@ class RequestTrace:
         return self._began + int(moment * 1e9)
 
     def _step(self, exchange: Exchange, step: Step, context: Context) -> None:
-        attributes: dict[str, Any] = {"standby.outcome": "passed" if step.refusal is None else "refused"}
+        attributes: dict[str, Any] = {names.OUTCOME: "passed" if step.refusal is None else "refused"}
         if step.refusal is not None:
-            attributes["standby.reason"] = step.refusal
+            attributes[names.REASON] = step.refusal
         if step.name == "auth":
-            attributes |= _caller(exchange)
+            attributes |= caller_facts(exchange)
         elif step.name == "budget":
-            attributes["standby.budget.held_usd"] = exchange.held / NANO
-            attributes["standby.budget.share"] = exchange.share
+            attributes[names.BUDGET_HELD_USD] = exchange.held / NANO
+            attributes[names.BUDGET_SHARE] = exchange.share
         span = self._tracer.start_span(
             f"standby.{step.name}", context, attributes=attributes, start_time=self._wall(step.began)
         )
@@ -196,29 +199,14 @@ class RequestTrace:
         """The span of the decision. Reasons that arose during the walk are in it as well."""
         step = next((each for each in exchange.steps if each.name == "route"), None)
         began = exchange.began if step is None else step.began
+        at = self._wall(began if step is None else step.ended)
         pool = "" if exchange.pool is None else exchange.pool.name
-        tried = {attempt.candidate.name for attempt in exchange.attempts}
-        rejected = [f"{each.name}:{each.rejected}" for each in plan if each.rejected is not None]
-        attributes: dict[str, Any] = {
-            "standby.pool": pool,
-            "standby.route.candidates": [_told(each, tried) for each in plan],
-            "standby.route.order": [each.name for each in plan if each.rejected is None],
-            "standby.route.rejected": rejected,
-        }
-        if exchange.pool is not None:
-            attributes["standby.route.strategy"] = exchange.pool.balance
-        if exchange.attempts:
-            attributes["standby.route.selected"] = exchange.attempts[0].candidate.name
-        end = began if step is None else step.ended
+        attributes = route_facts(exchange, plan)
         span = self._tracer.start_span(
             f"route {pool}".strip(), context, attributes=attributes, start_time=self._wall(began)
         )
-        at = self._wall(end)
-        for rank, each in enumerate(plan, 1):
-            if each.rejected is not None:
-                span.add_event("standby.candidate.rejected", _rejection(each), at)
-            elif each.name in tried:
-                span.add_event("standby.candidate.selected", _selection(each, rank), at)
+        for name, facts in candidate_events(exchange, plan):
+            span.add_event(name, facts, at)
         span.end(at)
 
     def _client(self, exchange: Exchange, attempt: Attempt) -> Span:
@@ -229,30 +217,30 @@ class RequestTrace:
         target = attempt.candidate.target
         operation = operation_name("" if exchange.operation is None else exchange.operation.name)
         attributes: dict[str, Any] = {
-            "standby.target": attempt.candidate.name,
-            "standby.attempt": attempt.number,
-            "standby.attempt.kind": attempt.kind,
+            names.TARGET: attempt.candidate.name,
+            names.ATTEMPT: attempt.number,
+            names.ATTEMPT_KIND: attempt.kind,
         }
         model = attempt.candidate.name
         if target is not None:
             model = target.model
             endpoint = endpoint_of(target.provider)
             attributes |= {
-                "gen_ai.operation.name": operation,
-                "gen_ai.provider.name": endpoint.vendor,
-                "gen_ai.request.model": model,
-                "server.address": endpoint.host,
-                "server.port": endpoint.port,
-                "standby.provider": target.provider.name,
+                names.GEN_AI_OPERATION_NAME: operation,
+                names.GEN_AI_PROVIDER_NAME: endpoint.vendor,
+                names.GEN_AI_REQUEST_MODEL: model,
+                names.SERVER_ADDRESS: endpoint.host,
+                names.SERVER_PORT: endpoint.port,
+                names.PROVIDER: target.provider.name,
             }
             if target.provider.region is not None:
-                attributes["standby.region"] = target.provider.region
+                attributes[names.REGION] = target.provider.region
         links: list[Link] = []
         before = next((first for first, second in failed_over(exchange) if second is attempt), None)
         if before is not None:
             relation = "hedge_of" if attempt.kind == "hedge" else "failover_of"
-            links.append(Link(self._client(exchange, before).get_span_context(), {"standby.link": relation}))
-            attributes["standby.replaces"] = before.number  # Jaeger drops the attributes of links
+            links.append(Link(self._client(exchange, before).get_span_context(), {names.LINK: relation}))
+            attributes[names.REPLACES] = before.number  # Jaeger drops the attributes of links
         span = self._clients[attempt.number] = self._tracer.start_span(
             f"{operation} {model}".strip(),
             context=trace.set_span_in_context(self.server(exchange), self._parent),
@@ -268,48 +256,24 @@ class RequestTrace:
         finished = now if attempt.finished is None else attempt.finished
         span.set_attributes(answer_facts(attempt, exchange))
         if fault is not None:
-            span.set_attribute("error.type", fault.kind)
-            span.set_attribute("standby.failure.class", fault.kind)
+            span.set_attribute(names.ERROR_TYPE, fault.kind)
+            span.set_attribute(names.FAILURE_CLASS, fault.kind)
             if fault.retry_after is not None:
-                span.set_attribute("standby.retry_after_ms", int(fault.retry_after * 1000))
+                span.set_attribute(names.RETRY_AFTER_MS, int(fault.retry_after * 1000))
             span.set_status(StatusCode.ERROR, fault.kind)
         elif attempt is not exchange.served:
-            span.set_attribute("standby.cancelled", _cancelled(exchange))
+            span.set_attribute(names.CANCELLED, _cancelled(exchange))
         if attempt.upstream_wait and attempt.answer is not None and fault is None and exchange.streamed:
-            span.add_event("standby.first_chunk", timestamp=self._wall(attempt.began + attempt.upstream_wait))
+            span.add_event(names.FIRST_CHUNK, timestamp=self._wall(attempt.began + attempt.upstream_wait))
         span.end(self._wall(finished))
 
-    def _end_server(self, server: Span, exchange: Exchange) -> None:
-        outcome: Outcome = outcome_of(exchange)
-        attributes: dict[str, Any] = {
-            "standby.outcome": outcome,
-            "standby.attempt.count": len(exchange.attempts),
-            "standby.failover.count": len(failed_over(exchange)),
-            "standby.stream.committed": exchange.streamed and exchange.served is not None,
-            **_caller(exchange),
-        }
-        if exchange.status is not None:
-            attributes["http.response.status_code"] = exchange.status
-        if exchange.pool is not None:
-            attributes["standby.pool"] = exchange.pool.name
-        if exchange.served is not None:
-            attributes["standby.target"] = exchange.served.candidate.name
-        if exchange.routes is not None:
-            attributes["standby.config.version"] = exchange.routes.version
-        if (degraded := exchange.degraded) is not None:
-            attributes |= {"standby.degraded": True, "standby.degraded.reason": degraded}
-        costs = [attempt.cost for attempt in exchange.attempts if attempt.cost is not None]
-        if costs:
-            attributes |= {"standby.cost.usd": sum(costs) / NANO, "standby.cost.source": "table"}
-        if (agent := header(exchange.headers, b"user-agent")) is not None:
-            attributes["user_agent.original"] = agent.decode("latin-1")[:_LONGEST]
-        error = error_type(exchange, outcome)
-        if error is not None:
-            attributes["error.type"] = error
-        server.set_attributes(attributes)
+    @staticmethod
+    def _end_server(server: Span, exchange: Exchange) -> None:
+        outcome = outcome_of(exchange)
+        server.set_attributes(request_facts(exchange, outcome))
         # HTTP conventions: a status 4xx of a server is no error of the server.
         if outcome == "broken" or (outcome == "failed" and (exchange.status or 500) >= 500):
-            server.set_status(StatusCode.ERROR, error)
+            server.set_status(StatusCode.ERROR, error_type(exchange, outcome))
 
 
 def _cancelled(exchange: Exchange) -> str:
@@ -317,39 +281,3 @@ def _cancelled(exchange: Exchange) -> str:
     if exchange.client_gone:
         return "client_gone"
     return "hedged" if exchange.served is not None else "stopped"
-
-
-def _caller(exchange: Exchange) -> dict[str, str]:
-    """Returns who calls, by the names of the configuration."""
-    principal = exchange.principal
-    if principal is None:
-        return {}
-    names = {"standby.key.id": principal.name("key"), "standby.team": principal.name("team")}
-    names["standby.tenant"] = principal.name("organisation") or names["standby.team"]
-    return {name: value for name, value in names.items() if value is not None}
-
-
-def _told(candidate: Candidate, tried: set[str]) -> str:
-    """Returns a candidate with what became of it, such as "small:health.cooldown"."""
-    reason = candidate.rejected or ("tried" if candidate.name in tried else "not_needed")
-    return f"{candidate.name}:{reason}"
-
-
-def _rejection(candidate: Candidate) -> dict[str, Any]:
-    facts: dict[str, Any] = {"standby.target": candidate.name, "standby.reason": candidate.rejected}
-    if candidate.ready_in is not None:
-        facts["standby.retry_in_s"] = candidate.ready_in
-    if candidate.limit is not None:
-        facts["standby.detail"] = candidate.limit
-    return facts
-
-
-def _selection(candidate: Candidate, rank: int) -> dict[str, Any]:
-    facts: dict[str, Any] = {"standby.target": candidate.name, "standby.rank": rank}
-    if candidate.score is not None:
-        facts["standby.score"] = candidate.score
-    if candidate.cost is not None:
-        facts["standby.score.cost_usd"] = candidate.cost / NANO
-    if candidate.degraded is not None:
-        facts["standby.reason"] = candidate.degraded
-    return facts

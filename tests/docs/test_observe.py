@@ -7,22 +7,21 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import chain
 from typing import Any, Final
 
 from standby.proxy.exchange import Candidate, Exchange
 from standby.proxy.ops.alert_book import Alert
 from standby.proxy.ops.conditions import Condition
+from standby.proxy.telemetry import names
 from standby.proxy.telemetry.decision import decision
-from standby.proxy.telemetry.names import METRICS, Metric
+from standby.proxy.telemetry.metric import Metric
+from standby.proxy.telemetry.names import EVENTS, METRICS
 
 from tests.docs.documents import ROOT, blocks, named, table
 
 __all__: list[str] = []
 
 DOCUMENT: Final = "docs/observe.md"
-SPANS: Final = ("spans.py", "answer_facts.py")
-"""The files of `proxy/telemetry` that put attributes on spans."""
 _NAME: Final = re.compile(r"standby(\.[a-z_0-9]+)+")
 
 
@@ -54,17 +53,6 @@ def first_texts(*functions: str) -> set[str]:
     """The first arguments of all calls of these functions, where they are literals."""
     found = (call.args[0] for tree in trees() for call in calls(tree, *functions) if call.args)
     return {each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str)}
-
-
-def span_trees() -> list[ast.Module]:
-    """The syntax trees of the files that make spans."""
-    folder = ROOT / "proxy" / "telemetry"
-    return [ast.parse((folder / name).read_text(encoding="utf-8")) for name in SPANS]
-
-
-def events() -> set[str]:
-    """The names of the events that the code adds to spans."""
-    return {next(texts(call)) for tree in span_trees() for call in calls(tree, "add_event")}
 
 
 def cells(column: int, *head: str) -> list[str]:
@@ -114,14 +102,15 @@ def test_the_table_of_alerts_is_the_codes_own() -> None:
 
 def test_the_table_of_attributes_is_the_codes_own() -> None:
     """Every attribute of Standby's own that the code puts on a span is there, and no other."""
-    literals = chain.from_iterable(map(texts, span_trees()))
-    in_code = {text for text in literals if _NAME.fullmatch(text)} - events()
+    values = [getattr(names, name) for name in names.__all__]
+    known = {text for text in values if isinstance(text, str) and _NAME.fullmatch(text)}
+    in_code = known - set(EVENTS)
     assert set(cells(0, "attribute", "on", "meaning")) == in_code
 
 
 def test_the_table_of_events_is_the_codes_own() -> None:
     """Every event that the code adds to a span is there, and no other."""
-    assert sorted(cells(0, "event", "on", "when")) == sorted(events())
+    assert sorted(cells(0, "event", "on", "when")) == sorted(EVENTS)
 
 
 def test_the_sample_decision_has_the_fields_of_a_decision() -> None:

@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from standby.proxy.server.otlp_metrics import metrics_data
 from standby.proxy.telemetry import names
 from standby.proxy.telemetry.exposition import exposition, merged
+from standby.proxy.telemetry.metric import Metric
 from standby.proxy.telemetry.metrics import Metrics, Sample, as_json, from_json
-from standby.proxy.telemetry.names import METRICS, Metric
+from standby.proxy.telemetry.names import METRICS
 
 from tests.middlewares.scene import DONE, Scene
 from tests.proxy.harness import ask, chunk, scope_of, virtual_time
