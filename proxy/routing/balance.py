@@ -16,13 +16,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from math import inf, log1p
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..config import Balance
 from .rendezvous import ranked
 from .round_robin import RoundRobin
 
 __all__ = ["Balancer", "Entrant", "Placed"]
+
+
+_LEAST: Final = 1e-9
+"""The least weight that is not 0: by a smaller one a division may overflow."""
 
 
 class Entrant(NamedTuple):
@@ -123,7 +127,9 @@ class Balancer:
         placed = [
             Placed(
                 name,
-                (unknown if latency is None else latency) * (busy + 1) / weight if weight > 0 else inf,
+                (unknown if latency is None else latency) * (busy + 1) / max(weight, _LEAST)
+                if weight
+                else inf,
             )
             for name, weight, busy, latency, _, _ in entrants
         ]
@@ -141,7 +147,12 @@ class Balancer:
         """Order by cost in nano-dollars, without a price last. Ties go to the least busy, then at random."""
         tie_breaker = self._tie_breaker
         ranked = [
-            (inf if cost is None else cost, busy / weight if weight > 0 else inf, tie_breaker(weight), name)
+            (
+                inf if cost is None else cost,
+                busy / max(weight, _LEAST) if weight else inf,
+                tie_breaker(weight),
+                name,
+            )
             for name, weight, busy, _, cost, _ in entrants
         ]
         ranked.sort()
@@ -151,7 +162,7 @@ class Balancer:
         """Order by requests in flight divided by weight. Ties, which are frequent, are broken at random."""
         tie_breaker = self._tie_breaker
         ranked = [
-            (busy / weight if weight > 0 else inf, tie_breaker(weight), name)
+            (busy / max(weight, _LEAST) if weight else inf, tie_breaker(weight), name)
             for name, weight, busy, _, _, _ in entrants
         ]
         ranked.sort()
@@ -173,7 +184,7 @@ class Balancer:
 
     def _tie_breaker(self, weight: float) -> float:
         """Returns a random tie breaker: each target has the lowest in proportion to its weight."""
-        return -log1p(-self._chance()) / weight if weight > 0 else inf
+        return -log1p(-self._chance()) / max(weight, _LEAST) if weight else inf
 
 
 def _score(placed: Placed) -> float:
