@@ -143,7 +143,8 @@ class Gateway:
                 raise
             after.inherit(before)
             after.transports.adopt(new.targets.values())
-            self.health.reset(_other_targets(before.routes, new))
+            others = _other_targets(before.routes, new)
+            self.health.reset(others, {new.targets[name].provider.name for name in others})
             self._snapshot = after
             self._change_decision_log(before.routes, new)
             self.reload_failed, self.reloaded = None, time.time()

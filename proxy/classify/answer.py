@@ -1,6 +1,7 @@
 """Incremental classification of one answer while it arrives. No I/O.
 
 Relay (or Gate, around an app that has no Relay) feeds an `Answer` a copy of the bytes that a provider sends.
+Longer than 400 lines because a stream and a whole body lead to one verdict, by rules that share their state.
 At any moment its verdict is HOLD (undecided, do not send yet), COMMIT (send it to the caller) or FAULT (the
 attempt failed). After COMMIT it continues to read, for the usage, the terminal marker and late errors.
 """
@@ -8,6 +9,7 @@ attempt failed). After COMMIT it continues to read, for the usage, the terminal 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -15,11 +17,12 @@ import orjson
 
 from ..asgi import Headers, header
 from ..dialects.base import AnswerReader, Operation, Signal
+from ..dialects.json_values import lenient
 from ..dialects.sse import EventTooLarge, Splitter
 from .decompression import Decompressor, Undecodable
 from .faults import Fault, FaultKind
 from .json_tail import json_tail
-from .provider_errors import in_band, refused
+from .provider_errors import NO_ENDS, in_band, is_refusal, refused
 
 __all__ = ["MAX_HELD", "MAX_READ", "MAX_TAIL", "Answer", "Verdict"]
 
@@ -61,6 +64,7 @@ class Answer:
     * `verdict` starts as HOLD and changes once.
     * `fault` is the reason of a FAULT verdict; after COMMIT it means that the answer is truncated.
     * `progress` is whether the last chunk contained something that the caller waits for.
+    * `working` is whether it only showed that the provider works on an answer that is not decided yet.
     * `cut` is the number of bytes of the last chunk that may be relayed, or None for all of them. Only whole
       events are: a client cannot use half an event, and an error event of ours must not end up inside one.
     * `skim` is None or a fast path to try on the next chunk before `feed`. It returns whether the chunk is
@@ -77,6 +81,7 @@ class Answer:
         "_body",
         "_decoder",
         "_headers",
+        "_own_rates",
         "_plain",
         "_read",
         "_reader",
@@ -95,6 +100,7 @@ class Answer:
         "verdict",
         "withheld",
         "withholds",
+        "working",
     )
 
     def __init__(self, operation: Operation | None, *, streamed: bool | None, plain: bool = False) -> None:
@@ -102,6 +108,7 @@ class Answer:
         self._read = _nothing if self._reader is None else self._reader.event
         self._streamed = streamed
         self._plain = plain
+        self._own_rates = operation is not None and operation.own_rates
         self.withholds = False
         self.withheld = b""
         self._splitter: Splitter | None = None
@@ -114,6 +121,7 @@ class Answer:
         self.verdict = _HOLD
         self.fault: Fault | None = None
         self.progress = False
+        self.working = False
         self.complete = False
         self.ended = False
         self.too_large = False  # an event exceeded the size limit
@@ -188,7 +196,7 @@ class Answer:
 
     def feed(self, chunk: bytes) -> Verdict:
         """Process the next bytes of the body, and return the verdict."""
-        self.progress = False
+        self.progress = self.working = False
         decoder, splitter = self._decoder, self._splitter
         try:
             plain = chunk if decoder is None else decoder.feed(chunk)
@@ -212,11 +220,15 @@ class Answer:
         self.progress = True
         return self.verdict
 
-    def end(self) -> Verdict:
-        """Process the end of a body that is complete by its HTTP framing, and return the verdict."""
+    def end(self, *, framed: bool = True) -> Verdict:
+        """Process the end of a body, and return the verdict.
+
+        `framed` is whether the HTTP framing says that the body is complete; otherwise the connection was only
+        closed, as it is by a break.
+        """
         if self._splitter is not None:
             if not self.ended:
-                self._end_of_stream(self._splitter)
+                self._end_of_stream(self._splitter, framed=framed)
         elif self.verdict is not _FAULT:
             self._end_of_body()
         self.ended = True
@@ -269,14 +281,21 @@ class Answer:
     def _apply(self, signal: Signal) -> None:
         """Update the verdict and the result for a signal other than NOTHING."""
         reader = self._reader
-        if signal is _CONTENT or signal is Signal.FINISH:
+        if signal is Signal.WORK:
+            self.progress = self.verdict is _COMMIT
+            self.working = not self.progress
+        elif signal is Signal.FINISH and reader is not None and reader.finish in NO_ENDS:
+            self._out_of_resources(reader.finish)
+        elif signal is _CONTENT or signal is Signal.FINISH:
             self.progress = True
-            if self.verdict is _HOLD:
+            if self.verdict is _HOLD and not self._declines():
                 self._commit()
         elif signal is Signal.END:
             self.ended = True
             if self.verdict is _HOLD and (reader is None or reader.finish is None):
                 self._set_fault_kind("bad_response")  # an end marker without any content before it
+            elif self.verdict is _HOLD and self._declines():
+                self._decline()
             else:
                 self._commit()
                 self.complete = True
@@ -289,14 +308,43 @@ class Answer:
             else:
                 self.fault = Fault("stream_truncated", fault.status, fault.code)
 
-    def _end_of_stream(self, splitter: Splitter) -> None:
+    def _declines(self) -> bool:
+        """Whether the answer is that the content was refused, before there was any.
+
+        A stream with content would have been committed by now.
+        """
+        reader = self._reader
+        if reader is None or not is_refusal(None, reader.finish):
+            return False
+        return self._splitter is not None or not reader.written
+
+    def _decline(self) -> None:
+        """End an answer that declines: a fault, though one that may be passed on as it came."""
+        finish = None if self._reader is None else self._reader.finish
+        self._set_fault(Fault("content_refused", self.status, finish, is_answer=True))
+        self.complete = True
+
+    def _out_of_resources(self, finish: str) -> None:
+        """End an answer that the provider gave up: no end, whatever its framing says."""
+        self.ended = True
+        if self.verdict is _HOLD:
+            self._set_fault(Fault("overloaded", self.status, finish))
+        else:
+            self.fault = Fault("stream_truncated", self.status, finish)
+
+    def _end_of_stream(self, splitter: Splitter, *, framed: bool) -> None:
         tail = splitter.tail
         for name, data, _ in splitter.finish():
             if (signal := self._read(name, data)) is not _NOTHING:
                 self._apply(signal)
         if self.complete or self.fault is not None:
             return
-        if self.verdict is _HOLD:
+        if framed and self._reader is not None and self._reader.finish is not None:
+            # It lacks only the terminal marker, which some servers never send.
+            if self.verdict is _HOLD:
+                self._decline()
+            self.complete = True
+        elif self.verdict is _HOLD:
             if tail.lstrip()[:1] in {b"{", b"["}:
                 # Some overloaded providers send a JSON document instead of a stream.
                 self._read_document(tail)
@@ -328,14 +376,15 @@ class Answer:
             self._read_document(self._body)
         elif self._tail is not None and self._reader is not None:
             self._reader.document(json_tail(self._tail))
-        self.complete = self.verdict is _COMMIT and self.fault is None
+        if self.verdict is not _FAULT:
+            self.complete = self.verdict is _COMMIT and self.fault is None
 
     def _read_document(self, body: bytes | bytearray) -> None:
         """Parse a complete JSON body and set the verdict, or the fault if the answer is committed already."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
-            value = None
+            value = lenient(body)
         reader = self._reader
         signal = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
@@ -343,7 +392,12 @@ class Answer:
                 self.fault = Fault("stream_truncated", self.status)
             return
         if signal is _CONTENT and not self._streamed:
-            self._commit()
+            if reader is not None and reader.finish in NO_ENDS and not reader.written:
+                self._out_of_resources(reader.finish)
+            elif self._declines():
+                self._decline()
+            else:
+                self._commit()
         elif signal is Signal.ERROR:
             self._set_fault(in_band(reader.error if reader is not None else None, self.status))
         else:
@@ -357,6 +411,8 @@ class Answer:
 
     def _set_fault(self, fault: Fault) -> None:
         """Set the verdict to FAULT."""
+        if self._own_rates and fault.kind in {"rate_limited", "ramp_limited"} and fault.rests is None:
+            fault = replace(fault, rests="operation")
         self.fault = fault
         self.verdict = _FAULT
         self.ended = True

@@ -18,7 +18,17 @@ from typing import Final, Literal, NamedTuple
 
 from ..config import Cause
 
-__all__ = ["RULES", "Fault", "FaultKind", "HealthEffect", "MayMove", "Rejection", "Rule", "is_callers"]
+__all__ = [
+    "RULES",
+    "Fault",
+    "FaultKind",
+    "HealthEffect",
+    "MayMove",
+    "Rejection",
+    "Rests",
+    "Rule",
+    "is_callers",
+]
 
 FaultKind = Literal[
     "connect",
@@ -45,18 +55,26 @@ FaultKind = Literal[
 """The kinds of fault of an attempt. `RULES` has the policy for each."""
 
 
+Rests = Literal["nothing", "operation", "target", "provider"]
+"""What is left alone after a fault: nothing, one operation of the target, the target, or every target behind
+the same key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why one attempt failed.
 
     `status` and `code` are the provider's HTTP status and error code. `retry_after` is the delay that the
-    provider asks for, in seconds.
+    provider asks for, in seconds. `rests` is what the fault rests, None for what its kind does. `is_answer`
+    is whether the provider's answer can be passed on as it came although it counts as a fault.
     """
 
     kind: FaultKind
     status: int | None = None
     code: str | None = None
     retry_after: float | None = None
+    rests: Rests | None = None
+    is_answer: bool = False
 
 
 class Rejection(NamedTuple):
@@ -120,4 +138,6 @@ def is_callers(fault: Fault) -> bool:
 
     False for an error under a status 2xx: a client would mistake it for a success.
     """
+    if fault.is_answer:
+        return True
     return RULES[fault.kind].status is None and (fault.status is None or not 200 <= fault.status <= 299)

@@ -7,150 +7,63 @@ error object inside an answer of status 200. `faults.RULES` has the policy for e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import orjson
 
 from ..asgi import Headers, header
 from ..dialects.json_values import is_list, is_object, within
-from .faults import RULES, Fault, FaultKind
+from .error_table import Meaning, ProviderError, meaning_of, meaning_of_words
+from .faults import RULES, Fault
 
-__all__ = ["MAX_RETRY_AFTER", "in_band", "is_refusal", "refused", "retry_after"]
+__all__ = ["MAX_RETRY_AFTER", "NO_ENDS", "in_band", "is_refusal", "refused", "retry_after"]
 
 MAX_RETRY_AFTER: Final = 300.0
 """Seconds. A longer delay asked for by a provider is reduced to this. Envoy and Linkerd cap it likewise."""
 
 
 _REFUSALS: Final = frozenset({"content_filter", "refusal"})
-_QUOTA: Final = frozenset(
-    {
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "enforced_spend_limit_reached",
-        "contract_spend_limit_reached",
-        "linked_organization_spend_limit_reached",
-        "quota_exceeded",
-        "billing_error",
-    }
-)
-_CONTENT: Final = frozenset({"content_filter", "responsibleaipolicyviolation", "content_policy_violation"})
-_CONTEXT: Final = frozenset({"context_length_exceeded", "request_too_large", "model_context_window_exceeded"})
-_CONTEXT_PHRASES: Final = ("prompt is too long", "maximum context length", "context length")
-_INCOMPATIBLE: Final = frozenset({"unsupported_parameter", "unsupported_value"})
-_MISSING: Final = frozenset({"model_not_found", "deploymentnotfound"})
-_RAMP: Final = frozenset({"slow_down", "ramp_limit_exceeded"})
-_OVERLOADED: Final = frozenset(
-    {"overloaded_error", "server_is_overloaded", "overloaded", "unavailable", "service_unavailable"}
-)
-_RATE: Final = frozenset(
-    {"rate_limit_exceeded", "rate_limit_error", "too_many_requests", "resource_exhausted"}
-)
-_TIMEOUT: Final = frozenset({"timeout_error", "timeout", "deadline_exceeded"})
-_AUTH: Final = frozenset(
-    {
-        "authentication_error",
-        "permission_error",
-        "invalid_api_key",
-        "permission_denied",
-        "unsupported_country_region_territory",
-    }
-)
-
-_BY_WORD: Final[tuple[tuple[frozenset[str], FaultKind], ...]] = (
-    (_QUOTA, "quota"),
-    (_CONTENT, "content_refused"),
-    (_CONTEXT, "context_overflow"),
-    (_INCOMPATIBLE, "incompatible"),
-    (_MISSING, "target_missing"),
-    (_RAMP, "ramp_limited"),
-    (_OVERLOADED, "overloaded"),
-    (_RATE, "rate_limited"),
-    (_TIMEOUT, "timeout"),
-    (_AUTH, "upstream_auth"),
-)
-_BY_STATUS: Final[Mapping[int, FaultKind]] = MappingProxyType(
-    {
-        401: "upstream_auth",
-        402: "quota",
-        403: "upstream_auth",
-        408: "timeout",
-        409: "conflict",
-        413: "context_overflow",
-        424: "upstream_5xx",  # Bedrock's ModelErrorException
-        429: "rate_limited",
-        503: "overloaded",
-        504: "timeout",
-        529: "overloaded",
-    }
-)
-# The kinds that an error code in the body may select, by status. A 500 with the code "rate_limit_error" is
-# still a 500.
-_REFINES: Final[Mapping[int, frozenset[FaultKind]]] = MappingProxyType(
-    {
-        400: frozenset({"quota", "content_refused", "context_overflow", "incompatible"}),
-        402: frozenset(),
-        403: frozenset({"content_refused", "quota"}),
-        404: frozenset({"target_missing"}),
-        413: frozenset({"context_overflow"}),
-        422: frozenset({"content_refused", "context_overflow", "incompatible"}),
-        429: frozenset({"quota", "ramp_limited", "overloaded"}),
-        503: frozenset({"ramp_limited"}),
-    }
-)
-# Prefixes of Anthropic's own messages. Only prefixes match, since the rest of a message may quote the caller:
-# otherwise a caller could put a target into a long cooldown by sending the word "billing".
-_SPEND_PHRASES: Final = ("your credit balance is too low", "you have reached your specified api usage limits")
-# Prefixes for a missing model: Anthropic's; then those of Ollama, vLLM and others, which quote the name.
-_MISSING_PHRASES: Final = ("model:", 'model "', "model '", "model `", "the model ")
+NO_ENDS: Final = frozenset({"insufficient_system_resource"})
+"""Finish reasons with which a provider gives an answer up (DeepSeek)."""
 _LONGEST_CODE: Final = 64  # characters
 
 
 class _ErrorFields(NamedTuple):
-    """The fields of a provider's error object. `words` (its codes and types) and `text` are in lower case."""
+    """The fields of a provider's error object. `code` is the one that is logged."""
 
-    words: tuple[str, ...]
-    text: str
+    error: ProviderError
     code: str | None
     retry_after: float | None
 
 
 def refused(status: int, headers: Headers, body: bytes) -> Fault:
     """Returns the fault of an answer whose status is not 2xx. `body` may be truncated or not JSON."""
-    error = _error_fields(_parse_json(body))
+    fields = _error_fields(_parse_json(body))
+    meaning = meaning_of(status, fields.error)
     wait = retry_after(headers)
     return Fault(
-        kind=_kind(status, error),
+        kind=meaning.kind,
         status=status,
-        code=error.code,
-        retry_after=error.retry_after if wait is None else wait,
+        code=fields.code,
+        retry_after=fields.retry_after if wait is None else wait,
+        rests=meaning.rests,
     )
 
 
 def in_band(error: object, status: int = 200) -> Fault:
     """Returns the fault of an `error` object in an answer of status 2xx; `bad_response` if unknown."""
     fields = _error_fields({"error": error})
-    kind: FaultKind = "bad_response"
-    for words, matched in _BY_WORD:
-        if not words.isdisjoint(fields.words):
-            kind = matched
-            break
-    else:
+    meaning = meaning_of_words(fields.error)
+    if meaning is None:
         if isinstance(code := within(error, "code"), int) and 400 <= code <= 599:
-            kind = _kind(code, fields)
-        elif "server_error" in fields.words or "api_error" in fields.words:
-            kind = "upstream_5xx"
-        elif any(phrase in fields.text for phrase in _CONTEXT_PHRASES):
-            kind = "context_overflow"
+            meaning = meaning_of(code, fields.error)
+        elif not {"server_error", "api_error"}.isdisjoint(fields.error.words):
+            meaning = Meaning("upstream_5xx")
     # An error under a 200 does not prove that the request is at fault: let the next target decide.
-    if RULES[kind].moves == "no":
-        kind = "bad_response"
-    return Fault(kind=kind, status=status, code=fields.code, retry_after=fields.retry_after)
+    if meaning is None or RULES[meaning.kind].moves == "no":
+        meaning = Meaning("bad_response")
+    return Fault(meaning.kind, status, fields.code, fields.retry_after, meaning.rests)
 
 
 def is_refusal(fault: Fault | None, finish: str | None) -> bool:
@@ -178,49 +91,28 @@ def retry_after(headers: Headers) -> float | None:
         return None
 
 
-def _kind(status: int, error: _ErrorFields) -> FaultKind:
-    refinable = _REFINES.get(status, frozenset[FaultKind]())
-    for words, kind in _BY_WORD:
-        if kind in refinable and not words.isdisjoint(error.words):
-            return kind
-    if status == 400 and any(phrase in error.text for phrase in _CONTEXT_PHRASES):
-        return "context_overflow"
-    if status == 400 and error.text.startswith(_SPEND_PHRASES):
-        return "quota"
-    if status == 404 and (error.text.startswith(_MISSING_PHRASES) or not error.words):
-        # Any other missing object, such as a file, is the caller's error. Without an API error in the body,
-        # the base_url is wrong.
-        return "target_missing"
-    if status == 403 and _AUTH.isdisjoint(error.words):
-        # The error is not about the credential: the model, or a firewall before it, rejects this request.
-        return "incompatible" if error.words else "bad_response"
-    if (by_status := _BY_STATUS.get(status)) is not None:
-        return by_status
-    if 500 <= status <= 599:
-        return "upstream_5xx"
-    # Redirects are never followed, and a status outside HTTP's range is not a valid answer.
-    return "bad_request" if 400 <= status <= 499 else "bad_response"
-
-
 def _error_fields(value: object) -> _ErrorFields:
     if is_list(value) and value:
         value = value[0]
     error = value.get("error", value) if is_object(value) else None
     if isinstance(error, str):
-        return _ErrorFields((error.lower(),), error.lower(), _code(error), None)
+        outer = value.get("code") if is_object(value) else None
+        said = (error.lower(), outer.lower()) if isinstance(outer, str) else (error.lower(),)
+        return _ErrorFields(ProviderError(said, error.lower()), _code(error), None)
     if not is_object(error):
-        return _ErrorFields((), "", None, None)
+        return _ErrorFields(ProviderError((), ""), None, None)
     details = error.get("details")
     codes = [
         *(error.get(name) for name in ("code", "type", "status")),
         within(details, "error_code"),
         within(error.get("innererror"), "code"),
+        *(within(detail, "reason") for detail in (details if is_list(details) else ())),
     ]
     words = [word for word in codes if isinstance(word, str)]
-    message = error.get("message")
+    message = error.get("message") or error.get("detail")
+    text = message.lower() if isinstance(message, str) else ""
     return _ErrorFields(
-        words=tuple(word.lower() for word in words),
-        text=message.lower() if isinstance(message, str) else "",
+        error=ProviderError(tuple(word.lower() for word in words), text),
         code=next((code for word in words if (code := _code(word)) is not None), None),
         retry_after=_google_delay(details),
     )

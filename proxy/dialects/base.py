@@ -36,6 +36,7 @@ class Signal(IntEnum):
     FINISH = 2  # the reason why the model stopped
     END = 3  # the terminal marker: the answer is complete
     ERROR = 4  # an error of the provider
+    WORK = 5  # something the provider does by itself, such as a web search: a sign of life, but no content
 
 
 class RequestDocument(Protocol):
@@ -83,7 +84,11 @@ class AnswerReader(ABC):
         if not self._templates_left or b"\\" in piece or (template is not None and template.begins(piece)):
             return
         self._templates_left -= 1
-        if (text := self._text(data)) is not None:
+        try:
+            text = self._text(data)
+        except ValueError:  # JSON that only lenient parsers read
+            return
+        if text is not None:
             self._template = SimilarEvents.of(piece, *text) or template
 
     def skim(self, piece: bytes) -> bool:
@@ -138,6 +143,7 @@ class Operation:
     * `check` raises Refusal for a request of the wrong shape.
     * `bound` returns whether the request refers to state stored at one provider, so that it must not move to
       another one.
+    * `own_rates` is whether its rate limits are apart from those of the other operations.
     * `answers_have_ids` is whether a later request may refer to the answer by its id.
     * `limits` are the request members that limit the output, the dialect's own name first. An operation
       without any generates no output.
@@ -154,6 +160,7 @@ class Operation:
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[RequestDocument], bool]
     answers_have_ids: bool = False
+    own_rates: bool = False
     limits: tuple[str, ...] = ()
     usage_request: Callable[[dict[str, Any]], dict[str, Any]] = _no_usage_request
     usage_filter: Callable[[], UsageEventFilter] | None = None

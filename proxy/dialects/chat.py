@@ -14,7 +14,18 @@ import orjson
 from typing_extensions import override
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
+from .json_values import (
+    COMPLETION_NAMES,
+    error_of,
+    is_list,
+    is_object,
+    lenient,
+    openai_usage,
+    size,
+    text,
+    within,
+)
+from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_chat
 from .usage import Usage
@@ -39,7 +50,9 @@ class ChatReader(AnswerReader):
         try:
             chunk = _loads(data)
         except orjson.JSONDecodeError:
-            return Signal.END if data.strip() == b"[DONE]" else self._not_an_object(name)
+            if data.strip() == b"[DONE]":
+                return Signal.END
+            chunk = lenient(data)
         if chunk.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
             return self._not_an_object(name)
         if (error := chunk.get("error")) or name == b"error":
@@ -122,8 +135,8 @@ class ChatReader(AnswerReader):
 
     def _identify(self, chunk: dict[str, Any]) -> None:
         # Azure's first chunk has both as empty strings.
-        self.model = self.model or text(chunk.get("model"))
-        self.answer_id = self.answer_id or text(chunk.get("id"))
+        self.model = self.model or named(chunk.get("model"))
+        self.answer_id = self.answer_id or named(chunk.get("id"))
 
     def _finished(self, chunk: dict[str, Any], choice: dict[str, Any]) -> Signal:
         reason = text(choice["finish_reason"])

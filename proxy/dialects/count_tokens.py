@@ -34,4 +34,5 @@ OPERATION: Final = Operation(
     reader=CountTokensReader,
     check=check_count_tokens,
     bound=names_provider_state,
+    own_rates=True,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage, text
+from .json_values import COMPLETION_NAMES, error_of, is_list, is_object, openai_usage
+from .json_values import name as named
 from .request_shapes import check_embeddings
 
 __all__ = ["OPERATION", "EmbeddingsReader"]
@@ -22,8 +23,8 @@ class EmbeddingsReader(AnswerReader):
         if error := value.get("error"):
             self.error = error_of(error)
             return Signal.ERROR
-        self.model = text(value.get("model"))
-        self.answer_id = text(value.get("id"))
+        self.model = named(value.get("model"))
+        self.answer_id = named(value.get("id"))
         self.usage = openai_usage(value.get("usage"), COMPLETION_NAMES, writes=False)
         return Signal.CONTENT if is_list(value.get("data")) else Signal.NOTHING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeGuard
 
@@ -19,6 +20,8 @@ __all__ = [
     "is_count",
     "is_list",
     "is_object",
+    "lenient",
+    "name",
     "openai_usage",
     "size",
     "text",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 
+_LONGEST_NAME: Final = 200
 MOST: Final = 1_000_000_000
 """The most tokens that a count may have. A larger one is invalid, and its cost would not fit into a store."""
 
@@ -55,11 +59,54 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def name(value: object) -> str | None:
+    """Returns `value` if it is a string, as a name that can be stored and printed: at most 200 characters,
+    and `?` for each that is not printable. None if it is empty."""
+    if not isinstance(value, str) or not value:
+        return None
+    value = value[:_LONGEST_NAME]
+    return value if value.isprintable() else "".join([c if c.isprintable() else "?" for c in value])
+
+
 def size(value: object) -> int:
     """Bytes of a string as UTF-8, or of any other value as JSON; 0 for a false value such as null or []."""
     if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode())
-    return len(orjson.dumps(value)) if value else 0
+        return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
+    if not value:
+        return 0
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # deeper than it can write, or with half a character
+        return _rough_size(value)
+
+
+def lenient(data: bytes | bytearray) -> object:
+    """Returns JSON that strict parsers refuse but those of official SDKs read, or None.
+
+    That is half of a character outside the basic plane as an escape, which a token limit may leave, and
+    `Infinity` and `NaN`, which Python writes.
+    """
+    if b"\\u" not in data and b"Infinity" not in data and b"NaN" not in data:
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _rough_size(value: object) -> int:
+    """Returns about the bytes of a value as JSON, however deep it is."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        total += 2
+        if is_object(each):
+            left += [*each.keys(), *each.values()]
+        elif is_list(each):
+            left += each
+        elif isinstance(each, str):
+            total += len(each.encode(errors="surrogatepass"))
+    return total
 
 
 def within(value: object, member: str) -> object:

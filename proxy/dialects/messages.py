@@ -14,7 +14,8 @@ import orjson
 from typing_extensions import override
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import count, error_of, is_count, is_list, is_object, size, text, within
+from .json_values import count, error_of, is_count, is_list, is_object, lenient, size, text, within
+from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_messages
 from .usage import Usage
@@ -27,6 +28,17 @@ _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
 # Suffixes of the block types that count as content from their start: tool_use, server_tool_use, mcp_tool_use,
 # web_search_tool_result and similar ones.
+_WORK_BLOCKS: Final = frozenset(
+    {
+        "server_tool_use",
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+    }
+)
+"""Blocks about what the provider does by itself before it answers."""
 _CONTENT_BLOCKS: Final = ("_use", "_result")
 # Members of a delta that hold its output; `content` is that of a compaction.
 _DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")
@@ -53,7 +65,7 @@ class MessagesReader(AnswerReader):
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
-            return self._not_an_object(name)
+            event = lenient(data)
         if event.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
             return self._not_an_object(name)
         kind = event.get("type")
@@ -108,6 +120,9 @@ class MessagesReader(AnswerReader):
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
 
     def _block_started(self, block: object) -> Signal:
+        if within(block, "type") in _WORK_BLOCKS:
+            self.written += _block_size(block)
+            return Signal.WORK
         if not _is_content(block):
             return Signal.NOTHING
         self.written += _block_size(block)
@@ -115,8 +130,8 @@ class MessagesReader(AnswerReader):
 
     def _identify(self, message: object) -> None:
         if is_object(message):
-            self.model = text(message.get("model")) or self.model
-            self.answer_id = text(message.get("id")) or self.answer_id
+            self.model = named(message.get("model")) or self.model
+            self.answer_id = named(message.get("id")) or self.answer_id
             self._count(message.get("usage"))
 
     def _count(self, usage: object) -> None:

@@ -13,7 +13,18 @@ import orjson
 from typing_extensions import override
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import RESPONSE_NAMES, error_of, is_list, is_object, openai_usage, size, text, within
+from .json_values import (
+    RESPONSE_NAMES,
+    error_of,
+    is_list,
+    is_object,
+    lenient,
+    openai_usage,
+    size,
+    text,
+    within,
+)
+from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_responses
 
@@ -27,6 +38,19 @@ _CONTENT: Final = Signal.CONTENT
 
 _MAX_SEQUENCE: Final = 2**53
 """The largest sequence number that is continued: the largest integer exact in a double, as in JavaScript."""
+
+
+_SUMMARIES: Final = frozenset({"response.reasoning_summary_text.delta", "response.reasoning_summary.delta"})
+_WORK: Final = (
+    "response.web_search_call",
+    "response.file_search_call",
+    "response.code_interpreter_call",
+    "response.image_generation_call",
+    "response.mcp_call",
+    "response.mcp_list_tools",
+    "response.reasoning_summary",
+)
+"""Begins of the types of events about what the provider does by itself before it answers."""
 
 
 class ResponsesReader(AnswerReader):
@@ -43,7 +67,7 @@ class ResponsesReader(AnswerReader):
         try:
             event = _loads(data)
         except orjson.JSONDecodeError:
-            return self._not_an_object(name)
+            event = lenient(data)
         if event.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
             return self._not_an_object(name)
         self._sequence = event.get("sequence_number", self._sequence)
@@ -55,6 +79,8 @@ class ResponsesReader(AnswerReader):
         if kind.endswith(".delta"):
             text_size = size(event.get("delta"))
             self.written += text_size
+            if kind in _SUMMARIES:
+                return Signal.WORK if text_size else _NOTHING
             return _CONTENT if text_size else _NOTHING
         return self._other_event(kind, event)
 
@@ -82,7 +108,7 @@ class ResponsesReader(AnswerReader):
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
         event = _loads(data)
         kind, number = event.get("type"), event.get("sequence_number")
-        if not isinstance(kind, str) or not kind.endswith(".delta"):
+        if not isinstance(kind, str) or not kind.endswith(".delta") or kind in _SUMMARIES:
             return None
         if "sequence_number" in event and type(number) is not int:
             return None
@@ -151,13 +177,15 @@ class ResponsesReader(AnswerReader):
             return self._item_added(event.get("item"))
         if event.get("partial_image_b64"):
             return Signal.CONTENT
-        return Signal.NOTHING
+        return Signal.WORK if kind.startswith(_WORK) else Signal.NOTHING
 
     def _item_added(self, item: object) -> Signal:
         # The start of a call is content, since it has the call's name. An empty message or reasoning is not.
         kind = text(within(item, "type"))
         if kind is None or not kind.endswith("_call"):
             return Signal.NOTHING
+        if f"response.{kind}" in _WORK:
+            return Signal.WORK  # the provider makes this call itself
         self.written += size(within(item, "name"))
         return Signal.CONTENT
 
@@ -171,8 +199,8 @@ class ResponsesReader(AnswerReader):
     def _identify(self, response: object) -> None:
         if not is_object(response):
             return
-        self.model = text(response.get("model")) or self.model
-        self.answer_id = text(response.get("id")) or self.answer_id
+        self.model = named(response.get("model")) or self.model
+        self.answer_id = named(response.get("id")) or self.answer_id
         created_at = response.get("created_at")
         if type(created_at) in {int, float}:
             self._created_at = created_at

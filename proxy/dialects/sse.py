@@ -16,9 +16,8 @@ from ..errors import StandbyError
 
 __all__ = ["BLANK_LINE", "MAX_EVENT", "Event", "EventTooLarge", "Splitter"]
 
-MAX_EVENT: Final = 1024 * 1024
-"""The most bytes of one event. The largest real ones (a Responses API echo of all its input) are far
-smaller."""
+MAX_EVENT: Final = 16 * 1024 * 1024
+"""The most bytes of one event. The largest real ones hold an image of several megabytes."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LONGEST_BLANK_LINE: Final = 4  # CRLF CRLF

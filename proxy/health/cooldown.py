@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from ..classify.faults import RULES, Fault
+from ..classify.faults import RULES, Fault, FaultKind, Rests
 
 __all__ = [
     "ANY",
     "COOLDOWN",
+    "EVERY_TARGET",
     "LONG_COOLDOWN",
     "Cooldown",
     "CooldownKey",
@@ -26,8 +28,14 @@ COOLDOWN: Final = 5.0
 """Seconds of cooldown for a rate-limited target whose provider sends no `Retry-After`."""
 LONG_COOLDOWN: Final = 300.0
 """Seconds of cooldown for a target that rejected our credential, has no quota left, or does not exist."""
+EVERY_TARGET: Final = ""
+"""The target of a cooldown of every target behind a credential."""
 ANY: Final = ""
 """The operation of a cooldown that applies to every operation."""
+
+_RESTS: Final[Mapping[FaultKind, Rests]] = MappingProxyType(
+    {"target_missing": "operation", "quota": "provider", "upstream_auth": "provider"}
+)
 
 CooldownKey: TypeAlias = tuple[str, str, str]
 """Target, credential, and operation or ANY."""
@@ -54,8 +62,9 @@ class Cooldowns(dict[CooldownKey, Cooldown]):
     """
 
     def of(self, target: str, credential: str, operation: str) -> tuple[Cooldown, ...]:
-        """Returns the cooldowns that apply to this operation of the target: for ANY, and for this one."""
-        cooldowns = [self.get((target, credential, scope)) for scope in (ANY, operation)]
+        """Returns the cooldowns that apply to this operation of the target."""
+        keys = ((target, credential, ANY), (target, credential, operation), (EVERY_TARGET, credential, ANY))
+        cooldowns = [self.get(key) for key in keys]
         return tuple([cooldown for cooldown in cooldowns if cooldown is not None])
 
     def begin(self, key: CooldownKey, until: float, reason: str) -> bool:
@@ -75,7 +84,7 @@ class Cooldowns(dict[CooldownKey, Cooldown]):
 def cooldown_seconds(fault: Fault) -> float | None:
     """Returns the seconds of cooldown that a fault causes, or None if it causes none."""
     effect = RULES[fault.kind].health
-    if effect in {"alive", "none"}:
+    if effect in {"alive", "none"} or fault.rests == "nothing":
         return None
     if effect == "long_cooldown":
         return LONG_COOLDOWN
@@ -85,8 +94,10 @@ def cooldown_seconds(fault: Fault) -> float | None:
 def cooldown_key(fault: Fault, target: str, credential: str, operation: str) -> CooldownKey:
     """Returns the key of the cooldown that a fault causes.
 
-    A missing model (`target_missing`) and a missing permission (403) apply to one operation only. Every other
-    fault applies to all operations.
+    A missing model (`target_missing`) rests one operation, a used-up quota every target behind the
+    credential, and every other fault the target, unless the fault says what it rests.
     """
-    one_operation = fault.kind == "target_missing" or fault.status == 403
-    return target, credential, operation if one_operation else ANY
+    rests = fault.rests or _RESTS.get(fault.kind, "target")
+    if rests == "provider":
+        return EVERY_TARGET, credential, ANY
+    return target, credential, operation if rests == "operation" else ANY

@@ -44,12 +44,13 @@ class InFlight:
 
 
 class Load:
-    """The number of attempts in flight at one target, over all operations."""
+    """The number of attempts in flight at one target, over all operations, and the credential of the last."""
 
-    __slots__ = ("busy",)
+    __slots__ = ("busy", "credential")
 
     def __init__(self) -> None:
         self.busy = 0
+        self.credential = ""
 
 
 class Measurements:

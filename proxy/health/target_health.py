@@ -17,10 +17,18 @@ from typing import Final, TypeAlias
 from ..classify.faults import RULES, Fault, HealthEffect, Rejection
 from ..config import Pool
 from .breaker import CLOSE_AFTER, MAX_OPEN, OPEN, TRIP, Breaker
-from .cooldown import COOLDOWN, LONG_COOLDOWN, Cooldown, Cooldowns, cooldown_key, cooldown_seconds
+from .cooldown import (
+    COOLDOWN,
+    EVERY_TARGET,
+    LONG_COOLDOWN,
+    Cooldowns,
+    cooldown_key,
+    cooldown_seconds,
+)
 from .degradation import Degradation, Degraded
-from .measurements import InFlight, Load, Measurements
+from .measurements import Load, Measurements
 from .percentiles import Percentiles
+from .permit import Permit
 from .retry_budget import RetryBudget
 from .slow_start import FLOOR, SLOW_START, SlowStarts
 from .target_state import Ejection, HealthChange, TargetState
@@ -47,26 +55,6 @@ PROBING: Final = 1.0
 """Seconds until a caller may retry while a probe is in flight."""
 _Key: TypeAlias = tuple[str, str]
 """Target and operation."""
-
-
-class Permit(InFlight):
-    """An admitted attempt. `Health.record` must be called to end it.
-
-    It may be the one probe of a breaker (`breaker`) or of cooldowns (`cooldowns`), and the one trial of a
-    degradation (`degradations`).
-    """
-
-    __slots__ = ("breaker", "cooldowns", "credential", "degradations", "measurements", "operation", "target")
-
-    def __init__(self, target: str, credential: str, operation: str) -> None:
-        super().__init__()
-        self.target = target
-        self.credential = credential
-        self.operation = operation
-        self.measurements: Measurements | None = None
-        self.breaker: Breaker | None = None
-        self.cooldowns: tuple[Cooldown, ...] = ()
-        self.degradations: tuple[Degradation, ...] = ()
 
 
 class Health:
@@ -132,6 +120,7 @@ class Health:
             return rejection
         key = (target, operation)
         measurements = self._measurements.get(key) or self._create_measurements(key)
+        measurements.load.credential = credential
         permit = Permit(target, credential, operation)
         permit.measurements = measurements
         now = self.clock()
@@ -282,13 +271,13 @@ class Health:
         """Returns every open breaker and cooldown in force; with `unproven` also those that time ended."""
         return tuple(self._ejections(float("-inf") if unproven else self.clock()))
 
-    def reset(self, targets: Collection[str]) -> None:
-        """Delete the state of these targets: their address, key or model is another one now."""
+    def reset(self, targets: Collection[str], credentials: Collection[str] = ()) -> None:
+        """Delete the state of these targets, and of these credentials: they are others now."""
         for table in (self._measurements, self._breakers, self._degraded, self._slow_starts, self._reasons):
             for key in [key for key in table if key[0] in targets]:
                 del table[key]
-        for cooldown in [key for key in self._cooldowns if key[0] in targets]:
-            del self._cooldowns[cooldown]
+        for place in [key for key in self._cooldowns if key[0] in targets or key[1] in credentials]:
+            del self._cooldowns[place]
         for degradation in [key for key in self._degradations if key[1] in targets]:
             del self._degradations[degradation]
 
@@ -303,8 +292,9 @@ class Health:
                 del table[key]
         for name in [name for name in self._loads if name not in self._targets]:
             del self._loads[name]
-        for place_key in [place_key for place_key in self._cooldowns if place_key[0] not in self._targets]:
-            del self._cooldowns[place_key]
+        kept_targets = {EVERY_TARGET, *self._targets}
+        for place in [place for place in self._cooldowns if place[0] not in kept_targets]:
+            del self._cooldowns[place]
         for pool_key in list(self._degradations):
             if pool_key[1] not in self._targets or (judged is not None and pool_key[:2] not in judged):
                 del self._degradations[pool_key]
@@ -339,7 +329,8 @@ class Health:
             return
         place_key = cooldown_key(fault, permit.target, permit.credential, permit.operation)
         if self._cooldowns.begin(place_key, now + rest, fault.kind):
-            self._tell(HealthChange("cooldown", permit.target, place_key[2], fault.kind, rest))
+            target = place_key[0] or f"of provider {permit.credential}"
+            self._tell(HealthChange("cooldown", target, place_key[2], fault.kind, rest))
 
     def _update_breaker(
         self, key: _Key, breaker: Breaker, permit: Permit, failure: Fault | None, now: float

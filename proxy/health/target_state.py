@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from .cooldown import ANY
+from .cooldown import ANY, EVERY_TARGET
 from .degradation import Degradation, Degraded
 from .measurements import Measurements
 from .percentiles import Percentiles
@@ -83,7 +83,14 @@ class TargetState:
         `cooldowns` may be those of all targets. `ready_in` is that of the breaker alone.
         """
         target, operation = key
-        matched = tuple([c for c in cooldowns if c.target == target and c.operation in {ANY, operation}])
+        matched = tuple(
+            [
+                each
+                for each in cooldowns
+                if (each.target == target and each.operation in {ANY, operation})
+                or (each.target == EVERY_TARGET and each.credential == measurements.load.credential)
+            ]
+        )
         waits = [ejection.left for ejection in matched]
         if ready_in is not None:
             waits.append(ready_in)

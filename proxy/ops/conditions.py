@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ..health.cooldown import ANY
+from ..health.cooldown import ANY, EVERY_TARGET
 from ..health.pool_state import PoolStates
 from ..health.target_health import Health
 from ..telemetry.events import Event
@@ -86,10 +86,8 @@ def conditions(health: Health, pools: PoolStates, names: Iterable[str], now: flo
         if ejection.kind == "cooldown" and (found := _BY_REASON.get(ejection.reason)) is not None:
             alert, words = found
             operation = "" if ejection.operation == ANY else f" for {ejection.operation}"
-            yield Condition(
-                alert,
-                ejection.target,
-                f"target {ejection.target}{operation}: {words}",
-                now,
-                {"target": ejection.target, "provider": ejection.credential, "cause": ejection.reason},
-            )
+            known: dict[str, Any] = {"provider": ejection.credential, "cause": ejection.reason}
+            subject = f"provider {ejection.credential}"
+            if ejection.target != EVERY_TARGET:
+                known["target"], subject = ejection.target, f"target {ejection.target}"
+            yield Condition(alert, subject, f"{subject}{operation}: {words}", now, known)

@@ -47,7 +47,9 @@ class AttemptTimeouts:
         "_cancelling",
         "_connect_due",
         "_context",
+        "_deadline",
         "_due",
+        "_first",
         "_forgiven",
         "_loop",
         "_on_wait",
@@ -77,6 +79,8 @@ class AttemptTimeouts:
         self._loop = watch.loop
         now = self._loop.time()
         self.timeouts = timeouts
+        self._first = first
+        self._deadline = deadline
         self._due = now + first
         self._total_due = now + timeouts.total
         self._connect_due: float | None = None
@@ -138,6 +142,13 @@ class AttemptTimeouts:
         if self.phase != "stall":
             self.phase = "stall"
             self._hasten(self._due)
+
+    def working(self) -> None:
+        """The provider works on its answer: the limit until the first content begins anew."""
+        if self.phase == "first_token":
+            self._due = self._loop.time() + self._first
+            if self._deadline is not None and self._deadline < self._due:
+                self._due, self.phase = self._deadline, "deadline"
 
     def drain(self) -> None:
         """The terminal marker arrived; only the end of the body is still to come."""

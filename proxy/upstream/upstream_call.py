@@ -204,14 +204,15 @@ class UpstreamCall:
         else:
             self._end(headers)
         if not self.started and (answer.fault is None or is_callers(answer.fault)):
+            self._attempt.fault = answer.fault
             await self._open(headers, clocks)
 
     def _end(self, headers: Headers) -> None:
         """The body has ended."""
-        answer = self._answer
-        if answer.outgrown and not _is_framed(headers):
+        answer, framed = self._answer, _is_framed(headers)
+        if answer.outgrown and not framed:
             answer.broke("stream_failed")  # ended by the close of the connection, as a break would be
-        answer.end()
+        answer.end(framed=framed)
 
     def _read(self, chunk: bytes, clocks: AttemptTimeouts) -> bytes:
         """Read a chunk. Returns the bytes that may be sent now."""
@@ -221,6 +222,8 @@ class UpstreamCall:
             if clocks.phase != "stall":
                 self._book_wait()
             clocks.progress()
+        elif answer.working:
+            clocks.working()
         ready = self._ready(chunk)
         if self.started:
             return ready

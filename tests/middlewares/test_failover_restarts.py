@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from standby.middlewares.failover import Failover
 from standby.proxy.classify.faults import Fault
+from standby.proxy.dialects.sse import MAX_EVENT
 from standby.proxy.errors import Interrupted
 from standby.proxy.exchange import Exchange
 from standby.proxy.health.target_health import TRIP
@@ -57,7 +58,7 @@ BREAKS: Final[dict[str, tuple[tuple[bytes | BaseException | float, ...], str]]] 
         "upstream_interrupted",
     ),
     "a stall": ((1000.0,), "upstream_stall"),
-    "an event without end": ((b"data: " + b"x" * 2**20, b"x" * 2**10), "upstream_event_too_large"),
+    "an event without end": ((b"data: " + b"x" * MAX_EVENT, b"x" * 2**10), "upstream_event_too_large"),
 }
 
 

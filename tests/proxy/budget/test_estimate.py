@@ -122,7 +122,7 @@ def test_lines_of_the_ledger() -> None:
 
 
 def test_a_models_name_is_cut() -> None:
-    """A model name from a provider is cut to 256 characters."""
+    """A model name from a provider is cut to 200 characters."""
     estimate, exchange = estimate_of(pool_of(DEAR))
     attempt = exchange.begin(Candidate("dear", DEAR), 0.0)
     attempt.sent, attempt.answer = True, Answer(chat.OPERATION, streamed=False)
@@ -130,4 +130,4 @@ def test_a_models_name_is_cut() -> None:
     attempt.answer.feed(orjson.dumps({"model": "m" * 10_000, "choices": [{"message": {"content": "Hi"}}]}))
     attempt.answer.end()
     (line,) = estimate.result(10.0, 1.0).entries
-    assert line.model == "m" * 256
+    assert line.model == "m" * 200

@@ -89,12 +89,12 @@ EVENTS = {
     "server tool begins": (
         b"content_block_start",
         begin(type="server_tool_use", id="srvtoolu_1", name="web_search", input={}),
-        Signal.CONTENT,
+        Signal.WORK,
     ),
     "server tool answers": (
         b"content_block_start",
         begin(type="web_search_tool_result", tool_use_id="srvtoolu_1", content=[]),
-        Signal.CONTENT,
+        Signal.WORK,
     ),
     "text": (b"content_block_delta", delta(type="text_delta", text="Hello"), Signal.CONTENT),
     "empty text": (b"content_block_delta", delta(type="text_delta", text=""), Signal.NOTHING),

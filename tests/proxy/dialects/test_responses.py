@@ -118,7 +118,7 @@ EVENTS = {
     "tool call begins": (added(**CALL), Signal.CONTENT),
     "web search begins": (
         raw("response.output_item.added", item={"type": "web_search_call", "id": "ws_1"}),
-        Signal.CONTENT,
+        Signal.WORK,
     ),
     "part begins": (raw("response.content_part.added", part={"type": "output_text"}), Signal.NOTHING),
     "text": (text("Hello"), Signal.CONTENT),
@@ -134,7 +134,7 @@ EVENTS = {
         ),
         Signal.CONTENT,
     ),
-    "reasoning summary": (raw("response.reasoning_summary_text.delta", delta="Hm"), Signal.CONTENT),
+    "reasoning summary": (raw("response.reasoning_summary_text.delta", delta="Hm"), Signal.WORK),
     "reasoning": (raw("response.reasoning_text.delta", delta="Hm"), Signal.CONTENT),
     "audio": (raw("response.audio.delta", delta="UklGRg=="), Signal.CONTENT),
     "a delta of a kind to come": (raw("response.hologram.delta", delta={"x": 1}), Signal.CONTENT),

@@ -269,7 +269,9 @@ def test_targets_have_health_of_their_own(ward: Ward) -> None:
     assert ward.enter("other") is None
 
 
-@pytest.mark.parametrize("fault", [Fault("target_missing", 404), Fault("upstream_auth", 403)])
+@pytest.mark.parametrize(
+    "fault", [Fault("target_missing", 404), Fault("upstream_auth", 403, rests="operation")]
+)
 def test_what_is_missing_for_one_operation(ward: Ward, fault: Fault) -> None:
     """A missing model or permission blocks the target for that operation only."""
     assert ward.attempt(fault)

@@ -88,8 +88,7 @@ async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
         assert answer.headers["x-standby-target"] == "beta-large"
         assert answer.headers["x-standby-degraded"] == "overloaded"
         assert answer.headers["x-standby-attempts"] == "2"
-    line = r"req_\w+: 200 chat pool \w+ served by beta-large degraded \(overloaded\) after alpha-large: overloaded"
-    await demo.program.says(line)
+    await demo.program.says(r"served by beta-large degraded \(overloaded\) after alpha-large: overloaded")
 
     await curl(demo.bring_back)
     answer = await curl(demo.ask)

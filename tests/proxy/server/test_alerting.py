@@ -114,7 +114,7 @@ async def test_a_dead_webhook(url: str, tmp_path: Path, caplog: pytest.LogCaptur
                 await until_counted(gateway, "failed")
         assert b"no quota or credit left" in hook.bodies[0]
         [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
-        assert record.getMessage() == "the alert quota_exhausted a could not be sent to env:HOOK"
+        assert record.getMessage() == "the alert quota_exhausted provider at-a could not be sent to env:HOOK"
     await gateway.aclose()
 
 
