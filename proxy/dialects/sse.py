@@ -16,7 +16,7 @@ from ..errors import StandbyError
 
 __all__ = ["BLANK_LINE", "MAX_EVENT", "Event", "EventTooLarge", "Splitter"]
 
-MAX_EVENT: Final = 16 * 1024 * 1024
+MAX_EVENT: Final = 8 * 1024 * 1024
 """The most bytes of one event. The largest real ones hold an image of several megabytes."""
 
 _BOM: Final = b"\xef\xbb\xbf"

@@ -28,9 +28,9 @@ LOST_BYTES: Final = 8 * MIB
 """Resident bytes that a second crowd may add to what the first left. The first leaves about 15 MiB, none of
 it in use: arenas of the allocator, each kept for some object that has been there longer. The second finds
 room in them and adds 1 to 3 MiB; streams that were not given back would add 40 KiB each, 20 MiB in all."""
-HELD: Final = 24 * MIB
+HELD: Final = 48 * MIB
 """Bytes by which one answer may raise the memory of the process, however much of it there is. What is held
-are an event (1 MiB at most) with a copy or two, and on either side what a socket gives at a time."""
+are an event (8 MiB at most) with a copy or two, and on either side what a socket gives at a time."""
 POURED: Final = 200 * MIB
 
 PROMPTS: Final = 20

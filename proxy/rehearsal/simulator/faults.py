@@ -206,7 +206,7 @@ class Malformed(Fault):
 class Oversize(Fault):
     """One event of more than `size` bytes."""
 
-    size: int = 2**21
+    size: int = 9 * 1024 * 1024
     after: Place = _FIRST
 
     def change(self, answer: Answer) -> Answer:

@@ -180,7 +180,7 @@ def test_the_end_completes_what_was_begun(stream: bytes, events: list[tuple[byte
 
 
 def test_an_event_without_end_is_given_up() -> None:
-    """An event may have 1 MiB; one byte more is an error."""
+    """An event may have 8 MiB; one byte more is an error."""
     splitter = Splitter()
     assert splitter.feed(b"data: " + b"x" * (MAX_EVENT - 6)) == []
     with pytest.raises(EventTooLarge):
