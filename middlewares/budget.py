@@ -14,7 +14,7 @@ from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
 from ..proxy.budget.accounts import Accounts
 from ..proxy.budget.budget_store import BudgetStore
 from ..proxy.budget.estimate import Charge, Estimate
-from ..proxy.budget.metering.usage_meter import amend
+from ..proxy.budget.metering.usage_meter import Unheard, amend
 from ..proxy.budget.metering.vocabulary_cache import VocabularyCache
 from ..proxy.budget.outage_allowance import OutageAllowance
 from ..proxy.budget.request_budget import BudgetSettings, RequestBudget
@@ -56,6 +56,9 @@ class Budget:
     """What counts against budgets: `all` attempts, or only the one `served`."""
     assume_output: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
     """Tokens of output held for a request that sets no limit, where neither pool nor target does."""
+    unheard: Unheard = "held"
+    """How an answer counts whose caller left before its usage was told: as what was `held` for it, or as its
+    `input` and what of it was heard."""
     on_store_error: OnStoreError = "refuse"
     """While the store is down: `refuse`, or dollars (as text) that each process may let through."""
     escrow: bool = False
@@ -155,6 +158,7 @@ class Budget:
             exchange.pool,
             charge=self.charge,
             assume_output=self.assume_output,
+            unheard=self.unheard,
             vocabularies=self._vocabularies.of(exchange.routes),
         )
 

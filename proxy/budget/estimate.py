@@ -9,7 +9,7 @@ from ..exchange import Attempt, Exchange
 from ..stores.records import LedgerEntry, Outcome
 from .accounts import Amounts
 from .metering.token_estimate import Prompt, measure
-from .metering.usage_meter import ActualUsage, ExpectedUsage, actual_usage, expected_usage
+from .metering.usage_meter import ActualUsage, ExpectedUsage, Unheard, actual_usage, expected_usage
 from .metering.vocabularies import NONE, Vocabularies
 
 __all__ = ["Charge", "Estimate", "RequestTotals"]
@@ -55,6 +55,7 @@ class Estimate:
         "_operation",
         "_pool",
         "_prompt",
+        "_unheard",
         "_value",
         "_vocabularies",
     )
@@ -67,6 +68,7 @@ class Estimate:
         *,
         charge: Charge = "all",
         assume_output: int = 4096,
+        unheard: Unheard = "held",
         vocabularies: Vocabularies = NONE,
     ) -> None:
         self._exchange = exchange
@@ -75,6 +77,7 @@ class Estimate:
         self._value = value
         self._charge = charge
         self._assume_output = assume_output
+        self._unheard: Unheard = unheard
         self._vocabularies = vocabularies
         self._prompt: Prompt = measure(value, self._operation)
         self._expected: dict[str, ExpectedUsage] = {}
@@ -213,11 +216,14 @@ class Estimate:
 
     def _actual_usage(self, attempt: Attempt) -> ActualUsage | None:
         target = attempt.candidate.target
-        return None if target is None else actual_usage(attempt, self.expected(target))
+        if target is None:
+            return None
+        left = self._exchange.client_gone
+        return actual_usage(attempt, self.expected(target), left=left, unheard=self._unheard)
 
     def _outcome(self, attempt: Attempt) -> Outcome:
         complete = attempt.answer is not None and attempt.answer.complete
-        if attempt.fault is not None:
+        if attempt.fault is not None and not attempt.fault.is_answer:
             return "truncated" if attempt.fault.kind == "stream_truncated" else "failed"
         if complete and attempt is self._exchange.served:
             return "served"

@@ -18,7 +18,7 @@ import orjson
 from ..asgi import Headers, header
 from ..dialects.base import AnswerReader, Operation, Signal
 from ..dialects.json_values import lenient
-from ..dialects.sse import EventTooLarge, Splitter
+from ..dialects.sse import Event, EventTooLarge, Splitter
 from .decompression import Decompressor, Undecodable
 from .faults import Fault, FaultKind
 from .json_tail import json_tail
@@ -201,6 +201,8 @@ class Answer:
         try:
             plain = chunk if decoder is None else decoder.feed(chunk)
             if self.ended:
+                if self.fault is not None and splitter is not None:
+                    self._read_rest(splitter.feed(plain))
                 # Bytes after the end are not relayed, except the trailer of the compression.
                 self.cut = 0 if decoder is None or plain else None
                 return self.verdict
@@ -265,9 +267,8 @@ class Answer:
                 self._apply(signal)
                 if self.ended:
                     self.cut = end
-                    if self.withholds and self.fault is not None:
-                        self.withheld = _event(name, data)
-                        self.cut = max((other for _, _, other in events if other < end), default=0)
+                    if self.fault is not None:
+                        self._failed_within(events, (name, data, end))
                     return
         if self.verdict is _HOLD:
             self._received += len(plain)
@@ -277,6 +278,23 @@ class Answer:
             if between_events and signal is _CONTENT and len(events) == 1:
                 self._reader.learn(plain, events[0][1])
             self.skim = self._reader.skim
+
+    def _failed_within(self, events: list[Event], last: Event) -> None:
+        """An error is the last of these events that counts."""
+        name, data, end = last
+        self._read_rest([event for event in events if event[2] > end])
+        if self.withholds:
+            self.withheld = _event(name, data)
+            self.cut = max((other for _, _, other in events if other < end), default=0)
+
+    def _read_rest(self, events: list[Event]) -> None:
+        """Read what comes after an error, which may be the usage."""
+        reader = self._reader
+        for name, data, _ in events:
+            error = None if reader is None else reader.error
+            self._read(name, data)
+            if reader is not None:
+                reader.error = error
 
     def _apply(self, signal: Signal) -> None:
         """Update the verdict and the result for a signal other than NOTHING."""

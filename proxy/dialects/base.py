@@ -53,16 +53,28 @@ class AnswerReader(ABC):
     """Reads one answer of one operation, event by event or as one document.
 
     `usage`, `model` (the one that actually served), `answer_id` and `finish` (the stop reason) are None until
-    the answer contains them. `error` is the provider's error object once a Signal.ERROR was returned.
-    `written` is the number of bytes of generated output so far; it is at least the number of visible tokens.
+    the answer contains them, and `tier` until it names one that the usual price is not for. `error` is the
+    provider's error object once a Signal.ERROR was returned. `written` is the number of bytes of generated
+    output so far; it is at least the number of visible tokens.
     """
 
-    __slots__ = ("_template", "_templates_left", "answer_id", "error", "finish", "model", "usage", "written")
+    __slots__ = (
+        "_template",
+        "_templates_left",
+        "answer_id",
+        "error",
+        "finish",
+        "model",
+        "tier",
+        "usage",
+        "written",
+    )
 
     def __init__(self) -> None:
         self._template: SimilarEvents | None = None
         self._templates_left = _MAX_TEMPLATES
         self.usage: Usage | None = None
+        self.tier: str | None = None
         self.model: str | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None

@@ -21,6 +21,7 @@ from .json_values import (
     is_object,
     lenient,
     openai_usage,
+    served_tier,
     size,
     text,
     within,
@@ -55,10 +56,11 @@ class ChatReader(AnswerReader):
             chunk = lenient(data)
         if chunk.__class__ is not dict:  # orjson returns no subclasses; a hot path, run for every token
             return self._not_an_object(name)
+        if (usage := chunk.get("usage")) is not None:
+            self._count(usage)
+            self.tier = served_tier(chunk.get("service_tier")) or self.tier
         if (error := chunk.get("error")) or name == b"error":
             return self._failed(error or chunk)
-        if (usage := chunk.get("usage")) is not None:
-            self.usage = _usage(usage) or self.usage
         if self.model is None or self.answer_id is None:
             self._identify(chunk)
         return self._read_choices(chunk)
@@ -69,7 +71,7 @@ class ChatReader(AnswerReader):
         if error := value.get("error"):
             return self._failed(error)
         self._identify(value)
-        self.usage = _usage(value.get("usage"))
+        self._count(value.get("usage"))
         choices = value.get("choices")
         if not is_list(choices) or not choices:
             return Signal.NOTHING
@@ -137,15 +139,20 @@ class ChatReader(AnswerReader):
         # Azure's first chunk has both as empty strings.
         self.model = self.model or named(chunk.get("model"))
         self.answer_id = self.answer_id or named(chunk.get("id"))
+        self.tier = self.tier or served_tier(chunk.get("service_tier"))
+
+    def _count(self, usage: object) -> None:
+        if (counted := _usage(usage)) is not None:
+            self.usage = counted.larger(self.usage)
 
     def _finished(self, chunk: dict[str, Any], choice: dict[str, Any]) -> Signal:
         reason = text(choice["finish_reason"])
-        if reason == "error":
-            return self._failed(choice.get("error") or {})
-        self.finish = reason or self.finish
         if self.usage is None:
             # Moonshot puts the usage into the choice, Groq into `x_groq`.
             self.usage = _usage(choice.get("usage")) or _usage(within(chunk.get("x_groq"), "usage"))
+        if reason == "error":
+            return self._failed(choice.get("error") or {})
+        self.finish = reason or self.finish
         return Signal.FINISH
 
     def _not_an_object(self, name: bytes) -> Signal:
@@ -189,9 +196,12 @@ def _bound(document: RequestDocument) -> bool:
 
 
 def _usage_request(value: dict[str, Any]) -> dict[str, Any]:
-    """Returns the members that make a stream report its usage; empty if the caller sets `include_usage`."""
+    """Returns the members that make a stream report its usage; empty if the caller asks for it.
+
+    A caller who wants none does not get it, but without it hidden reasoning would cost nothing.
+    """
     options: dict[str, Any] = value.get("stream_options") or {}
-    if options.get("include_usage") is not None:
+    if options.get("include_usage") is True:
         return {}
     return {"stream_options": {**options, "include_usage": True}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard, cast
 
 import orjson
 
@@ -17,12 +17,13 @@ __all__ = [
     "UsageNames",
     "count",
     "error_of",
-    "is_count",
     "is_list",
     "is_object",
     "lenient",
     "name",
+    "number",
     "openai_usage",
+    "served_tier",
     "size",
     "text",
     "within",
@@ -30,6 +31,7 @@ __all__ = [
 
 
 _LONGEST_NAME: Final = 200
+_DIGITS: Final = 10
 MOST: Final = 1_000_000_000
 """The most tokens that a count may have. A larger one is invalid, and its cost would not fit into a store."""
 
@@ -44,14 +46,21 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def is_count(value: object) -> TypeGuard[int]:
-    """Whether `value` is a valid number of tokens: an integer from 0 to `MOST`, and not a bool."""
-    return type(value) is int and 0 <= value <= MOST
+def number(value: object) -> int | None:
+    """Returns `value` if it is a valid number of tokens, from 0 to `MOST`, else None.
+
+    Some servers write counts as floats or, as the JSON mapping of Protocol Buffers does, as text.
+    """
+    whole = type(value) is float and value.is_integer()
+    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS
+    if whole or digits:
+        value = int(cast("float | str", value))
+    return value if type(value) is int and 0 <= value <= MOST else None
 
 
 def count(value: object) -> int:
     """Returns `value` if it is a valid number of tokens, else 0."""
-    return value if is_count(value) else 0
+    return number(value) or 0
 
 
 def text(value: object) -> str | None:
@@ -80,7 +89,7 @@ def size(value: object) -> int:
         return _rough_size(value)
 
 
-def lenient(data: bytes | bytearray) -> object:
+def lenient(data: bytes | bytearray) -> Any:
     """Returns JSON that strict parsers refuse but those of official SDKs read, or None.
 
     That is half of a character outside the basic plane as an escape, which a token limit may leave, and
@@ -121,6 +130,12 @@ def error_of(value: object) -> Mapping[str, Any]:
     return {"code": value, "message": value} if isinstance(value, str) else {}
 
 
+_STANDARD: Final = frozenset(
+    {"default", "auto", "standard", "standard_only", "on_demand", "on-demand", "not_available", "global"}
+)
+"""Names of what every customer gets who asks for nothing else."""
+
+
 class UsageNames(NamedTuple):
     """The member names of a usage object in one API: input and output tokens, and the details of each."""
 
@@ -144,28 +159,40 @@ def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Us
     Returns None if the input or output tokens are missing or invalid, since a partial count would be billed
     as the whole. For an operation that never `writes`, the output tokens may be missing.
 
-    Some compatible servers do not include reasoning tokens in the output tokens; their total shows it. Some
-    have other names for cached tokens: DeepSeek, Moonshot.
+    What compatible servers do not include in the output tokens, such as reasoning, their total shows. Some
+    have other names for cached tokens: DeepSeek, Moonshot, Alibaba. Voyage tells nothing but the total.
     """
     if not is_object(value):
         return None
-    input_tokens, output_tokens = value.get(names.read), value.get(names.written)
-    if output_tokens is None and not writes:
-        output_tokens = 0
-    if not is_count(input_tokens) or not is_count(output_tokens):
+    total = number(value.get("total_tokens"))
+    input_tokens, output_tokens = number(value.get(names.read)), number(value.get(names.written))
+    if not writes:
+        input_tokens = total if value.get(names.read) is None else input_tokens
+        output_tokens = 0 if value.get(names.written) is None else output_tokens
+    if input_tokens is None or output_tokens is None:
         return None
+    if writes and total is not None and total > input_tokens + output_tokens:
+        output_tokens = total - input_tokens
     details: dict[str, Any] = value.get(names.read_details) or {}
     if not is_object(details):
         details = {}
     reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
-    if reasoning and value.get("total_tokens") == input_tokens + output_tokens + reasoning:
-        output_tokens += reasoning
     return Usage(
         input=input_tokens,
         output=output_tokens,
         cached=count(details.get("cached_tokens"))
         or count(value.get("prompt_cache_hit_tokens"))
         or count(value.get("cached_tokens")),
-        cache_write=count(details.get("cache_write_tokens")),
+        cache_write=count(details.get("cache_write_tokens"))
+        or count(details.get("cache_creation_input_tokens")),
         reasoning=reasoning,
     )
+
+
+def served_tier(*tiers: object) -> str | None:
+    """Returns the tier, speed or place that an answer names, or None if it is the one that the price is for.
+
+    Several are joined by "+".
+    """
+    named = [tier for value in tiers if (tier := name(value)) is not None and tier not in _STANDARD]
+    return "+".join(named) or None

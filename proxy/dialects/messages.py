@@ -8,13 +8,13 @@ at any time; it is neither content nor progress.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from typing_extensions import override
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import count, error_of, is_count, is_list, is_object, lenient, size, text, within
+from .json_values import count, error_of, is_list, is_object, lenient, number, served_tier, size, text, within
 from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_messages
@@ -43,12 +43,12 @@ _CONTENT_BLOCKS: Final = ("_use", "_result")
 # Members of a delta that hold its output; `content` is that of a compaction.
 _DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")
 _BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
-# Members of a usage object, and the default of each if it is absent; None means that it is required.
-_USAGE_MEMBERS: Final = (
-    ("input_tokens", None),
-    ("output_tokens", None),
-    ("cache_read_input_tokens", 0),
-    ("cache_creation_input_tokens", 0),
+# Members of a usage object that count tokens.
+_COUNTED: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
 )
 
 
@@ -59,7 +59,7 @@ class MessagesReader(AnswerReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tokens: dict[str, Any] = {}
+        self._tokens: dict[str, int] = {}
 
     def event(self, name: bytes, data: bytes) -> Signal:
         try:
@@ -135,28 +135,40 @@ class MessagesReader(AnswerReader):
             self._count(message.get("usage"))
 
     def _count(self, usage: object) -> None:
-        """Merge a usage object. Its counts are cumulative, so they replace earlier ones of the same name."""
+        """Merge a usage object: of each kind of tokens the largest figure counts, since it is cumulative."""
         if not is_object(usage):
             return
         tokens = self._tokens
-        tokens.update((key, value) for key, value in usage.items() if value is not None)
-        if not all(is_count(tokens.get(name, default)) for name, default in _USAGE_MEMBERS):
-            self.usage = None  # a partial count would be billed as the whole
-            return
-        cached = count(tokens.get("cache_read_input_tokens"))
-        cache_write = count(tokens.get("cache_creation_input_tokens"))
+        tiers = (usage.get(name) for name in ("service_tier", "speed", "inference_geo"))
+        self.tier = served_tier(*tiers) or self.tier
+        figures = [(name, usage.get(name)) for name in _COUNTED]
+        figures += [
+            ("thinking", within(usage.get("output_tokens_details"), "thinking_tokens")),
+            ("1h", within(usage.get("cache_creation"), "ephemeral_1h_input_tokens")),
+        ]
+        figures += _iterations(usage.get("iterations"))
+        for name, figure in figures:
+            if figure is not None:
+                known = number(figure)
+                tokens[name] = max(tokens.get(name, -1), -1 if known is None else known)
+        if "input_tokens" not in tokens or "output_tokens" not in tokens or min(tokens.values()) < 0:
+            return  # a partial count would be billed as the whole
+        cached, cache_write = (
+            tokens.get("cache_read_input_tokens", 0),
+            tokens.get("cache_creation_input_tokens", 0),
+        )
         # `input_tokens` does not include tokens read from or written to the cache.
         self.usage = Usage(
-            input=count(tokens.get("input_tokens")) + cached + cache_write,
-            output=count(tokens.get("output_tokens")),
+            input=tokens["input_tokens"] + cached + cache_write,
+            output=tokens["output_tokens"],
             cached=cached,
             cache_write=cache_write,
-            reasoning=count(within(tokens.get("output_tokens_details"), "thinking_tokens")),
-            cache_write_1h=count(within(tokens.get("cache_creation"), "ephemeral_1h_input_tokens")),
+            reasoning=tokens.get("thinking", 0),
+            cache_write_1h=tokens.get("1h", 0),
         )
 
     def _finished(self, reason: str, usage: object) -> Signal:
-        if not is_count(within(usage, "output_tokens")):
+        if number(within(usage, "output_tokens")) is None:
             self._tokens.pop("output_tokens", None)  # the count of message_start is not the final one
             self.usage = None
         self.finish = reason
@@ -168,7 +180,17 @@ class MessagesReader(AnswerReader):
 
     def _failed(self, error: object) -> Signal:
         self.error = error_of(error)
+        if self.finish is None:
+            self._tokens.pop("output_tokens", None)
+            self.usage = None
         return Signal.ERROR
+
+
+def _iterations(value: object) -> list[tuple[str, object]]:
+    """Returns the sums over the samplings of one answer. The usage itself leaves out those of compactions."""
+    if not is_list(value):
+        return []
+    return [(name, sum(count(within(each, name)) for each in value)) for name in _COUNTED]
 
 
 def _delta_size(delta: object) -> int:

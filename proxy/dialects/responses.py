@@ -20,6 +20,7 @@ from .json_values import (
     is_object,
     lenient,
     openai_usage,
+    served_tier,
     size,
     text,
     within,
@@ -204,7 +205,9 @@ class ResponsesReader(AnswerReader):
         created_at = response.get("created_at")
         if type(created_at) in {int, float}:
             self._created_at = created_at
-        self.usage = openai_usage(response.get("usage"), RESPONSE_NAMES) or self.usage
+        if (counted := openai_usage(response.get("usage"), RESPONSE_NAMES)) is not None:
+            self.usage = counted.larger(self.usage)
+        self.tier = served_tier(response.get("service_tier")) or self.tier
         status = text(response.get("status"))
         if status not in {None, "queued", "in_progress"}:
             self.finish = text(within(response.get("incomplete_details"), "reason")) or status

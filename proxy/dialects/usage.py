@@ -20,3 +20,7 @@ class Usage(NamedTuple):
     cache_write: int = 0
     reasoning: int = 0
     cache_write_1h: int = 0
+
+    def larger(self, other: Usage | None) -> Usage:
+        """Returns the larger figure of each kind: they are cumulative, so a smaller one is older."""
+        return self if other is None else Usage(*map(max, self, other))

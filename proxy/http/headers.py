@@ -12,7 +12,7 @@ from typing import Final
 from ..asgi import Headers
 from ..dialects.vendor import Dialect
 
-__all__ = ["downstream", "upstream"]
+__all__ = ["downstream", "is_framed", "upstream"]
 
 _DOWN: Final = frozenset(
     {
@@ -63,6 +63,11 @@ def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]
     elif (length := _length(provider)) is not None:
         headers.append((b"content-length", length))
     return headers
+
+
+def is_framed(provider: Headers) -> bool:
+    """Whether an answer says where it ends, so that a broken connection cannot look like the end."""
+    return any(name in _FRAMING for name, _ in provider)
 
 
 def _is_printable(value: bytes) -> bool:

@@ -30,7 +30,7 @@ from typing import Any, Final
 import orjson
 
 from ..errors import Refusal
-from .request_fields import BINDING, CONTROL, places
+from .request_fields import BINDING, CONTROL, ROUTING, places, routing_place
 
 __all__ = ["MAX_DEPTH", "MAX_ELEMENTS", "MAX_PARTS", "Document", "read"]
 
@@ -48,7 +48,7 @@ SDKs send as arrays of integers."""
 # that.
 _PREFIX: Final = 4096
 
-_NOTABLE: Final = BINDING | CONTROL
+_NOTABLE: Final = BINDING | CONTROL | ROUTING
 
 # The types of elements that `_survey` examines. It skips lists without any, such as the tokens of embeddings.
 _DEEPER: Final = frozenset({dict, list, float})
@@ -116,6 +116,8 @@ def read(raw: bytes) -> Document:
     if not seen.isdisjoint(CONTROL):
         for place in places(value, CONTROL):
             raise Refusal("forbidden_field", param=place)
+    if not seen.isdisjoint(ROUTING) and (routed := routing_place(value)) is not None:
+        raise Refusal("forbidden_field", param=routed)
     return Document(value, seen & BINDING)
 
 

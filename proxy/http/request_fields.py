@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
-__all__ = ["BINDING", "CONTROL", "places"]
+__all__ = ["BINDING", "CONTROL", "ROUTING", "places", "routing_place"]
 
 CONTROL: Final = frozenset(
     {
@@ -60,6 +60,11 @@ CONTROL: Final = frozenset(
 )
 """Fields that only the operator may set. `extra_body` is not one of them: Gemini's OpenAI-compatible endpoint
 accepts it in requests, and its contents are searched like the rest."""
+
+ROUTING: Final = frozenset({"models", "plugins", "preset", "provider", "route", "transforms"})
+"""OpenRouter's own routing, with which a model that is in no pool could answer. Elsewhere, as in `metadata`,
+these are names like any other, so they are refused only where OpenRouter reads them.
+Source: openrouter.ai/docs/api-reference/overview"""
 
 BINDING: Final = frozenset(
     {
@@ -166,6 +171,16 @@ def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
                 below = callers.get(None if isinstance(step, int) else step, _NOWHERE)
                 if below is not None:
                     pending.append((child, (trail, step), below))
+
+
+def routing_place(document: dict[str, Any]) -> str | None:
+    """Returns the path of a field of `ROUTING`, at the top or in `extra_body`, or None without one."""
+    extra = document.get("extra_body")
+    for start, fields in (("", document), ("extra_body.", extra)):
+        if isinstance(fields, dict):
+            for name in ROUTING.intersection(cast("dict[str, Any]", fields)):
+                return start + name
+    return None
 
 
 def _path_text(trail: _Trail) -> str:

@@ -11,16 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Literal, Self
 
+from ..classify.faults import FaultKind
 from ..config import Timeouts
 from .coarse_timer import GRANULARITY, LISTEN_DELAY, CoarseTimer
 
-__all__ = ["DRAIN", "LATE", "AttemptTimeouts", "Ended"]
+__all__ = ["DRAIN", "FAULTS", "LATE", "LINGER", "AttemptTimeouts", "Ended"]
 
 DRAIN: Final = 0.25
 """Seconds to wait for the end of the body after the terminal marker, so that the connection can be reused."""
+
+LINGER: Final = 1.0
+"""Seconds to wait for the usage of an answer whose client left after its finish reason."""
 
 LATE: Final = 0.05
 """Seconds. A timer that fires later than this shows that the event loop itself was blocked."""
@@ -29,6 +33,17 @@ Ended = Literal[
     "connect", "first_token", "deadline", "stall", "total", "drain", "client_gone", "client_stalled"
 ]
 """Which limit was exceeded, or how the client left."""
+
+FAULTS: Final = MappingProxyType[Ended, FaultKind](
+    {
+        "connect": "connect",
+        "first_token": "timeout_first_byte",
+        "deadline": "timeout_first_byte",
+        "stall": "timeout",
+        "total": "timeout",
+    }
+)
+"""The fault of an attempt by the limit that was exceeded."""
 
 
 class AttemptTimeouts:
@@ -154,6 +169,12 @@ class AttemptTimeouts:
         """The terminal marker arrived; only the end of the body is still to come."""
         self.phase = "drain"
         self._due = self._loop.time() + DRAIN
+        self._hasten(self._due)
+
+    def linger(self) -> None:
+        """The client has left, and only the usage is still to come."""
+        self.phase = "drain"
+        self._due = self._loop.time() + LINGER
         self._hasten(self._due)
 
     def interrupt(self, why: Ended) -> None:

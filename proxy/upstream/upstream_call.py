@@ -13,9 +13,9 @@ from typing import Final, cast
 
 import httpx2
 
-from ..asgi import Headers, Send, header
+from ..asgi import Headers, Message, Send
 from ..classify.answer import MAX_HELD, Answer, Verdict
-from ..classify.faults import Fault, FaultKind, is_callers
+from ..classify.faults import Fault, is_callers
 from ..config import Target, Timeouts
 from ..dialects.base import Operation
 from ..dialects.registry import dialect_named
@@ -23,22 +23,13 @@ from ..dialects.usage_event_filter import UsageEventFilter
 from ..errors import CODES, Interrupted, Superseded
 from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
-from ..http.headers import downstream, upstream
+from ..http.headers import downstream, is_framed, upstream
 from .coarse_timer import CoarseTimer
-from .timeouts import AttemptTimeouts, Ended
+from .timeouts import FAULTS, AttemptTimeouts, Ended
 from .transports import Transports, Unreachable, Upstream
 
 __all__ = ["UpstreamCall"]
 
-_FAULTS: Final = MappingProxyType[Ended, FaultKind](
-    {
-        "connect": "connect",
-        "first_token": "timeout_first_byte",
-        "deadline": "timeout_first_byte",
-        "stall": "timeout",
-        "total": "timeout",
-    }
-)
 # Reading an enum's member from its class costs a descriptor call; these are read for every chunk.
 _COMMIT: Final = Verdict.COMMIT
 _FAULT: Final = Verdict.FAULT
@@ -139,8 +130,17 @@ class UpstreamCall:
         self._listener.add_done_callback(self._client_gone)
 
     def _client_gone(self, listener: asyncio.Task[None]) -> None:
-        if not listener.cancelled() and listener.exception() is None and self._clocks is not None:
-            self._clocks.interrupt("client_gone")
+        clocks = self._clocks
+        if listener.cancelled() or listener.exception() is not None or clocks is None:
+            return
+        reader = self._answer.reader
+        if reader is not None and reader.finish is not None and reader.usage is None:
+            # All is generated, and the usage that the provider bills is on its way.
+            self._exchange.client_gone = True
+            self._send = _to_nobody
+            clocks.linger()
+        else:
+            clocks.interrupt("client_gone")
 
     def _leave(self) -> None:
         """Stop watching the client before the end: servers report a disconnect after a normal end too."""
@@ -186,7 +186,6 @@ class UpstreamCall:
             return
         if self._exchange.served is self._attempt:
             await self._open(headers, clocks)  # without Failover there is nothing to wait for
-        send = self._send
         async for chunk in stream:
             if (skim := answer.skim) is not None and skim(chunk):
                 clocks.progress()
@@ -197,7 +196,7 @@ class UpstreamCall:
                 await self._open(headers, clocks)
             if ready:
                 self._body_begun = clocks.sending = True
-                await send({"type": "http.response.body", "body": ready, "more_body": True})
+                await self._send({"type": "http.response.body", "body": ready, "more_body": True})
                 clocks.sending = False
             if answer.ended and self._is_over(clocks):
                 break
@@ -209,7 +208,7 @@ class UpstreamCall:
 
     def _end(self, headers: Headers) -> None:
         """The body has ended."""
-        answer, framed = self._answer, _is_framed(headers)
+        answer, framed = self._answer, is_framed(headers)
         if answer.outgrown and not framed:
             answer.broke("stream_failed")  # ended by the close of the connection, as a break would be
         answer.end(framed=framed)
@@ -233,12 +232,17 @@ class UpstreamCall:
     def _is_over(self, clocks: AttemptTimeouts) -> bool:
         """Whether to stop reading after the terminal marker instead of waiting for the end of the body."""
         self._rest.clear()
-        if self._answer.fault is not None:
+        if self._answer.fault is not None and not self._may_tell_usage():
             return True
         if clocks.phase != "drain":
             clocks.drain()
             return False
-        return self._answer.cut is not None
+        return self._answer.cut is not None and self._answer.fault is None
+
+    def _may_tell_usage(self) -> bool:
+        """Whether the usage may follow an error event. It is waited for as long as for the end of a body."""
+        reader = self._answer.reader
+        return bool(self._operation.usage_filter and self.started and reader and reader.usage is None)
 
     async def _open(self, headers: Headers, clocks: AttemptTimeouts) -> None:
         """Send the head and what was held: the answer is good, or an error meant for the caller."""
@@ -257,11 +261,9 @@ class UpstreamCall:
         ready = self._ready_of_stream(chunk)
         if not (self._exchange.hides_usage and self._answer.accepts_events):
             return ready
-        if self._unasked is None:
-            if (usage_filter := self._operation.usage_filter) is None:
-                return ready
-            self._unasked = usage_filter()
-        return self._unasked.out_of(ready)
+        if self._unasked is None and self._operation.usage_filter is not None:
+            self._unasked = self._operation.usage_filter()
+        return ready if self._unasked is None else self._unasked.out_of(ready)
 
     def _ready_of_body(self, chunk: bytes) -> bytes:
         """The bytes of an unstreamed body to send now. Its last piece waits for the end."""
@@ -336,7 +338,7 @@ class UpstreamCall:
         elif ended == "drain":
             self._answer.end()
         else:
-            self._answer.broke(_FAULTS[ended])
+            self._answer.broke(FAULTS[ended])
 
     async def _stopped(self) -> None:
         """The server cancels this request as it stops: an error event still reaches the client."""
@@ -393,5 +395,5 @@ class UpstreamCall:
         return reader.broken(code, CODES[code].message, self._exchange.id)
 
 
-def _is_framed(headers: Headers) -> bool:
-    return header(headers, b"content-length") is not None or header(headers, b"transfer-encoding") is not None
+async def _to_nobody(_message: Message) -> None:
+    """The `send` to a client that has left."""

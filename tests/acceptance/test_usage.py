@@ -141,15 +141,13 @@ async def test_who_asks_is_told(front: Front) -> None:
         assert stage.took(CHAT.asking(stream=True)).source == "provider"
 
 
-async def test_who_declines_is_obeyed(front: Front) -> None:
-    """An explicit false reaches the provider as it is, and usage is then an estimate."""
+async def test_who_declines_sees_none(front: Front) -> None:
+    """An explicit false keeps the usage from the caller, but not from the ledger."""
     async with metering(front) as stage:
         chunks = await stage.chunks(include_usage=False)
-        assert stage.sent()["stream_options"] == {"include_usage": False}
-        assert all(chunk.usage is None for chunk in chunks)
-        found, billed = stage.took(CHAT.asking(stream=True)), stage.provider.bill[-1]
-        assert found.source == "estimated"
-        assert (found.usage.input >= billed.input, found.usage.output >= billed.output) == (True, True)
+        assert stage.sent()["stream_options"] == {"include_usage": True}
+        assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+        assert stage.took(CHAT.asking(stream=True)).source == "provider"
 
 
 @pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)

@@ -34,7 +34,10 @@ def test_the_doors_open_to_these_names() -> None:
     [
         (Gateway, ["routes"]),
         (Auth, ["app", "pepper:", "on_store_error:", "principal:", "store:", "routes:", "clock:", "now:"]),
-        (Budget, ["app", "mode:", "charge:", "assume_output:", "on_store_error:", "escrow:", "store:"]),
+        (
+            Budget,
+            ["app", "mode:", "charge:", "assume_output:", "unheard:", "on_store_error:", "escrow:", "store:"],
+        ),
         (RouteSelect, ["app"]),
         (Trace, ["app", "sample:", "keep:", "endpoint:", "metrics:", "service:", "provider:", "chance:"]),
         (Failover, ["app", "max_attempts:", "deadline:", "retries:", "first_token:", "targets:", "chance:"]),

@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ...config import Card, Price, Rates, Target
+from ...config.price import ONE
 from ...dialects.usage import Usage
 from .known_prices import card_of
 
-__all__ = ["Quote", "cost", "estimate", "lookup", "quote", "served"]
+__all__ = ["Quote", "cost", "estimate", "lookup", "quote", "served", "tiered"]
 
 _MILLION: Final = 1_000_000
 
@@ -31,6 +32,14 @@ _DATED: Final = re.compile(
     r"|@(?:latest|20\d{6}))"  # claude-sonnet-4-5@20250929
 )
 """The suffixes that turn a model's name into the name of one of its snapshots."""
+
+_PROFILE: Final = re.compile(
+    r"(?:(?:us|eu|apac|jp|au|ca|global)\.)?(?:anthropic|meta|amazon|mistral|cohere|deepseek|openai|qwen)\."
+)
+"""The region and vendor that a Bedrock inference profile begins with.
+Source: docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html"""
+_SNAPSHOT: Final = re.compile(rf"(?:{_DATED.pattern})?(?:-v\d+(?::\d+)?)?$")
+_DECIMAL: Final = re.compile(r"(?<=\d)-(?=\d{1,2}(?:-|$))")
 
 
 class Quote(NamedTuple):
@@ -56,16 +65,41 @@ def lookup(target: Target) -> Card | None:
     return card_of(target.provider.base_url, target.model)
 
 
-def served(target: Target, model: str | None) -> Price | None:
+def served(target: Target, model: str | None, tier: str | None = None) -> Price | None:
     """Returns the price of `model`, the name in the answer of `target`, or None if it has no price.
+
+    `tier` is the service tier that the answer names, if its price is not the usual one.
 
     The target's own price applies if the answer names no model, the target's model, a dated snapshot of it,
     or one of `served_as`. Otherwise genai-prices is searched for that model at the target's provider.
     """
-    if model is None or is_same(target, model):
-        return target.price
-    card = card_of(target.provider.base_url, model)
-    return None if card is None else card.price
+    price = target.price
+    if model is not None and not is_same(target, model):
+        card = card_of(target.provider.base_url, model)
+        price = None if card is None else card.price
+    return price if price is None or tier is None else tiered(price, tier)
+
+
+def tiered(price: Price, tier: str) -> Price | None:
+    """Returns the price of a service tier, or of several joined by "+", or None if one is not on the card."""
+    tiers = price.tiers or {}
+    for name in tier.split("+"):
+        card = tiers.get(name)
+        if card is None:
+            return None
+        if card.factor is None:
+            price = price.model_copy(update={rate: getattr(card, rate) for rate in Rates.model_fields})
+            price = price.model_copy(update={"above": ()})
+        else:
+            steps = tuple(step.model_copy(update=_multiplied(step, card.factor)) for step in price.above)
+            price = price.model_copy(update={**_multiplied(price, card.factor), "above": steps})
+    return price
+
+
+def _multiplied(rates: Rates, factor: int) -> dict[str, int]:
+    """Returns the rates times a factor, rounded up."""
+    given = {name: getattr(rates, name) for name in Rates.model_fields}
+    return {name: -(-rate * factor // ONE) for name, rate in given.items() if rate is not None}
 
 
 def is_same(target: Target, model: str) -> bool:
@@ -74,12 +108,27 @@ def is_same(target: Target, model: str) -> bool:
     if model == own or any(fnmatchcase(model, pattern) for pattern in target.served_as):
         return True
     own, served_name = own.lower(), model.lower()
-    if ("/" in own) != ("/" in served_name):  # only one of them has a vendor prefix, as in "openai/gpt-4.1"
-        own, served_name = own.rpartition("/")[2], served_name.rpartition("/")[2]
+    vendor, _, own = own.rpartition("/")
+    served_vendor, _, served_name = served_name.rpartition("/")
+    if vendor and served_vendor and vendor != served_vendor:
+        return False
     own = own.removesuffix("-latest").removesuffix("@latest")
-    return served_name == own or (
+    if served_name == own or (
         served_name.startswith(own) and _DATED.fullmatch(served_name, len(own)) is not None
-    )
+    ):
+        return True
+    return _parts(own) == _parts(served_name)
+
+
+def _parts(model: str) -> list[str]:
+    """Returns the parts of a model's name in any order, without region, vendor and date.
+
+    OpenRouter writes "claude-4.6-sonnet-20260217" for "claude-sonnet-4.6", and Bedrock
+    "us.anthropic.claude-sonnet-4-6-20260217-v1:0".
+    """
+    profile = _PROFILE.match(model)
+    bare = _SNAPSHOT.sub("", model[profile.end() :] if profile else model, count=1)
+    return sorted(_DECIMAL.sub(".", bare).split("-"))
 
 
 def cost(usage: Usage, price: Price, images: int = 0) -> int:

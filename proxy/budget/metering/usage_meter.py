@@ -7,25 +7,39 @@ The estimate is an upper bound: it never charges less than the provider does.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from ...config import Pool, Price, Target
+from ...config import Pool, Price, Target, targets_of
 from ...dialects.base import Operation
+from ...dialects.json_values import served_tier, within
 from ...dialects.registry import operation_named
 from ...dialects.usage import Usage
 from ...errors import Refusal
 from ...exchange import Attempt, Exchange
 from ...stores.records import Source
-from .price_card import cost, estimate, served
+from .price_card import cost, estimate, served, tiered
 from .token_estimate import Prompt
 from .vocabularies import NONE, Vocabularies
 
-__all__ = ["ASSUMED_OUTPUT", "ActualUsage", "ExpectedUsage", "actual_usage", "amend", "expected_usage"]
+__all__ = [
+    "ASSUMED_OUTPUT",
+    "ActualUsage",
+    "ExpectedUsage",
+    "Unheard",
+    "actual_usage",
+    "amend",
+    "expected_usage",
+]
 
 ASSUMED_OUTPUT: Final = 4096
 """Output tokens assumed where neither the request nor the configuration sets a limit."""
 
+Unheard: TypeAlias = Literal["held", "input"]
+"""How an answer counts that a caller did not wait for: as what was held for it, or as its input alone."""
+
 _NO_USAGE: Final = Usage(0, 0)
+_TIERS: Final = ("service_tier", "speed", "inference_geo")
+"""Fields of a request that choose another price."""
 _MAY_HAVE_GENERATED: Final = frozenset({"stream_failed", "stream_truncated", "timeout", "timeout_first_byte"})
 """Faults after which the provider may nevertheless have generated output."""
 _NOT_SENT: Final = frozenset({"local_overload", "policy"})
@@ -37,6 +51,7 @@ class ExpectedUsage(NamedTuple):
 
     `limit` is the number of output tokens that the provider will not exceed; it is None if `output` is only
     an assumption. With `background` the provider continues to generate after the caller has disconnected.
+    `reasons` is whether it may reason without showing it, and `tier` the service tier that is asked for.
     """
 
     input: int
@@ -44,6 +59,8 @@ class ExpectedUsage(NamedTuple):
     images: int = 0
     limit: int | None = None
     background: bool = False
+    reasons: bool = False
+    tier: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -52,7 +69,10 @@ class ExpectedUsage(NamedTuple):
 
     def cost(self, price: Price | None) -> int:
         """Returns the maximum cost in nano-dollars; 0 if there is no price."""
-        return 0 if price is None else estimate(price, self.input, self.output, self.images)
+        if price is None:
+            return 0
+        card = price if self.tier is None else tiered(price, self.tier) or price
+        return estimate(card, self.input, self.output, self.images)
 
 
 class ActualUsage(NamedTuple):
@@ -98,7 +118,8 @@ def expected_usage(
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
     output = assume_output * choices if limit is None else limit
-    return ExpectedUsage(tokens, output, prompt.images, limit, value.get("background") is True)
+    background = value.get("background") is True
+    return ExpectedUsage(tokens, output, prompt.images, limit, background, _reasons(value), _tier(value))
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
@@ -106,11 +127,14 @@ def amend(exchange: Exchange, value: dict[str, Any]) -> None:
 
     These are the pool's `max_output`, if the caller sets no limit, and the request for usage in a stream. In
     the latter case `exchange.hides_usage` is set, so that the caller does not see the extra usage. Raises
-    Refusal with the code `invalid_value` if the caller's limit exceeds the pool's.
+    Refusal with the code `invalid_value` if the caller's limit exceeds the pool's, and for a service tier for
+    which no target has a price.
     """
     operation, pool = exchange.operation, exchange.pool
     if operation is None:
         return
+    if pool is not None:
+        _check_tiers(value, pool)
     if pool is not None and pool.max_output is not None:
         _limit_output(exchange.amendments, value, operation, pool.max_output)
     if exchange.streamed and (requested := operation.usage_request(value)):
@@ -118,44 +142,78 @@ def amend(exchange: Exchange, value: dict[str, Any]) -> None:
         exchange.hides_usage = True
 
 
-def actual_usage(attempt: Attempt, expected: ExpectedUsage) -> ActualUsage:
-    """Returns the usage of a finished attempt, whatever its outcome."""
+def actual_usage(
+    attempt: Attempt, expected: ExpectedUsage, *, left: bool = False, unheard: Unheard = "held"
+) -> ActualUsage:
+    """Returns the usage of a finished attempt, whatever its outcome.
+
+    `left` is whether the caller left before the end. `unheard` is then how an answer counts whose usage was
+    not told: as the most it can have been (`held`), or as its input and what of it was heard.
+    """
     target = attempt.candidate.target
     reader = None if attempt.answer is None else attempt.answer.reader
     model = None if reader is None else reader.model
-    usage, source = _usage(attempt, expected)
+    usage, source = _usage(attempt, expected, held=left and unheard == "held")
     if usage is _NO_USAGE or target is None:
         return ActualUsage(usage, source, model, 0, 0)
-    price = served(target, model)
+    price = served(target, model, None if reader is None else reader.tier)
     if price is None:
         return ActualUsage(usage, "unpriced", model, None, expected.cost(target.price))
     amount = cost(usage, price, expected.images)
     return ActualUsage(usage, source, model, amount, amount)
 
 
-def _usage(attempt: Attempt, expected: ExpectedUsage) -> tuple[Usage, Source]:
+def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Usage, Source]:
     answer, fault = attempt.answer, attempt.fault
     if answer is None:
         # There is no answer, for example because the connection failed after the request was sent.
         may_have_generated = attempt.sent and (fault is None or fault.kind not in _NOT_SENT)
-        output = expected.output if expected.background else 0
+        output = expected.output if expected.background or held else 0
         return (Usage(expected.input, output), "estimated") if may_have_generated else (_NO_USAGE, "provider")
     reader = answer.reader
     reported = None if reader is None else reader.usage
     if reported is not None and reader is not None:
-        if answer.complete or reader.finish is not None or not answer.is_stream:
+        if answer.complete or reader.finish is not None or reader.error is not None or not answer.is_stream:
             return reported, "provider"
     elif fault is not None and not answer.written and fault.kind not in _MAY_HAVE_GENERATED:
         return _NO_USAGE, "provider"
     if not 200 <= answer.status <= 299:
         return _NO_USAGE, "provider"
-    # A text has at least as many bytes as tokens. Reasoning that is not part of the answer cannot be counted.
+    # A text has at least as many bytes as tokens.
     output = answer.written if expected.limit is None else min(answer.written, expected.limit)
-    if expected.background:
-        output = max(output, expected.output)  # generation continues, and its usage is never reported here
+    # Generation continues without us, was over before we heard of it, or may have been hidden reasoning.
+    unseen = held and not answer.complete and (not answer.is_stream or not answer.written)
+    if expected.background or unseen or expected.reasons:
+        output = max(output, expected.output)
     if reported is None:
         return Usage(expected.input, output), "estimated"
     return reported._replace(output=max(reported.output, output)), "estimated"
+
+
+def _reasons(value: dict[str, Any]) -> bool:
+    """Whether a request asks for reasoning, which an answer need not show."""
+    efforts = (value.get("reasoning_effort"), within(value.get("reasoning"), "effort"))
+    if any(isinstance(effort, str) and effort not in {"none", "minimal"} for effort in efforts):
+        return True
+    return within(value.get("thinking"), "type") in {"enabled", "adaptive"}
+
+
+def _tier(value: dict[str, Any]) -> str | None:
+    return served_tier(*(value.get(name) for name in _TIERS))
+
+
+def _check_tiers(value: dict[str, Any], pool: Pool) -> None:
+    """Raise Refusal for a tier, speed or place that no card of the pool names, if one of them names any.
+
+    Where no card has tiers, such an answer is booked as unpriced.
+    """
+    cards = [target.price.tiers for target in targets_of(pool) if target.price is not None]
+    if all(card is None for card in cards):
+        return
+    for name in _TIERS:
+        tier = served_tier(value.get(name))
+        if tier is not None and all(card is None or tier not in card for card in cards):
+            raise Refusal("invalid_value", param=name)
 
 
 def _limit_output(amendments: dict[str, Any], value: dict[str, Any], operation: Operation, most: int) -> None:

@@ -18,10 +18,23 @@ __all__: list[str] = []
 
 
 @pytest.mark.parametrize(
-    ("value", "tokens"), [(7, 7), (0, 0), (-7, 0), (True, 0), (7.0, 0), ("7", 0), (None, 0), ([7], 0)]
+    ("value", "tokens"),
+    [
+        (7, 7),
+        (0, 0),
+        (-7, 0),
+        (True, 0),
+        (7.0, 7),
+        ("7", 7),
+        (7.5, 0),
+        ("7.0", 0),
+        ("-7", 0),
+        (None, 0),
+        ([7], 0),
+    ],
 )
 def test_count(value: object, tokens: int) -> None:
-    """Only an integer that is not negative is a count; a bool is not."""
+    """A whole number that is not negative is a count, as a float or as text too; a bool is not."""
     assert count(value) == tokens
 
 
@@ -61,7 +74,7 @@ def test_reasoning_counts_once() -> None:
     assert beside_it == Usage(10, 160, reasoning=60)
 
 
-@pytest.mark.parametrize("side", [None, -1, 5.0, "5", True, MOST + 1])
+@pytest.mark.parametrize("side", [None, -1, 5.5, "5.0", True, MOST + 1])
 def test_half_a_usage_is_none(side: object) -> None:
     """If one side is missing or invalid, there is no usage, except for operations that write no output."""
     assert openai_usage({"prompt_tokens": 9, "completion_tokens": side}, COMPLETION_NAMES) is None

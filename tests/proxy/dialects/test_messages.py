@@ -182,7 +182,7 @@ def test_document(value: object, sign: Signal) -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, {"output_tokens": None}, {"output_tokens": -5}, {"output_tokens": "5"}]
+    "usage", [None, {}, {"output_tokens": None}, {"output_tokens": -5}, {"output_tokens": "five"}]
 )
 def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
     """The output count of `message_start` is not the final one, and is not used if there is no later one."""
@@ -201,7 +201,7 @@ def test_an_end_without_usage(usage: dict[str, Any] | None) -> None:
 def test_half_a_usage_is_none(name: str) -> None:
     """If one part of the usage is invalid, there is no usage, since the rest would be billed as the whole."""
     reader = MessagesReader()
-    reader.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "7"}})
+    reader.document({**MESSAGE, "usage": {**MESSAGE["usage"], name: "seven"}})
     assert reader.usage is None
 
 

@@ -341,17 +341,15 @@ def test_what_is_expected_has_a_cost() -> None:
         ("chat", True, {}, {"include_usage": True}),
         ("chat", True, {"include_usage": None}, {"include_usage": True}),
         ("chat", True, {"include_obfuscation": False}, {"include_obfuscation": False, "include_usage": True}),
+        ("chat", True, {"include_usage": False}, {"include_usage": True}),
         ("chat", True, {"include_usage": True}, None),
-        ("chat", True, {"include_usage": False}, None),
         ("chat", False, None, None),
         ("responses", True, None, None),
         ("messages", True, None, None),
     ],
 )
-def test_usage_is_asked_for_where_nobody_said(
-    operation: str, streams: bool, options: object, amended: object
-) -> None:
-    """Usage is requested only for chat streams, and only if the caller has not set the option."""
+def test_usage_is_always_asked_for(operation: str, streams: bool, options: object, amended: object) -> None:
+    """Usage is requested for every chat stream, whatever the caller says, and hidden from who did not ask."""
     exchange = exchange_of(operation, streamed=streams)
     amend(exchange, {"stream_options": options})
     assert exchange.amendments.get("stream_options") == amended
