@@ -27,7 +27,7 @@ class RequestTotals(NamedTuple):
     """The totals of a finished request.
 
     `amounts` maps target names to amounts. `entries` has a ledger entry for each attempt. `unpriced` are the
-    names of the targets that answered with a model that has no price.
+    names of the targets that answered with a model or tier that has no price.
     """
 
     amounts: dict[str, Amounts]

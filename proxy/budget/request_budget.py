@@ -247,7 +247,7 @@ class RequestBudget:
         for attempt in self._exchange.attempts:
             attempt.cost = costs.get(attempt.number)
         for name in result.unpriced:
-            words = "answered with a model that has no price; what was held is booked"
+            words = "answered with a model or service tier that has no price; what was held is booked"
             alerts.warning("%s: %s %s", self._exchange.id, name, words)
             self._exchange.notices.append(Notice("unpriced_model", name, f"target {name} {words}"))
         if self._may_be_held or result.entries:

@@ -120,7 +120,7 @@ class MessagesReader(AnswerReader):
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
 
     def _block_started(self, block: object) -> Signal:
-        if within(block, "type") in _WORK_BLOCKS:
+        if text(within(block, "type")) in _WORK_BLOCKS:
             self.written += _block_size(block)
             return Signal.WORK
         if not _is_content(block):

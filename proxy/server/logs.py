@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any, Literal, TypeAlias
 
+from typing_extensions import override
 from uvicorn.config import LOGGING_CONFIG
 
-__all__ = ["LogFormat", "LogLevel", "log_config"]
+from ..errors import Interrupted
+
+__all__ = ["LogFormat", "LogLevel", "WithoutBreaks", "log_config"]
 
 LogFormat: TypeAlias = Literal["text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
+class WithoutBreaks(logging.Filter):
+    """Drops uvicorn's traceback of an answer that broke off: the access log has a line for it."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], Interrupted))
 
 
 def log_config(level: LogLevel = "info", form: LogFormat = "text", *, access: bool = True) -> dict[str, Any]:
@@ -23,6 +35,8 @@ def log_config(level: LogLevel = "info", form: LogFormat = "text", *, access: bo
     if form == "json":
         config["formatters"]["json"] = {"()": "standby.proxy.telemetry.log_format.JSONFormatter"}
         config["handlers"]["default"]["formatter"] = "json"
+    config["filters"] = {"breaks": {"()": WithoutBreaks}}
+    config["handlers"]["default"]["filters"] = ["breaks"]
     upper = level.upper()
     for logger in config["loggers"].values():
         if "level" in logger:

@@ -240,7 +240,7 @@ async def test_a_model_that_has_no_price(caplog: pytest.LogCaptureFixture) -> No
     assert await budgeted.spent() == ESTIMATE
     (entry,) = await budgeted.ledger()
     assert (entry.source, entry.cost, entry.charged, entry.model) == ("unpriced", None, ESTIMATE, "surprise")
-    assert "a answered with a model that has no price" in caplog.text
+    assert "a answered with a model or service tier that has no price" in caplog.text
 
 
 async def test_the_cap_of_a_pool_is_said_to_the_provider() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ...config import Pool, Price, Target, targets_of
 from ...dialects.base import Operation
-from ...dialects.json_values import served_tier, within
+from ...dialects.json_values import served_tier, text, within
 from ...dialects.registry import operation_named
 from ...dialects.usage import Usage
 from ...errors import Refusal
@@ -195,7 +195,7 @@ def _reasons(value: dict[str, Any]) -> bool:
     efforts = (value.get("reasoning_effort"), within(value.get("reasoning"), "effort"))
     if any(isinstance(effort, str) and effort not in {"none", "minimal"} for effort in efforts):
         return True
-    return within(value.get("thinking"), "type") in {"enabled", "adaptive"}
+    return text(within(value.get("thinking"), "type")) in {"enabled", "adaptive"}
 
 
 def _tier(value: dict[str, Any]) -> str | None:

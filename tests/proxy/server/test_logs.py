@@ -8,6 +8,7 @@ import logging.config
 from collections.abc import Iterator
 
 import pytest
+from standby.proxy.errors import Interrupted
 from standby.proxy.server.logs import log_config
 
 __all__: list[str] = []
@@ -49,6 +50,15 @@ def test_json_is_one_object_in_a_line(capfd: pytest.CaptureFixture[str]) -> None
         "first\nsecond \x1b[2J",
     )
     assert "many" in record["exception"]
+
+
+def test_a_break_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """An answer that broke off is a fault of its provider: other exceptions of the app are still shown."""
+    logging.config.dictConfig(log_config())
+    for error in (Interrupted("cut"), ValueError("a defect")):
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    shown = capfd.readouterr().err
+    assert (shown.count("ASGI application"), "a defect" in shown, "cut" in shown) == (1, True, False)
 
 
 def test_without_the_access_log_only_failures_are_told(capfd: pytest.CaptureFixture[str]) -> None:
