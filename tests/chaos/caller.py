@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -27,7 +28,7 @@ _PATIENCE: Final = 60.0
 class Asked:
     """What is asked, and how long the caller stays: `leaves` seconds, or until the end if that is None.
 
-    `include_usage` is `include_usage` of a stream, left out where it is None.
+    `include_usage` is `include_usage` of a stream, left out where it is None. `more` are other fields.
     """
 
     ticket: str
@@ -40,6 +41,7 @@ class Asked:
     max_tokens: int | None = 16
     leaves: float | None = None
     reset: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def document(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class Asked:
             document["stream"] = True
         if self.include_usage is not None:
             document["stream_options"] = {"include_usage": self.include_usage}
-        return document
+        return {**document, **self.more}
 
     @property
     def request(self) -> bytes:

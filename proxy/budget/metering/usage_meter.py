@@ -79,7 +79,8 @@ class ActualUsage(NamedTuple):
     """The usage of a finished attempt.
 
     `model` is the model that answered. `cost` is the provider's charge in nano-dollars, or None if that model
-    has no price. `charge` is the amount to book: the cost, or the expected cost if there is no price.
+    has no price. `charge` is the amount to book: the cost, or if there is no price the expected cost, or what
+    the usage costs by the target's usual card if that is more.
     """
 
     usage: Usage
@@ -158,7 +159,10 @@ def actual_usage(
         return ActualUsage(usage, source, model, 0, 0)
     price = served(target, model, None if reader is None else reader.tier)
     if price is None:
-        return ActualUsage(usage, "unpriced", model, None, expected.cost(target.price))
+        charge = expected.cost(target.price)
+        if target.price is not None:
+            charge = max(charge, cost(usage, target.price, expected.images))
+        return ActualUsage(usage, "unpriced", model, None, charge)
     amount = cost(usage, price, expected.images)
     return ActualUsage(usage, source, model, amount, amount)
 
