@@ -82,27 +82,32 @@ _QUOTA: Final = (
     " contract_spend_limit_reached linked_organization_spend_limit_reached quota_exceeded billing_error"
     " billing_hard_limit_reached billing_not_active account_deactivated organization_deactivated"
     " insufficient_balance insufficient_credits arrearage accountoverdueerror consumer_suspended"
-    " billing_disabled prepayment_required"
+    " billing_disabled prepayment_required exceeded_current_quota_error allocationquota.freetieronly"
+    " servicequotaexceededexception"
 )
 _CONTENT: Final = (
     "content_filter responsibleaipolicyviolation content_policy_violation data_inspection_failed"
-    " datainspectionfailed moderation_blocked prompt_blocked sensitive_content"
+    " datainspectionfailed moderation_blocked prompt_blocked sensitive_content invalid_prompt"
 )
 _CONTEXT: Final = (
     "context_length_exceeded request_too_large model_context_window_exceeded exceed_context_size_error"
-    " string_above_max_length context_window_exceeded input_too_long"
+    " string_above_max_length context_window_exceeded input_too_long model_max_prompt_tokens_exceeded"
 )
 _INCOMPATIBLE: Final = "unsupported_parameter unsupported_value"
 _MISSING: Final = (
     "model_not_found deploymentnotfound model_decommissioned model_deprecated invalid_model"
-    " model_not_available modelnotfound model_not_supported model_retired"
+    " model_not_available modelnotfound model_not_supported model_retired unknown_model operationnotsupported"
+    " accessdenied.unpurchased"
 )
 _RAMP: Final = "slow_down ramp_limit_exceeded"
 _OVERLOADED: Final = (
     "overloaded_error server_is_overloaded overloaded unavailable service_unavailable engine_overloaded_error"
     " unavailable_error modelnotreadyexception"
 )
-_RATE: Final = "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted"
+_RATE: Final = (
+    "rate_limit_exceeded rate_limit_error too_many_requests resource_exhausted throttlingexception"
+    " throttling throttling.ratequota throttling.allocationquota limit_requests"
+)
 _TIMEOUT: Final = "timeout_error timeout deadline_exceeded"
 _AUTH: Final = (
     "authentication_error permission_error invalid_api_key permission_denied"
@@ -116,7 +121,12 @@ _MODEL: Final = r"(?:the )?model " + _NAME
 _CONTEXT_PHRASES: Final = (
     r"prompt is too long",
     r"maximum context length",
-    r"exceeds? the (?:model'?s? )?(?:maximum )?context (?:length|window|size|limit)",
+    r"exceeds? (?:the )?(?:model'?s? )?(?:maximum )?context (?:length|window|size|limit)",
+    r"maximum prompt length is \d",
+    r"exceeded model token limit",
+    r"context window exceeds limit",
+    r"prompt token count of \d+ exceeds the limit",
+    r"must have less than \d+ tokens",
     r"exceeds? the available context size",
     r"(?:greater|longer|larger) than the (?:model'?s? )?(?:maximum )?context (?:length|window|size)",
     r"input token count .{0,40}exceeds the maximum",
@@ -126,7 +136,7 @@ _CONTEXT_PHRASES: Final = (
     r"inputs? tokens \+ .{0,30} must be <=",
     r"tokens \+ .{0,40} must be <=",
     r"(?:input|prompt|request) (?:is|was) too (?:long|large)(?! for .{0,80}per min)",
-    r"too many (?:input )?tokens\b",
+    r"too many (?:input )?tokens\b(?!.{0,20}(?:wait|per ))",
     r"(?:total|number of) (?:input )?tokens .{0,60}exceeds?\b(?! .{0,20}rate)",
     r"context (?:length|window|size) (?:is |was |has been )?exceeded",
     r"reduce the length of (?:the|your) (?:messages|input|prompt)",
@@ -147,10 +157,16 @@ _TABLE: Final = (
             r"billing hard limit has been reached",
             r"your account is not active",
             r"your account has been (?:disabled|suspended|deactivated)",
+            r"key limit exceeded",
+            r"(?:sorry, )?(?:your )?account balance is insufficient",
+            r"your newly created team doesn't have any credits",
+            r"your team .{0,60}has (?:either )?used all available credits",
             r"(?:access denied, please make sure your )?account is (?:in good standing|overdue|suspended)",
         ),
         source="anthropics/claude-code#4207, dfinke/PowerShellAI#127; Alibaba Model Studio: Arrearage",
     ),
+    _row("quota", 429, words="1113", source="Z.ai: the account is in arrears"),
+    _row("quota", 412, says=(r"account \S+ is suspended",), source="Fireworks"),
     _row(
         "upstream_auth",
         400,
@@ -172,6 +188,8 @@ _TABLE: Final = (
             r"(?:incorrect|invalid) api key",
             r"api key (?:not valid|not found|expired|is invalid)",
             r"invalid x-api-key",
+            r"the security token included in the request is (?:expired|invalid)",
+            r"authentication failed\b",
         ),
         source="google/timesketch#3703; xAI answers 400",
     ),
@@ -188,9 +206,12 @@ _TABLE: Final = (
             r"your request was (?:rejected|flagged|blocked)",
             r"(?:input|output|the input|the output) (?:data|text)? ?may contain inappropriate content",
             r"request was rejected by our safety system",
+            r"output blocked by content filtering policy",
+            r"\S+ requires moderation on \S+",
         ),
-        source="DeepSeek; Moonshot; Azure; Alibaba DataInspectionFailed; OpenAI images",
+        source="DeepSeek; Moonshot; Azure; Alibaba DataInspectionFailed; OpenAI; Anthropic; OpenRouter",
     ),
+    _row("content_refused", 400, words="1301", source="Z.ai: unsafe or sensitive content"),
     # -- rates: a request that is by itself more than a minute's allowance rests nothing
     _row(
         "rate_limited",
@@ -215,6 +236,7 @@ _TABLE: Final = (
     # -- the model
     _row("target_missing", 400, 403, 404, 410, words=_MISSING),
     _row("target_missing", 410),
+    _row("target_missing", 403, says=(r"you don't have access to the model",), source="Bedrock"),
     _row(
         "target_missing",
         400,
@@ -235,7 +257,9 @@ _TABLE: Final = (
         "target_missing",
         404,
         says=(
-            r"models?[:/ ]",
+            r"(?:publisher )?models?[:/ ]",
+            r"not found the model\b",
+            r"file not found$",
             r"the model\b",
             r"model not found",
             r"unable to access model",

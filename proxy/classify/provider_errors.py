@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from ..asgi import Headers, header
-from ..dialects.json_values import is_list, is_object, within
+from ..dialects.json_values import is_list, is_object, number, within
 from .error_table import Meaning, ProviderError, meaning_of, meaning_of_words
 from .faults import RULES, Fault
 
@@ -56,7 +56,8 @@ def in_band(error: object, status: int = 200) -> Fault:
     fields = _error_fields({"error": error})
     meaning = meaning_of_words(fields.error)
     if meaning is None:
-        if isinstance(code := within(error, "code"), int) and 400 <= code <= 599:
+        code = number(within(error, "code"))  # Azure and Alibaba write it as text
+        if code is not None and 400 <= code <= 599:
             meaning = meaning_of(code, fields.error)
         elif not {"server_error", "api_error"}.isdisjoint(fields.error.words):
             meaning = Meaning("upstream_5xx")
@@ -103,13 +104,13 @@ def _error_fields(value: object) -> _ErrorFields:
         return _ErrorFields(ProviderError((), ""), None, None)
     details = error.get("details")
     codes = [
-        *(error.get(name) for name in ("code", "type", "status")),
+        *(error.get(name) for name in ("code", "type", "status", "__type")),
         within(details, "error_code"),
         within(error.get("innererror"), "code"),
         *(within(detail, "reason") for detail in (details if is_list(details) else ())),
     ]
     words = [word for word in codes if isinstance(word, str)]
-    message = error.get("message") or error.get("detail")
+    message = error.get("message") or error.get("Message") or error.get("detail")
     text = message.lower() if isinstance(message, str) else ""
     return _ErrorFields(
         error=ProviderError(tuple(word.lower() for word in words), text),

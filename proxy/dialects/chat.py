@@ -68,10 +68,10 @@ class ChatReader(AnswerReader):
     def document(self, value: object) -> Signal:
         if not is_object(value):
             return Signal.NOTHING
+        self._count(value.get("usage"))
         if error := value.get("error"):
             return self._failed(error)
         self._identify(value)
-        self._count(value.get("usage"))
         choices = value.get("choices")
         if not is_list(choices) or not choices:
             return Signal.NOTHING
@@ -153,6 +153,7 @@ class ChatReader(AnswerReader):
         if reason == "error":
             return self._failed(choice.get("error") or {})
         self.finish = reason or self.finish
+        self.tier = served_tier(chunk.get("service_tier")) or self.tier
         return Signal.FINISH
 
     def _not_an_object(self, name: bytes) -> Signal:

@@ -177,15 +177,19 @@ def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Us
     if not is_object(details):
         details = {}
     reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
+    cached = (
+        count(details.get("cached_tokens"))
+        or count(value.get("prompt_cache_hit_tokens"))
+        or count(value.get("cached_tokens"))
+    )
+    cached = min(cached, input_tokens)
+    written = count(details.get("cache_write_tokens")) or count(details.get("cache_creation_input_tokens"))
     return Usage(
         input=input_tokens,
         output=output_tokens,
-        cached=count(details.get("cached_tokens"))
-        or count(value.get("prompt_cache_hit_tokens"))
-        or count(value.get("cached_tokens")),
-        cache_write=count(details.get("cache_write_tokens"))
-        or count(details.get("cache_creation_input_tokens")),
-        reasoning=reasoning,
+        cached=cached,
+        cache_write=min(written, input_tokens - cached),
+        reasoning=min(reasoning, output_tokens),
     )
 
 
@@ -194,5 +198,5 @@ def served_tier(*tiers: object) -> str | None:
 
     Several are joined by "+".
     """
-    named = [tier for value in tiers if (tier := name(value)) is not None and tier not in _STANDARD]
+    named = [tier for value in tiers if (tier := name(value)) is not None and tier.lower() not in _STANDARD]
     return "+".join(named) or None

@@ -17,7 +17,7 @@ from ...config.price import ONE
 from ...dialects.usage import Usage
 from .known_prices import card_of
 
-__all__ = ["Quote", "cost", "estimate", "lookup", "quote", "served", "tiered"]
+__all__ = ["Quote", "cost", "estimate", "is_same", "lookup", "quote", "served", "tiered"]
 
 _MILLION: Final = 1_000_000
 
@@ -28,7 +28,7 @@ _DATED: Final = re.compile(
     r"|\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"  # gpt-4.1-2025-04-14
     r"|20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # claude-sonnet-4-5-20250929
     r"|(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # gpt-4-0613
-    r"|\d{3})"  # gemini-2.0-flash-001
+    r"|0\d\d)"  # gemini-2.0-flash-001
     r"|@(?:latest|20\d{6}))"  # claude-sonnet-4-5@20250929
 )
 """The suffixes that turn a model's name into the name of one of its snapshots."""
@@ -38,7 +38,8 @@ _PROFILE: Final = re.compile(
 )
 """The region and vendor that a Bedrock inference profile begins with.
 Source: docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html"""
-_SNAPSHOT: Final = re.compile(rf"(?:{_DATED.pattern})?(?:-v\d+(?::\d+)?)?$")
+# Bedrock's versions have a colon or follow a date: the "-v3" of "deepseek-v3" is a part of its name.
+_SNAPSHOT: Final = re.compile(rf"(?P<date>{_DATED.pattern})?(?P<version>(?(date)-v\d+(?::\d+)?|-v\d+:\d+))?$")
 _DECIMAL: Final = re.compile(r"(?<=\d)-(?=\d{1,2}(?:-|$))")
 
 
@@ -112,23 +113,37 @@ def is_same(target: Target, model: str) -> bool:
     served_vendor, _, served_name = served_name.rpartition("/")
     if vendor and served_vendor and vendor != served_vendor:
         return False
-    own = own.removesuffix("-latest").removesuffix("@latest")
-    if served_name == own or (
-        served_name.startswith(own) and _DATED.fullmatch(served_name, len(own)) is not None
-    ):
-        return True
-    return _parts(own) == _parts(served_name)
+    ours, theirs = _snapshot(own), _snapshot(served_name)
+    return (
+        ours.parts == theirs.parts
+        and ours.date in {"", theirs.date}
+        and (not ours.version or not theirs.version or ours.version == theirs.version)
+    )
 
 
-def _parts(model: str) -> list[str]:
-    """Returns the parts of a model's name in any order, without region, vendor and date.
+class _Snapshot(NamedTuple):
+    """A model's name in parts, without region and vendor, and its date and version, each "" without one."""
 
-    OpenRouter writes "claude-4.6-sonnet-20260217" for "claude-sonnet-4.6", and Bedrock
-    "us.anthropic.claude-sonnet-4-6-20260217-v1:0".
+    parts: list[str]
+    date: str
+    version: str
+
+
+def _snapshot(model: str) -> _Snapshot:
+    """Returns what a name tells.
+
+    Bedrock writes "us.anthropic.claude-sonnet-4-6-20260217-v1:0" for "claude-sonnet-4-6". OpenRouter has the
+    parts of Claude's names in another order: "claude-4.6-sonnet-20260217".
     """
     profile = _PROFILE.match(model)
-    bare = _SNAPSHOT.sub("", model[profile.end() :] if profile else model, count=1)
-    return sorted(_DECIMAL.sub(".", bare).split("-"))
+    bare = model[profile.end() :] if profile else model
+    date = version = ""
+    if (suffix := _SNAPSHOT.search(bare)) is not None:
+        date = (suffix["date"] or "").lstrip("-@").replace("-", "").replace("latest", "")
+        version = suffix["version"] or ""
+        bare = bare[: suffix.start()]
+    parts = _DECIMAL.sub(".", bare).split("-")
+    return _Snapshot(sorted(parts) if parts[0] == "claude" else parts, date, version)
 
 
 def cost(usage: Usage, price: Price, images: int = 0) -> int:

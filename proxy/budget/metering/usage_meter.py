@@ -181,6 +181,8 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
             return reported, "provider"
     elif fault is not None and not answer.written and fault.kind not in _MAY_HAVE_GENERATED:
         return _NO_USAGE, "provider"
+    elif reader is not None and reader.error is not None and not answer.is_stream:
+        return _NO_USAGE, "provider"  # the whole body is an error
     if not 200 <= answer.status <= 299:
         return _NO_USAGE, "provider"
     # A text has at least as many bytes as tokens.

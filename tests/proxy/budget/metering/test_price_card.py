@@ -7,7 +7,16 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.budget.metering.price_card import Quote, cost, estimate, lookup, quote, served
+from standby.proxy.budget.metering.price_card import (
+    Quote,
+    cost,
+    estimate,
+    is_same,
+    lookup,
+    quote,
+    served,
+    tiered,
+)
 from standby.proxy.config import Card, Price, Provider, Target, Tier
 from standby.proxy.dialects.usage import Usage
 
@@ -170,3 +179,56 @@ def test_a_missing_card_is_looked_up() -> None:
     assert card is not None
     assert card.price.input == 2_000_000_000
     assert card.source.startswith("genai-prices ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        ("anthropic/claude-sonnet-4.6", "anthropic/claude-4.6-sonnet-20260217", True),
+        ("claude-sonnet-4-6", "us.anthropic.claude-sonnet-4-6-20260217-v1:0", True),
+        ("anthropic.claude-sonnet-4-6-20260217-v1:0", "claude-sonnet-4-6-20260217", True),
+        ("anthropic.claude-3-haiku-20240307-v1:0", "claude-3-haiku-20240307", True),
+        ("claude-sonnet-4-5", "claude-opus-4-5", False),
+        ("claude-sonnet-4-6", "claude-sonnet-4-5-20250929", False),
+        ("deepseek-v3", "deepseek-v4", False),
+        ("amazon.titan-embed-text-v2:0", "amazon.titan-embed-text-v1:0", False),
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-05-13", False),
+        ("gpt-3.5-turbo-0125", "gpt-3.5-turbo-0613", False),
+        ("gemini-1.5-pro-002", "gemini-1.5-pro-001", False),
+        ("ernie-128", "ernie-256", False),
+        ("gpt-4-32k", "gpt-32k-4", False),
+        ("gpt-4.1", "gpt-1.4", False),
+        ("o1", "o1-123", False),
+    ],
+)
+def test_another_way_to_write_a_name(asked: str, answered: str, same: bool) -> None:
+    """Vendors write a name in their own ways; another generation, date or version is another model."""
+    assert is_same(target(model=asked, price=CARD), answered) is same
+
+
+@pytest.mark.parametrize(
+    ("tier", "rates"),
+    [
+        ("priority", (4, 16, 2)),
+        ("flex", (1, 3, None)),
+        ("priority+us", (5, 18, 3)),
+        ("fast", None),
+        ("priority+fast", None),
+    ],
+)
+def test_a_service_tier(tier: str, rates: tuple[int, int, int | None] | None) -> None:
+    """A factor counts for the whole card, rounded up; prices replace it; several multiply."""
+    card = Price.model_validate(
+        {
+            "input": "0.000000002",
+            "output": "0.000000008",
+            "cached_input": "0.000000001",
+            "tiers": {
+                "priority": {"factor": "2.0"},
+                "us": {"factor": "1.1"},
+                "flex": {"input": "0.000000001", "output": "0.000000003"},
+            },
+        }
+    )
+    found = tiered(card, tier)
+    assert (None if found is None else (found.input, found.output, found.cached_input)) == rates
