@@ -218,7 +218,10 @@ class Estimate:
         target = attempt.candidate.target
         if target is None:
             return None
-        left = self._exchange.client_gone
+        # A caller that set a time limit of its own, and let it run out, has left as well.
+        fault, own_limit = attempt.fault, self._exchange.time_limit is not None
+        late = own_limit and fault is not None and fault.kind in {"timeout", "timeout_first_byte"}
+        left = self._exchange.client_gone or late
         return actual_usage(attempt, self.expected(target), left=left, unheard=self._unheard)
 
     def _outcome(self, attempt: Attempt) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from ..asgi import Headers, header
-from ..dialects.json_values import is_list, is_object, number, within
+from ..dialects.json_values import is_list, is_object, lenient, number, within
 from .error_table import Meaning, ProviderError, meaning_of, meaning_of_words
 from .faults import RULES, Fault
 
@@ -23,9 +23,10 @@ MAX_RETRY_AFTER: Final = 300.0
 """Seconds. A longer delay asked for by a provider is reduced to this. Envoy and Linkerd cap it likewise."""
 
 
-_REFUSALS: Final = frozenset({"content_filter", "refusal"})
-NO_ENDS: Final = frozenset({"insufficient_system_resource"})
-"""Finish reasons with which a provider gives an answer up (DeepSeek)."""
+_REFUSALS: Final = frozenset({"content_filter", "refusal", "sensitive"})
+"""Finish reasons of declined content; "sensitive" is Z.ai's. Google writes "content_filter: SAFETY"."""
+NO_ENDS: Final = frozenset({"insufficient_system_resource", "network_error", "abort"})
+"""Finish reasons with which a provider gives an answer up (DeepSeek, Z.ai, vLLM)."""
 _LONGEST_CODE: Final = 64  # characters
 
 
@@ -69,7 +70,9 @@ def in_band(error: object, status: int = 200) -> Fault:
 
 def is_refusal(fault: Fault | None, finish: str | None) -> bool:
     """Whether an attempt ended with refused content: by a content filter, or by the model (`finish`)."""
-    return finish in _REFUSALS if fault is None else fault.kind == "content_refused"
+    if fault is not None:
+        return fault.kind == "content_refused"
+    return finish is not None and finish.partition(":")[0] in _REFUSALS
 
 
 def retry_after(headers: Headers) -> float | None:
@@ -160,4 +163,4 @@ def _parse_json(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
+        return lenient(body)

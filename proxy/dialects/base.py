@@ -55,13 +55,15 @@ class AnswerReader(ABC):
     `usage`, `model` (the one that actually served), `answer_id` and `finish` (the stop reason) are None until
     the answer contains them, and `tier` until it names one that the usual price is not for. `error` is the
     provider's error object once a Signal.ERROR was returned. `written` is the number of bytes of generated
-    output so far; it is at least the number of visible tokens.
+    output so far; it is at least the number of visible tokens. `counted_at` is what that was at the last
+    usage.
     """
 
     __slots__ = (
         "_template",
         "_templates_left",
         "answer_id",
+        "counted_at",
         "error",
         "finish",
         "model",
@@ -79,7 +81,8 @@ class AnswerReader(ABC):
         self.answer_id: str | None = None
         self.finish: str | None = None
         self.error: Mapping[str, Any] | None = None
-        self.written = 0
+        self.written: int = 0
+        self.counted_at: int = 0
 
     def event(self, name: bytes, data: bytes) -> Signal:
         """Returns the meaning of one stream event; NOTHING for an operation without streams.

@@ -63,7 +63,10 @@ class ChatReader(AnswerReader):
             return self._failed(error or chunk)
         if self.model is None or self.answer_id is None:
             self._identify(chunk)
-        return self._read_choices(chunk)
+        signal = self._read_choices(chunk)
+        if usage is not None:
+            self.counted_at = self.written
+        return signal
 
     def document(self, value: object) -> Signal:
         if not is_object(value):

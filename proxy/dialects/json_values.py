@@ -167,7 +167,8 @@ def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Us
     total = number(value.get("total_tokens"))
     input_tokens, output_tokens = number(value.get(names.read)), number(value.get(names.written))
     if not writes:
-        input_tokens = total if value.get(names.read) is None else input_tokens
+        given = (input_tokens, total) if value.get(names.read) is None else (input_tokens, total or 0)
+        input_tokens = max((each for each in given if each is not None), default=None)
         output_tokens = 0 if value.get(names.written) is None else output_tokens
     if input_tokens is None or output_tokens is None:
         return None
@@ -199,4 +200,4 @@ def served_tier(*tiers: object) -> str | None:
     Several are joined by "+".
     """
     named = [tier for value in tiers if (tier := name(value)) is not None and tier.lower() not in _STANDARD]
-    return "+".join(named) or None
+    return "+".join(dict.fromkeys(named)) or None

@@ -14,7 +14,7 @@ import orjson
 from typing_extensions import override
 
 from .base import AnswerReader, Operation, RequestDocument, Signal
-from .json_values import count, error_of, is_list, is_object, lenient, number, served_tier, size, text, within
+from .json_values import error_of, is_list, is_object, lenient, number, served_tier, size, text, within
 from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_messages
@@ -147,6 +147,7 @@ class MessagesReader(AnswerReader):
             ("1h", within(usage.get("cache_creation"), "ephemeral_1h_input_tokens")),
         ]
         figures += _iterations(usage.get("iterations"))
+        self.counted_at = self.written
         for name, figure in figures:
             if figure is not None:
                 known = number(figure)
@@ -190,7 +191,8 @@ def _iterations(value: object) -> list[tuple[str, object]]:
     """Returns the sums over the samplings of one answer. The usage itself leaves out those of compactions."""
     if not is_list(value):
         return []
-    return [(name, sum(count(within(each, name)) for each in value)) for name in _COUNTED]
+    figures = ((name, [number(within(each, name)) for each in value]) for name in _COUNTED)
+    return [(name, sum(known)) for name, each in figures if (known := [n for n in each if n is not None])]
 
 
 def _delta_size(delta: object) -> int:

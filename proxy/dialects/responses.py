@@ -207,6 +207,7 @@ class ResponsesReader(AnswerReader):
             self._created_at = created_at
         if (counted := openai_usage(response.get("usage"), RESPONSE_NAMES)) is not None:
             self.usage = counted.larger(self.usage)
+            self.counted_at = self.written
         self.tier = served_tier(response.get("service_tier")) or self.tier
         status = text(response.get("status"))
         if status not in {None, "queued", "in_progress"}:

@@ -66,6 +66,7 @@ class AttemptTimeouts:
         "_due",
         "_first",
         "_forgiven",
+        "_lingers",
         "_loop",
         "_on_wait",
         "_task",
@@ -90,6 +91,7 @@ class AttemptTimeouts:
     ) -> None:
         if watch is None:
             watch = CoarseTimer(asyncio.get_running_loop())
+        self._lingers = False
         self._watch = watch
         self._loop = watch.loop
         now = self._loop.time()
@@ -153,6 +155,8 @@ class AttemptTimeouts:
 
     def progress(self) -> None:
         """Content arrived."""
+        if self._lingers:
+            return
         self._due = self._loop.time() + self.timeouts.stall
         if self.phase != "stall":
             self.phase = "stall"
@@ -172,7 +176,8 @@ class AttemptTimeouts:
         self._hasten(self._due)
 
     def linger(self) -> None:
-        """The client has left, and only the usage is still to come."""
+        """The client has left, and only the usage is still to come, whatever else comes meanwhile."""
+        self._lingers = True
         self.phase = "drain"
         self._due = self._loop.time() + LINGER
         self._hasten(self._due)

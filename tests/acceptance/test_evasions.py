@@ -86,6 +86,16 @@ async def test_who_leaves_before_the_answer_pays(front: Front, store: str) -> No
         assert LIMIT - 2 * most < await counted.spent() <= LIMIT
 
 
+async def test_a_time_limit_of_ones_own_is_a_way_to_leave(front: Front, store: str) -> None:
+    """A caller who lets its own limit run out is booked what was held at the target that was under way."""
+    async with shop(front, store=store, pool="alternates = []") as counted:
+        counted.alpha.fault = counted.beta.fault = Stall()
+        result = await counted.ask(max_tokens=1_000, limit_ms=100)
+        assert result.status == 504
+        first = next(entry for entry in await counted.settled() if entry.target == "alpha")
+        assert (first.source, first.output) == ("estimated", 1_000)
+
+
 async def test_who_leaves_may_be_charged_the_input_alone(front: Front, store: str) -> None:
     """With `unheard = "input"` an answer that nobody heard costs its input."""
     async with shop(front, store=store, budget_table='[budget]\nunheard = "input"') as counted:

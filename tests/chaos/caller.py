@@ -28,7 +28,8 @@ _PATIENCE: Final = 60.0
 class Asked:
     """What is asked, and how long the caller stays: `leaves` seconds, or until the end if that is None.
 
-    `include_usage` is `include_usage` of a stream, left out where it is None. `more` are other fields.
+    `include_usage` is `include_usage` of a stream, left out where it is None. `limit_ms` is the
+    caller's time limit, and `more` are other fields.
     """
 
     ticket: str
@@ -41,6 +42,7 @@ class Asked:
     max_tokens: int | None = 16
     leaves: float | None = None
     reset: bool = False
+    limit_ms: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -65,10 +67,11 @@ class Asked:
     def request(self) -> bytes:
         """The request on the wire."""
         body = orjson.dumps(self.document)
+        limit = "" if self.limit_ms is None else f"x-standby-timeout-ms: {self.limit_ms}\r\n"
         head = (
             f"POST {self.path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n"
             f"authorization: Bearer {self.secret}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
+            f"{limit}content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 

@@ -83,23 +83,24 @@ def served(target: Target, model: str | None, tier: str | None = None) -> Price 
 
 def tiered(price: Price, tier: str) -> Price | None:
     """Returns the price of a service tier, or of several joined by "+", or None if one is not on the card."""
-    tiers = price.tiers or {}
-    for name in tier.split("+"):
-        card = tiers.get(name)
-        if card is None:
-            return None
-        if card.factor is None:
-            price = price.model_copy(update={rate: getattr(card, rate) for rate in Rates.model_fields})
-            price = price.model_copy(update={"above": ()})
-        else:
-            steps = tuple(step.model_copy(update=_multiplied(step, card.factor)) for step in price.above)
-            price = price.model_copy(update={**_multiplied(price, card.factor), "above": steps})
+    cards = [(price.tiers or {}).get(name) for name in tier.split("+")]
+    own = [card for card in cards if card is not None and card.factor is None]
+    if None in cards or len(own) > 1:
+        return None
+    for card in own:
+        price = price.model_copy(update={rate: getattr(card, rate) for rate in Rates.model_fields})
+        price = price.model_copy(update={"above": ()})
+    for factor in (card.factor for card in cards if card is not None and card.factor is not None):
+        steps = tuple(step.model_copy(update=_multiplied(step, factor)) for step in price.above)
+        price = price.model_copy(update={**_multiplied(price, factor), "above": steps})
     return price
 
 
 def _multiplied(rates: Rates, factor: int) -> dict[str, int]:
     """Returns the rates times a factor, rounded up."""
     given = {name: getattr(rates, name) for name in Rates.model_fields}
+    if isinstance(rates, Price):
+        given.update(per_request=rates.per_request, per_image=rates.per_image)
     return {name: -(-rate * factor // ONE) for name, rate in given.items() if rate is not None}
 
 

@@ -177,7 +177,8 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
     reader = answer.reader
     reported = None if reader is None else reader.usage
     if reported is not None and reader is not None:
-        if answer.complete or reader.finish is not None or reader.error is not None or not answer.is_stream:
+        told_last = reader.finish is not None or reader.error is not None
+        if answer.complete or not answer.is_stream or (told_last and reader.written == reader.counted_at):
             return reported, "provider"
     elif fault is not None and not answer.written and fault.kind not in _MAY_HAVE_GENERATED:
         return _NO_USAGE, "provider"
@@ -198,10 +199,14 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
 
 def _reasons(value: dict[str, Any]) -> bool:
     """Whether a request asks for reasoning, which an answer need not show."""
-    efforts = (value.get("reasoning_effort"), within(value.get("reasoning"), "effort"))
-    if any(isinstance(effort, str) and effort not in {"none", "minimal"} for effort in efforts):
-        return True
-    return text(within(value.get("thinking"), "type")) in {"enabled", "adaptive"}
+    reasoning, config = value.get("reasoning"), value.get("output_config")
+    efforts = (value.get("reasoning_effort"), within(reasoning, "effort"), within(config, "effort"))
+    return (
+        any(isinstance(effort, str) and effort not in {"none", "minimal"} for effort in efforts)
+        or text(within(value.get("thinking"), "type")) in {"enabled", "adaptive"}
+        or value.get("enable_thinking") is True
+        or bool(within(reasoning, "max_tokens"))
+    )
 
 
 def _tier(value: dict[str, Any]) -> str | None:

@@ -212,6 +212,8 @@ def test_another_way_to_write_a_name(asked: str, answered: str, same: bool) -> N
         ("priority", (4, 16, 2)),
         ("flex", (1, 3, None)),
         ("priority+us", (5, 18, 3)),
+        ("us+flex", (2, 4, None)),
+        ("flex+own", None),
         ("fast", None),
         ("priority+fast", None),
     ],
@@ -226,6 +228,7 @@ def test_a_service_tier(tier: str, rates: tuple[int, int, int | None] | None) ->
             "tiers": {
                 "priority": {"factor": "2.0"},
                 "us": {"factor": "1.1"},
+                "own": {"input": "0.000000003"},
                 "flex": {"input": "0.000000001", "output": "0.000000003"},
             },
         }
