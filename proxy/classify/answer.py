@@ -399,10 +399,12 @@ class Answer:
 
     def _read_document(self, body: bytes | bytearray) -> None:
         """Parse a complete JSON body and set the verdict, or the fault if the answer is committed already."""
+        too_deep = False
         try:
             value = orjson.loads(body)
-        except orjson.JSONDecodeError:
+        except orjson.JSONDecodeError as error:
             value = lenient(body)
+            too_deep = "depth" in str(error)  # orjson has no other way to tell
         reader = self._reader
         signal = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
@@ -419,7 +421,8 @@ class Answer:
         elif signal is Signal.ERROR:
             self._set_fault(in_band(reader.error if reader is not None else None, self.status))
         else:
-            self._set_fault_kind("bad_response")
+            # A caller may have asked for so deep an answer, and must not take the target from others.
+            self._set_fault(Fault("bad_response", self.status, rests="nothing" if too_deep else None))
 
     # -- verdicts ---------------------------------------------------------------------------
 

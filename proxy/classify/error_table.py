@@ -244,7 +244,7 @@ _TABLE: Final = (
         says=(
             _NAME + r" is not a valid model",
             _MODEL + r" (?:has been|is|was) (?:decommissioned|deprecated|retired|no longer|not )",
-            _MODEL + r" (?:does not exist|not found)",
+            _MODEL + r" (?:does not exist|not found)(?! in )",
             r"model not exist",
             r"invalid model(?: name| id)?\b",
             r"the provided model identifier is invalid",

@@ -166,6 +166,8 @@ class Health:
             degradation.end(permit, now, fault, proved=proved, refused=refused)
             self._recover_if_ready(permit, degradation, now)
         effect: HealthEffect = "alive" if fault is None else RULES[fault.kind].health
+        if effect == "failure" and fault is not None and fault.rests == "nothing":
+            effect = "none"  # it fails for this request alone
         if effect == "none" or (fault is None and not proved):
             self._release(permit)
             return

@@ -116,7 +116,7 @@ def read(raw: bytes) -> Document:
     if not seen.isdisjoint(CONTROL):
         for place in places(value, CONTROL):
             raise Refusal("forbidden_field", param=place)
-    if not seen.isdisjoint(ROUTING) and (routed := routing_place(value)) is not None:
+    if ("tools" in value or not seen.isdisjoint(ROUTING)) and (routed := routing_place(value)) is not None:
         raise Refusal("forbidden_field", param=routed)
     return Document(value, seen & BINDING)
 

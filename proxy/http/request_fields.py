@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
+
+from ..dialects.json_values import is_list, is_object
 
 __all__ = ["BINDING", "CONTROL", "ROUTING", "places", "routing_place"]
 
@@ -65,6 +67,10 @@ ROUTING: Final = frozenset({"models", "plugins", "preset", "provider", "route", 
 """OpenRouter's own routing, with which a model that is in no pool could answer. Elsewhere, as in `metadata`,
 these are names like any other, so they are refused only where OpenRouter reads them.
 Source: openrouter.ai/docs/api-reference/overview"""
+
+_ADVISORS: Final = ("advisor", "openrouter:")
+"""What the types of tools begin with by which a provider asks a model of the caller's choice.
+Source: platform.claude.com, advisor tool; openrouter.ai, advisor server tool"""
 
 BINDING: Final = frozenset(
     {
@@ -174,12 +180,24 @@ def places(document: dict[str, Any], names: AbstractSet[str]) -> Iterator[str]:
 
 
 def routing_place(document: dict[str, Any]) -> str | None:
-    """Returns the path of a field of `ROUTING`, at the top or in `extra_body`, or None without one."""
-    extra = document.get("extra_body")
-    for start, fields in (("", document), ("extra_body.", extra)):
-        if isinstance(fields, dict):
-            for name in ROUTING.intersection(cast("dict[str, Any]", fields)):
-                return start + name
+    """Returns the path of a field that lets a model of no pool answer, or None without one.
+
+    That is a field of `ROUTING` at the top or in `extra_body`, or the model of a tool that asks another one.
+    """
+    for name in ROUTING.intersection(document):
+        return name
+    if is_object(extra := document.get("extra_body")):
+        for name in ROUTING.intersection(extra):
+            return f"extra_body.{name}"
+    tools = document.get("tools")
+    for index, tool in enumerate(tools if is_list(tools) else ()):
+        if not is_object(tool) or not isinstance(kind := tool.get("type"), str):
+            continue
+        if kind.startswith(_ADVISORS):
+            if "model" in tool:
+                return f"tools[{index}].model"
+            if is_object(parameters := tool.get("parameters")) and "model" in parameters:
+                return f"tools[{index}].parameters.model"
     return None
 
 

@@ -55,8 +55,10 @@ async def test_an_answer_too_deep_to_read(front: Front, store: str) -> None:
     """What no SDK can read is a fault of the provider, and the next target is asked."""
     async with shop(front, store=store) as counted:
         counted.alpha.fault = Just(answer("[" * 5_000 + "]" * 5_000))
-        result = await counted.ask()
-        assert (result.status, result.headers["x-standby-target"]) == (200, "beta")
+        for _ in range(6):
+            result = await counted.ask()
+            assert (result.status, result.headers["x-standby-target"]) == (200, "beta")
+        assert len(counted.alpha.requests) == 6  # its breaker is closed: callers may ask for such answers
         assert {entry.target for entry in await counted.settled()} == {"alpha", "beta"}
 
 
@@ -137,6 +139,11 @@ async def test_hidden_reasoning_is_not_free(front: Front, store: str, reports: s
         ({"plugins": [{"id": "web"}]}, "plugins"),
         ({"transforms": ["middle-out"]}, "transforms"),
         ({"extra_body": {"models": ["a/dear-model"]}}, "extra_body.models"),
+        ({"tools": [{"type": "advisor_20260301", "name": "a", "model": "dear"}]}, "tools[0].model"),
+        (
+            {"tools": [{}, {"type": "openrouter:advisor", "parameters": {"model": "dear"}}]},
+            "tools[1].parameters.model",
+        ),
     ],
     ids=str,
 )
