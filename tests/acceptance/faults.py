@@ -19,8 +19,12 @@ from standby.proxy.rehearsal.simulator import (
     Status,
 )
 
+from tests.acceptance.clients import APIS
+
 __all__ = [
     "BEFORE_CONTENT",
+    "BEFORE_CONTENT_OF_ALL",
+    "BEFORE_CONTENT_ONCE",
     "LLMOCK",
     "REFUSED",
     "SIMULATED",
@@ -113,6 +117,32 @@ BEFORE_CONTENT: Final = tuple(
     + [(name, True) for name in (REFUSED, *_ALWAYS, *_IN_STREAMS)]
 )
 """Every fault before content, with whether the answer is streamed."""
+
+BEFORE_CONTENT_ONCE: Final = tuple(
+    (name, place % 2 == 0 or (name, False) not in BEFORE_CONTENT)
+    for place, name in enumerate(dict.fromkeys(name for name, _ in BEFORE_CONTENT))
+)
+"""Every fault before content once: in turn streamed or not, where there is a choice."""
+
+_WORDLESS: Final = frozenset(
+    {
+        REFUSED,
+        "stall before the headers",
+        "stall after the headers",
+        "disconnect before the headers",
+        "disconnect after the headers",
+        "headers dripped for ever",
+        "comments only",
+    }
+)
+"""What says nothing in a dialect: there is no body, or no event in it."""
+
+BEFORE_CONTENT_OF_ALL: Final = tuple(
+    (api, name, stream)
+    for place, (name, stream) in enumerate(BEFORE_CONTENT)
+    for api in (APIS if name not in _WORDLESS else (APIS[place % len(APIS)],))
+)
+"""The same with every API; where nothing is said in a dialect the APIs take turns."""
 
 SIMULATED: Final = tuple(
     (name, stream)

@@ -10,16 +10,25 @@ from typing import Final
 from standby.proxy.config import Routes, parse_routes
 from standby.proxy.gateway import Gateway
 from standby.proxy.health.target_health import Health
-from standby.proxy.rehearsal.simulator import Simulator
+from standby.proxy.rehearsal.simulator import Fault, Simulator, Stall
 from typing_extensions import override
 
 from tests.acceptance.clients import Api, Raw, Recorded, Sdks, raw_client
 from tests.acceptance.serving import Front
 
-__all__ = ["FIRST_TOKEN", "Forgetful", "Scene", "routes", "said_by", "scene"]
+__all__ = ["FIRST_TOKEN", "Forgetful", "Scene", "patience", "routes", "said_by", "scene"]
 
 FIRST_TOKEN: Final = 0.5
 """Seconds until the first content, in a pool that says nothing else."""
+
+
+def patience(fault: Fault) -> str:
+    """The limit for the first token where every provider has this fault: short where nothing comes from any.
+
+    Nobody's answer is awaited then, so that no machine is too slow for it.
+    """
+    return "100ms" if isinstance(fault, Stall) else f"{FIRST_TOKEN}s"
+
 
 _PROVIDER: Final = """
 [providers.{provider}]

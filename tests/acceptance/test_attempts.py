@@ -23,8 +23,8 @@ from standby.proxy.rehearsal.simulator import (
 )
 
 from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
-from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content
-from tests.acceptance.scene import Scene, said_by, scene
+from tests.acceptance.pairs import pairwise
+from tests.acceptance.scene import Scene, patience, said_by, scene
 from tests.acceptance.serving import Front
 
 __all__: list[str] = []
@@ -144,20 +144,6 @@ async def test_little_of_the_caller_reaches_a_provider(stage: Scene, api: Api) -
     assert received.header("host") == f"127.0.0.1:{stage.alpha.port}"
 
 
-@pytest.mark.parametrize(("fault", "stream"), BEFORE_CONTENT)
-@pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)
-async def test_one_request_per_target(stage: Scene, api: Api, fault: str, stream: bool) -> None:
-    """Whatever a target does before content, it is asked once for one request of a client."""
-    if fault == REFUSED:
-        await stage.alpha.down()
-    stage.alpha.fault = before_content(fault)
-
-    await stage.raw.ask(api, stream=stream)
-
-    assert len(stage.alpha.requests) == (0 if fault == REFUSED else 1)
-    assert len(stage.beta.requests) == 1
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_a_stale_connection(stage: Scene, api: Api, stream: bool) -> None:
@@ -213,9 +199,7 @@ CALLERS: Final = (
 """Refusals that are the caller's to see."""
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", CALLERS, ids=str)
-@pytest.mark.parametrize("api", APIS, ids=str)
+@pytest.mark.parametrize(("api", "fault", "stream"), pairwise(APIS, CALLERS), ids=str)
 async def test_a_fault_of_the_caller_is_told_as_it_is(
     stage: Scene, api: Api, fault: Fault, stream: bool
 ) -> None:
@@ -265,7 +249,7 @@ async def test_our_own_credential_is_not_the_callers_fault(stage: Scene, api: Ap
 @pytest.mark.parametrize("api", APIS, ids=str)
 async def test_an_sdk_that_retries_does_not_multiply(front: Front, api: Api, fault: Fault) -> None:
     """When all targets fail, an SDK with its usual two retries makes one request: it is told not to retry."""
-    async with scene(front, retries=2) as stage:
+    async with scene(front, retries=2, first_token=patience(fault)) as stage:
         stage.alpha.fault = stage.beta.fault = fault
 
         with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):

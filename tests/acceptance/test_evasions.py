@@ -76,6 +76,7 @@ async def test_an_absurd_figure_is_none(front: Front, store: str, figure: object
         assert 0 < await counted.spent() < LIMIT
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 async def test_who_leaves_before_the_answer_pays(front: Front, store: str) -> None:
     """30 callers who leave after 150 ms get no more from a provider than the budget is worth."""
     async with shop(front, store=store) as counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any, Final
 
 import anthropic
@@ -23,34 +24,42 @@ from standby.proxy.rehearsal.simulator import (
 )
 
 from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api, Recorded
-from tests.acceptance.scene import Scene
+from tests.acceptance.pairs import pairwise
+from tests.acceptance.scene import Scene, patience, scene
+from tests.acceptance.serving import Front
 
 __all__: list[str] = []
 
 pytestmark = pytest.mark.anyio
 
-FAULTS: Final = (
-    ("stall", Stall(), "timeout_first_byte", 504),
-    ("408", Status(408), "timeout", 504),
-    ("504", Status(504), "timeout", 504),
-    ("409", Status(409), "conflict", 409),
-    ("402", Status(402), "quota", 503),
-    ("401", Status(401), "upstream_auth", 502),
-    ("403", Status(403), "upstream_auth", 502),
-    ("404 of the model", Status(404, body=b'{"error": {"code": "model_not_found"}}'), "target_missing", 502),
-    ("404 of no API", Status(404, body=b"<h1>Not Found</h1>"), "target_missing", 502),
-    ("429", Status(429), "rate_limited", 429),
-    ("429 for good", Status(429, error_code="insufficient_quota"), "quota", 503),
-    ("500", Status(500), "upstream_5xx", 502),
-    ("502", Status(502), "upstream_5xx", 502),
-    ("503", Status(503), "overloaded", 503),
-    ("529", Status(529), "overloaded", 503),
-    ("error in a 200", ErrorEvent(status=500, code="server_error"), "upstream_5xx", 502),
-    ("HTML", Html(), "bad_response", 502),
-    ("a redirect", Redirect(), "bad_response", 502),
-    ("a status nobody knows", Status(999), "bad_response", 502),
-    ("dropped", Cut(), "connect", 503),
-    ("cut after the headers", Cut(0), "stream_failed", 502),
+FAULTS: Final = MappingProxyType[str, tuple[Fault, str, int]](
+    {
+        "stall": (Stall(), "timeout_first_byte", 504),
+        "408": (Status(408), "timeout", 504),
+        "504": (Status(504), "timeout", 504),
+        "409": (Status(409), "conflict", 409),
+        "402": (Status(402), "quota", 503),
+        "401": (Status(401), "upstream_auth", 502),
+        "403": (Status(403), "upstream_auth", 502),
+        "404 of the model": (
+            Status(404, body=b'{"error": {"code": "model_not_found"}}'),
+            "target_missing",
+            502,
+        ),
+        "404 of no API": (Status(404, body=b"<h1>Not Found</h1>"), "target_missing", 502),
+        "429": (Status(429), "rate_limited", 429),
+        "429 for good": (Status(429, error_code="insufficient_quota"), "quota", 503),
+        "500": (Status(500), "upstream_5xx", 502),
+        "502": (Status(502), "upstream_5xx", 502),
+        "503": (Status(503), "overloaded", 503),
+        "529": (Status(529), "overloaded", 503),
+        "error in a 200": (ErrorEvent(status=500, code="server_error"), "upstream_5xx", 502),
+        "HTML": (Html(), "bad_response", 502),
+        "a redirect": (Redirect(), "bad_response", 502),
+        "a status nobody knows": (Status(999), "bad_response", 502),
+        "dropped": (Cut(), "connect", 503),
+        "cut after the headers": (Cut(0), "stream_failed", 502),
+    }
 )
 IN_STREAMS: Final = (
     ("nothing but an end", Just(DONE), "bad_response", 502),
@@ -81,16 +90,14 @@ def error_of(api: Api, answer: Recorded) -> dict[str, Any]:
     return error
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("fault", "kind", "status"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS]
-)
-@pytest.mark.parametrize("api", APIS, ids=str)
-async def test_one_cause(stage: Scene, api: Api, fault: Fault, kind: str, status: int, stream: bool) -> None:
+@pytest.mark.parametrize(("api", "case", "stream"), pairwise(APIS, FAULTS), ids=str)
+async def test_one_cause(front: Front, api: Api, case: str, stream: bool) -> None:
     """Where all fail alike, the status is that failure's, and attempts are listed by target and fault."""
-    stage.alpha.fault = stage.beta.fault = fault
+    fault, kind, status = FAULTS[case]
+    async with scene(front, first_token=patience(fault)) as stage:
+        stage.alpha.fault = stage.beta.fault = fault
 
-    answer = await stage.raw.ask(api, stream=stream)
+        answer = await stage.raw.ask(api, stream=stream)
 
     assert answer.status == (529 if api is MESSAGES and kind == "overloaded" else status)
     error = error_of(api, answer)
@@ -231,16 +238,17 @@ async def test_nobody_is_asked_while_breakers_are_open(stage: Scene, api: Api) -
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_openai_sdk_understands(
-    stage: Scene, fault: Fault, raised: type[openai.APIStatusError], stream: bool
+    front: Front, fault: Fault, raised: type[openai.APIStatusError], stream: bool
 ) -> None:
     """The SDK raises its own error, with our code and request id in it."""
-    stage.alpha.fault = stage.beta.fault = fault
+    async with scene(front, first_token=patience(fault)) as stage:
+        stage.alpha.fault = stage.beta.fault = fault
 
-    with pytest.raises(raised) as caught:
-        await stage.sdks.say(CHAT, stream=stream)
+        with pytest.raises(raised) as caught:
+            await stage.sdks.say(CHAT, stream=stream)
 
     assert caught.value.code == "all_attempts_failed"
-    assert caught.value.request_id == stage.front.exchanges[-1].id
+    assert caught.value.request_id == front.exchanges[-1].id
 
 
 @pytest.mark.parametrize(
@@ -255,15 +263,16 @@ async def test_the_openai_sdk_understands(
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_anthropic_sdk_understands(
-    stage: Scene, fault: Fault, raised: type[anthropic.APIStatusError], kind: str, stream: bool
+    front: Front, fault: Fault, raised: type[anthropic.APIStatusError], kind: str, stream: bool
 ) -> None:
     """The SDK raises its own error, with its own type and our request id in it."""
-    stage.alpha.fault = stage.beta.fault = fault
+    async with scene(front, first_token=patience(fault)) as stage:
+        stage.alpha.fault = stage.beta.fault = fault
 
-    with pytest.raises(anthropic.APIStatusError) as caught:
-        await stage.sdks.say(MESSAGES, stream=stream)
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            await stage.sdks.say(MESSAGES, stream=stream)
 
     body: Any = caught.value.body
     assert isinstance(caught.value, raised) or kind in {"overloaded_error", "timeout_error"}
     assert body["error"]["type"] == kind
-    assert caught.value.request_id == stage.front.exchanges[-1].id
+    assert caught.value.request_id == front.exchanges[-1].id

@@ -27,10 +27,19 @@ CASES: Final = tuple(
         stream,
         id=f"{behaviour.name if behaviour else 'connect refused'}-{'stream' if stream else 'unary'}",
     )
+    for place, behaviour in enumerate((None, *LLMOCK))
     for stream in (True, False)
-    for behaviour in (None, *LLMOCK)
-    if behaviour is None or behaviour.streams in {None, stream}
+    if stream == (place % 2 == 0 if behaviour is None or behaviour.streams is None else behaviour.streams)
 )
+"""Every behaviour once: in turn streamed or not, where there is a choice."""
+
+
+CANNOT: Final = tuple(
+    (name, stream)
+    for name, stream in dict(SIMULATED).items()
+    if name not in {"comments only", "headers dripped for ever"}
+)
+"""What llmock cannot be told, once, streamed where it can be; for what never ends the anthropic SDK waits."""
 
 
 @pytest.mark.parametrize(("behaviour", "stream"), CASES)
@@ -50,7 +59,7 @@ async def test_a_hundred_requests_of_a_hundred_are_answered(
             assert await asyncio.to_thread(mocks[0].requests) > 0
 
 
-@pytest.mark.parametrize(("fault", "stream"), SIMULATED)
+@pytest.mark.parametrize(("fault", "stream"), CANNOT)
 async def test_what_llmock_cannot_be_told(
     front: Front, mocks: tuple[Llmock, ...], fault: str, stream: bool
 ) -> None:

@@ -8,8 +8,8 @@ import time
 import pytest
 from standby.proxy.rehearsal.simulator import Content, Drip, Fault, Malformed, Slow, Stall
 
-from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api
-from tests.acceptance.faults import BEFORE_CONTENT, REFUSED, before_content
+from tests.acceptance.clients import APIS, CHAT, MESSAGES, RESPONSES, Api
+from tests.acceptance.faults import BEFORE_CONTENT_OF_ALL, REFUSED, before_content
 from tests.acceptance.scene import FIRST_TOKEN, Scene, said_by, scene
 from tests.acceptance.serving import Front, bound
 
@@ -18,19 +18,22 @@ __all__: list[str] = []
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(("fault", "stream"), BEFORE_CONTENT)
-@pytest.mark.parametrize("api", APIS, ids=str)
+@pytest.mark.parametrize(("api", "fault", "stream"), BEFORE_CONTENT_OF_ALL, ids=str)
 async def test_the_fallbacks_answer_as_it_is(stage: Scene, api: Api, fault: str, stream: bool) -> None:
-    """Where alpha fails before content, the client gets a 200 with beta's own bytes, and none of alpha's."""
+    """Where alpha fails before content, each is asked once, and the client gets a 200 with beta's own bytes
+    and none of alpha's."""
     if fault == REFUSED:
         await stage.alpha.down()
     stage.alpha.fault = before_content(fault)
     expected = await said_by(stage.beta, api, stream=stream)
+    stage.beta.requests.clear()
 
     answer = await stage.raw.ask(api, stream=stream)
 
     assert answer.status == 200
     assert answer.body == expected.body
+    assert len(stage.alpha.requests) == (0 if fault == REFUSED else 1)
+    assert len(stage.beta.requests) == 1
     assert stage.alpha.canary.encode() not in answer.whole
     assert answer.header("x-standby-target") == f"beta{'_claude' if api.name == 'messages' else ''}"
     assert answer.header("x-standby-attempts") == "2"
@@ -160,8 +163,16 @@ async def test_no_room_at_a_target(front: Front) -> None:
         assert (await stage.raw.ask(CHAT)).header("x-standby-target") == "alpha"
 
 
-@pytest.mark.parametrize("fault", [Stall(), Stall(0), Stall(Content(0)), Drip(0.02)], ids=str)
-@pytest.mark.parametrize("api", APIS, ids=str)
+@pytest.mark.parametrize(
+    ("api", "fault"),
+    [
+        (CHAT, Stall()),
+        (RESPONSES, Stall(0)),
+        (MESSAGES, Drip(0.02)),
+        *((api, Stall(Content(0))) for api in APIS),
+    ],
+    ids=str,
+)
 async def test_the_caller_may_have_less_time(front: Front, api: Api, fault: Fault) -> None:
     """All attempts together end at the caller's own limit, with an error that says so."""
     async with scene(front, first_token="30s") as stage:

@@ -10,6 +10,7 @@ import pytest
 from standby.proxy.rehearsal.simulator import Content, Cut, ErrorEvent, Fault, Html, Just, Slow, Stall, Status
 
 from tests.acceptance.money import CARDS, Shop, shop
+from tests.acceptance.pairs import pairwise
 from tests.acceptance.serving import Front
 from tests.chaos.caller import PATHS, Path
 
@@ -51,11 +52,9 @@ async def check(counted: Shop) -> None:
             assert entry.cost == CARDS[name].cost(line.input, line.output)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize(("path", "fault", "streamed"), pairwise(PATHS, FAULTS), ids=str)
 async def test_a_fault_of_the_first_leaves_nothing_held(
-    front: Front, path: Path, streamed: bool, fault: Fault | None
+    front: Front, path: Path, fault: Fault | None, streamed: bool
 ) -> None:
     """Whatever the first target does, the hold ends, and the ledger covers what both providers bill."""
     async with shop(front) as counted:
@@ -69,7 +68,7 @@ async def test_a_fault_of_the_first_leaves_nothing_held(
 @pytest.mark.parametrize("fault", [each for each in FAULTS if each is not None], ids=str)
 async def test_a_fault_of_all_leaves_nothing_held(front: Front, streamed: bool, fault: Fault) -> None:
     """When every target fails the same way, each attempt is booked by itself, and nothing stays held."""
-    async with shop(front) as counted:
+    async with shop(front, timeouts='{ first_token = "100ms", stall = "100ms" }') as counted:
         counted.alpha.fault = counted.beta.fault = fault
         await counted.ask(streamed=streamed)
         await check(counted)

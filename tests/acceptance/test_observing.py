@@ -210,6 +210,8 @@ async def test_a_collector_that_fails(behaviour: Behaviour | str, tmp_path: Path
     async with collecting("refuses" if behaviour == "dead" else behaviour) as collector:  # type: ignore[arg-type]
         url = "http://127.0.0.1:9" if behaviour == "dead" else collector.url
         environ = {"OTEL_BSP_SCHEDULE_DELAY": "50", "OTEL_BSP_MAX_QUEUE_SIZE": "20"}
+        if behaviour != "refuses":
+            environ["OTEL_EXPORTER_OTLP_TIMEOUT"] = "1"  # seconds, that the exporter waits or tries again
         tables = f'[trace]\nendpoint = "{url}"\n'
         async with observed(tmp_path, tables=tables, **environ) as gateway:
             await gateway.ask(20)

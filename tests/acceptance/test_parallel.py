@@ -13,11 +13,10 @@ import pytest
 from standby.proxy.rehearsal.simulator import Simulator, Slow
 
 from tests.acceptance.money import SECRETS, written
-from tests.bench.processes import free_port
 from tests.chaos.caller import Asked, CallResult, ask
-from tests.chaos.process import GatewayProcess, serving
+from tests.chaos.process import GatewayProcess, serving_all
 from tests.chaos.setting import Card
-from tests.chaos.store_reader import STORES, Kind, reader_of
+from tests.chaos.store_reader import Kind, reader_of
 
 __all__: list[str] = []
 
@@ -51,8 +50,10 @@ async def rush(gateways: Sequence[GatewayProcess], alpha: Simulator, key: str) -
     return await asyncio.gather(*(one(number) for number in range(CALLERS)))
 
 
-@pytest.mark.parametrize("escrow", ["false", "true"], ids=["each", "escrow"])
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize(
+    ("kind", "escrow"),
+    [("memory", "true"), *((kind, escrow) for kind in ("sqlite", "redis") for escrow in ("false", "true"))],
+)
 async def test_exactly_so_many_are_let_in_as_there_is_room_for(
     kind: Kind, escrow: str, tmp_path: Path
 ) -> None:
@@ -73,12 +74,9 @@ async def test_exactly_so_many_are_let_in_as_there_is_room_for(
                 budget=f"escrow = {escrow}",
             )
         )
-        gateways = [
-            await stack.enter_async_context(
-                serving(name, path, free_port(), workers=2 if kind == "sqlite" else 1)
-            )
-            for name in (("one", "two") if kind == "redis" else ("one",))
-        ]
+        names = ("one", "two") if kind == "redis" else ("one",)
+        workers = 2 if kind == "sqlite" else 1
+        gateways = await stack.enter_async_context(serving_all(names, path, workers=workers))
         for key, status, limit in (
             ("checkout", 402, "key/checkout cost per month"),
             ("search", 429, "key/search concurrent"),

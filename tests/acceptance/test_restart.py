@@ -26,7 +26,7 @@ REQUESTS: Final = 300
 
 @pytest.mark.parametrize(
     ("kind", "workers", "hard"),
-    [("sqlite", 2, False), ("redis", 1, False), ("sqlite", 1, True), ("redis", 1, True)],
+    [("sqlite", 2, False), ("redis", 1, False), ("sqlite", 1, True)],
 )
 async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: bool, tmp_path: Path) -> None:
     """Every answer given before the stop and after the restart is booked once, at what the provider bills."""

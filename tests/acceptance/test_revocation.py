@@ -1,4 +1,4 @@
-"""A key that was revoked opens nothing any more after five seconds, in any process."""
+"""A key that was revoked opens nothing any more after five seconds, in any process, and stays so (I23)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import pytest
 from standby.proxy.keys.keyring import TTL
 from standby.proxy.rehearsal.simulator import Simulator
 
-from tests.programs import STANDBY, Program, running
+from tests.chaos.process import GatewayProcess, serving_all
+from tests.programs import STANDBY, running
 
 __all__ = ["folder"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
+HOUR: Final = 3600.0
 ROUTES: Final = """
 stack = ["auth", "failover"]
-store = "sqlite:///keys.db"
+store = "sqlite:///{folder}/keys.db"
 [providers.alpha]
 dialect = "openai"
 base_url = "{url}"
@@ -38,7 +40,7 @@ prefer = ["main"]
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
     """A folder with a `routes.toml`, whose provider answers."""
     async with Simulator("alpha") as alpha:
-        (tmp_path / "routes.toml").write_text(ROUTES.format(url=alpha.url))
+        (tmp_path / "routes.toml").write_text(ROUTES.format(url=alpha.url, folder=tmp_path))
         yield tmp_path
 
 
@@ -55,28 +57,29 @@ async def made(folder: Path, *words: str) -> str:
     return secret
 
 
-async def opens(program: Program, secret: str) -> str:
+async def opens(gateway: GatewayProcess, secret: str) -> str:
     """What becomes of one request with this key: "200", or the code of the refusal."""
-    async with httpx2.AsyncClient(base_url=await program.address(), trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=gateway.origin, trust_env=False) as client:
         answer = await client.get("/v1/models", headers={"x-api-key": secret})
         return "200" if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
 
 async def test_every_process_hears_of_it(folder: Path) -> None:
-    """Of a disabled, a deleted and a replaced key; what was asked TTL after the command is never admitted."""
-    command = (STANDBY, "serve", "--port", "0")
+    """Of a disabled, a deleted and a replaced key; what was asked TTL after the command is never admitted,
+    whatever a gateway's clock does and also by one that was killed and started again."""
     off, gone, old = [
         await made(folder, "create", name, "--pools", "support") for name in ("off", "gone", "old")
     ]
-    async with running(*command, folder=folder) as one, running(*command, folder=folder) as other:
-        for program in (one, other):
-            address = await program.address()
-            async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key=off, max_retries=0) as client:
+    async with serving_all(("one", "two"), folder / "routes.toml") as gateways:
+        for gateway in gateways:
+            async with openai.AsyncOpenAI(
+                base_url=f"{gateway.origin}/v1", api_key=off, max_retries=0
+            ) as client:
                 answer = await client.chat.completions.create(
                     model="support", messages=[{"role": "user", "content": "hello"}]
                 )
                 assert answer.choices[0].message.content == "alpha says: all is well."
-            assert [await opens(program, secret) for secret in (gone, old)] == ["200", "200"]
+            assert [await opens(gateway, secret) for secret in (gone, old)] == ["200", "200"]
 
         await standby(folder, "keys", "disable", "off")
         await standby(folder, "keys", "delete", "gone")
@@ -84,14 +87,22 @@ async def test_every_process_hears_of_it(folder: Path) -> None:
         revoked = asyncio.get_running_loop().time()
 
         expected = {off: "api_key_revoked", gone: "invalid_api_key", old: "api_key_revoked"}
-        pending = {(program, secret) for program in (one, other) for secret in expected}
+        pending = {(gateway, secret) for gateway in gateways for secret in expected}
         while pending:
-            for program, secret in tuple(pending):
+            for gateway, secret in tuple(pending):
                 asked = asyncio.get_running_loop().time()
-                outcome = await opens(program, secret)
+                outcome = await opens(gateway, secret)
                 assert outcome in {"200", expected[secret]}
                 if outcome != "200":
-                    pending.discard((program, secret))
+                    pending.discard((gateway, secret))
                 assert outcome != "200" or asked < revoked + TTL
+            gateways[0].move_clock(-HOUR)  # a clock that goes back gives a key no more time
             await asyncio.sleep(0.1)
-        assert [await opens(program, new) for program in (one, other)] == ["200", "200"]
+        for ahead in (-HOUR, HOUR, 0.0):
+            for gateway in gateways:
+                gateway.move_clock(ahead)
+                assert [await opens(gateway, secret) for secret in expected] == [*expected.values()]
+        assert [await opens(gateway, new) for gateway in gateways] == ["200", "200"]
+        await gateways[0].kill()
+        await gateways[0].start()
+        assert [await opens(gateways[0], secret) for secret in expected] == [*expected.values()]

@@ -24,6 +24,7 @@ from standby.proxy.rehearsal.simulator import (
 
 from tests.acceptance.clients import APIS, CHAT, MESSAGES, Api
 from tests.acceptance.faults import BEFORE_CONTENT, before_content
+from tests.acceptance.pairs import pairwise
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front
 
@@ -47,6 +48,10 @@ QUIET: Final = MappingProxyType[str, Fault](
     }
 )
 """Faults of which the client may learn no more than that they happened."""
+_OF_STREAMS: Final = {name for name, _ in BEFORE_CONTENT if (name, False) not in BEFORE_CONTENT}
+QUIETLY: Final = tuple(
+    (api, name, stream or name in _OF_STREAMS) for api, name, stream in pairwise(APIS, QUIET)
+)
 
 
 def request_of(api: Api) -> dict[str, Any]:
@@ -71,16 +76,14 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
     )
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", QUIET.values(), ids=QUIET)
-@pytest.mark.parametrize("api", APIS, ids=str)
+@pytest.mark.parametrize(("api", "name", "stream"), QUIETLY, ids=str)
 async def test_when_all_fail(
-    front: Front, caplog: pytest.LogCaptureFixture, api: Api, fault: Fault, stream: bool
+    front: Front, caplog: pytest.LogCaptureFixture, api: Api, name: str, stream: bool
 ) -> None:
     """Neither the client's answer nor our log holds a key, the prompt, an address or a provider's word."""
     caplog.set_level(logging.DEBUG)
     async with scene(front, first_token="100ms") as stage:
-        stage.alpha.fault = stage.beta.fault = fault
+        stage.alpha.fault = stage.beta.fault = QUIET[name]
 
         answer = await stage.raw.ask(api, stream=stream, headers=shown(api), **request_of(api))
 
@@ -99,13 +102,16 @@ async def test_when_all_fail(
         _nobody_knows_too_much(stage)
 
 
-@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    "fault",
-    [None, Status(503), Status(401), Status(400), Status(422), Html(), stale_keep_alive, Cut(), Stall()],
+    ("api", "fault", "stream"),
+    [
+        *pairwise(
+            APIS, [None, Status(503), Status(401), Status(400), Status(422), Html(), stale_keep_alive, Cut()]
+        ),
+        (CHAT, Stall(), True),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("api", APIS, ids=str)
 async def test_when_somebody_answers(
     stage: Scene, caplog: pytest.LogCaptureFixture, api: Api, fault: Fault | None, stream: bool
 ) -> None:
@@ -166,9 +172,7 @@ async def test_when_we_refuse(
     assert stage.alpha.requests == stage.beta.requests == []
 
 
-@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("api", APIS, ids=str)
+@pytest.mark.parametrize(("api", "code", "stream"), pairwise(APIS, [301, 302, 303, 307, 308]), ids=str)
 async def test_redirects_are_not_followed(stage: Scene, api: Api, stream: bool, code: int) -> None:
     """A provider that sends us elsewhere has failed: nobody goes there, and the client is not sent there."""
     async with Simulator("elsewhere") as elsewhere:

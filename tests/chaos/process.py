@@ -7,15 +7,16 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tests.bench.processes import free_port
 from tests.programs import own_environ
 
-__all__ = ["NOTHING", "GatewayProcess", "serving"]
+__all__ = ["NOTHING", "GatewayProcess", "serving", "serving_all"]
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -130,3 +131,17 @@ async def serving(
         yield gateway
     finally:
         await gateway.kill()
+
+
+@asynccontextmanager
+async def serving_all(
+    names: Sequence[str], routes: Path, *, workers: int = 1
+) -> AsyncGenerator[list[GatewayProcess]]:
+    """Gateways that answer, each on a port of its own: started at the same time, and ended at the end."""
+    gateways = [GatewayProcess(name, routes, free_port(), workers, NOTHING) for name in names]
+    try:
+        await asyncio.gather(*(gateway.start() for gateway in gateways))
+        yield gateways
+    finally:
+        for gateway in gateways:
+            await gateway.kill()

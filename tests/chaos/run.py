@@ -16,10 +16,8 @@ from standby.proxy.config import Routes, parse_routes
 from standby.proxy.stores.records import LedgerEntry
 from standby.proxy.stores.store import StoreDown
 
-from tests.bench.processes import free_port
-
 from .caller import Asked, CallResult, ask
-from .process import GatewayProcess, serving
+from .process import GatewayProcess, serving_all
 from .setting import KEYS, providers, routes, secret
 from .store_reader import Kind, StoreReader, reader_of
 from .verdict import Figures, judge
@@ -195,10 +193,8 @@ async def chaos(kind: Kind, scale: Scale, seed: int, folder: Path, *, escrow: bo
         accounts = _accounts(parse_routes(text))
         run = _Run(reader, kind, scale, seed, escrow=escrow)
         workers, count = (2, 1) if kind == "sqlite" else (1, 2) if kind == "redis" else (1, 1)
-        run.gateways = [
-            await stack.enter_async_context(serving(f"gateway{number}", path, free_port(), workers=workers))
-            for number in range(count)
-        ]
+        names = [f"gateway{number}" for number in range(count)]
+        run.gateways = await stack.enter_async_context(serving_all(names, path, workers=workers))
         reader.port = run.gateways[0].port
         await run.drive(accounts)
         await run.quiet()
