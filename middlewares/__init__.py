@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from .auth import Auth
     from .budget import Budget
     from .failover import Failover
+    from .guardrails import Guardrails
     from .route_select import RouteSelect
     from .trace import Trace
 
-__all__ = ["Auth", "Budget", "Failover", "RouteSelect", "Trace"]
+__all__ = ["Auth", "Budget", "Failover", "Guardrails", "RouteSelect", "Trace"]
 
 _FILES: Final = MappingProxyType(
     {
         "Auth": "auth",
         "Budget": "budget",
         "Failover": "failover",
+        "Guardrails": "guardrails",
         "RouteSelect": "route_select",
         "Trace": "trace",
     }

@@ -110,6 +110,12 @@ CODES: Final = MappingProxyType(
         "budget_exceeded": Code(402, "The budget does not allow this request."),
         "rate_limited": Code(429, "The rate limit does not allow this request now."),
         "budget_unavailable": Code(503, "The budget cannot be checked now."),
+        # guardrails
+        "guardrail_blocked": Code(400, "A guardrail does not allow this request."),
+        "guardrail_answer_blocked": Code(502, "A guardrail does not allow the answer."),
+        "guardrail_not_scanned": Code(400, "A guardrail cannot read a part of this request."),
+        "guardrail_unavailable": Code(503, "A guardrail cannot decide about this request now."),
+        "text_not_stream_safe": Code(400, "A text has too many combining marks in a row."),
         # failure before the answer began
         "all_attempts_failed": Code(502, "No target gave an answer."),
         "policy_no_eligible_target": Code(503, "No target that policy allows can take the request now."),

@@ -116,6 +116,7 @@ class Attempt:
     `time.perf_counter`, when the provider's connection was no longer needed).
     Written by ForeignAnswer, around an app that is no Relay: `answer`, `fault`, `finished`.
     Written by Budget: `cost` (in nano-dollars, as in the ledger; None where it cannot be known).
+    Written by Guardrails: `amendments` (members of the document that this target sees otherwise than others).
     """
 
     number: int
@@ -133,6 +134,7 @@ class Attempt:
     began: float = 0.0
     finished: float | None = None
     cost: int | None = None
+    amendments: dict[str, Any] | None = None
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
@@ -150,6 +152,21 @@ class BudgetUse(NamedTuple):
     used: int
     limit: int
     resets: int | None
+
+
+class GuardrailResult(NamedTuple):
+    """What one guardrail decided about a request or an answer, without any of its text.
+
+    `outcome` is "blocked", "redacted", "observed", "undecided" or "not_scanned". `codes` name what was found,
+    and `times` is how often. `target` is the one for which it was decided, None if for all.
+    """
+
+    rule: str
+    stage: Literal["request", "response"]
+    outcome: str
+    codes: tuple[str, ...]
+    times: int = 0
+    target: str | None = None
 
 
 class Notice(NamedTuple):
@@ -211,6 +228,7 @@ class Exchange:
     Appended to by Budget: `notes` (further headers of every response, added to the `x-standby-*` headers).
     Appended to by Auth, Guardrails and Budget: `clearances`.
     Appended to by Auth, Guardrails, Budget and RouteSelect: `steps`.
+    Appended to by Guardrails: `guardrails`.
     Written by Budget: `held` (the most that was held for the request, in nano-dollars).
     Appended to by Budget: `budgets`. Appended to by Auth and Budget: `notices`.
     Written by Trace: `trace`, and around a foreign app `broke` (it raised after its answer had begun).
@@ -256,6 +274,7 @@ class Exchange:
     steps: list[Step] = field(default_factory=_list)
     held: int = 0
     budgets: list[BudgetUse] = field(default_factory=_list)
+    guardrails: list[GuardrailResult] = field(default_factory=_list)
     notices: list[Notice] = field(default_factory=_list)
     trace: TraceContext | None = None
     broke: bool = False
@@ -319,7 +338,8 @@ class Exchange:
         """That reason, and the name of the target that it is about.
 
         A failed canary is not a reason, and neither is the provider to which a request is bound by its state.
-        A target that policy keeps from this caller is one only if no preferred target is left for it.
+        A target that policy or a guardrail keeps from this request is one only if no preferred target is left
+        for it.
         """
         if (failed := self._first_failed()) is not None:
             # An attempt without a fault was slower than its hedge.
@@ -334,7 +354,7 @@ class Exchange:
                 if reason is not None:
                     return reason, candidate.name
                 return None if candidate.role == "prefer" else kept_away
-            if rejected is not None and rejected.startswith("policy."):
+            if rejected is not None and rejected.startswith(("policy.", "guardrail.")):
                 kept_away = kept_away or (rejected, candidate.name)
             elif rejected is not None and not rejected.startswith("state."):
                 return rejected, candidate.name

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from .asgi import ASGIApp
 from .config import BUILT_IN, Routes, settings
+from .config.settings import SettingsError
 from .health.target_health import Health
 from .http.hygiene import Hygiene
 from .http.model_list import ModelList
@@ -23,6 +24,8 @@ from .upstream.transports import Transports
 
 __all__ = ["Snapshot"]
 
+_NAMED: Final = ("providers", "pools", "organisations", "teams", "users")
+"""The sections of the file whose tables the settings of a middleware may name."""
 _log: Final = logging.getLogger("standby.reload")
 
 
@@ -142,7 +145,10 @@ class Snapshot:
         app: ASGIApp = ModelList(Relay(self.transports))
         middlewares: dict[str, ASGIApp] = {}
         for name in reversed(routes.stack):
-            app = middlewares[name] = _middleware(routes, name)(app)
+            try:
+                app = middlewares[name] = _middleware(routes, name)(app)
+            except SettingsError as error:
+                raise routes.error((name, *error.path), error.message, error.hint) from None
         self._middlewares = dict(reversed(middlewares.items()))
         return Hygiene(Probes(app), **_settings(routes, "hygiene", Hygiene))
 
@@ -165,4 +171,11 @@ def _import(routes: Routes, key: tuple[str, ...], path: str) -> Callable[..., An
 
 
 def _settings(routes: Routes, name: str, make: Callable[..., Any]) -> dict[str, Any]:
-    return settings(make, routes.tables.get(name, {}), file=routes.file, source=routes.source, name=name)
+    return settings(
+        make,
+        routes.tables.get(name, {}),
+        file=routes.file,
+        source=routes.source,
+        name=name,
+        tables={section: getattr(routes, section) for section in _NAMED},
+    )

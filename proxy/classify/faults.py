@@ -83,7 +83,7 @@ class Rejection(NamedTuple):
     reason: str
     ready_in: float | None = None
     limit: str | None = None
-    """The scope and name of the limit that rejected the request."""
+    """The scope and name of the limit that rejected the request, or the name of the guardrail."""
 
 
 MayMove = Literal["yes", "no", "larger", "opt_in"]

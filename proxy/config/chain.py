@@ -17,6 +17,7 @@ BUILT_IN: Final = MappingProxyType(
     {
         "trace": "standby.middlewares.trace:Trace",
         "auth": "standby.middlewares.auth:Auth",
+        "guardrails": "standby.middlewares.guardrails:Guardrails",
         "budget": "standby.middlewares.budget:Budget",
         "route_select": "standby.middlewares.route_select:RouteSelect",
         "failover": "standby.middlewares.failover:Failover",
@@ -32,9 +33,10 @@ _SECTIONS: Final = (
 )
 """The top-level keys of the file that are not middlewares."""
 
-_ORDER: Final = ("trace", "auth", "budget", "route_select", "failover")
-"""The required order of the built-in middlewares, outermost first. Budgets depend on the caller, and routing
-depends on both. All of these run once per request, not once per attempt, so failover is the innermost."""
+_ORDER: Final = ("trace", "auth", "guardrails", "budget", "route_select", "failover")
+"""The required order of the built-in middlewares, outermost first. Guardrails and budgets depend on the
+caller, budgets on what guardrails leave of a request, and routing on all of them. All of these run once per
+request, not once per attempt, so failover is the innermost."""
 
 _USE: Final = 'use = "package.module:attribute"'
 

@@ -36,9 +36,14 @@ def named(section: Literal["organisations", "providers", "targets", "teams", "us
     return BeforeValidator(resolve)
 
 
-def among(section: Literal["pools", "providers", "regions"], *others: str) -> AfterValidator:
+def among(
+    section: Literal["organisations", "pools", "providers", "regions", "teams", "users"],
+    *others: str,
+    negatable: bool = False,
+) -> AfterValidator:
     """Returns a validator that rejects a name which is neither in `section` nor in `others`.
 
+    If it is `negatable`, a "!" may stand before the name.
     The name is not replaced. The regions are those of the providers. If the section is not available, every
     name passes, so that a key from a store may grant pools that no longer exist.
     """
@@ -47,13 +52,12 @@ def among(section: Literal["pools", "providers", "regions"], *others: str) -> Af
         around = info.context
         if not isinstance(around, Surroundings) or value in others:
             return value
+        name = value.removeprefix("!") if negatable else value
         tables = _regions(around) if section == "regions" else around.tables.get(section)
-        if tables is not None and value not in tables:
+        if tables is not None and name not in tables:
             what = section[:-1]
-            message = f"no provider is in region {quoted(value)}" if section == "regions" else None
-            raise objection(
-                Remark(message or f"there is no {what} {quoted(value)}", suggestion(value, tables))
-            )
+            message = f"no provider is in region {quoted(name)}" if section == "regions" else None
+            raise objection(Remark(message or f"there is no {what} {quoted(name)}", suggestion(name, tables)))
         return value
 
     return AfterValidator(check)

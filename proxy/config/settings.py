@@ -20,9 +20,19 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from .report import Report, suggestion
-from .values import Surroundings
+from .values import KeyPath, Surroundings
 
-__all__ = ["as_json", "settings"]
+__all__ = ["SettingsError", "as_json", "settings"]
+
+
+class SettingsError(ValueError):
+    """What a middleware finds wrong with its own settings. `path` leads from its table to the value."""
+
+    def __init__(self, path: KeyPath, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.message = message
+        self.hint = hint
 
 
 def as_json(value: object) -> str:
@@ -43,16 +53,17 @@ def settings(
     name: str,
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
+    tables: Mapping[str, Mapping[str, object | None]] | None = None,
 ) -> dict[str, Any]:
     """Validate `table`, the table `name` in the text `source`, for the middleware `cls`.
 
     Returns the given values by key, without defaults. Fields named `app`, private fields, and fields with
     `init=False` or `metadata={"toml": False}` are not keys; `use`, which names the middleware, is ignored.
     For a callable that is not a dataclass, or whose annotations cannot be resolved, only the names of its
-    keywords are checked. Raises `ConfigError`.
+    keywords are checked. `tables` are those of the file that values may name. Raises `ConfigError`.
     """
     report = Report(file, source)
-    around = Surroundings(environ, Path(file).parent if folder is None else folder)
+    around = Surroundings(environ, Path(file).parent if folder is None else folder, tables or {})
     table = {key: value for key, value in table.items() if key != "use"}
     types, required, open_ended = _fields(cls) or _keywords(cls)
     values: dict[str, Any] = {}

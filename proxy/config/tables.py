@@ -47,6 +47,8 @@ class Provider(Table):
     """Without a trailing slash. Plain http requires a loopback host or `insecure`."""
     key: Secret | None = None
     region: Name | None = None
+    trust: Name | None = None
+    """How far it is trusted with data, in words of the operator's. Only guardrails read it."""
     headers: Annotated[Mapping[str, str], AfterValidator(outgoing_headers), PlainSerializer(dict)] = Field(
         default_factory=lambda: MappingProxyType[str, str]({})
     )

@@ -60,6 +60,12 @@ class Body:
         copy._document = self._document
         return copy
 
+    def replaced(self) -> Body:
+        """Returns a body whose bytes are those of the document as it is now, for readers of the bytes."""
+        body = Body(self.document.bytes(), self._receive)
+        body._document = self._document
+        return body
+
     def rewind(self) -> Body:
         """Start again at the first message. Returns this body."""
         self._sent = False

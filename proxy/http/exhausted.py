@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final
 
 from ..classify.faults import RULES, FaultKind
@@ -13,6 +14,13 @@ __all__ = ["exhausted"]
 _MIN_RETRY_AFTER: Final = 1.0
 """The minimum of Retry-After in seconds. `Retry-After: 0` would cause immediate retries by every client."""
 
+_GUARDRAILS: Final = MappingProxyType(
+    {
+        "guardrail.blocked": "guardrail_blocked",
+        "guardrail.undecided": "guardrail_unavailable",
+        "guardrail.not_scanned": "guardrail_not_scanned",
+    }
+)
 _OTHER_REASONS: Final = ("capability.", "deadline.", "disabled", "health.")
 """The prefixes of rejection reasons that have nothing to do with policy, budgets or limits."""
 
@@ -41,7 +49,8 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
 def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | None:
     """Returns the refusal if only policy, budgets and limits rejected the targets, else None.
 
-    Policy decides only if it rejects every target; otherwise the budget or limit of the others does.
+    Policy and guardrails decide only if they reject every target; otherwise the budget or limit of the others
+    does.
     """
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
     reasons.discard("state.bound")  # a target without the request's state cannot serve it anyway
@@ -49,7 +58,7 @@ def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | Non
         return None
     budget_or_limit = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
     if not budget_or_limit:
-        return Refusal("policy_no_eligible_target")
+        return _guarded(exchange) or Refusal("policy_no_eligible_target")
     if "budget.unavailable" in budget_or_limit:
         return Refusal("budget_unavailable", retry_after=_MIN_RETRY_AFTER)
     limited = sorted(reason for reason in budget_or_limit if reason.startswith("limit."))
@@ -71,6 +80,15 @@ def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | Non
         retryable=retry_after is not None,
         headers=headers,
     )
+
+
+def _guarded(exchange: Exchange) -> Refusal | None:
+    """Returns the refusal of the first target that a guardrail rejected, or None."""
+    for candidate in exchange.plan or ():
+        code = None if candidate.rejected is None else _GUARDRAILS.get(candidate.rejected)
+        if code is not None and (rule := candidate.limit) is not None:
+            return Refusal(code, param=rule, headers=((b"x-standby-guardrail", rule.encode()),))
+    return None
 
 
 def _status(kinds: list[FaultKind], dialect: str) -> int:

@@ -162,7 +162,8 @@ class UpstreamCall:
                 self._answer.refuse(Fault("policy", code=refused.reason, retry_after=refused.ready_in))
                 return None
         connections = self._transports.to(target)
-        content = body.document.bytes(target.model, exchange.amendments)
+        own, amendments = self._attempt.amendments, exchange.amendments
+        content = body.document.bytes(target.model, amendments if own is None else {**own, **amendments})
         sent_headers = upstream(
             connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
         )

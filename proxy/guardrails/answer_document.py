@@ -1,0 +1,70 @@
+"""Whole answers, that are not streamed: their texts, and how they say that a content filter stopped them.
+
+No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..dialects.json_values import is_list, is_object, within
+
+__all__ = ["final_texts", "stopped", "strip_probabilities"]
+
+
+def stopped(operation: str, value: dict[str, Any], rule: str | None) -> dict[str, Any]:
+    """Returns the answer without its content, as one that the provider's own content filter stopped."""
+    note = {"standby": {"guardrail": rule}}
+    if operation == "chat":
+        choices = [
+            {
+                "index": within(choice, "index") or 0,
+                "message": {"role": "assistant", "content": None, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "content_filter",
+            }
+            for choice in _list(value.get("choices"))
+        ]
+        return {**value, "choices": choices, **note}
+    if operation == "messages":
+        return {**value, "content": [], "stop_reason": "refusal", "stop_sequence": None, **note}
+    details = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
+    return {**value, **details, "output": [], **note}
+
+
+def strip_probabilities(operation: str, value: dict[str, Any]) -> bool:
+    """Remove the probabilities of single tokens, which spell what is redacted. Returns whether there were
+    any."""
+    changed = False
+    if operation == "chat":
+        for choice in _list(value.get("choices")):
+            if is_object(choice) and choice.get("logprobs"):
+                choice["logprobs"] = None
+                changed = True
+    elif operation == "responses":
+        for item in _list(value.get("output")):
+            for part in _list(within(item, "content")):
+                if is_object(part) and part.get("logprobs"):
+                    part["logprobs"] = []
+                    changed = True
+    return changed
+
+
+def final_texts(operation: str, value: dict[str, Any]) -> list[str]:
+    """Returns the text of each choice of an answer, as its caller reads it, without reasoning and tools."""
+    if operation == "chat":
+        contents = [within(within(choice, "message"), "content") for choice in _list(value.get("choices"))]
+        return [content for content in contents if isinstance(content, str)]
+    if operation == "messages":
+        return ["".join(_texts(value.get("content"), "text"))]
+    items = [item for item in _list(value.get("output")) if within(item, "type") == "message"]
+    return ["".join(text for item in items for text in _texts(within(item, "content"), "output_text"))]
+
+
+def _texts(parts: object, kind: str) -> list[str]:
+    found = [within(part, "text") for part in _list(parts) if within(part, "type") == kind]
+    return [text for text in found if isinstance(text, str)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if is_list(value) else []

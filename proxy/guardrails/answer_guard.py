@@ -1,0 +1,179 @@
+"""The rules of one answer: what each finding in it leads to. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+import orjson
+
+from ..exchange import Exchange, GuardrailResult
+from .placeholders import PLACEHOLDER, Placeholders, redacted
+from .redactor import Redactor
+from .request_texts import request_texts
+from .rewriter import Blocked
+from .rule_set import RuleSet, Sought
+from .rules import Rule
+from .text_scan import Span, TooComplex
+
+__all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
+
+_DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
+
+
+class Undecidable(Exception):
+    """A rule cannot decide about the answer, and refuses what it cannot decide about."""
+
+
+@dataclass(slots=True, eq=False)
+class AnswerGuard:
+    """Judges one answer by `rules`, those that bind for the target that gives it."""
+
+    rules: Sequence[Rule]
+    rule_set: RuleSet
+    placeholders: Placeholders | None
+    exchange: Exchange
+    collects: bool = False
+    """Whether the texts that go out are kept, for rules that need the whole answer."""
+    stopped_by: Rule | None = field(default=None, init=False)
+    """The rule that blocked the answer."""
+    _again: bool = field(default=False, init=False)
+    _counts: dict[tuple[Rule, str], dict[str, int]] = field(
+        default_factory=dict[tuple[Rule, str], dict[str, int]], init=False
+    )
+
+    def text(self, *, json: bool = False) -> AnswerText:
+        """Returns a new text of the answer, of which nothing has been read yet."""
+        return AnswerText(self, json=json)
+
+    def document(self, value: dict[str, Any], *, again: bool = False) -> bool:
+        """Redact every text of a whole document in place. Returns whether it changed.
+
+        With `again`, its texts were counted before, when they came in pieces. Raises Blocked and Undecidable.
+        """
+        self._again = again
+        try:
+            return self._document(value)
+        finally:
+            self._again = False
+
+    def _document(self, value: dict[str, Any]) -> bool:
+        found = request_texts(value)
+        if found.unscannable:
+            self.not_scanned(found.unscannable)
+        changed = False
+        for text in found.texts:
+            new = self.text(json=text.json).whole(text.text)
+            if new != text.text:
+                text.write(new)
+                changed = True
+        return changed
+
+    def found(self, rule: Rule, code: str) -> None:
+        """Count a finding. Raises Blocked if its rule forbids it."""
+        counts = self._counts.setdefault((rule, _DONE[rule.action]), {})
+        if not (self._again and code in counts):
+            counts[code] = counts.get(code, 0) + 1
+        if rule.action == "block":
+            self.block(rule)
+
+    def block(self, rule: Rule) -> NoReturn:
+        """End the answer because of `rule`. Raises Blocked."""
+        self.stopped_by = self.stopped_by or rule
+        counts = self._counts.setdefault((rule, "blocked"), {})
+        if not counts:
+            counts[rule.kind] = 1
+        raise Blocked
+
+    def rewrite(self, value: dict[str, Any], old: str, new: str) -> None:
+        """Write `new` wherever the text `old` stands in a document."""
+        for text in request_texts(value).texts:
+            if text.text == old:
+                text.write(new)
+
+    def not_scanned(self, kinds: Sequence[str]) -> None:
+        """Note that a part of the answer cannot be read. Raises Undecidable if a rule refuses that."""
+        for rule in self.rules:
+            self._counts.setdefault((rule, "not_scanned"), {}).update(dict.fromkeys(kinds, 1))
+        if any(rule.on_unscannable == "refuse" for rule in self.rules):
+            raise Undecidable
+
+    def undecided(self, rules: Sequence[Rule]) -> None:
+        """Note that rules cannot decide. Raises Undecidable if one of them refuses then."""
+        for rule in rules:
+            self._counts.setdefault((rule, "undecided"), {})
+        if any(rule.on_error == "refuse" for rule in rules):
+            raise Undecidable
+
+    def finish(self) -> None:
+        """Write what was found into the exchange."""
+        served = self.exchange.served
+        target = None if served is None else served.candidate.name
+        for (rule, outcome), counts in self._counts.items():
+            self.exchange.guardrails.append(
+                GuardrailResult(rule.name, "response", outcome, tuple(counts), sum(counts.values()), target)
+            )
+        self._counts = {}
+
+
+class AnswerText:
+    """One text of an answer on its way: of a choice, a block, or the arguments of a tool."""
+
+    __slots__ = ("_guard", "_json", "_known", "_redactor", "_scores")
+
+    def __init__(self, guard: AnswerGuard, *, json: bool) -> None:
+        self._guard = guard
+        self._json = json
+        self._redactor = Redactor(guard.rule_set.patterns, self._replace, json=json)
+        self._scores: dict[tuple[Rule, str], dict[Sought, float]] = {}
+        self._known: set[tuple[Rule, str]] = set()
+
+    @property
+    def held(self) -> int:
+        """The number of characters that are held back."""
+        return self._redactor.held
+
+    def feed(self, piece: str, *, last: bool = False) -> str:
+        """Returns the text that may go out now. Raises Blocked and Undecidable."""
+        try:
+            return self._redactor.feed(piece, last=last)
+        except TooComplex:
+            self._guard.undecided(self._guard.rules)
+            return piece
+
+    def whole(self, text: str) -> str:
+        """Returns what a whole text becomes. Raises Blocked and Undecidable."""
+        return self.feed(text, last=True)
+
+    def _replace(self, span: Span, original: str) -> str | None:
+        guard = self._guard
+        sought = guard.rule_set.sought[span.pattern]
+        rule = sought.rule
+        if rule is None:
+            return self._restored(original) if sought.pattern is PLACEHOLDER else None
+        if rule not in guard.rules:
+            return None
+        if sought.score is not None and not self._scored(rule, sought.score, sought):
+            return None
+        guard.found(rule, sought.pattern.code)
+        return redacted(sought.pattern.code) if rule.action == "redact" else None
+
+    def _scored(self, rule: Rule, score: str, sought: Sought) -> bool:
+        """Whether this finding, together with those before it, reaches its threshold for the first time."""
+        if (rule, score) in self._known:
+            return False
+        weights = self._scores.setdefault((rule, score), {})
+        weights[sought] = sought.weight
+        if sum(weights.values()) < sought.threshold:
+            return False
+        self._known.add((rule, score))
+        return True
+
+    def _restored(self, placeholder: str) -> str | None:
+        placeholders = self._guard.placeholders
+        original = None if placeholders is None else placeholders.original(placeholder)
+        if original is None or not self._json:
+            return original
+        return orjson.dumps(original).decode()[1:-1]

@@ -1,0 +1,151 @@
+"""What can be known of a regular expression without running it: its longest match, and its beginnings.
+
+A stream is held back only where a match could be under way. For that every pattern also has an expression of
+its *beginnings*: it matches every text that further characters could make a match of the pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
+
+__all__ = ["Unbounded", "Unreadable", "beginnings", "longest_match"]
+
+# Python's own parser of expressions. It has no public name; its result has been the same since Python 2.
+op: Final[Any] = import_module("re._constants")
+parser: Final[Any] = import_module("re._parser")
+
+_FLAGS: Final = (("i", re.IGNORECASE), ("s", re.DOTALL), ("m", re.MULTILINE))
+_CATEGORIES: Final[Any] = MappingProxyType(
+    {
+        op.CATEGORY_DIGIT: r"\d",
+        op.CATEGORY_NOT_DIGIT: r"\D",
+        op.CATEGORY_SPACE: r"\s",
+        op.CATEGORY_NOT_SPACE: r"\S",
+        op.CATEGORY_WORD: r"\w",
+        op.CATEGORY_NOT_WORD: r"\W",
+    }
+)
+_ASSERTIONS: Final[Any] = MappingProxyType(
+    {
+        op.AT_BEGINNING: "^",
+        op.AT_BEGINNING_STRING: r"\A",
+        op.AT_BOUNDARY: r"\b",
+        op.AT_NON_BOUNDARY: r"\B",
+        op.AT_END: "$",
+        op.AT_END_STRING: r"\z",
+    }
+)
+
+
+class Unreadable(ValueError):
+    """The expression is invalid, or uses what only one of Python's `re` and RE2 knows."""
+
+
+class Unbounded(ValueError):
+    """A match of the expression has no longest length."""
+
+
+def longest_match(expression: str) -> int:
+    """Returns the most characters that a match can have. Raises Unreadable and Unbounded."""
+    _, longest = _parsed(expression).getwidth()
+    if longest >= min(int(op.MAXREPEAT), 2**32 - 1):
+        raise Unbounded
+    return int(longest)
+
+
+def beginnings(expression: str) -> str:
+    """Returns the RE2 expression of the beginnings of `expression`, whole matches included.
+
+    Anchored at the end of a text, it finds the first place where a match could be under way. Raises
+    Unreadable.
+    """
+    parsed = _parsed(expression)
+    return _flagged(parsed.state.flags, _beginning(list(parsed)))
+
+
+def _parsed(expression: str) -> Any:
+    try:
+        return parser.parse(expression)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Unreadable(str(error)) from None
+
+
+def _flagged(flags: int, body: str) -> str:
+    names = "".join(name for name, flag in _FLAGS if flags & flag)
+    return f"(?{names}:{body})" if names else f"(?:{body})"
+
+
+def _beginning(items: Sequence[Any]) -> str:
+    """The beginnings of a sequence: of its first item, or that item whole and the beginnings of the rest."""
+    rest = ""
+    for item in reversed(items):
+        part, whole = _part(item), _whole((item,))
+        rest = f"(?:{part}|{whole}{rest})"
+    return rest
+
+
+def _part(item: Any) -> str:
+    """What may stand at the end of a text when `item` has begun and is not complete."""
+    code, value = item
+    if code is op.SUBPATTERN:
+        return _flagged(value[1] & ~value[2], _beginning(list(value[3])))
+    if code is op.BRANCH:
+        return "(?:" + "|".join(_beginning(list(branch)) for branch in value[1]) + ")"
+    if code in (op.MAX_REPEAT, op.MIN_REPEAT):
+        _, most, inner = value
+        whole, begun = f"(?:{_whole(inner)})", _beginning(list(inner))
+        if most is op.MAXREPEAT:
+            return f"{whole}*{begun}"
+        return f"{whole}{{0,{most - 1}}}{begun}" if most else ""
+    return ""
+
+
+def _whole(items: Iterable[Any]) -> str:
+    return "".join(map(_item, items))
+
+
+def _item(item: Any) -> str:
+    """Returns one parsed item as RE2 writes it. Raises Unreadable for one that RE2 has not."""
+    code, value = item
+    if code is op.LITERAL:
+        return _literal(value)
+    if code is op.NOT_LITERAL:
+        return f"[^{_literal(value)}]"
+    if code is op.ANY:
+        return "."
+    if code is op.IN:
+        return _class(value)
+    if code is op.AT and value in _ASSERTIONS:
+        return str(_ASSERTIONS[value])
+    if code is op.BRANCH:
+        return "(?:" + "|".join(map(_whole, value[1])) + ")"
+    if code is op.SUBPATTERN:
+        return _flagged(value[1] & ~value[2], _whole(value[3]))
+    if code in (op.MAX_REPEAT, op.MIN_REPEAT):
+        least, most, inner = value
+        lazy = "?" if code is op.MIN_REPEAT else ""
+        count = f"{{{least},}}" if most is op.MAXREPEAT else f"{{{least},{most}}}"
+        return f"(?:{_whole(inner)}){count}{lazy}"
+    raise Unreadable(f"{str(code).lower()} is not possible here")
+
+
+def _class(members: Iterable[Any]) -> str:
+    text = ""
+    for code, value in members:
+        if code is op.NEGATE:
+            text += "^"
+        elif code is op.LITERAL:
+            text += _literal(value)
+        elif code is op.RANGE:
+            text += f"{_literal(value[0])}-{_literal(value[1])}"
+        else:
+            text += _CATEGORIES[value]
+    return f"[{text}]"
+
+
+def _literal(code: int) -> str:
+    return chr(code) if chr(code).isalnum() and code < 128 else f"\\x{{{code:X}}}"

@@ -1,0 +1,227 @@
+"""Finds in the texts of a request what rules look for. No I/O.
+
+A request may be megabytes long, so the work is done in steps of a few milliseconds, between which the event
+loop can serve others.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from .encoded import decoded, hidden
+from .normalized import folded, is_stream_safe
+from .request_texts import Text
+from .rule_set import RuleSet, Sought
+from .rules import Rule
+from .text_scan import Span, TextScan, TooComplex
+
+__all__ = ["Finding", "Inspection", "NotStreamSafe", "inspect"]
+
+_STEP: Final = 16 * 1024
+"""Characters that are worked on at once. The slowest work on a character takes about a quarter of a
+microsecond."""
+_SCANNED: Final = 2 * 1024
+"""Characters of a text with something in it that are scanned at once. A match costs up to a tenth of a
+millisecond."""
+_AT_ONCE: Final = 128 * 1024
+"""Bytes that are searched at once for whether anything occurs, at 3 to 30 ns a byte."""
+
+
+class NotStreamSafe(ValueError):
+    """A text has more combining marks in a row than any language needs."""
+
+
+class Finding(NamedTuple):
+    """Something that a rule looks for: its code, and where it stands in which of the texts."""
+
+    rule: Rule
+    code: str
+    text: int
+    begin: int
+    end: int
+
+
+@dataclass(slots=True, eq=False)
+class Inspection:
+    """What was found, and the rules that could not decide."""
+
+    findings: list[Finding] = field(default_factory=list[Finding])
+    undecided: set[Rule] = field(default_factory=set[Rule])
+
+
+def inspect(
+    rule_set: RuleSet, texts: Sequence[Text], applies: frozenset[Rule]
+) -> Generator[None, None, Inspection]:
+    """Look for the patterns of the rules that apply. Yields between steps, and returns the result.
+
+    Raises NotStreamSafe.
+    """
+    inspection = Inspection()
+    copies: list[str] = []
+    for text in texts:
+        if len(text.text) <= _STEP or text.text.isascii():
+            if not is_stream_safe(text.text):
+                raise NotStreamSafe
+            copies.append(folded(text.text, json=text.json))
+        else:
+            copies.append((yield from _folded_in_steps(text)))
+    wanted = frozenset(
+        index for index, each in enumerate(rule_set.sought) if each.rule is None or each.rule in applies
+    )
+    apart = yield from _occurring(rule_set, "\n", copies)
+    for index, text in enumerate(texts):
+        if apart & wanted or not text.text.isascii():
+            yield from _inspect_one(rule_set, index, text, copies[index], wanted, inspection)
+    plain = [index for index, text in enumerate(texts) if not text.json]
+    if len(plain) > 1:
+        joined = yield from _occurring(rule_set, "", [copies[index] for index in plain])
+        if joined & wanted:
+            yield from _inspect_across(rule_set, texts, plain, wanted, inspection)
+    return inspection
+
+
+def _folded_in_steps(text: Text) -> Generator[None, None, str]:
+    parts: list[str] = []
+    whole = text.text
+    for at in range(0, len(whole), _STEP):
+        # The marks before the piece belong to a run that may go on in it.
+        if not is_stream_safe(whole[max(0, at - 32) : at + _STEP]):
+            raise NotStreamSafe
+        if not text.json:
+            parts.append(folded(whole[at : at + _STEP]))
+        yield
+    return folded(whole, json=True) if text.json else "".join(parts)
+
+
+def _occurring(
+    rule_set: RuleSet, between: str, copies: Iterable[str]
+) -> Generator[None, None, frozenset[int]]:
+    """Returns which patterns occur in the copies, with `between` between them."""
+    found: set[int] = set()
+    data = between.join(copies).encode("utf-8", "surrogatepass")
+    for at in range(0, len(data) or 1, _AT_ONCE):
+        if at:
+            yield
+        # The longest context of a match is shorter than this overlap; unbounded patterns are searched whole.
+        begin = max(0, at - 4096) if rule_set.is_bounded else 0
+        end = at + _AT_ONCE if rule_set.is_bounded else len(data)
+        found.update(rule_set.patterns.occurring(data[begin:end]))
+        if not rule_set.is_bounded:
+            break
+    return frozenset(found)
+
+
+def _inspect_one(
+    rule_set: RuleSet, index: int, text: Text, copy: str, wanted: frozenset[int], inspection: Inspection
+) -> Generator[None, None, None]:
+    own = wanted & (yield from _occurring(rule_set, "", [copy]))
+    own = frozenset(each for each in own if rule_set.sought[each].reads(text.role))
+    found: list[tuple[Sought, int, int]] = []
+    if own:
+        try:
+            spans = yield from _spans(rule_set, text.text, json=text.json)
+        except TooComplex:
+            inspection.undecided.update(
+                rule for each in own if (rule := rule_set.sought[each].rule) is not None
+            )
+            return
+        for span in spans:
+            if span.pattern not in own:
+                continue
+            sought = rule_set.sought[span.pattern]
+            if sought.rule is not None:
+                found.append((sought, span.begin, span.end))
+            elif (inner := decoded(text.text[span.begin : span.end])) is not None:
+                found += [
+                    (each, span.begin, span.end)
+                    for each in (yield from _within(rule_set, inner, text, wanted))
+                ]
+    if not text.text.isascii():
+        for begin, end, inner in hidden(text.text):
+            found += [(each, begin, end) for each in (yield from _within(rule_set, inner, text, wanted))]
+    inspection.findings += _counted(index, found)
+
+
+def _within(
+    rule_set: RuleSet, inner: str, text: Text, wanted: frozenset[int]
+) -> Generator[None, None, list[Sought]]:
+    """Returns what occurs in a text that was hidden in another."""
+    spans = yield from _spans(rule_set, inner, json=False)
+    found = [rule_set.sought[span.pattern] for span in spans if span.pattern in wanted]
+    return [each for each in found if each.rule is not None and each.reads(text.role)]
+
+
+def _spans(rule_set: RuleSet, text: str, *, json: bool) -> Generator[None, None, list[Span]]:
+    scan = TextScan(rule_set.patterns, json=json)
+    spans: list[Span] = []
+    step = _SCANNED if rule_set.is_bounded else len(text)
+    for at in range(0, len(text), max(1, step)):
+        if at:
+            yield
+        spans += scan.feed(text[at : at + step], last=at + step >= len(text))
+        scan.forget()
+    return spans
+
+
+def _counted(index: int, found: Sequence[tuple[Sought, int, int]]) -> list[Finding]:
+    """Returns the findings in a text; those that are scored together, only if they reach their threshold."""
+    scores: dict[tuple[Rule, str], dict[Sought, float]] = {}
+    for sought, _, _ in found:
+        if sought.rule is not None and sought.score is not None:
+            scores.setdefault((sought.rule, sought.score), {})[sought] = sought.weight
+    findings: list[Finding] = []
+    for sought, begin, end in found:
+        if sought.rule is None:
+            continue
+        if sought.score is not None and sum(scores[sought.rule, sought.score].values()) < sought.threshold:
+            continue
+        findings.append(Finding(sought.rule, sought.pattern.code, index, begin, end))
+    return findings
+
+
+def _inspect_across(
+    rule_set: RuleSet,
+    texts: Sequence[Text],
+    plain: Sequence[int],
+    wanted: frozenset[int],
+    inspection: Inspection,
+) -> Generator[None, None, None]:
+    """Find what was cut into several texts: matches in all of them put together that no single one has.
+
+    A part of such a match that is found by itself explains it, so it is left to that finding.
+    """
+    whole = "".join(texts[index].text for index in plain)
+    borders = [0, *accumulate(len(texts[index].text) for index in plain)]
+    known: dict[int, list[Finding]] = {}
+    for finding in inspection.findings:
+        known.setdefault(finding.text, []).append(finding)
+    try:
+        spans = yield from _spans(rule_set, whole, json=False)
+    except TooComplex:
+        return
+    for span in spans:
+        sought = rule_set.sought[span.pattern]
+        first, last = bisect_right(borders, span.begin) - 1, bisect_right(borders, span.end - 1) - 1
+        if first == last or span.pattern not in wanted or sought.rule is None or sought.score is not None:
+            continue
+        parts = [
+            Finding(
+                sought.rule,
+                sought.pattern.code,
+                plain[at],
+                max(span.begin, borders[at]) - borders[at],
+                min(span.end, borders[at + 1]) - borders[at],
+            )
+            for at in range(first, last + 1)
+        ]
+        overlapping = (
+            part.begin < finding.end and finding.begin < part.end
+            for part in parts
+            for finding in known.get(part.text, ())
+        )
+        if not any(overlapping):
+            inspection.findings += parts

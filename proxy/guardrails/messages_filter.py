@@ -1,0 +1,98 @@
+"""Filters the stream of an Anthropic message. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from typing_extensions import override
+
+from ..dialects.json_values import is_object, within
+from .answer_guard import AnswerGuard
+from .stream_filter import StreamFilter
+
+__all__ = ["MessagesFilter"]
+
+_TEXTS: Final = MappingProxyType(
+    {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+)
+"""The member with the text, by the type of the delta."""
+_OF_BLOCKS: Final = MappingProxyType({"text": "text_delta", "thinking": "thinking_delta"})
+
+
+class MessagesFilter(StreamFilter):
+    """Each block has its text. The key of a text is the block's index and the type of its deltas."""
+
+    def __init__(self, guard: AnswerGuard) -> None:
+        super().__init__(guard)
+        self._open: dict[object, None] = {}
+        self._output_tokens: object = 0
+
+    @override
+    def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        kind, index = event.get("type"), event.get("index")
+        if kind == "content_block_delta":
+            self._delta(index, event.get("delta"))
+        elif kind == "content_block_start":
+            self._open[index] = None
+            self._block(index, event.get("content_block"))
+        elif kind == "content_block_stop":
+            self._open.pop(index, None)
+            own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
+            return self.flush(*own) if own else []
+        elif kind in {"message_delta", "message_stop"}:
+            return self.flush()
+        elif kind == "message_start":
+            self._output_tokens = within(within(event.get("message"), "usage"), "output_tokens") or 0
+            self.document(event)
+        elif kind != "ping":
+            self.document(event)
+        return []
+
+    def _delta(self, index: object, delta: object) -> None:
+        if not is_object(delta):
+            return
+        kind = delta.get("type")
+        member = _TEXTS.get(kind) if isinstance(kind, str) else None
+        if member is None:
+            if kind != "signature_delta":
+                self.document(delta)
+        elif isinstance(delta.get(member), str):
+            self.change(delta, member, (index, kind), json=kind == "input_json_delta")
+
+    def _block(self, index: object, block: object) -> None:
+        if not is_object(block):
+            return
+        kind = block.get("type")
+        delta = _OF_BLOCKS.get(kind) if isinstance(kind, str) else None
+        if delta is None:
+            self.document(block)
+        elif isinstance(kind, str) and block.get(kind):
+            self.change(block, kind, (index, delta))
+
+    @override
+    def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
+        index, kind = cast("tuple[Any, str]", key)
+        return {"type": "content_block_delta", "index": index, "delta": {"type": kind, _TEXTS[kind]: text}}
+
+    @override
+    def stopped(self) -> bytes:
+        rule = self.guard.stopped_by
+        events: list[dict[str, Any]] = [
+            {"type": "content_block_stop", "index": index} for index in self._open
+        ]
+        events.append(
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "refusal", "stop_sequence": None},
+                "usage": {"output_tokens": self._output_tokens},
+                "standby": {"guardrail": None if rule is None else rule.name},
+            }
+        )
+        events.append({"type": "message_stop"})
+        return self.written(events)
+
+    @override
+    def restart(self) -> None:
+        self._open, self._output_tokens = {}, 0

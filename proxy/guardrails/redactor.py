@@ -1,0 +1,34 @@
+"""Redacts one text that may arrive in pieces, and holds back what is not decided. No I/O."""
+
+from __future__ import annotations
+
+from .pattern import PatternSet
+from .rewriter import Replace, Rewriter
+from .text_scan import TextScan
+
+__all__ = ["Redactor"]
+
+
+class Redactor:
+    """One text on its way. What it becomes does not depend on how it was cut."""
+
+    __slots__ = ("_rewriter", "_scan")
+
+    def __init__(self, patterns: PatternSet, replace: Replace, *, json: bool = False) -> None:
+        self._scan = TextScan(patterns, json=json)
+        self._rewriter = Rewriter(replace, json=json)
+
+    @property
+    def held(self) -> int:
+        """The number of characters that are held back."""
+        return len(self._scan.raw)
+
+    def feed(self, piece: str, *, last: bool = False) -> str:
+        """Returns the text that may be written now. With `last`, that is the rest of it.
+
+        Raises Blocked, and TooComplex if it cannot be decided.
+        """
+        scan = self._scan
+        found = scan.feed(piece, last=last)
+        base, raw = scan.base, scan.raw
+        return self._rewriter.write(found, raw, base, base + len(scan.forget()))

@@ -1,0 +1,285 @@
+"""The rules of one request: what is refused at once, what is redacted, and what depends on the target."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from ..classify.faults import Rejection
+from ..config import Target
+from ..dialects.base import Operation
+from ..errors import Refusal
+from ..exchange import Attempt, Exchange, GuardrailResult
+from .external import Call, External, Undecided
+from .inspection import Finding, Inspection, NotStreamSafe, inspect
+from .limits import exceeded
+from .links import may_lead_to
+from .placeholders import Placeholders, redacted
+from .request_texts import RequestTexts, Text, request_texts
+from .rewriter import Rewriter
+from .rule_book import RuleBook
+from .rules import Rule
+from .text_scan import Span
+
+__all__ = ["RequestGuard"]
+
+T = TypeVar("T")
+
+_EXTERNAL: Final = frozenset({"webhook", "callable"})
+_REFUSALS: Final = MappingProxyType(
+    {
+        "blocked": "guardrail_blocked",
+        "undecided": "guardrail_unavailable",
+        "not_scanned": "guardrail_not_scanned",
+    }
+)
+_DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
+
+
+@dataclass(slots=True, eq=False)
+class RequestGuard:
+    """Judges one request by the rules that apply to it, at its entry and before each attempt.
+
+    `value` is its document. Redactions of rules that bind for every target are written into it.
+    """
+
+    book: RuleBook
+    external: External
+    exchange: Exchange
+    operation: Operation
+    value: dict[str, Any]
+    placeholders: Placeholders | None = field(default=None, init=False)
+    changed: bool = field(default=False, init=False)
+    """Whether `value` is not what the caller sent any more."""
+    _texts: RequestTexts = field(init=False)
+    _inspection: Inspection = field(init=False)
+    _general: tuple[Rule, ...] = field(init=False)
+    _of_targets: tuple[Rule, ...] = field(init=False)
+
+    @property
+    def depends_on_target(self) -> bool:
+        """Whether rules are left that bind for some targets only."""
+        return bool(self._of_targets)
+
+    async def enter(self) -> None:
+        """Apply the rules that bind for every target. Raises Refusal."""
+        rules, relayed = self.book.applying("request", self.exchange), self.exchange.relayed
+        # A foreign app sends to targets that are not known here, so that every rule binds.
+        self._general = tuple([rule for rule in rules if rule.when is None or not relayed])
+        self._of_targets = tuple([rule for rule in rules if rule.when is not None and relayed])
+        if not rules:
+            return
+        self._texts = request_texts(self.value)
+        self.placeholders = Placeholders(text.text for text in self._texts.texts)
+        await self._inspect(rules)
+        for rule in self._general:
+            if (outcome := self._outcome(rule, None)) is not None:
+                raise _refusal(outcome, rule)
+        self._write(self._redactions(self._general))
+        changed = False
+        for rule in self._general:
+            if rule.kind in _EXTERNAL:
+                changed |= await self._ask(rule, None)
+        if changed and self._of_targets:
+            self._texts = request_texts(self.value)
+            await self._inspect(self._of_targets)
+
+    async def clear(self, exchange: Exchange, attempt: Attempt) -> Rejection | None:
+        """The clearance: applies the rules that bind for the target of this attempt."""
+        del exchange
+        target = attempt.candidate.target
+        binding = [rule for rule in self._of_targets if rule.when is not None and rule.when.binds(target)]
+        if not binding:
+            return None
+        for rule in binding:
+            if (outcome := self._outcome(rule, target)) is not None:
+                return Rejection(f"guardrail.{outcome}", limit=rule.name)
+        redactions = self._redactions(binding)
+        external = [rule for rule in binding if rule.kind in _EXTERNAL]
+        if not redactions and not external:
+            return None
+        replaced = self._replaced(self._redactions([*self._general, *binding])) if redactions else {}
+        own = _Copy(self.value, self._texts.texts, replaced)
+        for rule in external:
+            try:
+                own.write(await self._asked(rule, own.texts, target), rule)
+            except Refusal as refusal:
+                outcome = next(name for name, code in _REFUSALS.items() if code == refusal.code)
+                return Rejection(f"guardrail.{outcome}", limit=rule.name)
+        attempt.amendments = own.members()
+        return None
+
+    # -- patterns, limits and what cannot be read -------------------------------------------
+
+    async def _inspect(self, rules: Iterable[Rule]) -> None:
+        try:
+            steps = inspect(self.book.request, self._texts.texts, frozenset(rules))
+            self._inspection = await _in_steps(steps)
+        except NotStreamSafe:
+            raise Refusal("text_not_stream_safe") from None
+
+    def _outcome(self, rule: Rule, target: Target | None) -> str | None:
+        """Returns what forbids the request by this rule, if anything does, and records what the rule
+        found."""
+        findings = [each for each in self._inspection.findings if each.rule is rule]
+        codes = dict.fromkeys(finding.code for finding in findings)
+        if rule.kind == "limits":
+            code = exceeded(rule, self.operation, self.value, self._texts.texts)
+            codes |= {} if code is None else {code: None}
+        if rule.kind == "links" and not all(
+            may_lead_to(url, rule.allow, rule.deny) for url in self._texts.urls
+        ):
+            codes["link"] = None
+        if rule in self._inspection.undecided:
+            self._record(rule, "undecided", (), target)
+            if rule.on_error == "refuse":
+                return "undecided"
+        if self._texts.unscannable and rule.kind != "limits":
+            self._record(rule, "not_scanned", dict.fromkeys(self._texts.unscannable), target)
+            if rule.on_unscannable == "refuse":
+                return "not_scanned"
+        if not codes:
+            return None
+        outcome = _DONE[rule.action]
+        self._record(rule, outcome, codes, target, max(1, len(findings)))
+        return "blocked" if outcome == "blocked" else None
+
+    def _record(
+        self, rule: Rule, outcome: str, codes: Iterable[str], target: Target | None, times: int = 0
+    ) -> None:
+        name = None if target is None else target.name
+        self.exchange.guardrails.append(
+            GuardrailResult(rule.name, "request", outcome, tuple(codes), times, name)
+        )
+
+    # -- redaction --------------------------------------------------------------------------
+
+    def _redactions(self, rules: Sequence[Rule]) -> list[Finding]:
+        redacting = {rule for rule in rules if rule.action == "redact"}
+        return [finding for finding in self._inspection.findings if finding.rule in redacting]
+
+    def _write(self, findings: list[Finding]) -> None:
+        for index, text in self._replaced(findings).items():
+            self._texts.texts[index].write(text)
+            self.changed = True
+
+    def _replaced(self, findings: Sequence[Finding]) -> dict[int, str]:
+        """Returns the texts with something to redact, without that, by their positions."""
+        by_text: dict[int, list[Finding]] = {}
+        for finding in findings:
+            by_text.setdefault(finding.text, []).append(finding)
+        replaced: dict[int, str] = {}
+        for index, own in by_text.items():
+            text = self._texts.texts[index]
+            spans = [Span(finding.begin, finding.end, order, "") for order, finding in enumerate(own)]
+            rewriter = Rewriter(self._replacement(own), json=text.json)
+            replaced[index] = rewriter.write(spans, text.text, 0, len(text.text))
+        return replaced
+
+    def _replacement(self, findings: Sequence[Finding]) -> Callable[[Span, str], str]:
+        def replace(span: Span, original: str) -> str:
+            finding = findings[span.pattern]
+            if finding.rule.restore and self.placeholders is not None:
+                return self.placeholders.of(finding.code, original)
+            return redacted(finding.code)
+
+        return replace
+
+    # -- rules that somebody else decides ---------------------------------------------------
+
+    async def _ask(self, rule: Rule, target: Target | None) -> bool:
+        """Ask a rule about the texts as they are now. Returns whether it changed them. Raises Refusal."""
+        texts = request_texts(self.value).texts
+        before = [text.text for text in texts]
+        after = await self._asked(rule, before, target)
+        for text, old, new in zip(texts, before, after, strict=True):
+            if old != new:
+                _write_checked(text, new, rule)
+                self.changed = True
+        return before != after
+
+    async def _asked(self, rule: Rule, texts: list[str], target: Target | None) -> list[str]:
+        """Returns the texts that a rule allows. Raises Refusal."""
+        exchange, principal = self.exchange, self.exchange.principal
+        call = Call(
+            rule.name,
+            "request",
+            tuple(texts),
+            exchange.id,
+            None if exchange.pool is None else exchange.pool.name,
+            None if principal is None else principal.name("key"),
+            None if target is None else target.name,
+        )
+        try:
+            verdict = await self.external.ask(rule, call)
+        except Undecided:
+            self._record(rule, "undecided", (), target)
+            if rule.on_error == "refuse":
+                raise _refusal("undecided", rule) from None
+            return texts
+        if verdict is True or verdict is None:
+            return texts
+        if rule.action == "observe":
+            self._record(rule, "observed", (rule.kind,), target, 1)
+            return texts
+        if verdict is False or rule.action == "block":
+            self._record(rule, "blocked", (rule.kind,), target, 1)
+            raise _refusal("blocked", rule)
+        self._record(rule, "redacted", (rule.kind,), target, 1)
+        return list(verdict)
+
+
+class _Copy:
+    """The request as one target may see it. The original stays as others may see it."""
+
+    def __init__(self, value: dict[str, Any], texts: Sequence[Text], replaced: Mapping[int, str]) -> None:
+        changed = [texts[index] for index in replaced]
+        before = [text.holder[text.key] for text in changed]
+        for index, new in replaced.items():
+            texts[index].write(new)
+        self._value: dict[str, Any] = orjson.loads(orjson.dumps(value))
+        for text, original in zip(changed, before, strict=True):
+            text.holder[text.key] = original
+        self._changed = {text.member for text in changed}
+        self._texts = request_texts(self._value).texts
+        self.texts = [text.text for text in self._texts]
+
+    def write(self, texts: Sequence[str], rule: Rule) -> None:
+        """Write the texts that a rule gave. Raises Refusal if one cannot stand in its place."""
+        for text, old, new in zip(self._texts, self.texts, texts, strict=True):
+            if old != new:
+                _write_checked(text, new, rule)
+                self._changed.add(text.member)
+        self.texts = list(texts)
+
+    def members(self) -> dict[str, Any]:
+        """Returns the members of the request that this target sees otherwise than others."""
+        return {name: self._value[name] for name in self._changed}
+
+
+def _write_checked(text: Text, new: str, rule: Rule) -> None:
+    try:
+        text.write(new)
+    except orjson.JSONDecodeError:
+        raise _refusal("undecided", rule) from None  # free data that is no JSON any more
+
+
+def _refusal(outcome: str, rule: Rule) -> Refusal:
+    headers = ((b"x-standby-guardrail", rule.name.encode()),)
+    return Refusal(_REFUSALS[outcome], param=rule.name, headers=headers)
+
+
+async def _in_steps(work: Generator[None, None, T]) -> T:
+    """Runs `work`, and lets the event loop serve others between its steps."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)

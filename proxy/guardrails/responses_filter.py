@@ -1,0 +1,100 @@
+"""Filters the stream of the Responses API. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+from typing_extensions import override
+
+from ..dialects.json_values import is_object
+from .answer_guard import AnswerGuard
+from .stream_filter import StreamFilter
+
+__all__ = ["ResponsesFilter"]
+
+_PLACES: Final = ("item_id", "output_index", "content_index", "summary_index")
+_SEALED: Final = ("response.audio.delta", "response.image_generation_call.partial_image")
+
+
+class ResponsesFilter(StreamFilter):
+    """The key of a text is the type of its deltas and their place in the response.
+
+    Events are numbered, so those after one that was added have the numbers that follow.
+    """
+
+    def __init__(self, guard: AnswerGuard) -> None:
+        super().__init__(guard)
+        self._response: dict[str, Any] = {}
+        self._templates: dict[Hashable, dict[str, Any]] = {}
+        self._added = 0
+        self._last = -1
+
+    @override
+    def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        kind = event.get("type")
+        before: list[dict[str, Any]] = []
+        if isinstance(kind, str) and kind in _SEALED:
+            self.guard.not_scanned((kind,))
+        elif isinstance(kind, str) and kind.endswith(".delta") and isinstance(event.get("delta"), str):
+            key = (kind, *[event.get(place) for place in _PLACES])
+            if key not in self._templates:
+                self._templates[key] = {name: value for name, value in event.items() if name != "obfuscation"}
+            self.remove(event, "logprobs", [])
+            self.change(event, "delta", key, json="arguments" in kind)
+        else:
+            if isinstance(kind, str) and kind.endswith(".done"):
+                key = (f"{kind.removesuffix('.done')}.delta", *[event.get(place) for place in _PLACES])
+                before = self.flush(key)
+            elif isinstance(kind, str) and kind.startswith("response.") and "response" in event:
+                if kind not in {"response.created", "response.in_progress", "response.queued"}:
+                    before = self.flush()
+                if is_object(event["response"]):
+                    self._response = event["response"]
+            self.document(event, again=True)
+        self._number([*before, event])
+        return before
+
+    def _number(self, events: list[dict[str, Any]]) -> None:
+        """Give the events their numbers: those added before an event come between the others."""
+        *added, event = events
+        number = event.get("sequence_number")
+        if type(number) is not int:
+            return
+        for position, each in enumerate(added):
+            each["sequence_number"] = number + self._added + position
+        self._added += len(added)
+        if self._added:
+            event["sequence_number"] = number + self._added
+            self.touched()
+        self._last = event["sequence_number"]
+
+    @override
+    def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
+        event = {**self._templates.get(key, {}), "delta": text}
+        if "logprobs" in event:
+            event["logprobs"] = []
+        event["sequence_number"] = self._last + 1
+        return event
+
+    @override
+    def stopped(self) -> bytes:
+        rule = self.guard.stopped_by
+        response: dict[str, Any] = {
+            **self._response,
+            "status": "incomplete",
+            "incomplete_details": {"reason": "content_filter"},
+            "output": [],
+        }
+        event: dict[str, Any] = {
+            "type": "response.incomplete",
+            "sequence_number": self._last + 2,
+            "response": response,
+            "standby": {"guardrail": None if rule is None else rule.name},
+        }
+        return self.written([event])
+
+    @override
+    def restart(self) -> None:
+        self._response, self._templates = {}, {}
+        self._added, self._last = 0, -1

@@ -1,0 +1,100 @@
+"""The patterns of all rules that read the texts of one stage, compiled together. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from .encoded import ENCODED
+from .expressions import longest_match
+from .injection import SIGNALS
+from .links import links
+from .normalized import folded
+from .pattern import Pattern, PatternSet
+from .personal_data import PERSONAL_DATA, national
+from .placeholders import PLACEHOLDER
+from .rules import Rule
+from .secrets import SECRETS
+from .words import words
+
+__all__ = ["RuleSet", "Sought"]
+
+_OUTSIDE: Final = frozenset({"user", "tool", "function", ""})
+"""The roles in whose texts injections are looked for: what an operator writes is no injection, and neither is
+what a model says."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """A pattern that a rule looks for.
+
+    Findings with the same `score` count only together: different patterns in one text must have weights that
+    add up to `threshold`. `rule` is None for a pattern that leads to others.
+    """
+
+    pattern: Pattern
+    rule: Rule | None
+    score: str | None = None
+    weight: float = 1.0
+    threshold: float = 1.0
+
+    def reads(self, role: str) -> bool:
+        """Whether it applies to texts of this role."""
+        return self.rule is None or self.rule.kind != "injection" or role in _OUTSIDE
+
+
+class RuleSet:
+    """The patterns of `rules`, in their order. Raises ValueError for one that is invalid.
+
+    A set that `decodes` finds what may be encoded too, one that `restores` placeholders.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, decodes: bool = False, restores: bool = False) -> None:
+        self.sought = tuple(each for rule in rules for each in _sought(rule))
+        if decodes and self.sought:
+            self.sought += (Sought(ENCODED, None),)
+        if restores:
+            self.sought += (Sought(PLACEHOLDER, None),)
+        self.patterns = PatternSet(each.pattern for each in self.sought)
+
+    @cached_property
+    def is_bounded(self) -> bool:
+        """Whether every match has a longest length that is known, so that a text can be read in pieces."""
+        try:
+            for each in self.sought:
+                longest_match(each.pattern.expression)
+        except ValueError:
+            return False
+        return True
+
+
+def _sought(rule: Rule) -> Iterator[Sought]:
+    for pattern in _patterns(rule):
+        yield Sought(_folded(pattern), rule)
+    for topic, phrases in rule.topics.items():
+        for phrase in phrases:
+            yield Sought(words(topic, (phrase,)), rule, f"topic {topic}", 1.0, rule.at_least)
+    if rule.kind == "injection":
+        for signal in SIGNALS:
+            pattern = _folded(Pattern("injection", signal.expression))
+            yield Sought(pattern, rule, "injection", signal.weight, rule.threshold)
+
+
+def _patterns(rule: Rule) -> Iterator[Pattern]:
+    if rule.kind in {"secrets", "personal_data"}:
+        known = SECRETS if rule.kind == "secrets" else (*PERSONAL_DATA, *national(rule.countries))
+        yield from (pattern for pattern in known if rule.find is None or pattern.code in rule.find)
+    elif rule.kind == "patterns":
+        yield from (Pattern("pattern", expression) for expression in rule.patterns)
+    elif rule.kind == "words" and rule.words:
+        yield words("word", rule.words)
+    elif rule.kind == "links":
+        yield from links(rule.allow, rule.deny, images_only=rule.images_only)
+
+
+def _folded(pattern: Pattern) -> Pattern:
+    """Returns the pattern for normalised texts: what is folded in them is folded in it."""
+    expression = pattern.expression
+    return pattern if expression.isascii() else replace(pattern, expression=folded(expression))

@@ -1,0 +1,196 @@
+"""What the filters of all streams have in common: events in, events out. No I/O."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import orjson
+
+from ..dialects.json_values import is_object, lenient, within
+from ..dialects.sse import BLANK_LINE, MAX_EVENT, EventTooLarge, Splitter
+from .answer_guard import AnswerGuard, AnswerText
+from .rewriter import Blocked
+
+__all__ = ["StreamFilter"]
+
+
+class _Ended(Exception):
+    """A rule has blocked the answer. `event` is the last event with text that may be sent, if there is
+    one."""
+
+    def __init__(self, event: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.event = event
+
+
+class StreamFilter(ABC):
+    """Filters one stream, event by event. An event that needs no change passes as it came.
+
+    A subclass knows where the texts of a dialect's events stand, how a text that was held is sent on, and how
+    an answer ends that a content filter has stopped. `ended` is set once a rule has ended the answer, and
+    `spoken` are the texts that went out, by their keys.
+    """
+
+    def __init__(self, guard: AnswerGuard) -> None:
+        self.guard = guard
+        self.ended = False
+        self.spoken: dict[Hashable, list[str]] = {}
+        self._texts: dict[Hashable, AnswerText] = {}
+        self._changed = False
+        self._pending = b""
+        self._splitter = Splitter()
+
+    # -- what a dialect knows ---------------------------------------------------------------
+
+    @abstractmethod
+    def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Redact `event` in place. Returns the events to send before it."""
+
+    @abstractmethod
+    def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
+        """Returns an event that adds `text` to the text of this key."""
+
+    @abstractmethod
+    def stopped(self) -> bytes:
+        """Returns what ends an answer that the provider's own content filter has stopped."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Forget what is known of the answer: the client was told to discard it, and another one follows."""
+
+    def event_name(self, event: dict[str, Any]) -> str | None:
+        """Returns the name under which an event is sent, or None without one."""
+        kind = event.get("type")
+        return kind if isinstance(kind, str) else None
+
+    # -- bytes ------------------------------------------------------------------------------
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Returns what may be sent after this chunk. Raises Undecidable and EventTooLarge."""
+        out: list[bytes] = []
+        try:
+            out.extend(map(self._filtered, self._whole_events(chunk)))
+        except _Ended as ended:
+            out.append(self._closing(ended))
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """Returns what is left at the end of the stream. Raises Undecidable."""
+        if self.ended:
+            return b""
+        rest, self._pending = self._pending, b""
+        try:
+            out = self._filtered(rest) if rest.strip() else rest
+            return out + self.written(self.flush())
+        except _Ended as ended:
+            return self._closing(ended)
+
+    def written(self, events: list[dict[str, Any]]) -> bytes:
+        """Returns events as bytes to send."""
+        return b"".join(map(self._written, events))
+
+    def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
+        pending = self._pending + chunk if self._pending else chunk
+        begin = 0
+        for match in BLANK_LINE.finditer(pending):
+            self._pending = pending[match.end() :]
+            yield pending[begin : match.end()]
+            begin = match.end()
+        self._pending = pending[begin:]
+        if len(self._pending) > MAX_EVENT:
+            raise EventTooLarge
+
+    def _filtered(self, raw: bytes) -> bytes:
+        events = self._splitter.feed(raw) or self._splitter.finish()
+        if not events:
+            return raw  # a comment
+        data = events[0][1]
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            if data.strip() == b"[DONE]":
+                return self.written(self.flush()) + raw
+            event = lenient(data)
+        if not is_object(event):
+            self.guard.not_scanned(("event",))
+            return raw
+        if within(event.get("standby"), "restart") is not None:
+            self._texts.clear()
+            self.spoken.clear()
+            self.restart()
+            return raw
+        self._changed = False
+        before = self.filter(event)
+        if not (before or self._changed):
+            return raw
+        return self.written([*before, event])
+
+    def _written(self, event: dict[str, Any]) -> bytes:
+        try:
+            data = orjson.dumps(event)
+        except TypeError:  # half a character, which only lenient parsers read
+            data = json.dumps(event).encode()
+        name = self.event_name(event)
+        return b"data: %b\n\n" % data if name is None else b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+    def _closing(self, ended: _Ended) -> bytes:
+        self.ended = True
+        before = b"" if ended.event is None else self._written(ended.event)
+        return before + self.stopped()
+
+    # -- texts ------------------------------------------------------------------------------
+
+    def change(self, holder: dict[str, Any], member: str, key: Hashable, *, json: bool = False) -> None:
+        """Replace `holder[member]`, the next piece of the text of `key`, by what may be sent of it."""
+        piece = holder[member]
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = self.guard.text(json=json)
+        allowed = self._allowed(text, key, piece, last=False)
+        if allowed != piece:
+            holder[member] = allowed
+            self._changed = True
+
+    def document(self, holder: dict[str, Any], *, again: bool = False) -> None:
+        """Redact the whole texts in `holder` in place. `again` says that they were sent in pieces before."""
+        try:
+            if self.guard.document(holder, again=again):
+                self._changed = True
+        except Blocked:
+            raise _Ended from None
+
+    def remove(self, holder: dict[str, Any], member: str, value: object) -> None:
+        """Replace a member that cannot be redacted, such as the probabilities of single tokens, by
+        `value`."""
+        if holder.get(member):
+            holder[member] = value
+            self._changed = True
+
+    def touched(self) -> None:
+        """Say that the event was changed."""
+        self._changed = True
+
+    def flush(self, *keys: Hashable) -> list[dict[str, Any]]:
+        """End the texts of these keys, or all of them. Returns the events with what was held of them."""
+        events: list[dict[str, Any]] = []
+        for key in keys or tuple(self._texts):
+            text = self._texts.pop(key, None)
+            if text is not None and (rest := self._allowed(text, key, "", last=True)):
+                events.append(self.text_event(key, rest))
+        return events
+
+    def open_texts(self) -> tuple[Hashable, ...]:
+        """Returns the keys of the texts that have not ended."""
+        return tuple(self._texts)
+
+    def _allowed(self, text: AnswerText, key: Hashable, piece: str, *, last: bool) -> str:
+        try:
+            allowed = text.feed(piece, last=last)
+        except Blocked as blocked:
+            raise _Ended(self.text_event(key, blocked.before) if blocked.before else None) from None
+        if allowed and self.guard.collects:
+            self.spoken.setdefault(key, []).append(allowed)
+        return allowed
