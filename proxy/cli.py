@@ -1,4 +1,4 @@
-"""The command line: `standby serve`, `check`, `explain`, `demo`, `keys` and `usage`."""
+"""The command line: `standby serve`, `check`, `explain`, `demo`, `guard`, `keys` and `usage`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .budget.metering.price_card import lookup
-from .config import differences, load_routes
+from .config import Routes, differences, load_routes
 from .errors import StandbyError
 from .gateway import Gateway
+from .guardrails.rules import Rule
+from .ops import guard_command
 from .ops.describe import describe
 from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
@@ -86,9 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_address_options(show)
     show.set_defaults(run=_demo)
 
+    guard = commands.add_parser("guard", help="try the guardrails on a text")
+    guard_command.add_commands(guard, _guardrails)
     add_commands(commands.add_parser("keys", help="make, list and change the keys that callers show"))
     _usage_parser(commands.add_parser("usage", help="say who used what, and what it cost, from the ledger"))
     return parser
+
+
+def _guardrails(file: str) -> tuple[Routes, Sequence[Rule], int]:
+    gateway = Gateway(file)
+    middleware: Any = gateway.middleware("guardrails")
+    return (
+        (gateway.routes, (), 0) if middleware is None else (gateway.routes, middleware.rules, middleware.hold)
+    )
 
 
 def _usage_parser(parser: argparse.ArgumentParser) -> None:

@@ -95,7 +95,7 @@ class ChatFilter(StreamFilter):
     @override
     def stopped(self) -> bytes:
         rule = self.guard.stopped_by
-        choices = [
+        choices: list[dict[str, Any]] = [
             {"index": index, "delta": {}, "finish_reason": "content_filter"}
             for index in self._open or {0: None}
         ]

@@ -42,7 +42,7 @@ def _card(text: str) -> tuple[int, int] | None:
         if _CARD_GROUPS.fullmatch(text, 0, end) is None:
             continue
         digits = re.sub(r"\D", "", text[:end])
-        if _BRANDS.fullmatch(digits) and len(set(digits)) > 2 and _is_luhn(digits):
+        if _BRANDS.fullmatch(digits) and len(set(digits)) > 1 and _is_luhn(digits):
             return 0, end
     return None
 

@@ -38,6 +38,7 @@ def decision(exchange: Exchange, outcome: Outcome, at: float) -> dict[str, Any]:
         "duration_ms": _ms(time.perf_counter() - exchange.began),
         "cost_usd": sum(costs) / NANO if costs else None,
         "config": None if exchange.routes is None else exchange.routes.version,
+        "guardrails": [result._asdict() for result in exchange.guardrails],
         "attempts": [_attempt(attempt) for attempt in exchange.attempts],
         "candidates": [_candidate(candidate, exchange) for candidate in exchange.plan or ()],
     }

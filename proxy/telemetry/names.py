@@ -51,6 +51,13 @@ __all__ = [
     "GEN_AI_USAGE_INPUT_TOKENS",
     "GEN_AI_USAGE_OUTPUT_TOKENS",
     "GEN_AI_USAGE_REASONING_OUTPUT_TOKENS",
+    "GUARDRAIL_CODES",
+    "GUARDRAIL_NAME",
+    "GUARDRAIL_OUTCOME",
+    "GUARDRAIL_RESULT",
+    "GUARDRAIL_RESULTS",
+    "GUARDRAIL_STAGE",
+    "GUARDRAIL_TIMES",
     "HOLDS",
     "HTTP_REQUEST_METHOD",
     "HTTP_RESPONSE_STATUS_CODE",
@@ -145,6 +152,11 @@ DEGRADED_REASON: Final = "standby.degraded.reason"
 DETAIL: Final = "standby.detail"
 FAILOVER_COUNT: Final = "standby.failover.count"
 FAILURE_CLASS: Final = "standby.failure.class"
+GUARDRAIL_CODES: Final = "standby.guardrail.codes"
+GUARDRAIL_NAME: Final = "standby.guardrail.name"
+GUARDRAIL_OUTCOME: Final = "standby.guardrail.outcome"
+GUARDRAIL_STAGE: Final = "standby.guardrail.stage"
+GUARDRAIL_TIMES: Final = "standby.guardrail.times"
 KEY_ID: Final = "standby.key.id"
 LINK: Final = "standby.link"
 OUTCOME: Final = "standby.outcome"
@@ -176,7 +188,8 @@ USER_AGENT_ORIGINAL: Final = "user_agent.original"
 CANDIDATE_REJECTED: Final = "standby.candidate.rejected"
 CANDIDATE_SELECTED: Final = "standby.candidate.selected"
 FIRST_CHUNK: Final = "standby.first_chunk"
-EVENTS: Final = (CANDIDATE_REJECTED, CANDIDATE_SELECTED, FIRST_CHUNK)
+GUARDRAIL_RESULT: Final = "standby.guardrail.result"
+EVENTS: Final = (CANDIDATE_REJECTED, CANDIDATE_SELECTED, FIRST_CHUNK, GUARDRAIL_RESULT)
 """The names of the events of spans."""
 
 # -- metrics ---------------------------------------------------------------------------------
@@ -212,6 +225,13 @@ REJECTIONS: Final = Metric(
     "{candidate}",
     ("pool", "target", "reason"),
     "Targets that were passed over for a request, by the reason.",
+)
+GUARDRAIL_RESULTS: Final = Metric(
+    "standby.guardrail.results",
+    "counter",
+    "{result}",
+    ("rule", "stage", "outcome"),
+    "What guardrails decided: blocked, redacted, observed, undecided, not_scanned.",
 )
 TARGET_STATE: Final = Metric(
     "standby.target.state",
@@ -363,7 +383,7 @@ METRICS: Final = (
     *(REQUESTS, ATTEMPTS, FAILOVERS, REJECTIONS, TARGET_STATE, POOL_STATE, FIRST_TOKEN, REQUEST_DURATION),
     *(OVERHEAD, TARGET_FIRST_TOKEN, TARGET_TOTAL, TOKENS, COST, REMAINING, LIMIT, HOLDS, SETTLEMENTS_WAITING),
     *(REQUESTS_OPEN, STREAMS_OPEN, EVENT_LOOP_LAG, RELOAD_FAILED, DECISIONS_DROPPED, SPANS_DROPPED),
-    *(TRACES_NOT_KEPT, ALERTS, MODEL_DURATION, MODEL_TOKENS, MODEL_FIRST_CHUNK),
+    *(GUARDRAIL_RESULTS, TRACES_NOT_KEPT, ALERTS, MODEL_DURATION, MODEL_TOKENS, MODEL_FIRST_CHUNK),
 )
 """Every metric that the gateway has."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 
 from ..classify.faults import is_callers
-from ..exchange import Attempt, Exchange
+from ..exchange import Attempt, Exchange, GuardrailResult
 
 __all__ = ["KEPT", "Outcome", "error_type", "failed_over", "outcome_of"]
 
-Outcome: TypeAlias = Literal["served", "caller_error", "rejected", "failed", "broken", "client_gone"]
+Outcome: TypeAlias = Literal[
+    "served", "caller_error", "rejected", "failed", "broken", "blocked", "client_gone"
+]
 """What became of a request:
 
 * `served`: an answer, complete as far as is known.
@@ -17,10 +19,11 @@ Outcome: TypeAlias = Literal["served", "caller_error", "rejected", "failed", "br
 * `rejected`: refused by the gateway before any attempt, for a reason of the caller's or of policy.
 * `failed`: no target answered, or the gateway could not.
 * `broken`: the answer began, and broke off.
+* `blocked`: the answer began, and a guardrail ended it.
 * `client_gone`: the caller left first.
 """
 
-KEPT: Final[frozenset[Outcome]] = frozenset({"rejected", "failed", "broken"})
+KEPT: Final[frozenset[Outcome]] = frozenset({"rejected", "failed", "broken", "blocked"})
 """Outcomes whose traces are kept although they are not in the sample."""
 
 
@@ -30,6 +33,8 @@ def outcome_of(exchange: Exchange) -> Outcome:
         return "client_gone"
     if exchange.broke:
         return "broken"
+    if exchange.guardrails and any(map(_ends_answer, exchange.guardrails)):
+        return "blocked"
     served = exchange.served
     if exchange.refusal is not None:
         failed = bool(exchange.attempts) or exchange.status is None or exchange.status >= 500
@@ -49,10 +54,16 @@ def error_type(exchange: Exchange, outcome: Outcome) -> str | None:
         return None
     if exchange.refusal is not None:
         return exchange.refusal
+    if outcome == "blocked":
+        return "guardrail_answer_blocked"
     served = exchange.served
     if served is None or exchange.broke:
         return "internal_error"
     return "gateway_draining" if served.fault is None else served.fault.kind
+
+
+def _ends_answer(result: GuardrailResult) -> bool:
+    return result.stage == "response" and result.outcome == "blocked"
 
 
 def _is_complete(attempt: Attempt) -> bool:

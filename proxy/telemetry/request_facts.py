@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from ..asgi import header
 from ..config import NANO
-from ..exchange import Exchange
+from ..exchange import Exchange, GuardrailResult
 from . import names
 from .outcome import Outcome, error_type, failed_over
 
-__all__ = ["caller_facts", "request_facts"]
+__all__ = ["caller_facts", "guardrail_facts", "request_facts"]
 
 _LONGEST: Final = 256
 """Characters of a text that the caller chose."""
@@ -37,6 +37,19 @@ def request_facts(exchange: Exchange, outcome: Outcome) -> dict[str, Any]:
         names.COST_SOURCE: "table" if costs else None,
         names.CONFIG_VERSION: None if routes is None else routes.version,
         **caller_facts(exchange),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def guardrail_facts(result: GuardrailResult) -> dict[str, Any]:
+    """Returns what one guardrail decided, without any text."""
+    facts: dict[str, Any] = {
+        names.GUARDRAIL_NAME: result.rule,
+        names.GUARDRAIL_STAGE: result.stage,
+        names.GUARDRAIL_OUTCOME: result.outcome,
+        names.GUARDRAIL_CODES: list(result.codes),
+        names.GUARDRAIL_TIMES: result.times,
+        names.TARGET: result.target,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

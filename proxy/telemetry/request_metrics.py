@@ -37,6 +37,8 @@ def count_request(metrics: Metrics, exchange: Exchange, outcome: Outcome) -> Non
     for candidate in exchange.plan or ():
         if candidate.rejected is not None:
             metrics.count(names.REJECTIONS, (pool, candidate.name, candidate.rejected))
+    for result in exchange.guardrails:
+        metrics.count(names.GUARDRAIL_RESULTS, (result.rule, result.stage, result.outcome))
     if len(attempts) > 1:
         for before, after in failed_over(exchange):
             if after.kind == "failover" and before.fault is not None:

@@ -31,7 +31,7 @@ from .answer_facts import answer_facts
 from .endpoint import endpoint_of
 from .names import operation_name
 from .outcome import error_type, failed_over, outcome_of
-from .request_facts import caller_facts, request_facts
+from .request_facts import caller_facts, guardrail_facts, request_facts
 from .route_facts import candidate_events, route_facts
 from .sampling import Sampler
 
@@ -193,6 +193,9 @@ class RequestTrace:
         span = self._tracer.start_span(
             f"standby.{step.name}", context, attributes=attributes, start_time=self._wall(step.began)
         )
+        if step.name == "guardrails":
+            for result in exchange.guardrails:
+                span.add_event(names.GUARDRAIL_RESULT, guardrail_facts(result), self._wall(step.ended))
         span.end(self._wall(step.ended))
 
     def _route(self, exchange: Exchange, plan: tuple[Candidate, ...], context: Context) -> None:
