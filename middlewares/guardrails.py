@@ -77,8 +77,9 @@ class Guardrails:
         if guard.depends_on_target:
             exchange.clearances.append(guard.clear)
         inner = body.replaced() if guard.changed else body
-        rules, placeholders = self._book.applying("response", exchange), guard.placeholders or None
-        if operation.name not in FILTERED or not (rules or placeholders):
+        rules = self._book.applying("response", exchange)
+        placeholders = guard.placeholders if guard.restores else None
+        if operation.name not in FILTERED or not (rules or guard.restores):
             await self.app(scope, inner, send)
             return
         answer = AnswerFilter(

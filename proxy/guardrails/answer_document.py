@@ -5,15 +5,25 @@ No I/O.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ..dialects.json_values import is_list, is_object, within
 
-__all__ = ["final_texts", "stopped", "strip_probabilities"]
+__all__ = ["final_texts", "head_of", "stopped", "strip_probabilities"]
+
+_HEAD: Final = ("id", "object", "type", "role", "created", "created_at", "model", "usage")
 
 
-def stopped(operation: str, value: dict[str, Any], rule: str | None) -> dict[str, Any]:
-    """Returns the answer without its content, as one that the provider's own content filter stopped."""
+def head_of(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns what an answer says of itself: its id, its model, its usage."""
+    return {name: value[name] for name in _HEAD if name in value}
+
+
+def stopped(operation: str, value: dict[str, Any], head: dict[str, Any], rule: str | None) -> dict[str, Any]:
+    """Returns the answer `value` without its content, as one that the provider's own content filter stopped.
+
+    Only its `head` is left, and how many choices it has.
+    """
     note = {"standby": {"guardrail": rule}}
     if operation == "chat":
         choices = [
@@ -25,11 +35,11 @@ def stopped(operation: str, value: dict[str, Any], rule: str | None) -> dict[str
             }
             for choice in _list(value.get("choices"))
         ]
-        return {**value, "choices": choices, **note}
+        return {**head, "choices": choices, **note}
     if operation == "messages":
-        return {**value, "content": [], "stop_reason": "refusal", "stop_sequence": None, **note}
-    details = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
-    return {**value, **details, "output": [], **note}
+        return {**head, "content": [], "stop_reason": "refusal", "stop_sequence": None, **note}
+    details = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "tools": []}
+    return {**head, **details, "output": [], "parallel_tool_calls": True, "tool_choice": "auto", **note}
 
 
 def strip_probabilities(operation: str, value: dict[str, Any]) -> bool:
@@ -50,15 +60,15 @@ def strip_probabilities(operation: str, value: dict[str, Any]) -> bool:
     return changed
 
 
-def final_texts(operation: str, value: dict[str, Any]) -> list[str]:
-    """Returns the text of each choice of an answer, as its caller reads it, without reasoning and tools."""
+def final_texts(operation: str, value: dict[str, Any]) -> list[list[str]]:
+    """Returns the parts of the text of each choice, as the caller reads it: without reasoning and tools."""
     if operation == "chat":
         contents = [within(within(choice, "message"), "content") for choice in _list(value.get("choices"))]
-        return [content for content in contents if isinstance(content, str)]
+        return [[content] for content in contents if isinstance(content, str)]
     if operation == "messages":
-        return ["".join(_texts(value.get("content"), "text"))]
+        return [_texts(value.get("content"), "text")]
     items = [item for item in _list(value.get("output")) if within(item, "type") == "message"]
-    return ["".join(text for item in items for text in _texts(within(item, "content"), "output_text"))]
+    return [[text for item in items for text in _texts(within(item, "content"), "output_text")]]
 
 
 def _texts(parts: object, kind: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,23 +13,23 @@ import orjson
 from ..asgi import Headers, Message, Send, header
 from ..classify.decompression import Decompressor, Undecodable
 from ..dialects.base import Operation
-from ..dialects.json_values import is_object
+from ..dialects.json_values import is_object, lenient
 from ..dialects.sse import EventTooLarge
 from ..errors import CODES, Refusal, Superseded
 from ..exchange import Exchange
 from ..http.refusal import render
-from .answer_document import final_texts, stopped, strip_probabilities
+from .answer_document import final_texts, head_of, stopped, strip_probabilities
 from .answer_guard import AnswerGuard, Undecidable
 from .chat_filter import ChatFilter
-from .external import Call, External, Undecided
+from .external import External
 from .messages_filter import MessagesFilter
 from .placeholders import Placeholders
 from .responses_filter import ResponsesFilter
 from .rewriter import Blocked
 from .rule_book import RuleBook
 from .rules import Rule
-from .schemas import SchemaError, is_valid
 from .stream_filter import StreamFilter
+from .whole_answer import WHOLE, WholeAnswer
 
 __all__ = ["FILTERED", "AnswerEnded", "AnswerFilter"]
 
@@ -37,8 +38,6 @@ _FILTERS: Final = MappingProxyType[str, Callable[[AnswerGuard], StreamFilter]](
 )
 FILTERED: Final = frozenset(_FILTERS)
 """The operations whose answers hold text of a model's."""
-_WHOLE: Final = frozenset({"schema", "webhook", "callable"})
-"""Kinds of rules that read whole answers."""
 _DROPPED: Final = frozenset({b"content-length", b"content-encoding"})
 
 
@@ -99,7 +98,7 @@ class AnswerFilter:
             await self.send_on(message)
             return
         headers: Headers = tuple([(name.lower(), value) for name, value in message.get("headers", ())])
-        whole = [rule for rule in binding if rule.kind in _WHOLE]
+        whole = [rule for rule in binding if rule.kind in WHOLE]
         self._guard = guard = AnswerGuard(
             binding, self.book.response, self.placeholders, self.exchange, collects=bool(whole)
         )
@@ -129,11 +128,11 @@ class AnswerFilter:
             out = stream.feed(plain)
             if last and not stream.ended:
                 out += stream.end()
+            if guard.collects and not stream.ended:
+                await self._hold(guard, stream, out, last=last)
+                return
         except (Undecidable, EventTooLarge, Undecodable):
             await self._refuse("guardrail_unavailable")
-            return
-        if guard.collects and not stream.ended:
-            await self._hold(guard, stream, out, last=last)
             return
         await self._pass(guard, out, last=last or stream.ended)
         if stream.ended and not last:
@@ -151,52 +150,58 @@ class AnswerFilter:
         """Keep a stream until its end, for rules that read all of it."""
         self._held.append(out)
         self._size += len(out)
-        if self._size > self.most:
-            await self._refuse("guardrail_unavailable")
+        if self._size > self.most and not last:
+            guard.undecided([rule for rule in guard.rules if rule.kind in WHOLE])
+            guard.collects = False
+            await self._pass(guard, b"".join(self._held), last=False)
+            self._held = []
         if not last:
             return
-        texts = ["".join(parts) for parts in stream.spoken.values()]
+        answers = stream.answers()
         try:
-            kept = await self._judged(guard, texts)
-        except Undecidable:
-            await self._refuse("guardrail_unavailable")
-            return
+            kept = await self._whole(guard).judge(answers)
         except Blocked:
             kept = None
-        if kept == texts:
-            await self._pass(guard, b"".join(self._held), last=True)
-        else:  # a stream cannot be written anew, so one that is to be redacted is ended too
-            await self._pass(guard, stream.stopped(), last=True)
+        if kept is not None and kept != [text for parts in answers for text in parts]:
+            guard.end_instead()  # a stream that is kept cannot be written anew
+            kept = None
+        out = stream.stopped() if kept is None else b"".join(self._held)
+        await self._pass(guard, out, last=True)
 
     async def _collect(self, guard: AnswerGuard, body: bytes, plain: bytes, *, last: bool) -> None:
         """Keep a body until its end, and then read it."""
         self._held.append(body)
         self._parts.append(plain)
-        self._size += len(body) + len(plain)
-        if self._size > 2 * self.most:
-            await self._refuse("guardrail_unavailable")
-        if not last or self._start is None:
+        self._size += len(plain)
+        start = self._start
+        if start is None:
             return
-        raw, start = b"".join(self._parts), self._start
+        if self._size > self.most and not last:
+            guard.undecided(guard.rules)
+            self._guard = None  # the rest passes as it comes
+            await self._send_whole(start, b"".join(self._held), last=False)
+        if not last:
+            return
         try:
-            new = await self._read(guard, raw, start["status"])
-        except Undecidable:
-            await self._refuse("guardrail_unavailable")
-            return
+            new = await self._read(guard, b"".join(self._parts), start["status"])
         except Blocked:
             await self._refuse("guardrail_answer_blocked")
             return
         guard.finish()
         self.ended = True
         if new is None:
-            await self.send_on(start)
-            await self.send_on(
-                {"type": "http.response.body", "body": b"".join(self._held), "more_body": False}
-            )
+            await self._send_whole(start, b"".join(self._held), last=True)
             return
         kept = [pair for pair in start.get("headers", ()) if pair[0].lower() not in _DROPPED]
-        await self.send_on({**start, "headers": [*kept, (b"content-length", b"%d" % len(new))]})
-        await self.send_on({"type": "http.response.body", "body": new, "more_body": False})
+        start = {**start, "headers": [*kept, (b"content-length", b"%d" % len(new))]}
+        await self._send_whole(start, new, last=True)
+
+    async def _send_whole(self, start: Message, body: bytes, *, last: bool) -> None:
+        await self.send_on(start)
+        await self.send_on({"type": "http.response.body", "body": body, "more_body": not last})
+
+    def _whole(self, guard: AnswerGuard) -> WholeAnswer:
+        return WholeAnswer(guard, self.book, self.external, self.exchange, self.schema)
 
     async def _read(self, guard: AnswerGuard, raw: bytes, status: int) -> bytes | None:
         """Returns what a whole body becomes, None if it stays as it is.
@@ -205,96 +210,83 @@ class AnswerFilter:
         """
         if not raw:
             return None
-        try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            value = None
-        if not is_object(value):
-            guard.not_scanned(("body",))
-            return None
-        operation = self.operation.name
+        value = _parsed(raw)
         good = 200 <= status <= 299
+        if not is_object(value):
+            return self._read_other(guard, raw, value)
+        operation = self.operation.name
+        # What another parser would read of the bytes, such as a key that stands twice, is not in `value`.
+        changed = guard.occurs(raw)
         try:
-            changed = guard.document(value)
+            changed |= guard.document(value)
             if good:
                 changed |= strip_probabilities(operation, value)
-                changed |= await self._judge_document(guard, value)
+                changed |= guard.collects and await self._judged(guard, value)
         except Blocked:
             if not good:
                 raise
             rule = guard.stopped_by
-            return orjson.dumps(stopped(operation, value, None if rule is None else rule.name))
-        return orjson.dumps(value) if changed else None
+            head = guard.clean(head_of(value))
+            return orjson.dumps(stopped(operation, value, head, None if rule is None else rule.name))
+        return _dumped(value) if changed else None
 
-    # -- rules that read the whole answer ---------------------------------------------------
+    def _read_other(self, guard: AnswerGuard, raw: bytes, value: object) -> bytes | None:
+        """Returns what a body becomes that is no JSON object: a list, or a text of any kind."""
+        guard.not_scanned(("body",))
+        if not guard.occurs(raw):
+            return None
+        if isinstance(value, list):
+            holder: dict[str, Any] = {"list": value}
+            guard.document(holder)
+            return _dumped(holder["list"])
+        return guard.text().whole(raw.decode("utf-8", "replace")).encode()
 
-    async def _judge_document(self, guard: AnswerGuard, value: dict[str, Any]) -> bool:
-        if not guard.collects:
-            return False
-        texts = final_texts(self.operation.name, value)
-        new = await self._judged(guard, texts)
+    async def _judged(self, guard: AnswerGuard, value: dict[str, Any]) -> bool:
+        """Apply the rules that need the whole answer. Returns whether they changed it."""
+        answers = final_texts(self.operation.name, value)
+        texts = [text for parts in answers for text in parts]
+        new = await self._whole(guard).judge(answers)
         for old, text in zip(texts, new, strict=True):
             if old != text:
                 guard.rewrite(value, old, text)
         return new != texts
-
-    async def _judged(self, guard: AnswerGuard, texts: list[str]) -> list[str]:
-        """Returns the texts that the rules leave of these. Raises Blocked and Undecidable."""
-        exchange, principal = self.exchange, self.exchange.principal
-        for rule in guard.rules:
-            if rule.kind == "schema":
-                self._check_schema(guard, rule, texts)
-            elif rule.kind in _WHOLE:
-                served = exchange.served
-                call = Call(
-                    rule.name,
-                    "response",
-                    tuple(texts),
-                    exchange.id,
-                    None if exchange.pool is None else exchange.pool.name,
-                    None if principal is None else principal.name("key"),
-                    None if served is None else served.candidate.name,
-                )
-                try:
-                    verdict = await self.external.ask(rule, call)
-                except Undecided:
-                    guard.undecided((rule,))
-                    continue
-                if verdict is True or verdict is None:
-                    continue
-                guard.found(rule, rule.kind)
-                if verdict is False and rule.action == "redact":
-                    guard.block(rule)
-                if verdict is not False and rule.action == "redact":
-                    texts = list(verdict)
-        return texts
-
-    def _check_schema(self, guard: AnswerGuard, rule: Rule, texts: Sequence[str]) -> None:
-        try:
-            schema = self.book.schema(rule, self.schema)
-            if schema is not None and not all(is_valid(text, schema) for text in texts):
-                guard.found(rule, "schema")
-        except SchemaError:
-            guard.undecided((rule,))
 
     # -- refusals ---------------------------------------------------------------------------
 
     async def _refuse(self, code: str) -> None:
         """End the answer with an error. Raises AnswerEnded."""
         self.ended = True
-        guard = self._guard
+        guard, exchange = self._guard, self.exchange
+        rule = None if guard is None else guard.stopped_by
+        exchange.refusal = code
         if guard is not None:
             guard.finish()
         if self._stream is not None:
-            event = self.operation.reader().broken(code, CODES[code].message, self.exchange.id)
+            event = self.operation.reader().broken(code, CODES[code].message, exchange.id)
             await self.send_on({"type": "http.response.body", "body": event, "more_body": False})
-        else:
-            rule = None if guard is None else guard.stopped_by
-            refusal = Refusal(code, param=None if rule is None else rule.name)
-            self.exchange.refusal = code
-            status, headers, body = render(refusal, self.exchange.id, self.exchange.dialect)
-            if not self.exchange.relayed:
-                headers += self.exchange.report()
-            await self.send_on({"type": "http.response.start", "status": status, "headers": headers})
-            await self.send_on({"type": "http.response.body", "body": body, "more_body": False})
+            raise AnswerEnded
+        refusal = Refusal(code, param=None if rule is None else rule.name)
+        if rule is not None:
+            exchange.notes.append((b"x-standby-guardrail", rule.name.encode()))
+        status, headers, body = render(refusal, exchange.id, exchange.dialect)
+        if not exchange.relayed:
+            headers += exchange.report()
+        await self._send_whole(
+            {"type": "http.response.start", "status": status, "headers": headers}, body, last=True
+        )
         raise AnswerEnded
+
+
+def _parsed(raw: bytes) -> object:
+    """Returns the JSON in a body as SDKs read it, or None."""
+    try:
+        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return lenient(raw)
+
+
+def _dumped(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a character, which only lenient parsers read
+        return json.dumps(value).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from ..exchange import Exchange, GuardrailResult
+from .normalized import folded
 from .placeholders import PLACEHOLDER, Placeholders, redacted
 from .redactor import Redactor
 from .request_texts import request_texts
@@ -20,6 +21,7 @@ from .text_scan import Span, TooComplex
 
 __all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
 
+_NOWHERE: Final = frozenset[tuple[int, object]]()
 _DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
 
 
@@ -48,23 +50,42 @@ class AnswerGuard:
         """Returns a new text of the answer, of which nothing has been read yet."""
         return AnswerText(self, json=json)
 
-    def document(self, value: dict[str, Any], *, again: bool = False) -> bool:
+    def occurs(self, raw: bytes) -> bool:
+        """Whether anything that a rule looks for may stand in these bytes, which may be those of JSON."""
+        text = raw.decode("utf-8", "replace") if b"\\" in raw or not raw.isascii() else None
+        data = raw if text is None else folded(text, json=True).encode("utf-8", "replace")
+        return bool(self.rule_set.patterns.occurring(data))
+
+    def clean(self, head: dict[str, Any]) -> dict[str, Any]:
+        """Returns what a provider says of its answer, unless something that a rule looks for is in it."""
+        return {} if self.occurs(orjson.dumps(head)) else head
+
+    def document(
+        self,
+        value: dict[str, Any],
+        *,
+        again: bool = False,
+        but: Set[tuple[int, object]] = _NOWHERE,
+    ) -> bool:
         """Redact every text of a whole document in place. Returns whether it changed.
 
-        With `again`, its texts were counted before, when they came in pieces. Raises Blocked and Undecidable.
+        With `again`, its texts were counted before, when they came in pieces. `but` are places that were read:
+        the ids of their holders, and their keys. Raises Blocked and Undecidable.
         """
         self._again = again
         try:
-            return self._document(value)
+            return self._document(value, but)
         finally:
             self._again = False
 
-    def _document(self, value: dict[str, Any]) -> bool:
+    def _document(self, value: dict[str, Any], but: Set[tuple[int, object]]) -> bool:
         found = request_texts(value)
         if found.unscannable:
             self.not_scanned(found.unscannable)
         changed = False
         for text in found.texts:
+            if (id(text.holder), text.key) in but:
+                continue
             new = self.text(json=text.json).whole(text.text)
             if new != text.text:
                 text.write(new)
@@ -87,6 +108,14 @@ class AnswerGuard:
             counts[rule.kind] = 1
         raise Blocked
 
+    def end_instead(self) -> None:
+        """Say that the answer ends because a rule would have had it redacted."""
+        for (rule, outcome), counts in tuple(self._counts.items()):
+            if outcome == "redacted" and rule.kind in counts:
+                del self._counts[rule, outcome]
+                self._counts[rule, "blocked"] = counts
+                self.stopped_by = self.stopped_by or rule
+
     def rewrite(self, value: dict[str, Any], old: str, new: str) -> None:
         """Write `new` wherever the text `old` stands in a document."""
         for text in request_texts(value).texts:
@@ -97,14 +126,17 @@ class AnswerGuard:
         """Note that a part of the answer cannot be read. Raises Undecidable if a rule refuses that."""
         for rule in self.rules:
             self._counts.setdefault((rule, "not_scanned"), {}).update(dict.fromkeys(kinds, 1))
-        if any(rule.on_unscannable == "refuse" for rule in self.rules):
-            raise Undecidable
+        self._refused_by([rule for rule in self.rules if rule.on_unscannable == "refuse"])
 
     def undecided(self, rules: Sequence[Rule]) -> None:
         """Note that rules cannot decide. Raises Undecidable if one of them refuses then."""
         for rule in rules:
             self._counts.setdefault((rule, "undecided"), {})
-        if any(rule.on_error == "refuse" for rule in rules):
+        self._refused_by([rule for rule in rules if rule.on_error == "refuse"])
+
+    def _refused_by(self, rules: Sequence[Rule]) -> None:
+        if rules:
+            self.stopped_by = self.stopped_by or rules[0]
             raise Undecidable
 
     def finish(self) -> None:

@@ -14,22 +14,19 @@ from .stream_filter import StreamFilter
 
 __all__ = ["ChatFilter"]
 
-_HEAD: Final = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
-_USUAL: Final = frozenset(
-    {*_HEAD, "choices", "usage", "obfuscation", "provider", "x_groq", "prompt_filter_results", "p"}
-)
-_NAMES: Final = frozenset({"role", "id", "type", "name", "index", "format", "expires_at", "signature"})
-"""Members of a delta that hold no text of the model's."""
+_HEAD: Final = ("id", "object", "created", "model")
+_TEXTS: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning", "thinking"})
+"""Members of a delta whose pieces are put together."""
 
 
 class ChatFilter(StreamFilter):
-    """Each choice has its texts, one for every member of its deltas. The key of a text is the choice's index
-    and the path to the member."""
+    """Each choice has its texts, one for every member of its deltas that comes in pieces. The key of a text is
+    the choice's index and the path to the member."""
 
     def __init__(self, guard: AnswerGuard) -> None:
         super().__init__(guard)
         self._head: dict[str, Any] = {}
-        self._open: dict[object, None] = {}
+        self._open: dict[Hashable, None] = {}
 
     @override
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -40,57 +37,76 @@ class ChatFilter(StreamFilter):
         for choice in choices if is_list(choices) else ():
             if is_object(choice):
                 before += self._choice(choice)
-        if not event.keys() <= _USUAL:
-            for name in event.keys() - _USUAL:
-                self._other(event, name)
         return before
 
     def _choice(self, choice: dict[str, Any]) -> list[dict[str, Any]]:
-        index = choice.get("index", 0)
+        index, last = self.place(choice.get("index", 0)), bool(choice.get("finish_reason"))
         self._open[index] = None
         delta = choice.get("delta")
         if is_object(delta):
-            self._walk(index, delta, ())
+            self._delta(index, delta, last=last)
         self.remove(choice, "logprobs", None)
-        if isinstance(choice.get("message"), dict):
-            self._other(choice, "message")
-        if not choice.get("finish_reason"):
+        if not last:
             return []
         self._open.pop(index, None)
-        return self.flush(
-            *[key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index] or [None]
-        )
+        own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
+        return self.flush(*own) if own else []
 
-    def _walk(self, index: object, holder: dict[str, Any], path: tuple[object, ...]) -> None:
-        for name, value in holder.items():
-            if value.__class__ is str:
-                if name == "data" and path:
-                    self.guard.not_scanned(("audio",))
-                elif value and name not in _NAMES:
-                    self.change(holder, name, (index, *path, name), json=name == "arguments")
-            elif value.__class__ is dict:
-                self._walk(index, value, (*path, name))
-            elif value.__class__ is list:
+    def _delta(self, index: Hashable, delta: dict[str, Any], *, last: bool) -> None:
+        for name, value in delta.items():
+            if name in _TEXTS:
+                self._text(index, delta, name, value, last=last)
+            elif name == "function_call" and is_object(value):
+                self._arguments((index, name), value, "arguments", last=last)
+            elif name == "tool_calls" and is_list(value):
+                for position, call in enumerate(value):
+                    if is_object(call):
+                        self._call((index, name, self.place(call.get("index", position))), call, last=last)
+            elif name == "audio" and is_object(value):
+                if isinstance(value.get("transcript"), str):
+                    self.change(value, "transcript", (index, name, "transcript"), last=last)
+                if value.get("data"):
+                    self.guard.not_scanned((name,))
+            elif name == "reasoning_details" and is_list(value):
                 for position, each in enumerate(value):
-                    if each.__class__ is dict:
-                        self._walk(index, each, (*path, name, each.get("index", position)))
+                    place = self.place(each.get("index", position)) if is_object(each) else None
+                    for member in ("text", "summary"):
+                        if is_object(each) and isinstance(each.get(member), str):
+                            self.change(each, member, (index, name, place, member), last=last)
 
-    def _other(self, holder: dict[str, Any], name: str) -> None:
-        part = {name: holder[name]}
-        self.document(part)
-        holder[name] = part[name]
+    def _text(self, index: Hashable, delta: dict[str, Any], name: str, value: object, *, last: bool) -> None:
+        """Read a text: one string, or a list of parts."""
+        if isinstance(value, str):
+            if value or last:
+                self.change(delta, name, (index, name), last=last)
+        elif is_list(value):
+            for position, part in enumerate(value):
+                ends = last and position == len(value) - 1
+                if isinstance(part, str):
+                    self.change(value, position, (index, name), last=ends)
+                elif is_object(part) and isinstance(part.get("text"), str):
+                    self.change(part, "text", (index, name), last=ends)
+
+    def _call(self, path: tuple[Hashable, ...], call: dict[str, Any], *, last: bool) -> None:
+        if is_object(function := call.get("function")):
+            self._arguments((*path, "function"), function, "arguments", last=last)
+        if is_object(custom := call.get("custom")):
+            self._arguments((*path, "custom"), custom, "input", last=last)
+
+    def _arguments(
+        self, path: tuple[Hashable, ...], holder: dict[str, Any], name: str, *, last: bool
+    ) -> None:
+        if isinstance(holder.get(name), str):
+            self.change(holder, name, (*path, name), json=name == "arguments", last=last)
 
     @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
         index, *path = cast("tuple[Any, ...]", key)
         value: Any = text
-        at = len(path)
-        while at:
-            at -= 1
-            step = path[at]
+        for step in reversed(path):
             # A number is the index of an element of the list that is named before it.
-            value = {step: value} if isinstance(step, str) else [{"index": step, **value}]
-        return {**self._head, "choices": [{"index": index, "delta": value, "finish_reason": None}]}
+            value = {step: value} if isinstance(step, str) else [{"index": step or 0, **value}]
+        return {**self._head, "choices": [{"index": index or 0, "delta": value, "finish_reason": None}]}
 
     @override
     def stopped(self) -> bytes:
@@ -99,12 +115,14 @@ class ChatFilter(StreamFilter):
             {"index": index, "delta": {}, "finish_reason": "content_filter"}
             for index in self._open or {0: None}
         ]
-        last: dict[str, Any] = {
-            **self._head,
-            "choices": choices,
-            "standby": {"guardrail": None if rule is None else rule.name},
-        }
+        note = {"standby": {"guardrail": None if rule is None else rule.name}}
+        last: dict[str, Any] = {**self.guard.clean(self._head), "choices": choices, **note}
         return b"data: %b\n\ndata: [DONE]\n\n" % orjson.dumps(last)
+
+    @override
+    def answers(self) -> list[list[str]]:
+        keys = cast("dict[tuple[Any, ...], list[str]]", self.spoken)
+        return [["".join(parts)] for key, parts in keys.items() if key[1:] == ("content",)]
 
     @override
     def restart(self) -> None:

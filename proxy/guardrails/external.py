@@ -132,7 +132,7 @@ def _read(answer: object) -> object:
     fields = cast("dict[str, Any]", answer)
     action = fields.get("action")
     if action == "redact":
-        return fields.get("texts")
+        return fields.get("texts", "")  # without them it is no verdict
     if action not in {"allow", "block"}:
         raise Undecided
     return action == "allow"

@@ -78,7 +78,7 @@ def inspect(
             yield from _inspect_one(rule_set, index, text, copies[index], wanted, inspection)
     plain = [index for index, text in enumerate(texts) if not text.json]
     if len(plain) > 1:
-        joined = yield from _occurring(rule_set, "", [copies[index] for index in plain])
+        joined = yield from _occurring(rule_set, "", [copies[index] for index in plain], across=True)
         if joined & wanted:
             yield from _inspect_across(rule_set, texts, plain, wanted, inspection)
     return inspection
@@ -98,10 +98,11 @@ def _folded_in_steps(text: Text) -> Generator[None, None, str]:
 
 
 def _occurring(
-    rule_set: RuleSet, between: str, copies: Iterable[str]
+    rule_set: RuleSet, between: str, copies: Iterable[str], *, across: bool = False
 ) -> Generator[None, None, frozenset[int]]:
     """Returns which patterns occur in the copies, with `between` between them."""
     found: set[int] = set()
+    patterns = rule_set.across if across else rule_set.patterns
     data = between.join(copies).encode("utf-8", "surrogatepass")
     for at in range(0, len(data) or 1, _AT_ONCE):
         if at:
@@ -109,7 +110,7 @@ def _occurring(
         # The longest context of a match is shorter than this overlap; unbounded patterns are searched whole.
         begin = max(0, at - 4096) if rule_set.is_bounded else 0
         end = at + _AT_ONCE if rule_set.is_bounded else len(data)
-        found.update(rule_set.patterns.occurring(data[begin:end]))
+        found.update(patterns.occurring(data[begin:end]))
         if not rule_set.is_bounded:
             break
     return frozenset(found)
@@ -121,42 +122,42 @@ def _inspect_one(
     own = wanted & (yield from _occurring(rule_set, "", [copy]))
     own = frozenset(each for each in own if rule_set.sought[each].reads(text.role))
     found: list[tuple[Sought, int, int]] = []
-    if own:
-        try:
-            spans = yield from _spans(rule_set, text.text, json=text.json)
-        except TooComplex:
-            inspection.undecided.update(
-                rule for each in own if (rule := rule_set.sought[each].rule) is not None
-            )
-            return
-        for span in spans:
+    try:
+        for span in (yield from _spans(rule_set, text.text, json=text.json)) if own else ():
+            sought = rule_set.sought[span.pattern]
             if span.pattern not in own:
                 continue
-            sought = rule_set.sought[span.pattern]
             if sought.rule is not None:
                 found.append((sought, span.begin, span.end))
             elif (inner := decoded(text.text[span.begin : span.end])) is not None:
-                found += [
-                    (each, span.begin, span.end)
-                    for each in (yield from _within(rule_set, inner, text, wanted))
-                ]
-    if not text.text.isascii():
-        for begin, end, inner in hidden(text.text):
+                inside = yield from _within(rule_set, inner, text, wanted)
+                found += [(each, span.begin, span.end) for each in inside]
+        for begin, end, inner in () if text.text.isascii() else hidden(text.text):
             found += [(each, begin, end) for each in (yield from _within(rule_set, inner, text, wanted))]
+    except TooComplex:
+        inspection.undecided |= _rules(rule_set, wanted)
+        return
     inspection.findings += _counted(index, found)
+
+
+def _rules(rule_set: RuleSet, wanted: frozenset[int]) -> set[Rule]:
+    """Returns the rules of these patterns."""
+    return {rule for each in wanted if (rule := rule_set.sought[each].rule) is not None}
 
 
 def _within(
     rule_set: RuleSet, inner: str, text: Text, wanted: frozenset[int]
 ) -> Generator[None, None, list[Sought]]:
     """Returns what occurs in a text that was hidden in another."""
-    spans = yield from _spans(rule_set, inner, json=False)
+    spans = yield from _spans(rule_set, inner)
     found = [rule_set.sought[span.pattern] for span in spans if span.pattern in wanted]
     return [each for each in found if each.rule is not None and each.reads(text.role)]
 
 
-def _spans(rule_set: RuleSet, text: str, *, json: bool) -> Generator[None, None, list[Span]]:
-    scan = TextScan(rule_set.patterns, json=json)
+def _spans(
+    rule_set: RuleSet, text: str, *, json: bool = False, across: bool = False
+) -> Generator[None, None, list[Span]]:
+    scan = TextScan(rule_set.across if across else rule_set.patterns, json=json)
     spans: list[Span] = []
     step = _SCANNED if rule_set.is_bounded else len(text)
     for at in range(0, len(text), max(1, step)):
@@ -192,7 +193,7 @@ def _inspect_across(
 ) -> Generator[None, None, None]:
     """Find what was cut into several texts: matches in all of them put together that no single one has.
 
-    A part of such a match that is found by itself explains it, so it is left to that finding.
+    A part of such a match that the same rule finds by itself explains it, so it is left to that finding.
     """
     whole = "".join(texts[index].text for index in plain)
     borders = [0, *accumulate(len(texts[index].text) for index in plain)]
@@ -200,8 +201,9 @@ def _inspect_across(
     for finding in inspection.findings:
         known.setdefault(finding.text, []).append(finding)
     try:
-        spans = yield from _spans(rule_set, whole, json=False)
+        spans = yield from _spans(rule_set, whole, across=True)
     except TooComplex:
+        inspection.undecided |= _rules(rule_set, wanted)
         return
     for span in spans:
         sought = rule_set.sought[span.pattern]
@@ -219,7 +221,7 @@ def _inspect_across(
             for at in range(first, last + 1)
         ]
         overlapping = (
-            part.begin < finding.end and finding.begin < part.end
+            finding.rule is sought.rule and part.begin < finding.end and finding.begin < part.end
             for part in parts
             for finding in known.get(part.text, ())
         )

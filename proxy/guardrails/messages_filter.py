@@ -26,12 +26,12 @@ class MessagesFilter(StreamFilter):
 
     def __init__(self, guard: AnswerGuard) -> None:
         super().__init__(guard)
-        self._open: dict[object, None] = {}
+        self._open: dict[Hashable, None] = {}
         self._output_tokens: object = 0
 
     @override
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        kind, index = event.get("type"), event.get("index")
+        kind, index = event.get("type"), self.place(event.get("index"))
         if kind == "content_block_delta":
             self._delta(index, event.get("delta"))
         elif kind == "content_block_start":
@@ -41,34 +41,29 @@ class MessagesFilter(StreamFilter):
             self._open.pop(index, None)
             own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
             return self.flush(*own) if own else []
-        elif kind in {"message_delta", "message_stop"}:
+        elif kind == "message_delta" or kind == "message_stop":
             return self.flush()
         elif kind == "message_start":
             self._output_tokens = within(within(event.get("message"), "usage"), "output_tokens") or 0
-            self.document(event)
-        elif kind != "ping":
-            self.document(event)
         return []
 
-    def _delta(self, index: object, delta: object) -> None:
+    def _delta(self, index: Hashable, delta: object) -> None:
         if not is_object(delta):
             return
         kind = delta.get("type")
         member = _TEXTS.get(kind) if isinstance(kind, str) else None
-        if member is None:
-            if kind != "signature_delta":
-                self.document(delta)
-        elif isinstance(delta.get(member), str):
+        if member is not None and isinstance(delta.get(member), str):
             self.change(delta, member, (index, kind), json=kind == "input_json_delta")
 
-    def _block(self, index: object, block: object) -> None:
-        if not is_object(block):
-            return
-        kind = block.get("type")
+    def _block(self, index: Hashable, block: object) -> None:
+        kind = within(block, "type")
         delta = _OF_BLOCKS.get(kind) if isinstance(kind, str) else None
-        if delta is None:
-            self.document(block)
-        elif isinstance(kind, str) and block.get(kind):
+        if (
+            delta is not None
+            and is_object(block)
+            and isinstance(kind, str)
+            and isinstance(block.get(kind), str)
+        ):
             self.change(block, kind, (index, delta))
 
     @override
@@ -92,6 +87,11 @@ class MessagesFilter(StreamFilter):
         )
         events.append({"type": "message_stop"})
         return self.written(events)
+
+    @override
+    def answers(self) -> list[list[str]]:
+        keys = cast("dict[tuple[Any, str], list[str]]", self.spoken)
+        return [["".join(parts) for (_, kind), parts in keys.items() if kind == "text_delta"]]
 
     @override
     def restart(self) -> None:

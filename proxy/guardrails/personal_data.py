@@ -16,7 +16,7 @@ from typing import Final
 
 from .pattern import Pattern
 
-__all__ = ["COUNTRIES", "PERSONAL_CODES", "PERSONAL_DATA", "national"]
+__all__ = ["COUNTRIES", "PERSONAL_CODES", "PERSONAL_DATA", "country_of", "national"]
 
 _GROUP_END: Final = re.compile(r"[0-9A-Za-z](?![0-9A-Za-z])")
 _SHORTEST_PHONE: Final = 7  # digits
@@ -158,6 +158,13 @@ PERSONAL_CODES: Final = (
     *(pattern.code for pattern in PERSONAL_DATA),
     *(pattern.code for patterns in _NATIONAL.values() for pattern in patterns),
 )
+
+
+def country_of(code: str) -> str | None:
+    """Returns the country whose numbers have this code, or None."""
+    return next(
+        (country for country, known in _NATIONAL.items() if any(each.code == code for each in known)), None
+    )
 
 
 def national(countries: Iterable[str]) -> Iterator[Pattern]:

@@ -66,6 +66,11 @@ class RequestGuard:
         """Whether rules are left that bind for some targets only."""
         return bool(self._of_targets)
 
+    @property
+    def restores(self) -> bool:
+        """Whether what is redacted may have to be restored in the answer."""
+        return any(rule.restore for rule in (*self._general, *self._of_targets))
+
     async def enter(self) -> None:
         """Apply the rules that bind for every target. Raises Refusal."""
         rules, relayed = self.book.applying("request", self.exchange), self.exchange.relayed
@@ -131,9 +136,8 @@ class RequestGuard:
         if rule.kind == "limits":
             code = exceeded(rule, self.operation, self.value, self._texts.texts)
             codes |= {} if code is None else {code: None}
-        if rule.kind == "links" and not all(
-            may_lead_to(url, rule.allow, rule.deny) for url in self._texts.urls
-        ):
+        foreign = [url for url in self._texts.urls if not may_lead_to(url, rule.allow, rule.deny)]
+        if rule.kind == "links" and foreign:
             codes["link"] = None
         if rule in self._inspection.undecided:
             self._record(rule, "undecided", (), target)
@@ -145,7 +149,8 @@ class RequestGuard:
                 return "not_scanned"
         if not codes:
             return None
-        outcome = _DONE[rule.action]
+        # The address of an image cannot be redacted by rules that read only links that show images.
+        outcome = "blocked" if rule.action == "redact" and not findings else _DONE[rule.action]
         self._record(rule, outcome, codes, target, max(1, len(findings)))
         return "blocked" if outcome == "blocked" else None
 
@@ -177,15 +182,15 @@ class RequestGuard:
         for index, own in by_text.items():
             text = self._texts.texts[index]
             spans = [Span(finding.begin, finding.end, order, "") for order, finding in enumerate(own)]
-            rewriter = Rewriter(self._replacement(own), json=text.json)
+            rewriter = Rewriter(self._replacement(own, json=text.json), json=text.json)
             replaced[index] = rewriter.write(spans, text.text, 0, len(text.text))
         return replaced
 
-    def _replacement(self, findings: Sequence[Finding]) -> Callable[[Span, str], str]:
+    def _replacement(self, findings: Sequence[Finding], *, json: bool) -> Callable[[Span, str], str]:
         def replace(span: Span, original: str) -> str:
             finding = findings[span.pattern]
             if finding.rule.restore and self.placeholders is not None:
-                return self.placeholders.of(finding.code, original)
+                return self.placeholders.of(finding.code, _unescaped(original) if json else original)
             return redacted(finding.code)
 
         return replace
@@ -260,6 +265,14 @@ class _Copy:
     def members(self) -> dict[str, Any]:
         """Returns the members of the request that this target sees otherwise than others."""
         return {name: self._value[name] for name in self._changed}
+
+
+def _unescaped(text: str) -> str:
+    """Returns what a part of a JSON string stands for."""
+    try:
+        return str(orjson.loads(f'"{text}"'))
+    except orjson.JSONDecodeError:
+        return text
 
 
 def _write_checked(text: Text, new: str, rule: Rule) -> None:

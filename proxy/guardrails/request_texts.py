@@ -1,9 +1,8 @@
-"""Every text of a request, with the place to write it back to, and what of the request cannot be read. No
-I/O.
+"""Every text of a request, with the place to write it back to, and what of the request cannot be read. No I/O.
 
 The whole document is walked, so that no member is left out because nobody has heard of it. Arguments of tools
-and other free data are one text each, their JSON: then its keys and numbers are read too, and nothing in it
-is taken for a part of the request.
+and other free data are one text each, their JSON: then its keys and numbers are read too. So is every object
+with a key that no API would have.
 """
 
 from __future__ import annotations
@@ -13,30 +12,27 @@ from typing import Any, Final
 
 import orjson
 
-from ..dialects.json_values import is_list, is_object
+from ..dialects.json_values import is_object
 
 __all__ = ["RequestTexts", "Text", "request_texts"]
 
-_SKIPPED: Final = frozenset(
+_MEDIA: Final = frozenset(
     {
-        *("model", "type", "role", "id", "object", "status", "stream", "service_tier"),
-        *(
-            "call_id",
-            "item_id",
-            "response_id",
-            "previous_response_id",
-            "tool_call_id",
-            "tool_use_id",
-            "file_id",
-        ),
-        *("media_type", "mime_type", "detail", "encoding_format", "cache_control"),
+        *("image", "image_url", "input_image", "computer_screenshot", "video_url", "input_audio", "audio"),
+        *("audio_url", "file", "input_file", "document", "redacted_thinking", "container_upload"),
     }
 )
-"""Names of members whose values are names of the dialect or ids, which a change would break."""
-_SEALED: Final = frozenset(
-    {"signature", "encrypted_content", "encrypted_stdout", "thought_signature", "b64_json", "file_data"}
+_WORDS: Final = frozenset(
+    {
+        *_MEDIA,
+        *("user", "assistant", "system", "developer", "tool", "function", "text", "message", "input_text"),
+        *("output_text", "tool_use", "tool_result", "function_call", "function_call_output", "image_url"),
+        *("image", "input_image", "json_schema", "json_object", "object", "auto", "none", "required", "any"),
+        *("thinking", "ephemeral", "completed", "reasoning", "summary_text", "base64", "url", "default"),
+        *("chat.completion", "stop", "tool_calls", "end_turn", "response", "float", "low", "medium", "high"),
+    }
 )
-"""Names of members that only the provider can read."""
+"""Words of the dialects, which are no texts."""
 _FREE: Final = frozenset(
     {
         *(
@@ -61,14 +57,14 @@ _FREE: Final = frozenset(
     }
 )
 """Names of members that hold free data if they are objects or lists (an `input` list holds items)."""
-_MEDIA: Final = frozenset(
-    {
-        *("image", "image_url", "input_image", "computer_screenshot", "video_url", "input_audio", "audio"),
-        *("audio_url", "file", "input_file", "document", "redacted_thinking", "container_upload"),
-    }
-)
+_PAYLOADS: Final = frozenset({"data", "file_data", "b64_json", "url", "image_url", "file_url"})
+"""Names of members of media that hold them, or say where they are."""
+_SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout", "thought_signature"})
+"""Names of members that only the provider understands."""
 _RESULTS: Final = ("tool_result", "_call_output", "function_response")
 _SYSTEM: Final = frozenset({"system", "instructions"})
+_LONG_NUMBER: Final = 10**11
+"""Integers from here on are read as texts: shorter ones are nobody's number."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,7 +84,7 @@ class Text:
     free: bool = False
 
     def write(self, text: str) -> None:
-        """Write `text` in place of it."""
+        """Write `text` in place of it. Raises ValueError for free data that is no JSON any more."""
         self.holder[self.key] = orjson.loads(text) if self.free else text
 
 
@@ -106,80 +102,104 @@ def request_texts(value: dict[str, Any]) -> RequestTexts:
     """Returns the texts of a request. Its depth is bounded, as `json_document.read` does."""
     found = RequestTexts([], [], [])
     for member, given in value.items():
-        if member in _SKIPPED:
-            continue
-        role = "system" if member in _SYSTEM else "user" if member == "input" else ""
-        if member == "messages" and is_list(given):
-            for message in given:
-                if is_object(message):
-                    _object(found, message, str(message.get("role") or ""), member)
-        else:
+        if member != "model":
+            role = "system" if member in _SYSTEM else "user" if member == "input" else ""
             _value(found, value, member, given, role, member)
+    if not _is_plain(value):
+        odd = _OddMembers(value, [key for key in value if not _is_name(key)])
+        _free(found, odd, "", odd[""], "", "")
     return found
 
 
+class _OddMembers:
+    """The members of a request with keys that no API would have, as one object, under any key."""
+
+    def __init__(self, value: dict[str, Any], keys: list[str]) -> None:
+        self._value = value
+        self._keys = keys
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return {key: self._value[key] for key in self._keys}
+
+    def __setitem__(self, key: str, members: dict[str, Any]) -> None:
+        for name in self._keys:
+            del self._value[name]
+        self._value.update(members)
+        self._keys = list(members)
+
+
 def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
-    if given.__class__ is str:  # orjson returns no subclasses
-        if given:
+    kind = given.__class__  # orjson returns no subclasses
+    if kind is str:
+        if given and given not in _WORDS:
             found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
-    elif given.__class__ is dict:
-        if key in _FREE:
+    elif kind is dict:
+        if key in _FREE or not _is_plain(given):
             _free(found, holder, key, given, role, member)
         else:
             _object(found, given, role, member)
-    elif given.__class__ is list and given:
+    elif kind is list:
         if key in _FREE and not (key == "input" and member == "input"):
             _free(found, holder, key, given, role, member)
-        elif given[0].__class__ in {int, float} or (given[0].__class__ is list and key == "input"):
+        elif key == "input" and _are_tokens(given):
             found.unscannable.append("tokens")
         else:
             for index, each in enumerate(given):
                 _value(found, given, index, each, role, member)
+    elif kind is int and (given >= _LONG_NUMBER or -given >= _LONG_NUMBER):
+        found.texts.append(Text(holder, key, str(given), role, member, json=True, free=True))
 
 
 def _object(found: RequestTexts, given: dict[str, Any], role: str, member: str) -> None:
     kind = given.get("type")
+    if (named := given.get("role")).__class__ is str:
+        role = str(named)
     if isinstance(kind, str):
         if kind in _MEDIA:
             _medium(found, given, kind, role, member)
             return
         if kind.endswith(_RESULTS):
             role = "tool"
-        elif member == "input" and role == "user" and "role" in given:
-            role = str(given["role"])
-    elif member == "input" and "role" in given:
-        role = str(given["role"])
     for key, each in given.items():
-        if key in _SEALED:
-            if each:
-                found.unscannable.append(key)
-        elif key not in _SKIPPED and each.__class__ in {str, dict, list}:
-            _value(found, given, key, each, role, member)
+        if key in _SEALED and each:
+            found.unscannable.append(key)
+        _value(found, given, key, each, role, member)
 
 
 def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, member: str) -> None:
-    """Read what can be read of an image, a file or a document: names, captions, and documents of text."""
+    """Read what can be read of an image, a file or a document: all but the bytes of it."""
     source = given.get("source")
-    is_text = is_object(source) and source.get("type") in {"text", "content"}
-    if not is_text:
-        found.unscannable.append(kind)
-    for holder in (given, *(each for each in given.values() if is_object(each))):
+    if is_object(source) and source.get("type") in {"text", "content"}:
+        for key, each in given.items():
+            _value(found, given, key, each, role, member)
+        return
+    found.unscannable.append(kind)
+    for holder in (given, *(each for each in given.values() if is_object(each) and _is_plain(each))):
         for key, each in holder.items():
-            if each.__class__ is str:
-                if key in {"data", "file_data"} and not is_text:
+            if each.__class__ is str and key in _PAYLOADS:
+                if each[:5].lower() == "data:" or key in {"data", "file_data", "b64_json"}:
                     continue
-                if key in _SEALED or key in _SKIPPED or each.startswith("data:"):
-                    continue
-                if "://" in each[:12]:
-                    found.urls.append(each)
-                found.texts.append(Text(holder, key, each, role, member))
-            elif each.__class__ is list:
+                found.urls.append(each)
+            if holder is not given or each.__class__ is not dict or not _is_plain(each):
                 _value(found, holder, key, each, role, member)
-            elif each.__class__ is dict and holder is not given:
-                _object(found, each, role, member)
 
 
 def _free(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
     if given:
         text = orjson.dumps(given).decode()
         found.texts.append(Text(holder, key, text, role, member, json=True, free=True))
+
+
+def _is_plain(given: dict[str, Any]) -> bool:
+    """Whether every key of an object may be a name of a dialect's."""
+    return all(map(_is_name, given))
+
+
+def _is_name(key: str) -> bool:
+    return len(key) <= 40 and key.isidentifier() and key.islower()
+
+
+def _are_tokens(given: list[Any]) -> bool:
+    """Whether a list is the input of an embeddings request as numbers: one list of tokens, or several."""
+    kinds = set(map(type, given))
+    return kinds == {int} or (kinds == {list} and all(set(map(type, each)) <= {int} for each in given))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from typing_extensions import override
 
@@ -14,6 +14,8 @@ from .stream_filter import StreamFilter
 __all__ = ["ResponsesFilter"]
 
 _PLACES: Final = ("item_id", "output_index", "content_index", "summary_index")
+_HEAD: Final = ("id", "created_at", "model", "usage")
+_BEGINS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
 _SEALED: Final = ("response.audio.delta", "response.image_generation_call.partial_image")
 
 
@@ -25,7 +27,7 @@ class ResponsesFilter(StreamFilter):
 
     def __init__(self, guard: AnswerGuard) -> None:
         super().__init__(guard)
-        self._response: dict[str, Any] = {}
+        self._head: dict[str, Any] = {}
         self._templates: dict[Hashable, dict[str, Any]] = {}
         self._added = 0
         self._last = -1
@@ -34,26 +36,28 @@ class ResponsesFilter(StreamFilter):
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         kind = event.get("type")
         before: list[dict[str, Any]] = []
-        if isinstance(kind, str) and kind in _SEALED:
+        if not isinstance(kind, str):
+            return before
+        if kind in _SEALED:
             self.guard.not_scanned((kind,))
-        elif isinstance(kind, str) and kind.endswith(".delta") and isinstance(event.get("delta"), str):
-            key = (kind, *[event.get(place) for place in _PLACES])
+        elif kind.endswith(".delta") and isinstance(event.get("delta"), str):
+            key = self._key(kind, event)
             if key not in self._templates:
                 self._templates[key] = {name: value for name, value in event.items() if name != "obfuscation"}
             self.remove(event, "logprobs", [])
             self.change(event, "delta", key, json="arguments" in kind)
-        else:
-            if isinstance(kind, str) and kind.endswith(".done"):
-                key = (f"{kind.removesuffix('.done')}.delta", *[event.get(place) for place in _PLACES])
-                before = self.flush(key)
-            elif isinstance(kind, str) and kind.startswith("response.") and "response" in event:
-                if kind not in {"response.created", "response.in_progress", "response.queued"}:
-                    before = self.flush()
-                if is_object(event["response"]):
-                    self._response = event["response"]
-            self.document(event, again=True)
+        elif kind.endswith(".done"):
+            self.remove(event, "logprobs", [])
+            before = self.flush(self._key(f"{kind.removesuffix('.done')}.delta", event))
+        elif is_object(response := event.get("response")):
+            self._head = {name: response[name] for name in _HEAD if name in response}
+            if kind not in _BEGINS:
+                before = self.flush()
         self._number([*before, event])
         return before
+
+    def _key(self, kind: str, event: dict[str, Any]) -> tuple[Hashable, ...]:
+        return (kind, *[self.place(event.get(place)) for place in _PLACES])
 
     def _number(self, events: list[dict[str, Any]]) -> None:
         """Give the events their numbers: those added before an event come between the others."""
@@ -74,27 +78,37 @@ class ResponsesFilter(StreamFilter):
         event = {**self._templates.get(key, {}), "delta": text}
         if "logprobs" in event:
             event["logprobs"] = []
-        event["sequence_number"] = self._last + 1
+        self._last += 1
+        event["sequence_number"] = self._last
         return event
 
     @override
     def stopped(self) -> bytes:
         rule = self.guard.stopped_by
         response: dict[str, Any] = {
-            **self._response,
+            "object": "response",
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            **self.guard.clean(self._head),
             "status": "incomplete",
             "incomplete_details": {"reason": "content_filter"},
             "output": [],
         }
         event: dict[str, Any] = {
             "type": "response.incomplete",
-            "sequence_number": self._last + 2,
+            "sequence_number": self._last + 1,
             "response": response,
             "standby": {"guardrail": None if rule is None else rule.name},
         }
         return self.written([event])
 
     @override
+    def answers(self) -> list[list[str]]:
+        keys = cast("dict[tuple[str, Any], list[str]]", self.spoken)
+        return [["".join(parts) for key, parts in keys.items() if key[0] == "response.output_text.delta"]]
+
+    @override
     def restart(self) -> None:
-        self._response, self._templates = {}, {}
+        self._head, self._templates = {}, {}
         self._added, self._last = 0, -1

@@ -15,6 +15,7 @@ Replace = Callable[[Span, str], str | None]
 Raises Blocked to end the text before it."""
 
 _QUOTE: Final = '"'
+_NUMBER: Final = "0123456789+-.eE"
 _IN_NUMBERS: Final = frozenset("+-.eE")
 
 
@@ -33,7 +34,7 @@ class Rewriter:
     0, so that it stays valid.
     """
 
-    __slots__ = ("_cut", "_json", "_placed", "_quoted", "_replace", "_replacement", "_spans")
+    __slots__ = ("_cut", "_json", "_number", "_placed", "_quoted", "_replace", "_replacement", "_spans")
 
     def __init__(self, replace: Replace, *, json: bool = False) -> None:
         self._replace = replace
@@ -42,6 +43,7 @@ class Rewriter:
         self._cut = 0  # the end of the findings that are being left out
         self._replacement = ""
         self._quoted = False  # in JSON: inside a string
+        self._number = False  # in JSON: the last thing written is a 0 in place of a number
         self._placed = False  # in JSON: the replacement stands in the current string or number
 
     def write(self, found: Iterable[Span], raw: str, base: int, end: int) -> str:
@@ -87,19 +89,23 @@ class Rewriter:
         out: list[str] = []
         for unit in json_units(text):
             if unit == _QUOTE:
-                self._quoted, self._placed = not self._quoted, False
+                self._quoted, self._placed, self._number = not self._quoted, False, False
                 out.append(unit)
             elif self._quoted or unit.isdigit():
                 if not self._placed:
                     out.append(self._replacement if self._quoted else "0")
                     self._placed = True
+                    self._number = not self._quoted
             elif not (self._placed and unit in _IN_NUMBERS):
-                self._placed = False
+                self._placed = self._number = False
                 out.append(unit)
         return "".join(out)
 
     def _passed(self, text: str) -> str:
         """Note whether the JSON document is inside a string after `text`, and return that."""
+        if self._number and text:  # the rest of a number whose begin was replaced
+            text = text.lstrip(_NUMBER)
+            self._number = not text
         if self._json and _QUOTE in text and sum(unit == _QUOTE for unit in json_units(text)) % 2:
             self._quoted = not self._quoted
         return text

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..config import ScopeKind, imported
+from ..config.addresses import is_private
 from ..config.settings import SettingsError
 from ..config.values import quoted
 from ..exchange import Exchange
@@ -70,6 +71,9 @@ class RuleBook:
         return self._schemas.get(rule, requested)
 
     def _load(self, index: int, rule: Rule) -> None:
+        if rule.url is not None and not rule.insecure and not is_private(rule.url.reveal()):
+            hint = "use https, or set insecure = true if the network between is yours"
+            raise SettingsError(("rules", index, "url"), "plain http would show texts to the network", hint)
         if rule.kind == "callable" and rule.use is not None:
             try:
                 function = imported(rule.use)

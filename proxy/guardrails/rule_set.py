@@ -60,6 +60,15 @@ class RuleSet:
         self.patterns = PatternSet(each.pattern for each in self.sought)
 
     @cached_property
+    def across(self) -> PatternSet:
+        """The patterns for texts that are put together, in which words have no borders any more."""
+        loose = (each.pattern.expression.replace(r"\b", "") for each in self.sought)
+        return PatternSet(
+            replace(each.pattern, expression=expression)
+            for each, expression in zip(self.sought, loose, strict=True)
+        )
+
+    @cached_property
     def is_bounded(self) -> bool:
         """Whether every match has a longest length that is known, so that a text can be read in pieces."""
         try:

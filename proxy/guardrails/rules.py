@@ -18,7 +18,7 @@ from ..config.table import Table
 from ..config.values import ImportString, Name, Remark, Size, Surroundings, objection, quoted
 from .expressions import Unreadable, longest_match
 from .pattern import compiled
-from .personal_data import COUNTRIES, PERSONAL_CODES
+from .personal_data import COUNTRIES, PERSONAL_CODES, country_of
 from .secrets import SECRET_CODES
 
 __all__ = ["KEYS", "Action", "Bound", "Kind", "Rule", "Stage", "When"]
@@ -50,7 +50,7 @@ KEYS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
         ),
         "links": frozenset({"allow", "deny", "images_only"}),
         "schema": frozenset({"json_schema"}),
-        "webhook": frozenset({"url", "timeout", "max_body"}),
+        "webhook": frozenset({"url", "insecure", "timeout", "max_body"}),
         "callable": frozenset({"use", "timeout"}),
     }
 )
@@ -74,7 +74,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Keys of which a rule of a kind needs at least one."""
-_ONE_STAGE: Final = MappingProxyType({"limits": "request", "schema": "response"})
+_ONE_STAGE: Final = MappingProxyType({"injection": "request", "limits": "request", "schema": "response"})
 _NOT_REDACTING: Final = frozenset({"injection", "limits", "schema"})
 
 
@@ -109,6 +109,9 @@ def _schema_path(value: object, info: ValidationInfo) -> object:
         raise objection(Remark("not the place of a schema", 'write "request" or "file:path"'))
     around = info.context
     return f"file:{around.folder / path}" if isinstance(around, Surroundings) else value
+
+
+_Text: TypeAlias = Annotated[str, Field(pattern=r"\S")]
 
 
 class When(Table):
@@ -177,8 +180,11 @@ class Rule(Table):
     organisations: (
         Annotated[tuple[Annotated[str, among("organisations")], ...], Field(min_length=1)] | None
     ) = None
-    on_error: Literal["refuse", "allow"] = "refuse"
-    """What happens when it cannot decide: a webhook that does not answer, a text that is too complex."""
+    on_error: Literal["refuse", "allow"] = Field(
+        default_factory=lambda data: "allow" if data.get("action") == "observe" else "refuse"
+    )
+    """What happens when it cannot decide: a webhook that does not answer, a text that is too complex. By
+    default it refuses, unless it only observes."""
     on_unscannable: Literal["refuse", "allow"] = "allow"
     """What happens to what it cannot read, such as images. It is reported as not scanned in either case."""
     restore: bool = False
@@ -189,13 +195,13 @@ class Rule(Table):
     countries: Annotated[tuple[str, ...], Field(min_length=1)] = ()
     """Two-letter codes of the countries whose national numbers, and phones in national form, are looked
     for."""
-    patterns: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    patterns: Annotated[tuple[_Text, ...], Field(min_length=1)] = ()
     """Regular expressions in RE2's syntax. If one has a group, the group is what is found."""
-    words: Annotated[tuple[str, ...], Field(min_length=1)] = ()
+    words: Annotated[tuple[_Text, ...], Field(min_length=1)] = ()
     """Words and phrases, whatever their case."""
-    topics: Annotated[Mapping[str, tuple[str, ...]], PlainSerializer(dict)] = Field(
-        default_factory=lambda: MappingProxyType[str, tuple[str, ...]]({})
-    )
+    topics: Annotated[
+        Mapping[str, Annotated[tuple[_Text, ...], Field(min_length=1)]], PlainSerializer(dict)
+    ] = Field(default_factory=lambda: MappingProxyType[str, tuple[str, ...]]({}))
     """Words by topic. A topic is found when `at_least` different ones of its words occur."""
     at_least: Annotated[int, Field(ge=1, le=100)] = 2
     threshold: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -223,6 +229,8 @@ class Rule(Table):
     """The JSON Schema of the answer: "file:path", or the one that the `request` asks for."""
     url: Secret | None = None
     """Where a webhook is asked."""
+    insecure: bool = False
+    """Allow plain http to a webhook that is not on this machine."""
     timeout: Duration = 2.0
     """Seconds for one call."""
     max_body: Size = 1024 * 1024
@@ -272,6 +280,12 @@ class Rule(Table):
         for i, code in enumerate(self.find or ()):
             if code not in codes:
                 yield Remark(f"there is no code {quoted(code)}", suggestion(code, codes), at=("find", i))
+        for i, code in enumerate(self.find or ()):
+            country = country_of(code)
+            if country is not None and country not in self.countries:
+                yield Remark(
+                    f"needs the country {quoted(country)}", f'write countries = ["{country}"]', at=("find", i)
+                )
         for i, country in enumerate(self.countries):
             if country not in COUNTRIES:
                 message = f"no numbers of {quoted(country)} are known"

@@ -40,6 +40,8 @@ class StreamFilter(ABC):
         self.spoken: dict[Hashable, list[str]] = {}
         self._texts: dict[Hashable, AnswerText] = {}
         self._changed = False
+        self._handled: set[tuple[int, object]] = set()  # the places of an event's texts
+        self._attempt = guard.exchange.served
         self._pending = b""
         self._splitter = Splitter()
 
@@ -56,6 +58,11 @@ class StreamFilter(ABC):
     @abstractmethod
     def stopped(self) -> bytes:
         """Returns what ends an answer that the provider's own content filter has stopped."""
+
+    @abstractmethod
+    def answers(self) -> list[list[str]]:
+        """Returns the parts of the text of each choice that went out, as `final_texts` does of a whole
+        answer."""
 
     @abstractmethod
     def restart(self) -> None:
@@ -105,28 +112,53 @@ class StreamFilter(ABC):
 
     def _filtered(self, raw: bytes) -> bytes:
         events = self._splitter.feed(raw) or self._splitter.finish()
+        suspect = self.guard.occurs(raw)
         if not events:
-            return raw  # a comment
+            return b"" if suspect else raw  # a comment
         data = events[0][1]
+        if data.strip() == b"[DONE]":
+            return self.written(self.flush()) + (b"data: [DONE]\n\n" if suspect else raw)
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
-            if data.strip() == b"[DONE]":
-                return self.written(self.flush()) + raw
             event = lenient(data)
         if not is_object(event):
-            self.guard.not_scanned(("event",))
-            return raw
-        if within(event.get("standby"), "restart") is not None:
+            return self._other(raw, data, suspect=suspect)
+        if self._is_restart(event):
             self._texts.clear()
             self.spoken.clear()
             self.restart()
             return raw
-        self._changed = False
+        self._changed = suspect
+        self._handled.clear()
         before = self.filter(event)
+        if suspect:
+            # Something may stand where no text of this dialect does.
+            try:
+                self.guard.document(event, again=True, but=self._handled)
+            except Blocked:
+                raise _Ended from None
         if not (before or self._changed):
             return raw
         return self.written([*before, event])
+
+    def _other(self, raw: bytes, data: bytes, *, suspect: bool) -> bytes:
+        """Returns what may be sent of an event whose data is no object, which no client can read as one."""
+        self.guard.not_scanned(("event",))
+        if not suspect:
+            return raw
+        try:
+            text = self.guard.text().whole(data.decode("utf-8", "replace"))
+        except Blocked:
+            raise _Ended from None
+        return b"".join(b"data: %b\n" % line for line in text.encode().split(b"\n")) + b"\n"
+
+    def _is_restart(self, event: dict[str, Any]) -> bool:
+        """Whether the gateway says that another answer follows; a provider may write the same."""
+        if within(event.get("standby"), "restart") is None:
+            return False
+        before, self._attempt = self._attempt, self.guard.exchange.served
+        return self._attempt is not before
 
     def _written(self, event: dict[str, Any]) -> bytes:
         try:
@@ -141,15 +173,28 @@ class StreamFilter(ABC):
         before = b"" if ended.event is None else self._written(ended.event)
         return before + self.stopped()
 
+    @staticmethod
+    def place(value: object) -> Hashable:
+        """Returns an index or id as it stands in an event; None for what is none."""
+        return value if isinstance(value, int | str) else None
+
     # -- texts ------------------------------------------------------------------------------
 
-    def change(self, holder: dict[str, Any], member: str, key: Hashable, *, json: bool = False) -> None:
-        """Replace `holder[member]`, the next piece of the text of `key`, by what may be sent of it."""
+    def change(
+        self, holder: Any, member: Any, key: Hashable, *, json: bool = False, last: bool = False
+    ) -> None:
+        """Replace `holder[member]`, the next piece of the text of `key`, by what may be sent of it.
+
+        `last` says that it is the last piece of this text.
+        """
         piece = holder[member]
+        self._handled.add((id(holder), member))
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = self.guard.text(json=json)
-        allowed = self._allowed(text, key, piece, last=False)
+        allowed = self._allowed(text, key, piece, last=last)
+        if last:
+            del self._texts[key]
         if allowed != piece:
             holder[member] = allowed
             self._changed = True

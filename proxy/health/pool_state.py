@@ -34,7 +34,15 @@ CALM: Final = 600.0
 """Seconds without a request after which the last ones say nothing more."""
 
 _RANK: Final[tuple[State, ...]] = ("healthy", "degraded", "exhausted")
-_ABOUT_THE_CALLER: Final = ("policy.", "capability.", "budget.", "limit.", "state.", "deadline.")
+_ABOUT_THE_CALLER: Final = (
+    "policy.",
+    "guardrail.",
+    "capability.",
+    "budget.",
+    "limit.",
+    "state.",
+    "deadline.",
+)
 """Reasons that say something of one request or its caller, and nothing of the pool."""
 
 

@@ -37,7 +37,9 @@ def outcome_of(exchange: Exchange) -> Outcome:
         return "blocked"
     served = exchange.served
     if exchange.refusal is not None:
-        failed = bool(exchange.attempts) or exchange.status is None or exchange.status >= 500
+        # A guardrail that cannot decide says nothing of the pool.
+        own = exchange.refusal == "guardrail_unavailable" and not exchange.attempts
+        failed = not own and (bool(exchange.attempts) or exchange.status is None or exchange.status >= 500)
         return "failed" if failed else "rejected"
     if exchange.status is None:
         return "failed"

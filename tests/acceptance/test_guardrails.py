@@ -33,7 +33,7 @@ RULES: Final = """
 { kind = "secrets", on = "response", action = "%s" },
 { kind = "personal_data", on = "response", action = "redact" },
 """
-ASK: Final = [{"role": "user", "content": "hello"}]
+ASK: Final[Any] = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def chat_document() -> RawAnswer:
 
 def messages_stream() -> RawAnswer:
     """Two blocks of text and a tool call."""
-    start = {
+    start: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -181,12 +181,21 @@ def messages_document() -> RawAnswer:
     return RawAnswer(200, JSON, [json.dumps(document).encode()])
 
 
+_RESPONSE: Final[dict[str, Any]] = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "m",
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "error": None,
+}
+
+
 def response(output: list[dict[str, Any]], status: str) -> dict[str, Any]:
     """A response object."""
-    return {
-        **{"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "status": status},
-        **{"output": output, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None},
-    }
+    return dict(_RESPONSE, output=output, status=status)
 
 
 def message_item(text: str) -> dict[str, Any]:
@@ -197,10 +206,8 @@ def message_item(text: str) -> dict[str, Any]:
 
 def call_item(arguments: str) -> dict[str, Any]:
     """An output item with a call."""
-    return {
-        **{"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "mail"},
-        **{"arguments": arguments, "status": "completed"},
-    }
+    names = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "mail"}
+    return {**names, "arguments": arguments, "status": "completed"}
 
 
 def responses_stream() -> RawAnswer:
@@ -246,12 +253,13 @@ async def test_chat_streamed(front: Front, provider: RawProvider) -> None:
     await serve(front, provider, "openai", chat_stream())
     contents, arguments, finishes = ["", ""], "", [""] * 2
     async with openai_client(front) as client:
-        stream = await client.chat.completions.create(model="support", messages=ASK, stream=True, n=2)  # type: ignore[call-overload]
+        stream = await client.chat.completions.create(model="support", messages=ASK, stream=True, n=2)
         async for chunk in stream:
             for choice in chunk.choices:
                 contents[choice.index] += choice.delta.content or ""
                 finishes[choice.index] += choice.finish_reason or ""
                 for call in choice.delta.tool_calls or ():
+                    assert call.function is not None
                     arguments += call.function.arguments or ""
     assert tuple(contents) == REDACTED
     assert json.loads(arguments) == REDACTED_ARGUMENTS
@@ -262,21 +270,23 @@ async def test_chat_whole(front: Front, provider: RawProvider) -> None:
     """The same answer, not streamed."""
     await serve(front, provider, "openai", chat_document())
     async with openai_client(front) as client:
-        answer = await client.chat.completions.create(model="support", messages=ASK, n=2)  # type: ignore[call-overload]
+        answer = await client.chat.completions.create(model="support", messages=ASK, n=2)
     assert tuple(choice.message.content for choice in answer.choices) == REDACTED
-    assert json.loads(answer.choices[1].message.tool_calls[0].function.arguments) == REDACTED_ARGUMENTS
+    calls: Any = answer.choices[1].message.tool_calls
+    assert json.loads(calls[0].function.arguments) == REDACTED_ARGUMENTS
 
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_messages(front: Front, provider: RawProvider, streamed: Literal[True, False]) -> None:
     """Blocks of text and the input of a tool, as the SDK puts them together."""
     await serve(front, provider, "anthropic", messages_stream() if streamed else messages_document())
+    message: Any
     async with anthropic_client(front) as client:
         if streamed:
-            async with client.messages.stream(model="support", max_tokens=99, messages=ASK) as stream:  # type: ignore[arg-type]
+            async with client.messages.stream(model="support", max_tokens=99, messages=ASK) as stream:
                 message = await stream.get_final_message()
         else:
-            message = await client.messages.create(model="support", max_tokens=99, messages=ASK)  # type: ignore[arg-type, assignment]
+            message = await client.messages.create(model="support", max_tokens=99, messages=ASK)
     first, second, tool = message.content
     assert first.type == "text"
     assert second.type == "text"
@@ -311,11 +321,11 @@ async def test_responses_streamed(front: Front, provider: RawProvider) -> None:
 
 
 async def test_blocked_streams(front: Front, provider: RawProvider) -> None:
-    """A block ends a stream as each SDK knows it from the provider's own filter, with nothing forbidden in it."""
+    """A block ends a stream as each SDK knows it from a provider's own filter, with nothing forbidden."""
     await serve(front, provider, "openai", chat_stream(), "block")
     async with openai_client(front) as client:
-        said, finishes = "", {}
-        stream = await client.chat.completions.create(model="support", messages=ASK, stream=True, n=2)  # type: ignore[call-overload]
+        said, finishes = "", dict[int, str | None]()
+        stream = await client.chat.completions.create(model="support", messages=ASK, stream=True, n=2)
         async for chunk in stream:
             for choice in chunk.choices:
                 said += choice.delta.content or ""
@@ -331,9 +341,11 @@ async def test_blocked_streams(front: Front, provider: RawProvider) -> None:
         assert details is not None
         assert details.reason == "content_filter"
     await serve(front, provider, "anthropic", messages_stream(), "block")
-    async with anthropic_client(front) as client:
-        async with client.messages.stream(model="support", max_tokens=99, messages=ASK) as stream:  # type: ignore[arg-type]
-            message = await stream.get_final_message()
+    async with (
+        anthropic_client(front) as claude,
+        claude.messages.stream(model="support", max_tokens=99, messages=ASK) as ended,
+    ):
+        message = await ended.get_final_message()
     assert message.stop_reason == "refusal"
     assert message.content[0].type == "text"
     assert message.content[0].text == "The key is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from standby.proxy.guardrails.secrets import SECRETS
 from standby.proxy.guardrails.text_scan import TextScan
 from standby.proxy.guardrails.trial import trial
 
-__all__ = ["Rates", "injection", "measured", "plugins"]
+__all__ = ["Rates", "injection", "measured"]
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 _COVERED: Final = 0.6
@@ -65,11 +66,17 @@ def measured(name: str, patterns: Iterable[Pattern]) -> Rates:
     return rates
 
 
+def is_held_out(row: dict[str, Any]) -> bool:
+    """Whether a text was not looked at when the signals of injections were written."""
+    return int(sha256(row["id"].encode()).hexdigest()[0], base=16) % 2 == 1
+
+
 def injection() -> tuple[float, float]:
-    """The share of the attacks that is found, and of the benign texts that is taken for one."""
+    """The share of the attacks that is found, and of the benign texts that is taken for one, among those that
+    were held out."""
     rule = Rule(kind="injection")
     book, counts = RuleBook((rule,), 1024), {"attack": [0, 0], "benign": [0, 0]}
-    for row in rows("injection"):
+    for row in filter(is_held_out, rows("injection")):
         counts[row["label"]][0] += 1
         counts[row["label"]][1] += bool(trial(book, (rule,), row["text"], "request").findings)
     return counts["attack"][1] / counts["attack"][0], counts["benign"][1] / counts["benign"][0]
@@ -90,7 +97,7 @@ def test_personal_data() -> None:
 
 
 def test_injections() -> None:
-    """Few benign texts are taken for an injection. Many attacks are not found, which the documentation says."""
+    """Few benign texts are taken for an injection. Many attacks are not found; the documentation says so."""
     found, wrong = injection()
-    assert wrong <= 0.015, (found, wrong)
-    assert found >= 0.2, (found, wrong)
+    assert wrong <= 0.01, (found, wrong)
+    assert found >= 0.45, (found, wrong)
