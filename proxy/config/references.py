@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
@@ -11,6 +12,9 @@ from .report import suggestion
 from .values import Remark, Surroundings, objection, quoted
 
 __all__ = ["among", "named"]
+
+_ATTRIBUTES: Final = MappingProxyType({"regions": "region", "trusts": "trust"})
+"""Sections that are no tables: the values of an attribute of the providers."""
 
 
 def named(section: Literal["organisations", "providers", "targets", "teams", "users"]) -> BeforeValidator:
@@ -37,15 +41,15 @@ def named(section: Literal["organisations", "providers", "targets", "teams", "us
 
 
 def among(
-    section: Literal["organisations", "pools", "providers", "regions", "teams", "users"],
+    section: Literal["organisations", "pools", "providers", "regions", "teams", "trusts", "users"],
     *others: str,
     negatable: bool = False,
 ) -> AfterValidator:
     """Returns a validator that rejects a name which is neither in `section` nor in `others`.
 
-    If it is `negatable`, a "!" may stand before the name.
-    The name is not replaced. The regions are those of the providers. If the section is not available, every
-    name passes, so that a key from a store may grant pools that no longer exist.
+    If it is `negatable`, a "!" may stand before the name. The name is not replaced. The regions and trusts
+    are those of the providers. If the section is not available, every name passes, so that a key from a store
+    may grant pools that no longer exist.
     """
 
     def check(value: str, info: ValidationInfo) -> str:
@@ -53,21 +57,28 @@ def among(
         if not isinstance(around, Surroundings) or value in others:
             return value
         name = value.removeprefix("!") if negatable else value
-        tables = _regions(around) if section == "regions" else around.tables.get(section)
+        attribute = _ATTRIBUTES.get(section)
+        tables = around.tables.get(section) if attribute is None else _values(around, attribute)
         if tables is not None and name not in tables:
             what = section[:-1]
-            message = f"no provider is in region {quoted(name)}" if section == "regions" else None
-            raise objection(Remark(message or f"there is no {what} {quoted(name)}", suggestion(name, tables)))
+            message = f"there is no {what} {quoted(name)}"
+            if attribute is not None:
+                message = (
+                    f"no provider is in {what} {quoted(name)}"
+                    if what == "region"
+                    else f"no provider has {what} {quoted(name)}"
+                )
+            raise objection(Remark(message, suggestion(name, tables)))
         return value
 
     return AfterValidator(check)
 
 
-def _regions(around: Surroundings) -> Mapping[str, object] | None:
-    """Returns the regions of all providers as keys; None if unknown because a provider is invalid."""
+def _values(around: Surroundings, attribute: str) -> Mapping[str, object] | None:
+    """Returns the values of an attribute of all providers as keys; None if a provider is invalid."""
     providers = around.tables.get("providers")
     if providers is None or None in providers.values():
         return None
     return dict.fromkeys(
-        region for table in providers.values() if isinstance(region := getattr(table, "region", None), str)
+        value for table in providers.values() if isinstance(value := getattr(table, attribute, None), str)
     )

@@ -64,7 +64,7 @@ def final_texts(operation: str, value: dict[str, Any]) -> list[list[str]]:
     """Returns the parts of the text of each choice, as the caller reads it: without reasoning and tools."""
     if operation == "chat":
         contents = [within(within(choice, "message"), "content") for choice in _list(value.get("choices"))]
-        return [[content] for content in contents if isinstance(content, str)]
+        return [[content] if isinstance(content, str) else _texts(content, "text") for content in contents]
     if operation == "messages":
         return [_texts(value.get("content"), "text")]
     items = [item for item in _list(value.get("output")) if within(item, "type") == "message"]

@@ -18,6 +18,7 @@ from ..dialects.sse import EventTooLarge
 from ..errors import CODES, Refusal, Superseded
 from ..exchange import Exchange
 from ..http.refusal import render
+from ..http.stream_restart import is_requested
 from .answer_document import final_texts, head_of, stopped, strip_probabilities
 from .answer_guard import AnswerGuard, Undecidable
 from .chat_filter import ChatFilter
@@ -92,16 +93,15 @@ class AnswerFilter:
         if self.exchange.relayed and served is None:
             await self.send_on(message)  # the gateway's own answer
             return
-        target = None if served is None else served.candidate.target
-        binding = [rule for rule in self.rules if rule.when is None or rule.when.binds(target)]
-        if not (binding or self.placeholders):
+        guard = AnswerGuard(self.rules, self.book.response, self.placeholders, self.exchange)
+        # A stream that breaks may be restarted by a target for which other rules bind.
+        reads = self.rules if is_requested(self.exchange) else guard.rules
+        if not (reads or self.placeholders):
             await self.send_on(message)
             return
+        self._guard = guard
+        guard.collects = any(rule.kind in WHOLE for rule in reads)
         headers: Headers = tuple([(name.lower(), value) for name, value in message.get("headers", ())])
-        whole = [rule for rule in binding if rule.kind in WHOLE]
-        self._guard = guard = AnswerGuard(
-            binding, self.book.response, self.placeholders, self.exchange, collects=bool(whole)
-        )
         encoding = (header(headers, b"content-encoding") or b"").strip().lower()
         if encoding not in {b"", b"identity"}:
             try:
@@ -150,11 +150,11 @@ class AnswerFilter:
         """Keep a stream until its end, for rules that read all of it."""
         self._held.append(out)
         self._size += len(out)
-        if self._size > self.most and not last:
+        if self._size > self.most:
             guard.undecided([rule for rule in guard.rules if rule.kind in WHOLE])
-            guard.collects = False
-            await self._pass(guard, b"".join(self._held), last=False)
-            self._held = []
+            guard.collects = False  # the rest passes as it comes
+            await self._pass(guard, b"".join(self._held), last=last)
+            return
         if not last:
             return
         answers = stream.answers()
@@ -176,10 +176,12 @@ class AnswerFilter:
         start = self._start
         if start is None:
             return
-        if self._size > self.most and not last:
+        if self._size > self.most:
             guard.undecided(guard.rules)
+            guard.finish()
             self._guard = None  # the rest passes as it comes
-            await self._send_whole(start, b"".join(self._held), last=False)
+            await self._send_whole(start, b"".join(self._held), last=last)
+            return
         if not last:
             return
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
@@ -31,20 +32,31 @@ class Undecidable(Exception):
 
 @dataclass(slots=True, eq=False)
 class AnswerGuard:
-    """Judges one answer by `rules`, those that bind for the target that gives it."""
+    """Judges one answer by those of `all_rules` that bind for the target that gives it."""
 
-    rules: Sequence[Rule]
+    all_rules: Sequence[Rule]
     rule_set: RuleSet
     placeholders: Placeholders | None
     exchange: Exchange
     collects: bool = False
     """Whether the texts that go out are kept, for rules that need the whole answer."""
+    rules: Sequence[Rule] = field(default=(), init=False)
+    """The rules that bind."""
     stopped_by: Rule | None = field(default=None, init=False)
     """The rule that blocked the answer."""
     _again: bool = field(default=False, init=False)
     _counts: dict[tuple[Rule, str], dict[str, int]] = field(
         default_factory=dict[tuple[Rule, str], dict[str, int]], init=False
     )
+
+    def __post_init__(self) -> None:
+        self.bind()
+
+    def bind(self) -> None:
+        """Find out which rules bind for the target that is served now."""
+        served = self.exchange.served
+        target = None if served is None else served.candidate.target
+        self.rules = [rule for rule in self.all_rules if rule.when is None or rule.when.binds(target)]
 
     def text(self, *, json: bool = False) -> AnswerText:
         """Returns a new text of the answer, of which nothing has been read yet."""
@@ -65,12 +77,12 @@ class AnswerGuard:
         value: dict[str, Any],
         *,
         again: bool = False,
-        but: Set[tuple[int, object]] = _NOWHERE,
+        but: AbstractSet[tuple[int, object]] = _NOWHERE,
     ) -> bool:
         """Redact every text of a whole document in place. Returns whether it changed.
 
-        With `again`, its texts were counted before, when they came in pieces. `but` are places that were read:
-        the ids of their holders, and their keys. Raises Blocked and Undecidable.
+        With `again`, its texts were counted before, when they came in pieces. `but` are places that were
+        read: the ids of their holders, and their keys. Raises Blocked and Undecidable.
         """
         self._again = again
         try:
@@ -78,7 +90,7 @@ class AnswerGuard:
         finally:
             self._again = False
 
-    def _document(self, value: dict[str, Any], but: Set[tuple[int, object]]) -> bool:
+    def _document(self, value: dict[str, Any], but: AbstractSet[tuple[int, object]]) -> bool:
         found = request_texts(value)
         if found.unscannable:
             self.not_scanned(found.unscannable)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import orjson
@@ -18,10 +19,23 @@ _HEAD: Final = ("id", "object", "created", "model")
 _TEXTS: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning", "thinking"})
 """Members of a delta whose pieces are put together."""
 
+_LISTS: Final = MappingProxyType(
+    {"tool_calls": ("function", "custom"), "reasoning_details": ("text", "summary")}
+)
+_OBJECTS: Final = MappingProxyType(
+    {
+        "function": ("arguments",),
+        "function_call": ("arguments",),
+        "custom": ("input",),
+        "audio": ("transcript",),
+    }
+)
+"""The same in the elements of lists, and in objects."""
+
 
 class ChatFilter(StreamFilter):
-    """Each choice has its texts, one for every member of its deltas that comes in pieces. The key of a text is
-    the choice's index and the path to the member."""
+    """Each choice has its texts, one for every member of its deltas that comes in pieces. The key of a text
+    is the choice's index and the path to the member."""
 
     def __init__(self, guard: AnswerGuard) -> None:
         super().__init__(guard)
@@ -56,23 +70,15 @@ class ChatFilter(StreamFilter):
         for name, value in delta.items():
             if name in _TEXTS:
                 self._text(index, delta, name, value, last=last)
-            elif name == "function_call" and is_object(value):
-                self._arguments((index, name), value, "arguments", last=last)
-            elif name == "tool_calls" and is_list(value):
-                for position, call in enumerate(value):
-                    if is_object(call):
-                        self._call((index, name, self.place(call.get("index", position))), call, last=last)
-            elif name == "audio" and is_object(value):
-                if isinstance(value.get("transcript"), str):
-                    self.change(value, "transcript", (index, name, "transcript"), last=last)
-                if value.get("data"):
-                    self.guard.not_scanned((name,))
-            elif name == "reasoning_details" and is_list(value):
+            elif name in _LISTS and is_list(value):
                 for position, each in enumerate(value):
-                    place = self.place(each.get("index", position)) if is_object(each) else None
-                    for member in ("text", "summary"):
-                        if is_object(each) and isinstance(each.get(member), str):
-                            self.change(each, member, (index, name, place, member), last=last)
+                    if is_object(each):
+                        path = (index, name, self.place(each.get("index", position)))
+                        self._members(path, each, _LISTS[name], last=last)
+            elif name in _OBJECTS and is_object(value):
+                self._members((index, name), value, _OBJECTS[name], last=last)
+                if name == "audio" and value.get("data"):
+                    self.guard.not_scanned((name,))
 
     def _text(self, index: Hashable, delta: dict[str, Any], name: str, value: object, *, last: bool) -> None:
         """Read a text: one string, or a list of parts."""
@@ -87,17 +93,16 @@ class ChatFilter(StreamFilter):
                 elif is_object(part) and isinstance(part.get("text"), str):
                     self.change(part, "text", (index, name), last=ends)
 
-    def _call(self, path: tuple[Hashable, ...], call: dict[str, Any], *, last: bool) -> None:
-        if is_object(function := call.get("function")):
-            self._arguments((*path, "function"), function, "arguments", last=last)
-        if is_object(custom := call.get("custom")):
-            self._arguments((*path, "custom"), custom, "input", last=last)
-
-    def _arguments(
-        self, path: tuple[Hashable, ...], holder: dict[str, Any], name: str, *, last: bool
+    def _members(
+        self, path: tuple[Hashable, ...], holder: dict[str, Any], members: Iterable[str], *, last: bool
     ) -> None:
-        if isinstance(holder.get(name), str):
-            self.change(holder, name, (*path, name), json=name == "arguments", last=last)
+        """Read members of an object, or of the objects in it, whose pieces are put together."""
+        for member in members:
+            value = holder.get(member)
+            if isinstance(value, str):
+                self.change(holder, member, (*path, member), json=member == "arguments", last=last)
+            elif member in _OBJECTS and is_object(value):
+                self._members((*path, member), value, _OBJECTS[member], last=last)
 
     @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
+from collections.abc import Generator
 from typing import Final
 
 from .pattern import Pattern
@@ -12,6 +12,8 @@ from .pattern import Pattern
 __all__ = ["ENCODED", "decoded", "hidden"]
 
 _TAGS: Final = re.compile("[\U000e0020-\U000e007e]{4,}")
+_STEP: Final = 64 * 1024  # characters, a multiple of four
+_SAMPLE: Final = 2_000  # characters that are looked at to tell text from other data
 _READABLE: Final = 0.9
 """The share of printable characters from which a decoded text is one."""
 
@@ -19,16 +21,25 @@ ENCODED: Final = Pattern("encoded", r"\b[A-Za-z0-9+/_-]{32}", "A-Za-z0-9+/_=-")
 """What may be base64. Secrets shorter than this in base64 are shorter than any key."""
 
 
-def decoded(text: str) -> str | None:
-    """Returns the text that `text` is the base64 of, or None if it is of none."""
+def decoded(text: str) -> Generator[None, None, str | None]:
+    """Returns the text that `text` is the base64 of, or None if it is of none. Yields between steps."""
     body = text.rstrip("=").replace("-", "+").replace("_", "/")
+    parts: list[bytes] = []
+    for at in range(0, len(body), _STEP):
+        if at:
+            yield
+        piece = body[at : at + _STEP]
+        try:
+            parts.append(base64.b64decode(piece + "=" * (-len(piece) % 4), validate=True))
+        except ValueError:  # no base64, or not even ASCII
+            return None
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-        found = raw.decode()
-    except (binascii.Error, UnicodeDecodeError):
+        found = b"".join(parts).decode()
+    except UnicodeDecodeError:
         return None
-    printable = sum(c.isprintable() or c in "\r\n\t" for c in found)
-    return found if printable >= _READABLE * len(found) else None
+    sample = found[:_SAMPLE]
+    printable = sum(c.isprintable() or c in "\r\n\t" for c in sample)
+    return found if printable >= _READABLE * len(sample) else None
 
 
 def hidden(text: str) -> list[tuple[int, int, str]]:

@@ -7,17 +7,22 @@ its *beginnings*: it matches every text that further characters could make a mat
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["Unbounded", "Unreadable", "beginnings", "longest_match"]
+from .normalized import folded
+
+__all__ = ["Unbounded", "Unreadable", "beginnings", "folded_expression", "longest_match"]
 
 # Python's own parser of expressions. It has no public name; its result has been the same since Python 2.
 op: Final[Any] = import_module("re._constants")
 parser: Final[Any] = import_module("re._parser")
 
+_NO_LEAST: Final = re.compile(r"\{,\d")
+_WIDEST: Final = 4_000  # characters of a range whose letters are folded one by one
 _FLAGS: Final = (("i", re.IGNORECASE), ("s", re.DOTALL), ("m", re.MULTILINE))
 _CATEGORIES: Final[Any] = MappingProxyType(
     {
@@ -67,11 +72,66 @@ def beginnings(expression: str) -> str:
     return _flagged(parsed.state.flags, _beginning(list(parsed)))
 
 
+def folded_expression(expression: str) -> str:
+    """Returns the RE2 expression that finds in normalised texts what `expression` finds in others.
+
+    Letters are folded as those of the texts are, classes of them too. Raises Unreadable.
+    """
+    if expression.isascii():
+        return expression
+    parsed = _parsed(expression)
+    return _flagged(parsed.state.flags, "".join(map(_folded_item, parsed)))
+
+
 def _parsed(expression: str) -> Any:
+    if _NO_LEAST.search(expression) is not None:
+        raise Unreadable("{,n} has two meanings")
     try:
-        return parser.parse(expression)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return parser.parse(expression)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise Unreadable(str(error)) from None
+
+
+def _folded_item(item: Any) -> str:
+    """Returns one parsed item with its letters folded."""
+    code, value = item
+    if code is op.LITERAL and value > 127:
+        return "".join(_literal(ord(c)) for c in folded(chr(value)))
+    if code is op.IN and any(_is_foreign(member) for member in value):
+        return _folded_class(value)
+    if code is op.BRANCH:
+        return "(?:" + "|".join("".join(map(_folded_item, branch)) for branch in value[1]) + ")"
+    if code is op.SUBPATTERN:
+        inner = _flagged(value[1] & ~value[2], "".join(map(_folded_item, value[3])))
+        return inner if value[0] is None else f"({inner})"
+    if code in {op.MAX_REPEAT, op.MIN_REPEAT}:
+        return _repeat(item, "".join(map(_folded_item, value[2])))
+    return _item(item)
+
+
+def _is_foreign(member: Any) -> bool:
+    code, value = member
+    return (code is op.LITERAL and value > 127) or (code is op.RANGE and value[1] > 127)
+
+
+def _folded_class(members: Sequence[Any]) -> str:
+    """Returns a class with all its letters as they are in normalised texts. Raises Unreadable."""
+    letters: set[str] = set()
+    others: list[Any] = []
+    for member in members:
+        code, value = member
+        if not _is_foreign(member):
+            others.append(member)
+        elif code is op.RANGE and value[1] - value[0] > _WIDEST:
+            others.append(member)  # as of ideographs, which are not folded
+        else:
+            codes = [value] if code is op.LITERAL else range(value[0], value[1] + 1)
+            letters.update(folded(chr(each)) for each in codes)
+    if any(len(each) > 1 for each in letters):
+        letters = {each for each in letters if len(each) == 1}
+    return _class([*others, *((op.LITERAL, ord(each)) for each in sorted(letters) if each)])
 
 
 def _flagged(flags: int, body: str) -> str:
@@ -126,11 +186,15 @@ def _item(item: Any) -> str:
     if code is op.SUBPATTERN:
         return _flagged(value[1] & ~value[2], _whole(value[3]))
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
-        least, most, inner = value
-        lazy = "?" if code is op.MIN_REPEAT else ""
-        count = f"{{{least},}}" if most is op.MAXREPEAT else f"{{{least},{most}}}"
-        return f"(?:{_whole(inner)}){count}{lazy}"
+        return _repeat(item, _whole(value[2]))
     raise Unreadable(f"{str(code).lower()} is not possible here")
+
+
+def _repeat(item: Any, inner: str) -> str:
+    code, (least, most, _) = item
+    lazy = "?" if code is op.MIN_REPEAT else ""
+    count = f"{{{least},}}" if most is op.MAXREPEAT else f"{{{least},{most}}}"
+    return f"(?:{inner}){count}{lazy}"
 
 
 def _class(members: Iterable[Any]) -> str:
@@ -148,4 +212,5 @@ def _class(members: Iterable[Any]) -> str:
 
 
 def _literal(code: int) -> str:
-    return chr(code) if chr(code).isalnum() and code < 128 else f"\\x{{{code:X}}}"
+    """Returns a character as RE2 and Python both read it."""
+    return f"\\x{code:02X}" if code < 256 and not (code < 128 and chr(code).isalnum()) else chr(code)

@@ -30,6 +30,10 @@ class Undecided(Exception):
     """A rule gave no verdict: it could not be asked, or its answer is none."""
 
 
+class _TooLong(Undecided):
+    """The texts are longer than a webhook is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a rule is asked. `target` is the name of the target that the texts go to, or None for any."""
@@ -70,6 +74,8 @@ class External:
             async with asyncio.timeout(rule.timeout):
                 verdict = await (self._post(rule, call) if rule.kind == "webhook" else _function(rule, call))
             checked = _checked(verdict, len(call.texts))
+        except _TooLong:
+            raise Undecided from None  # says nothing of the webhook
         except Exception as error:  # noqa: BLE001  whatever it is, there is no verdict
             self._failed(rule, error)
             raise Undecided from None
@@ -99,7 +105,7 @@ class External:
             raise Undecided
         body = orjson.dumps(call)
         if len(body) > rule.max_body:
-            raise Undecided
+            raise _TooLong
         if self._client is None:
             self._client = httpx2.AsyncClient(transport=self.transport, follow_redirects=False)
         headers = {"content-type": "application/json"}
@@ -132,7 +138,8 @@ def _read(answer: object) -> object:
     fields = cast("dict[str, Any]", answer)
     action = fields.get("action")
     if action == "redact":
-        return fields.get("texts", "")  # without them it is no verdict
+        texts = fields.get("texts")
+        return texts if isinstance(texts, list) else ""  # without them it is no verdict
     if action not in {"allow", "block"}:
         raise Undecided
     return action == "allow"

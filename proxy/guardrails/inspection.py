@@ -13,22 +13,24 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from .encoded import decoded, hidden
-from .normalized import folded, is_stream_safe
+from .normalized import MAX_MARKS, folded, is_stream_safe, normalized
 from .request_texts import Text
 from .rule_set import RuleSet, Sought
 from .rules import Rule
-from .text_scan import Span, TextScan, TooComplex
+from .text_scan import MAX_MATCHES, Span, TextScan, TooComplex
 
 __all__ = ["Finding", "Inspection", "NotStreamSafe", "inspect"]
 
 _STEP: Final = 16 * 1024
 """Characters that are worked on at once. The slowest work on a character takes about a quarter of a
 microsecond."""
-_SCANNED: Final = 2 * 1024
-"""Characters of a text with something in it that are scanned at once. A match costs up to a tenth of a
-millisecond."""
-_AT_ONCE: Final = 128 * 1024
-"""Bytes that are searched at once for whether anything occurs, at 3 to 30 ns a byte."""
+_SCANNED: Final = 4 * 1024
+"""Characters of a text with something in it that are scanned at once, at most."""
+_DENSE: Final = 100
+"""Matches in one step from which on the next one is shorter."""
+_AT_ONCE: Final = 32 * 1024
+"""Bytes that are searched at once for whether anything occurs, at 3 ns a byte, and up to
+1,000 where RE2 has to build its automaton first."""
 
 
 class NotStreamSafe(ValueError):
@@ -63,7 +65,7 @@ def inspect(
     inspection = Inspection()
     copies: list[str] = []
     for text in texts:
-        if len(text.text) <= _STEP or text.text.isascii():
+        if len(text.text) <= _STEP or (text.text.isascii() and not (text.json and "\\" in text.text)):
             if not is_stream_safe(text.text):
                 raise NotStreamSafe
             copies.append(folded(text.text, json=text.json))
@@ -76,6 +78,9 @@ def inspect(
     for index, text in enumerate(texts):
         if apart & wanted or not text.text.isascii():
             yield from _inspect_one(rule_set, index, text, copies[index], wanted, inspection)
+            if len(inspection.findings) > MAX_MATCHES:
+                inspection.undecided |= _rules(rule_set, wanted)
+                return inspection
     plain = [index for index, text in enumerate(texts) if not text.json]
     if len(plain) > 1:
         joined = yield from _occurring(rule_set, "", [copies[index] for index in plain], across=True)
@@ -86,15 +91,16 @@ def inspect(
 
 def _folded_in_steps(text: Text) -> Generator[None, None, str]:
     parts: list[str] = []
-    whole = text.text
-    for at in range(0, len(whole), _STEP):
+    whole, at = text.text, 0
+    while at < len(whole):
         # The marks before the piece belong to a run that may go on in it.
-        if not is_stream_safe(whole[max(0, at - 32) : at + _STEP]):
+        if not is_stream_safe(whole[max(0, at - MAX_MARKS - 1) : at + _STEP]):
             raise NotStreamSafe
-        if not text.json:
-            parts.append(folded(whole[at : at + _STEP]))
+        copy = normalized(whole[at : at + _STEP], json=text.json, whole=at + _STEP >= len(whole))
+        parts.append(copy.text)
+        at += copy.size
         yield
-    return folded(whole, json=True) if text.json else "".join(parts)
+    return "".join(parts)
 
 
 def _occurring(
@@ -129,7 +135,9 @@ def _inspect_one(
                 continue
             if sought.rule is not None:
                 found.append((sought, span.begin, span.end))
-            elif (inner := decoded(text.text[span.begin : span.end])) is not None:
+            elif (
+                inner := (yield from decoded(folded(text.text[span.begin : span.end], json=text.json)))
+            ) is not None:
                 inside = yield from _within(rule_set, inner, text, wanted)
                 found += [(each, span.begin, span.end) for each in inside]
         for begin, end, inner in () if text.text.isascii() else hidden(text.text):
@@ -159,12 +167,18 @@ def _spans(
 ) -> Generator[None, None, list[Span]]:
     scan = TextScan(rule_set.across if across else rule_set.patterns, json=json)
     spans: list[Span] = []
-    step = _SCANNED if rule_set.is_bounded else len(text)
-    for at in range(0, len(text), max(1, step)):
-        if at:
-            yield
+    if not rule_set.is_bounded:
+        return scan.feed(text, last=True)
+    at, step = 0, _SCANNED // 8
+    while at < len(text):
+        before = scan.matches
         spans += scan.feed(text[at : at + step], last=at + step >= len(text))
         scan.forget()
+        at += step
+        # Where there is much to judge, less of the text at once.
+        dense = scan.matches - before > _DENSE
+        step = max(_SCANNED // 16, step // 2) if dense else min(_SCANNED, step * 2)
+        yield
     return spans
 
 

@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from ..dialects.base import Operation
-from ..dialects.json_values import is_list, is_object
+from ..dialects.json_values import is_list, within
 from .request_texts import Text
 from .rules import Bound, Rule
 
 __all__ = ["exceeded"]
 
 _BYTES_PER_TOKEN: Final = 4
+_KINDS: Final = ("function", "custom")
 _TURNS: Final = ("messages", "input")
 
 
@@ -39,19 +40,19 @@ def exceeded(rule: Rule, operation: Operation, value: dict[str, Any], texts: Seq
 
 
 def _tools(value: dict[str, Any]) -> Iterator[str]:
-    """Returns the name of each tool on offer, and its type unless that is the ordinary one."""
-    for member in ("tools", "functions"):
-        given = value.get(member)
-        for tool in given if is_list(given) else ():
-            if not is_object(tool):
-                continue
-            inner = tool.get("function")
-            name = tool.get("name") or (inner.get("name") if is_object(inner) else None)
-            kind = tool.get("type")
-            if isinstance(name, str):
-                yield name
-            if isinstance(kind, str) and kind not in {"function", "custom"}:
-                yield kind
+    """Returns every name of each tool on offer, and its type unless that is an ordinary one. A tool without
+    any is ""."""
+    pending = [
+        tool for member in ("tools", "functions") if is_list(given := value.get(member)) for tool in given
+    ]
+    for tool in pending:  # grows: a namespace holds tools
+        names = [within(tool, "name"), *(within(within(tool, kind), "name") for kind in _KINDS)]
+        if within(tool, "type") not in _KINDS:
+            names.append(within(tool, "type"))
+        known = [name for name in names if isinstance(name, str)]
+        yield from known or ("",)
+        inner = within(tool, "tools")
+        pending += inner if is_list(inner) else ()
 
 
 def _is_any(name: str, patterns: Sequence[str]) -> bool:

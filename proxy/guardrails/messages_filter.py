@@ -41,7 +41,7 @@ class MessagesFilter(StreamFilter):
             self._open.pop(index, None)
             own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
             return self.flush(*own) if own else []
-        elif kind == "message_delta" or kind == "message_stop":
+        elif kind in ("message_delta", "message_stop"):
             return self.flush()
         elif kind == "message_start":
             self._output_tokens = within(within(event.get("message"), "usage"), "output_tokens") or 0

@@ -26,13 +26,15 @@ class Pattern:
 
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
-    `tail`, however many there are. `check` judges a match in the normalised text.
+    `tail`, however many there are. `check` judges a match in the normalised text; `cost` is
+    how many usual checks it takes as long as.
     """
 
     code: str
     expression: str
     tail: str = ""
     check: Check | None = None
+    cost: int = 1
 
 
 def _library() -> Any:

@@ -20,6 +20,7 @@ __all__ = ["COUNTRIES", "PERSONAL_CODES", "PERSONAL_DATA", "country_of", "nation
 
 _GROUP_END: Final = re.compile(r"[0-9A-Za-z](?![0-9A-Za-z])")
 _SHORTEST_PHONE: Final = 7  # digits
+_PHONE_COST: Final = 3
 _MOST_TRIMMED: Final = 3  # groups left out at the end of what may be a phone number, since each try is slow
 _NOT_PEOPLE: Final = ("git@", "noreply@", "no-reply@")
 _FILES: Final = (".css", ".gif", ".jpeg", ".jpg", ".js", ".png", ".svg", ".webp")
@@ -98,7 +99,7 @@ def _numbered(module: str, text: str) -> tuple[int, int] | None:
 
 PERSONAL_DATA: Final = (
     Pattern("email", r"(?i)\b[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b", "", _email),
-    Pattern("phone", r"\+\d{1,3}[\d ().\x2F-]{5,20}\d", "", partial(_phone, None)),
+    Pattern("phone", r"\+\d{1,3}[\d ().\x2F-]{5,20}\d", "", partial(_phone, None), _PHONE_COST),
     Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card),
     Pattern("iban", r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b", "", _iban),
     Pattern(
@@ -172,4 +173,4 @@ def national(countries: Iterable[str]) -> Iterator[Pattern]:
     countries."""
     for country in countries:
         yield from _NATIONAL[country]
-        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()))
+        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST)

@@ -1,4 +1,5 @@
-"""Every text of a request, with the place to write it back to, and what of the request cannot be read. No I/O.
+"""Every text of a request, with the place to write it back to, and what of the request cannot be read. No
+I/O.
 
 The whole document is walked, so that no member is left out because nobody has heard of it. Arguments of tools
 and other free data are one text each, their JSON: then its keys and numbers are read too. So is every object
@@ -7,6 +8,7 @@ with a key that no API would have.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,6 +61,10 @@ _FREE: Final = frozenset(
 """Names of members that hold free data if they are objects or lists (an `input` list holds items)."""
 _PAYLOADS: Final = frozenset({"data", "file_data", "b64_json", "url", "image_url", "file_url"})
 """Names of members of media that hold them, or say where they are."""
+_ENCODED: Final = re.compile(
+    r"(?i:data:[^,]{0,120};base64,)[A-Za-z0-9+/=\s]|[A-Za-z0-9+/=\s]{64}|[A-Za-z0-9+/]{4,63}={0,2}$"
+)
+"""How the bytes of a file begin."""
 _SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout", "thought_signature"})
 """Names of members that only the provider understands."""
 _RESULTS: Final = ("tool_result", "_call_output", "function_response")
@@ -102,9 +108,8 @@ def request_texts(value: dict[str, Any]) -> RequestTexts:
     """Returns the texts of a request. Its depth is bounded, as `json_document.read` does."""
     found = RequestTexts([], [], [])
     for member, given in value.items():
-        if member != "model":
-            role = "system" if member in _SYSTEM else "user" if member == "input" else ""
-            _value(found, value, member, given, role, member)
+        role = "system" if member in _SYSTEM else "user" if member == "input" else ""
+        _value(found, value, member, given, role, member)
     if not _is_plain(value):
         odd = _OddMembers(value, [key for key in value if not _is_name(key)])
         _free(found, odd, "", odd[""], "", "")
@@ -177,7 +182,7 @@ def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, me
     for holder in (given, *(each for each in given.values() if is_object(each) and _is_plain(each))):
         for key, each in holder.items():
             if each.__class__ is str and key in _PAYLOADS:
-                if each[:5].lower() == "data:" or key in {"data", "file_data", "b64_json"}:
+                if _ENCODED.match(each) is not None:
                     continue
                 found.urls.append(each)
             if holder is not given or each.__class__ is not dict or not _is_plain(each):

@@ -43,7 +43,7 @@ class ResponsesFilter(StreamFilter):
         elif kind.endswith(".delta") and isinstance(event.get("delta"), str):
             key = self._key(kind, event)
             if key not in self._templates:
-                self._templates[key] = {name: value for name, value in event.items() if name != "obfuscation"}
+                self._templates[key] = {name: event[name] for name in ("type", *_PLACES) if name in event}
             self.remove(event, "logprobs", [])
             self.change(event, "delta", key, json="arguments" in kind)
         elif kind.endswith(".done"):
@@ -76,7 +76,7 @@ class ResponsesFilter(StreamFilter):
     @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
         event = {**self._templates.get(key, {}), "delta": text}
-        if "logprobs" in event:
+        if event.get("type") == "response.output_text.delta":
             event["logprobs"] = []
         self._last += 1
         event["sequence_number"] = self._last

@@ -69,7 +69,7 @@ class Rewriter:
                     self._spans = [each for each in self._spans if each is not span]
                     continue
                 if at >= self._cut:
-                    self._replacement, self._placed = replacement, False
+                    self._replacement, self._placed = replacement, self._number
                     if not self._json:
                         out.append(replacement)
             self._cut = max(self._cut, span.end)

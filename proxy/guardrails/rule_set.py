@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from .encoded import ENCODED
-from .expressions import longest_match
+from .expressions import folded_expression, longest_match
 from .injection import SIGNALS
 from .links import links
-from .normalized import folded
 from .pattern import Pattern, PatternSet
 from .personal_data import PERSONAL_DATA, national
 from .placeholders import PLACEHOLDER
@@ -104,6 +103,6 @@ def _patterns(rule: Rule) -> Iterator[Pattern]:
 
 
 def _folded(pattern: Pattern) -> Pattern:
-    """Returns the pattern for normalised texts: what is folded in them is folded in it."""
+    """Returns the pattern for normalised texts."""
     expression = pattern.expression
-    return pattern if expression.isascii() else replace(pattern, expression=folded(expression))
+    return pattern if expression.isascii() else replace(pattern, expression=folded_expression(expression))

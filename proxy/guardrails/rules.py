@@ -16,7 +16,9 @@ from ..config.references import among
 from ..config.report import suggestion
 from ..config.table import Table
 from ..config.values import ImportString, Name, Remark, Size, Surroundings, objection, quoted
-from .expressions import Unreadable, longest_match
+from .expressions import Unreadable, folded_expression, longest_match
+from .links import HOST
+from .normalized import folded
 from .pattern import compiled
 from .personal_data import COUNTRIES, PERSONAL_CODES, country_of
 from .secrets import SECRET_CODES
@@ -121,7 +123,7 @@ class When(Table):
     """The regions of their providers, or with "!" all but these. A provider without a region is in none."""
     provider: Annotated[tuple[Annotated[str, among("providers", negatable=True)], ...], _Names] | None = None
     """The names of their providers, or with "!" all but these."""
-    trust: Annotated[tuple[str, ...], _Names] | None = None
+    trust: Annotated[tuple[Annotated[str, among("trusts", negatable=True)], ...], _Names] | None = None
     """The `trust` of their providers, or with "!" all but these. A provider without one has none of them."""
 
     @model_validator(mode="after")
@@ -152,6 +154,14 @@ class Bound(Table):
     most: float | None = None
     denied: bool = False
     """Whether the parameter must not be set at all."""
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.least is None and self.most is None and not self.denied:
+            raise objection(Remark("must not be empty", "write { most = 1.0 } or { denied = true }"))
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise objection(Remark("least is more than most"))
+        return self
 
 
 class Rule(Table):
@@ -204,7 +214,7 @@ class Rule(Table):
     ] = Field(default_factory=lambda: MappingProxyType[str, tuple[str, ...]]({}))
     """Words by topic. A topic is found when `at_least` different ones of its words occur."""
     at_least: Annotated[int, Field(ge=1, le=100)] = 2
-    threshold: Annotated[float, Field(gt=0, le=100)] = 1.0
+    threshold: Annotated[float, Field(gt=0, le=3)] = 1.0
     """The score from which a text is an injection. docs/guardrails.md has the error rates."""
     max_input_tokens: Annotated[int, Field(gt=0)] | None = None
     """Estimated from the text, at four bytes a token."""
@@ -213,15 +223,15 @@ class Rule(Table):
     max_messages: Annotated[int, Field(gt=0)] | None = None
     tools: tuple[str, ...] | None = None
     """The only tools that a request may offer, by name or type. `*` stands for any characters."""
-    deny_tools: tuple[str, ...] = ()
-    parameters: Annotated[Mapping[str, Bound], PlainSerializer(dict)] = Field(
+    deny_tools: Annotated[tuple[_Text, ...], Field(min_length=1)] = ()
+    parameters: Annotated[Mapping[str, Bound], Field(min_length=1), PlainSerializer(dict)] = Field(
         default_factory=lambda: MappingProxyType[str, Bound]({})
     )
     """What members of the request may be, as in { temperature = { most = 1.0 }, logprobs = { denied = true }
     }."""
-    allow: tuple[str, ...] = ()
+    allow: Annotated[tuple[str, ...], Field(min_length=1)] = ()
     """Hosts to which links may lead; all others are found. `*.example.com` includes example.com."""
-    deny: tuple[str, ...] = ()
+    deny: Annotated[tuple[str, ...], Field(min_length=1)] = ()
     """Hosts whose links are found."""
     images_only: bool = False
     """Whether only images count, which a client loads without being asked."""
@@ -247,7 +257,13 @@ class Rule(Table):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        remarks = [*self._of_its_kind(), *self._possible(), *self._known(), *self._readable()]
+        remarks = [
+            *self._of_its_kind(),
+            *self._possible(),
+            *self._known(),
+            *self._findable(),
+            *self._readable(),
+        ]
         if remarks:
             raise objection(*remarks)
         return self
@@ -291,27 +307,44 @@ class Rule(Table):
                 message = f"no numbers of {quoted(country)} are known"
                 yield Remark(message, f"known: {', '.join(COUNTRIES)}", at=("countries", i))
 
+    def _findable(self) -> Iterator[Remark]:
+        """Whether what is looked for can occur."""
+        for i, word in enumerate(self.words):
+            if not folded(word).strip():
+                yield Remark("has no character that shows", at=("words", i))
+        for topic, words in self.topics.items():
+            if len(words) < self.at_least:
+                message = f"has fewer words than the {self.at_least} that must occur"
+                yield Remark(message, "name more, or lower at_least", at=("topics", topic))
+            for i, word in enumerate(words):
+                if not folded(word).strip():
+                    yield Remark("has no character that shows", at=("topics", topic, i))
+        for key in ("allow", "deny"):
+            for i, host in enumerate(getattr(self, key)):
+                if HOST.fullmatch(host) is None:
+                    yield Remark("not a host", 'write "example.com", or "*.example.com"', at=(key, i))
+
     def _readable(self) -> Iterator[Remark]:
         """Whether the patterns compile. Without RE2, the middleware says so itself."""
         for i, pattern in enumerate(self.patterns):
+            at = ("patterns", i)
             try:
                 expression = compiled(pattern)
             except ImportError:
                 return
             except ValueError as error:
-                yield Remark(f"not a pattern of RE2: {error}", at=("patterns", i))
+                yield Remark(f"not a pattern of RE2: {error}", at=at)
                 continue
             if expression.groups > 1:
-                yield Remark(
-                    "has more than one group", "write (?:...) for those that find nothing", at=("patterns", i)
-                )
+                yield Remark("has more than one group", "write (?:...) for those that find nothing", at=at)
             if expression.search(b"") is not None:
-                yield Remark("matches an empty text", at=("patterns", i))
-            if self.at("response"):
-                try:
-                    longest_match(pattern)
-                except Unreadable as error:
-                    message = f"cannot be used on answers: {error}"
-                    yield Remark(message, "write it without \\p, \\C and named classes", at=("patterns", i))
-                except ValueError:
-                    pass  # the middleware knows how much may be held
+                yield Remark("matches an empty text", at=at)
+            try:
+                folded_expression(pattern)
+                longest_match(pattern)
+            except Unreadable as error:
+                if self.at("response") or not pattern.isascii():
+                    hint = "write it as Python's re reads it too: without \\p, \\C, [[:classes:]], {,n}"
+                    yield Remark(f"cannot be used here: {error}", hint, at=at)
+            except ValueError:
+                pass  # it has no longest match; the middleware knows how much may be held

@@ -128,6 +128,7 @@ class StreamFilter(ABC):
             self._texts.clear()
             self.spoken.clear()
             self.restart()
+            self.guard.bind()
             return raw
         self._changed = suspect
         self._handled.clear()

@@ -13,12 +13,14 @@ from typing import Final
 from .normalized import Normalized, folded, normalized
 from .pattern import PatternSet
 
-__all__ = ["MAX_MATCHES", "Span", "TextScan", "TooComplex"]
+__all__ = ["MAX_HELD", "MAX_MATCHES", "Span", "TextScan", "TooComplex"]
 
 MAX_MATCHES: Final = 10_000
 """Matches in one text, those included whose checks fail. Each costs some ten microseconds, and real texts
 have a few hundred."""
 
+MAX_HELD: Final = 8 * 1024
+"""Characters of a text that may be undecided. Visible ones are at most the longest match."""
 
 _CONTEXT: Final = 40
 """Characters of which the last visible one is the context of what follows."""
@@ -49,7 +51,7 @@ class TextScan:
     before which everything is known: no finding that is not returned yet begins there.
     """
 
-    __slots__ = ("_context", "_json", "_matches", "_next", "_open", "_set", "base", "decided", "raw")
+    __slots__ = ("_context", "_json", "_next", "_open", "_set", "base", "decided", "matches", "raw")
 
     def __init__(self, patterns: PatternSet, *, json: bool = False) -> None:
         self._set = patterns
@@ -57,7 +59,7 @@ class TextScan:
         self._context = ""  # the last normalised character before `raw`, for word boundaries
         self._next: dict[int, int] = {}  # where the search for a pattern goes on, if that is behind `decided`
         self._open: dict[int, Span] = {}
-        self._matches = 0
+        self.matches = 0  # so far, weighted by what they cost
         self.raw = ""
         self.base = 0
         self.decided = 0
@@ -74,6 +76,8 @@ class TextScan:
             for index in {*hits, *self._open}:
                 self._search(index, window, horizon, found, last=last)
         self.decided = self.base + window.original(horizon)
+        if self.base + len(raw) - self.decided > MAX_HELD:
+            raise TooComplex  # more than a match can have: most of it are characters that show nothing
         return found
 
     def forget(self) -> str:
@@ -92,8 +96,8 @@ class TextScan:
         if (span := self._open.pop(index, None)) is not None:
             at = self._extend(index, span, window, at, last=last)
         while at <= horizon and (match := each.search(data, at)) is not None and match[0] < horizon:
-            self._matches += 1
-            if self._matches > MAX_MATCHES:
+            self.matches += each.pattern.cost
+            if self.matches > MAX_MATCHES:
                 raise TooComplex
             begin, end, inner, inner_end = match
             value = data[inner:inner_end].decode("utf-8", "replace")

@@ -16,12 +16,15 @@ def words(code: str, phrases: Sequence[str]) -> Pattern:
 
 
 def _phrase(phrase: str) -> str:
-    text = folded(phrase)  # as the texts are that are searched
-    words = [_escaped(word) for word in text.split()]
-    begin = r"\b" if text.strip()[:1].isascii() and text.strip()[:1].isalnum() else ""
-    end = r"\b" if text.strip()[-1:].isascii() and text.strip()[-1:].isalnum() else ""
-    return begin + r"\s{1,8}".join(words) + end
+    parts = folded(phrase).split()  # as the texts are that are searched
+    begin = r"\b" if _is_word(parts[0][:1]) else ""
+    end = r"\b" if _is_word(parts[-1][-1:]) else ""
+    return begin + r"\s{1,8}".join(map(_escaped, parts)) + end
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def _escaped(word: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in word)
+    return "".join(f"\\{c}" if c.isascii() and not c.isalnum() and c != "_" else c for c in word)

@@ -200,7 +200,7 @@ def response(output: list[dict[str, Any]], status: str) -> dict[str, Any]:
 
 def message_item(text: str) -> dict[str, Any]:
     """An output item with a text."""
-    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
 
 
@@ -218,7 +218,7 @@ def responses_stream() -> RawAnswer:
         events.append(event({"type": kind, "sequence_number": len(events), **fields}, kind))
 
     add("response.created", response=response([], "in_progress"))
-    empty = {**message_item(""), "content": [], "status": "in_progress"}
+    empty: dict[str, Any] = {**message_item(""), "content": [], "status": "in_progress"}
     add("response.output_item.added", output_index=0, item=empty)
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     add("response.content_part.added", **place, part={"type": "output_text", "text": "", "annotations": []})

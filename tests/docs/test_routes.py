@@ -7,6 +7,7 @@ import re
 
 import pytest
 from standby.middlewares.auth import Auth
+from standby.middlewares.guardrails import Guardrails
 from standby.proxy.config import (
     BUILT_IN,
     Admin,
@@ -25,6 +26,7 @@ from standby.proxy.config import (
     Timeouts,
     User,
 )
+from standby.proxy.guardrails.rules import Bound, Rule, When
 
 from tests.docs.documents import named
 
@@ -72,6 +74,16 @@ def test_auth_is_there() -> None:
     """Its table is that of its class."""
     taken = {each.name for each in dataclasses.fields(Auth) if each.init and each.metadata.get("toml", True)}
     assert taken - {"app"} <= keys("## Middlewares")
+
+
+def test_guardrails_are_there() -> None:
+    """The table, its rules, and the tables within them."""
+    fields = [
+        each for each in dataclasses.fields(Guardrails) if each.init and each.metadata.get("toml", True)
+    ]
+    assert keys("## [guardrails]") == {each.name for each in fields} - {"app"}
+    for head, table in (("### rules", Rule), ("### when", When), ("### parameters", Bound)):
+        assert keys(head) == set(table.model_fields)
 
 
 def test_every_built_in_middleware_is_named() -> None:

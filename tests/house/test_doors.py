@@ -9,7 +9,7 @@ from inspect import Parameter, signature
 
 import pytest
 from standby import middlewares, proxy
-from standby.middlewares import Auth, Budget, Failover, RouteSelect, Trace
+from standby.middlewares import Auth, Budget, Failover, Guardrails, RouteSelect, Trace
 from standby.proxy import Gateway
 
 __all__: list[str] = []
@@ -26,7 +26,7 @@ def arguments(make: Callable[..., object]) -> list[str]:
 def test_the_doors_open_to_these_names() -> None:
     """All else may move again without a deprecation."""
     assert proxy.__all__ == ["Gateway"]
-    assert middlewares.__all__ == ["Auth", "Budget", "Failover", "RouteSelect", "Trace"]
+    assert middlewares.__all__ == ["Auth", "Budget", "Failover", "Guardrails", "RouteSelect", "Trace"]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_the_doors_open_to_these_names() -> None:
             Budget,
             ["app", "mode:", "charge:", "assume_output:", "unheard:", "on_store_error:", "escrow:", "store:"],
         ),
+        (Guardrails, ["app", "rules:", "hold:", "max_answer:", "external:"]),
         (RouteSelect, ["app"]),
         (Trace, ["app", "sample:", "keep:", "endpoint:", "metrics:", "service:", "provider:", "chance:"]),
         (Failover, ["app", "max_attempts:", "deadline:", "retries:", "first_token:", "targets:", "chance:"]),

@@ -1,59 +1,19 @@
-"""Guardrails in a gateway with scripted providers: requests, attempts, answers."""
+"""Guardrails in a gateway with scripted providers: requests, and every attempt."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from hashlib import sha256
-from typing import Any, Final
 
 import pytest
-from standby.proxy.exchange import Exchange
 
-from tests.middlewares.scene import DONE, URL, Scene
-from tests.proxy.harness import SSE, Caller, chunk, virtual_time
+from tests.middlewares.guardrail_scene import AWAY, KEY, MAIL, STACK, guarded, regions, results, said, sent
+from tests.middlewares.scene import DONE
+from tests.proxy.harness import chunk, virtual_time
 
 __all__ = ["virtual_time"]
 
 pytestmark = pytest.mark.anyio
-
-STACK: Final = 'stack = ["guardrails", "budget", "route_select", "failover"]'
-KEY: Final = "sk-" + "aB3dE5fG7hJ9kL1mN2pQ4rS6"
-MAIL: Final = "ann@example.com"
-JSON: Final = ((b"content-type", b"application/json"),)
-
-
-def guarded(*rules: str, count: int = 2, more: str = "", **settings: str) -> Scene:
-    """A gateway with these rules, each the inside of a table."""
-    listed = ",\n".join(f"{{ {rule} }}" for rule in rules)
-    tables, top = settings.pop("tables", ""), settings.pop("top", STACK)
-    return Scene(count, top=top, tables=f"[guardrails]\n{more}\nrules = [\n{listed}\n]\n{tables}", **settings)
-
-
-def said(*messages: object) -> list[dict[str, object]]:
-    """User turns with these contents."""
-    return [{"role": "user", "content": content} for content in messages]
-
-
-def sent(scene: Scene, name: str = "a") -> Any:
-    """What the provider of this target was sent last."""
-    return json.loads(scene[name].bodies[-1])
-
-
-def spoken(caller: Caller) -> str:
-    """The text of a streamed answer."""
-    events = [line[6:] for line in caller.body.split(b"\n") if line.startswith(b"data: {")]
-    return "".join(
-        choice["delta"].get("content") or "" for event in events for choice in json.loads(event)["choices"]
-    )
-
-
-def results(exchange: Exchange) -> list[tuple[str, str, str]]:
-    """Rule, stage and outcome of everything that guardrails decided."""
-    return [(result.rule, result.stage, result.outcome) for result in exchange.guardrails]
-
-
-# -- requests ---------------------------------------------------------------------------------
 
 
 async def test_a_request_is_blocked() -> None:
@@ -221,21 +181,6 @@ async def test_rules_of_pools_and_callers() -> None:
 # -- every attempt ---------------------------------------------------------------------------------
 
 
-AWAY: Final = 'kind = "personal_data", when = { region = "!eu" }'
-
-
-def regions(*rules: str) -> Scene:
-    """A gateway whose target "a" is in the EU, and "b" is not."""
-    others = [
-        f'[providers.{region}]\ndialect = "openai"\nbase_url = "{URL}"\nregion = "{region}"'
-        for region in ("eu", "us")
-    ]
-    scene = guarded(*rules, tables="\n".join(others))
-    for name, target in scene.gateway.routes.targets.items():
-        object.__setattr__(target.provider, "region", {"a": "eu", "b": "us"}[name])
-    return scene
-
-
 async def test_a_fallback_that_may_not_see_it() -> None:
     """A rule for other regions lets the preferred target have the request, and the fallback no byte of it."""
     scene = regions(AWAY)
@@ -278,169 +223,3 @@ async def test_a_redaction_for_one_target() -> None:
     await scene.ask(messages=said(text))
     assert sent(scene, "a")["messages"][0]["content"] == "[REDACTED:email] asks about project x"
     assert sent(scene, "b")["messages"][0]["content"] == text
-
-
-# -- answers --------------------------------------------------------------------------------
-
-
-def streamed(scene: Scene, *pieces: str, name: str = "a") -> None:
-    """Let a provider stream these pieces of text."""
-    finish = chunk(delta={}, index=0, finish_reason="stop")
-    scene[name].say(*[chunk(piece) for piece in pieces], finish, DONE)
-
-
-async def test_a_stream_is_redacted() -> None:
-    """What is found in a stream never leaves, however it is cut, and all else does, in valid events (B48)."""
-    text = f"Write to {MAIL}, or use {KEY} now."
-    for size in (1, 3, 7, len(text)):
-        scene = guarded(
-            'kind = "personal_data", on = "response", action = "redact"',
-            'kind = "secrets", on = "both", action = "redact"',
-        )
-        streamed(scene, *[text[at : at + size] for at in range(0, len(text), size)])
-        caller = await scene.ask()
-        assert spoken(caller) == "Write to [REDACTED:email], or use [REDACTED:openai_key] now."
-        assert caller.body.endswith(DONE)
-        assert results(scene.exchanges[-1]) == [
-            ("personal_data", "response", "redacted"),
-            ("secrets", "response", "redacted"),
-        ]
-
-
-async def test_safe_text_flows() -> None:
-    """A word is held until it is clear that it is none; what came before it has been sent."""
-    scene = guarded('kind = "secrets", on = "response", action = "redact"')
-    scene["a"].say(chunk("All is "), chunk("well, sk-"), 5.0, chunk("ating."), DONE)
-    caller, running = scene.begin()
-    await caller.until(lambda: b"well" in caller.body)
-    assert spoken(caller) == "All is well, "
-    await running
-    assert spoken(caller) == "All is well, sk-ating."
-
-
-async def test_a_stream_is_blocked() -> None:
-    """A block ends the stream with the content filter's signal, closes the provider, and settles."""
-    scene = guarded('kind = "secrets", on = "response"')
-    streamed(scene, "The key is ", KEY, " and more ", "and more")
-    caller = await scene.ask()
-    assert spoken(caller) == "The key is "
-    last = json.loads(caller.body.split(b"\n\n")[-3].removeprefix(b"data: "))
-    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]
-    assert last["standby"] == {"guardrail": "secrets"}
-    assert caller.body.endswith(DONE)
-    assert caller.complete
-    assert scene["a"].closed == 1
-    assert scene.asked == {"a": 1, "b": 0}
-    assert results(scene.exchanges[-1]) == [("secrets", "response", "blocked")]
-    assert not scene.exchanges[-1].client_gone
-
-
-async def test_without_rules_for_answers_a_stream_passes() -> None:
-    """Byte for byte, whatever is in it."""
-    scene = guarded('kind = "secrets", on = "request"')
-    odd = b': hi\ndata:  {"choices":[ {"index":0,"delta":{"content":"' + KEY.encode() + b'"}}]}\r\n\r\n'
-    scene["a"].say(odd, DONE)
-    caller = await scene.ask()
-    assert caller.body == odd + DONE
-
-
-async def test_an_answer_is_redacted() -> None:
-    """A whole answer has a length of its own; one without findings passes byte for byte."""
-    scene = guarded('kind = "personal_data", on = "response", action = "redact"')
-    answer = {"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": f"To {MAIL}"}}]}
-    scene["a"].say(json.dumps(answer).encode(), headers=JSON)
-    caller = await scene.ask(stream=False)
-    assert caller.json["choices"][0]["message"]["content"] == "To [REDACTED:email]"
-    assert caller.headers[b"content-length"] == b"%d" % len(caller.body)
-    plain = b'{"id": "c",  "choices": [{"index": 0, "message": {"content": "fine"}}]}'
-    scene["a"].say(plain, headers=JSON)
-    assert (await scene.ask(stream=False)).body == plain
-
-
-async def test_an_answer_is_blocked() -> None:
-    """A whole answer that is blocked says so as the provider's own content filter would."""
-    scene = guarded('kind = "secrets", on = "response"')
-    choices = [
-        {"index": at, "message": {"role": "assistant", "content": text}}
-        for at, text in enumerate(("ok", KEY))
-    ]
-    scene["a"].say(json.dumps({"id": "c", "choices": choices, "usage": {}}).encode(), headers=JSON)
-    caller = await scene.ask(stream=False)
-    assert caller.status == 200
-    assert [choice["finish_reason"] for choice in caller.json["choices"]] == ["content_filter"] * 2
-    assert KEY.encode() not in caller.body
-
-
-async def test_an_error_of_a_provider_is_read_too() -> None:
-    """What a provider's error repeats is redacted, or the error is not passed on."""
-    error = json.dumps({"error": {"message": f"bad value {KEY}", "type": "invalid_request_error"}}).encode()
-    for action, status in (("redact", 400), ("block", 502)):
-        scene = guarded(f'kind = "secrets", on = "response", action = "{action}"')
-        scene["a"].say(error, status=400, headers=JSON)
-        caller = await scene.ask()
-        assert caller.status == status
-        assert KEY.encode() not in caller.body
-
-
-async def test_restored_placeholders() -> None:
-    """What was redacted with `restore` stands in the answer again, for this request only, also in pieces."""
-    scene = guarded('kind = "personal_data", action = "redact", restore = true')
-    streamed(scene, "I wrote to [EM", "AIL_2] and [EMAIL_", "1], not to [EMAIL_3] or [PHONE_1].")
-    caller = await scene.ask(messages=said("bob@example.com and ann@example.com, bob@example.com"))
-    assert sent(scene)["messages"][0]["content"] == "[EMAIL_1] and [EMAIL_2], [EMAIL_1]"
-    assert spoken(caller) == "I wrote to ann@example.com and bob@example.com, not to [EMAIL_3] or [PHONE_1]."
-    caller = await scene.ask(messages=said("nothing"))
-    assert spoken(caller).startswith("I wrote to [EMAIL_2]")
-
-
-async def test_a_placeholder_of_the_caller_s() -> None:
-    """A placeholder that stands in the request is not used again, so it is not restored."""
-    scene = guarded('kind = "personal_data", action = "redact", restore = true')
-    streamed(scene, "[EMAIL_1] [EMAIL_2]")
-    caller = await scene.ask(messages=said("what is [EMAIL_1]? bob@example.com"))
-    assert spoken(caller) == "[EMAIL_1] bob@example.com"
-
-
-async def test_other_targets_answers() -> None:
-    """A rule for answers binds by the target that gives the answer."""
-    scene = regions('kind = "personal_data", on = "response", action = "redact", when = { region = "us" }')
-    streamed(scene, f"{MAIL} ok", name="a")
-    streamed(scene, f"{MAIL} ok", name="b")
-    assert spoken(await scene.ask()) == f"{MAIL} ok"
-    scene["a"].say(status=500)
-    assert spoken(await scene.ask()) == "[REDACTED:email] ok"
-
-
-async def test_holds_are_settled_after_a_block() -> None:
-    """A blocked answer settles what was held for it, as any other exit does."""
-    budget = 'budget = [{ limit = "1.00", window = "day" }]'
-    scene = guarded(
-        'kind = "secrets", on = "response"', target='price = { input = "1.00", output = "1.00" }', pool=budget
-    )
-    streamed(scene, KEY, " and more")
-    await scene.ask(max_tokens=1000)
-    await asyncio.sleep(1)
-    middleware: Any = scene.gateway.middleware("budget")
-    await middleware.settled()
-    assert middleware.settlements_waiting == 0
-
-
-async def test_a_hang_up_while_text_is_held() -> None:
-    """A caller that leaves while text is held ends the request as always."""
-    scene = guarded('kind = "secrets", on = "response", action = "redact"')
-    scene["a"].say(chunk("hi sk-aB3dE5"), 50.0, chunk("x"), DONE)
-    caller, running = scene.begin()
-    await caller.until(lambda: b"hi" in caller.body)
-    caller.leave()
-    await running
-    assert scene["a"].closed == 1
-    assert scene.exchanges[-1].client_gone
-    assert b"sk-" not in caller.body
-
-
-async def test_streams_of_gzip_and_pieces() -> None:
-    """SSE that an app cuts anywhere, with carriage returns, is read as what it is."""
-    scene = guarded('kind = "personal_data", on = "response", action = "redact"')
-    raw = (chunk(f"to {MAIL} x") + DONE).replace(b"\n", b"\r\n")
-    scene["a"].say(*[raw[at : at + 1] for at in range(len(raw))], headers=SSE)
-    assert spoken(await scene.ask()) == "to [REDACTED:email] x"

@@ -63,14 +63,14 @@ def test_what_is_built_in_can_be_imported_by_name() -> None:
             '1: stack[0]: there is no middleware "fail_over"; did you mean "failover"?',
         ),
         (
-            'stack = ["guards"]',
+            'stack = ["mine"]',
             "",
-            f'1: stack[0]: there is no middleware "guards"; your own needs a table with {USE}',
+            f'1: stack[0]: there is no middleware "mine"; your own needs a table with {USE}',
         ),
         (
             'stack = ["hygiene"]',
             "",
-            '1: stack[0]: "hygiene" is not a middleware; known: trace, auth, budget, route_select, failover',
+            '1: stack[0]: "hygiene" is not a middleware; known: trace, auth, guardrails, budget, route_select, failover',
         ),
         (
             'stack = ["acme.llm:HouseRules"]',

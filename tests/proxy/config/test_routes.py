@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from standby.middlewares.auth import Auth
 from standby.middlewares.budget import Budget
 from standby.middlewares.failover import Failover
+from standby.middlewares.guardrails import Guardrails
 from standby.middlewares.trace import Trace
 from standby.proxy.config import (
     Admin,
@@ -32,6 +34,7 @@ from standby.proxy.config import (
     settings,
 )
 from standby.proxy.errors import ConfigError
+from standby.proxy.guardrails.rules import Rule, When
 from standby.proxy.http.hygiene import Hygiene
 
 from .documents import ENVIRON, ROUTES
@@ -191,18 +194,30 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     assert switched_on.pools["writing"].timeouts == Timeouts()
     for name, kind in (
         *(("trace", Trace), ("auth", Auth), ("budget", Budget)),
-        *(("failover", Failover), ("hygiene", Hygiene)),
+        *(("guardrails", Guardrails), ("failover", Failover), ("hygiene", Hygiene)),
     ):
-        given = settings(
-            kind, switched_on.tables[name], file=switched_on.file, source=switched_on.source, name=name
-        )
+        written = {key: value for key, value in switched_on.tables[name].items() if key != "rules"}
+        given = settings(kind, written, file=switched_on.file, source=switched_on.source, name=name)
         assert given
         assert given == {field.name: field.default for field in fields(kind) if field.name in given}
     assert switched_on.admin == Admin()
     assert switched_on.alerts == Alerts()
     assert switched_on.decisions == Decisions()
-    shown = {word for line in text.splitlines() for word in line.replace("#", " ").split()}
-    for table in (Provider, Target, Pool, Timeouts, Organisation, Team, User, Key, Admin, Alerts):
+    shown = set(re.findall(r"\w+", text))
+    for table in (
+        Provider,
+        Target,
+        Pool,
+        Timeouts,
+        Organisation,
+        Team,
+        User,
+        Key,
+        Admin,
+        Alerts,
+        Rule,
+        When,
+    ):
         assert set(table.model_fields) - {"name"} <= shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ class Hook:
 
 
 @asynccontextmanager
-async def hooked(**settings: Any) -> AsyncIterator[tuple[Hook, Rule, External]]:
+async def hooked(**settings: Any) -> AsyncGenerator[tuple[Hook, Rule, External]]:
     """A webhook on loopback, the rule that asks it, and what asks."""
     hook = Hook()
     server = await asyncio.start_server(hook.serve, "127.0.0.1", 0)

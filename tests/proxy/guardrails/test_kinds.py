@@ -43,28 +43,28 @@ def said(content: object, role: str = "user") -> list[dict[str, object]]:
     return [{"role": role, "content": content}]
 
 
-@pytest.mark.parametrize(
-    ("limits", "request_", "allowed"),
-    [
-        ({"max_messages": 2}, {"messages": said("a") * 2}, True),
-        ({"max_messages": 2}, {"messages": said("a") * 3}, False),
-        ({"max_input_tokens": 10}, {"messages": said("a" * 30)}, True),
-        ({"max_input_tokens": 10}, {"messages": said("a" * 50)}, False),
-        ({"max_output_tokens": 10}, {"max_tokens": 10}, True),
-        ({"max_output_tokens": 10}, {"max_completion_tokens": 11}, False),
-        ({"max_output_tokens": 10}, {}, False),
-        ({"tools": ("search_*", "web_search")}, {"tools": TOOLS}, True),
-        ({"tools": ("search_*",)}, {"tools": TOOLS}, False),
-        ({"tools": ()}, {}, True),
-        ({"deny_tools": ("*_web",)}, {"tools": TOOLS}, False),
-        ({"deny_tools": ("mail",)}, {"functions": [{"name": "mail"}]}, False),
-        ({"parameters": {"temperature": Bound(most=1.0)}}, {"temperature": 1}, True),
-        ({"parameters": {"temperature": Bound(most=1.0)}}, {"temperature": 1.5}, False),
-        ({"parameters": {"n": Bound(least=1, most=2)}}, {"n": "many"}, False),
-        ({"parameters": {"logprobs": Bound(denied=True)}}, {"logprobs": True}, False),
-        ({"parameters": {"logprobs": Bound(denied=True)}}, {"logprobs": None}, True),
-    ],
-)
+LIMITS: Final[list[tuple[dict[str, Any], dict[str, Any], bool]]] = [
+    ({"max_messages": 2}, {"messages": said("a") * 2}, True),
+    ({"max_messages": 2}, {"messages": said("a") * 3}, False),
+    ({"max_input_tokens": 10}, {"messages": said("a" * 30)}, True),
+    ({"max_input_tokens": 10}, {"messages": said("a" * 50)}, False),
+    ({"max_output_tokens": 10}, {"max_tokens": 10}, True),
+    ({"max_output_tokens": 10}, {"max_completion_tokens": 11}, False),
+    ({"max_output_tokens": 10}, {}, False),
+    ({"tools": ("search_*", "web_search")}, {"tools": TOOLS}, True),
+    ({"tools": ("search_*",)}, {"tools": TOOLS}, False),
+    ({"tools": ()}, {}, True),
+    ({"deny_tools": ("*_web",)}, {"tools": TOOLS}, False),
+    ({"deny_tools": ("mail",)}, {"functions": [{"name": "mail"}]}, False),
+    ({"parameters": {"temperature": Bound(most=1.0)}}, {"temperature": 1}, True),
+    ({"parameters": {"temperature": Bound(most=1.0)}}, {"temperature": 1.5}, False),
+    ({"parameters": {"n": Bound(least=1, most=2)}}, {"n": "many"}, False),
+    ({"parameters": {"logprobs": Bound(denied=True)}}, {"logprobs": True}, False),
+    ({"parameters": {"logprobs": Bound(denied=True)}}, {"logprobs": None}, True),
+]
+
+
+@pytest.mark.parametrize(("limits", "request_", "allowed"), LIMITS)
 def test_limits(limits: dict[str, Any], request_: dict[str, Any], allowed: bool) -> None:
     """Turns, tokens, tools and parameters are bounded."""
     assert outcome(Rule(kind="limits", **limits), **request_) == ("" if allowed else "guardrail_blocked")
@@ -262,24 +262,24 @@ def test_every_text_of_a_request_is_read() -> None:
         assert words
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"messages": said([{"type": "document", "source": {"type": "text", "data": f"data: {KEY}"}}])},
-        {"messages": [{"role": "tool", "tool_call_id": KEY, "content": "x"}]},
-        {"messages": said([{"type": "text", "text": "x", "cache_control": {"a": KEY}}])},
-        {"messages": said([{"type": "image_url", "image_url": {"url": "data:,x", "detail": KEY}}])},
-        {"messages": said([{"type": "file", "file": {"filename": f"data:{KEY}"}}])},
-        {"messages": said([1, {"type": "text", "text": KEY}])},
-        {"messages": said([{"type": "text", "text": "x", "signature": KEY}])},
-        {"messages": [{"role": "user", "type": "image", "content": KEY}]},
-        {"input": [[], {"role": "user", "content": KEY}]},
-        {"logit_bias": {KEY: 1}},
-        {KEY: 1},
-        {"service_tier": KEY},
-        {"messages": said([{"type": "text", "text": "x", "n": 4111111111111111}])},
-    ],
-)
+ODD: Final[list[dict[str, Any]]] = [
+    {"messages": said([{"type": "document", "source": {"type": "text", "data": f"data: {KEY}"}}])},
+    {"messages": [{"role": "tool", "tool_call_id": KEY, "content": "x"}]},
+    {"messages": said([{"type": "text", "text": "x", "cache_control": {"a": KEY}}])},
+    {"messages": said([{"type": "image_url", "image_url": {"url": "data:,x", "detail": KEY}}])},
+    {"messages": said([{"type": "file", "file": {"filename": f"data:{KEY}"}}])},
+    {"messages": said([1, {"type": "text", "text": KEY}])},
+    {"messages": said([{"type": "text", "text": "x", "signature": KEY}])},
+    {"messages": [{"role": "user", "type": "image", "content": KEY}]},
+    {"input": [[], {"role": "user", "content": KEY}]},
+    {"logit_bias": {KEY: 1}},
+    {KEY: 1},
+    {"service_tier": KEY},
+    {"messages": said([{"type": "text", "text": "x", "n": 4111111111111111}])},
+]
+
+
+@pytest.mark.parametrize("request_", ODD)
 @pytest.mark.parametrize("action", ["block", "redact"])
 def test_odd_places(request_: dict[str, Any], action: Literal["block", "redact"]) -> None:
     """A secret is found and taken out wherever a request may have it, also where no API would read it."""
@@ -304,7 +304,10 @@ def test_what_cannot_be_read_is_named() -> None:
             [
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
                 {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-                {"type": "file", "file": {"file_data": "data:x", "filename": "a.pdf"}},
+                {
+                    "type": "file",
+                    "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
+                },
                 {"type": "redacted_thinking", "data": "AAAA"},
             ]
         )
