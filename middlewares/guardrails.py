@@ -56,7 +56,7 @@ class Guardrails:
             await self.app(scope, receive, partial(self._closing, send))
             return
         exchange = Exchange.of(scope) if scope["type"] == "http" else None
-        operation = None if exchange is None else exchange.operation or operation_at(exchange.path)
+        operation = None if exchange is None else exchange.operation or operation_at(_own_path(exchange.path))
         if exchange is None or operation is None or not self.rules:
             await self.app(scope, receive, send)  # no request to a provider
             return
@@ -90,7 +90,7 @@ class Guardrails:
         except AnswerEnded:
             pass
         except Exception:
-            if not answer.ended:
+            if not answer.cut:
                 raise  # otherwise it comes from an app that did not expect its answer to be ended
 
     def inherit(self, before: Guardrails) -> None:
@@ -106,3 +106,9 @@ class Guardrails:
         if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
             await self.aclose()  # before the reply: the server may exit right after it
         await send(message)
+
+
+def _own_path(path: str) -> str:
+    """Returns the path as the gateway has it, of a request to a foreign app that has it elsewhere."""
+    at = path.find("/v1/")
+    return path[at:].rstrip("/") if at >= 0 else path

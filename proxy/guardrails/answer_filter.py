@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ _FILTERS: Final = MappingProxyType[str, Callable[[AnswerGuard], StreamFilter]](
 )
 FILTERED: Final = frozenset(_FILTERS)
 """The operations whose answers hold text of a model's."""
+_LARGE: Final = 32 * 1024
+"""Bytes of a body from which on reading it takes so long that it is done in a thread."""
 _DROPPED: Final = frozenset({b"content-length", b"content-encoding"})
 
 
@@ -66,6 +69,8 @@ class AnswerFilter:
     placeholders: Placeholders | None
     most: int
     ended: bool = field(default=False, init=False)
+    cut: bool = field(default=False, init=False)
+    """Whether the filter has ended the answer before its app did."""
     _guard: AnswerGuard | None = field(default=None, init=False)
     _stream: StreamFilter | None = field(default=None, init=False)
     _decoder: Decompressor | None = field(default=None, init=False)
@@ -128,15 +133,17 @@ class AnswerFilter:
             out = stream.feed(plain)
             if last and not stream.ended:
                 out += stream.end()
-            if guard.collects and not stream.ended:
-                await self._hold(guard, stream, out, last=last)
-                return
+            if guard.collects:
+                if not stream.ended:
+                    await self._hold(guard, stream, out, last=last)
+                    return
+                out = stream.stopped(fresh=True)  # what was held is not sent
         except (Undecidable, EventTooLarge, Undecodable):
             await self._refuse("guardrail_unavailable")
             return
         await self._pass(guard, out, last=last or stream.ended)
         if stream.ended and not last:
-            self.ended = True
+            self.ended = self.cut = True
             raise AnswerEnded
 
     async def _pass(self, guard: AnswerGuard, out: bytes, *, last: bool) -> None:
@@ -165,7 +172,7 @@ class AnswerFilter:
         if kept is not None and kept != [text for parts in answers for text in parts]:
             guard.end_instead()  # a stream that is kept cannot be written anew
             kept = None
-        out = stream.stopped() if kept is None else b"".join(self._held)
+        out = stream.stopped(fresh=True) if kept is None else b"".join(self._held)
         await self._pass(guard, out, last=True)
 
     async def _collect(self, guard: AnswerGuard, body: bytes, plain: bytes, *, last: bool) -> None:
@@ -220,7 +227,10 @@ class AnswerFilter:
         # What another parser would read of the bytes, such as a key that stands twice, is not in `value`.
         changed = guard.occurs(raw)
         try:
-            changed |= guard.document(value)
+            if len(raw) > _LARGE:  # others are served meanwhile
+                changed |= await asyncio.to_thread(guard.document, value)
+            else:
+                changed |= guard.document(value)
             if good:
                 changed |= strip_probabilities(operation, value)
                 changed |= guard.collects and await self._judged(guard, value)
@@ -257,7 +267,7 @@ class AnswerFilter:
 
     async def _refuse(self, code: str) -> None:
         """End the answer with an error. Raises AnswerEnded."""
-        self.ended = True
+        self.ended = self.cut = True
         guard, exchange = self._guard, self.exchange
         rule = None if guard is None else guard.stopped_by
         exchange.refusal = code

@@ -22,6 +22,8 @@ from .text_scan import Span, TooComplex
 
 __all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
 
+_NESTED: Final = 4
+"""Documents within strings of documents that are looked into before an event is read text by text."""
 _NOWHERE: Final = frozenset[tuple[int, object]]()
 _DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
 
@@ -64,9 +66,19 @@ class AnswerGuard:
 
     def occurs(self, raw: bytes) -> bool:
         """Whether anything that a rule looks for may stand in these bytes, which may be those of JSON."""
-        text = raw.decode("utf-8", "replace") if b"\\" in raw or not raw.isascii() else None
-        data = raw if text is None else folded(text, json=True).encode("utf-8", "replace")
-        return bool(self.rule_set.patterns.occurring(data))
+        if self.rule_set.is_anchored:
+            return True
+        patterns = self.rule_set.patterns
+        if b"\\" not in raw and raw.isascii():
+            return bool(patterns.occurring(raw))
+        text = raw.decode("utf-8", "replace")
+        for _ in range(_NESTED):  # a string of JSON may hold JSON again
+            text = folded(text, json=True)
+            if patterns.occurring(text.encode("utf-8", "replace")):
+                return True
+            if "\\" not in text:
+                return False
+        return True
 
     def clean(self, head: dict[str, Any]) -> dict[str, Any]:
         """Returns what a provider says of its answer, unless something that a rule looks for is in it."""
@@ -165,7 +177,7 @@ class AnswerGuard:
 class AnswerText:
     """One text of an answer on its way: of a choice, a block, or the arguments of a tool."""
 
-    __slots__ = ("_guard", "_json", "_known", "_redactor", "_scores")
+    __slots__ = ("_guard", "_json", "_known", "_passes", "_redactor", "_scores")
 
     def __init__(self, guard: AnswerGuard, *, json: bool) -> None:
         self._guard = guard
@@ -173,6 +185,7 @@ class AnswerText:
         self._redactor = Redactor(guard.rule_set.patterns, self._replace, json=json)
         self._scores: dict[tuple[Rule, str], dict[Sought, float]] = {}
         self._known: set[tuple[Rule, str]] = set()
+        self._passes = False  # it was too complex, and the rules let it pass
 
     @property
     def held(self) -> int:
@@ -181,11 +194,14 @@ class AnswerText:
 
     def feed(self, piece: str, *, last: bool = False) -> str:
         """Returns the text that may go out now. Raises Blocked and Undecidable."""
+        if self._passes:
+            return piece
         try:
             return self._redactor.feed(piece, last=last)
         except TooComplex:
             self._guard.undecided(self._guard.rules)
-            return piece
+            self._passes = True
+            return self._redactor.undecided
 
     def whole(self, text: str) -> str:
         """Returns what a whole text becomes. Raises Blocked and Undecidable."""

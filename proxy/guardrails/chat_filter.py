@@ -114,7 +114,8 @@ class ChatFilter(StreamFilter):
         return {**self._head, "choices": [{"index": index or 0, "delta": value, "finish_reason": None}]}
 
     @override
-    def stopped(self) -> bytes:
+    def stopped(self, *, fresh: bool = False) -> bytes:
+        del fresh  # a chunk stands for itself
         rule = self.guard.stopped_by
         choices: list[dict[str, Any]] = [
             {"index": index, "delta": {}, "finish_reason": "content_filter"}

@@ -15,7 +15,15 @@ from typing import Any, Final
 
 from .normalized import folded
 
-__all__ = ["Unbounded", "Unreadable", "beginnings", "folded_expression", "longest_match"]
+__all__ = [
+    "Unbounded",
+    "Unreadable",
+    "beginnings",
+    "folded_expression",
+    "is_anchored",
+    "is_compact",
+    "longest_match",
+]
 
 # Python's own parser of expressions. It has no public name; its result has been the same since Python 2.
 op: Final[Any] = import_module("re._constants")
@@ -70,6 +78,51 @@ def beginnings(expression: str) -> str:
     """
     parsed = _parsed(expression)
     return _flagged(parsed.state.flags, _beginning(list(parsed)))
+
+
+def is_compact(expression: str) -> bool:
+    """Whether every match consists of visible ASCII characters. Raises Unreadable."""
+    return all(map(_is_compact, _parsed(expression)))
+
+
+def _is_compact(item: Any) -> bool:
+    code, value = item
+    if code is op.LITERAL:
+        return bool(0x21 <= value <= 0x7E)
+    if code is op.IN:
+        return all(_is_visible(member) for member in value)
+    if code is op.BRANCH:
+        return all(all(map(_is_compact, branch)) for branch in value[1])
+    if code is op.SUBPATTERN:
+        return all(map(_is_compact, value[3]))
+    if code in {op.MAX_REPEAT, op.MIN_REPEAT}:
+        return all(map(_is_compact, value[2]))
+    return code is op.AT
+
+
+def is_anchored(expression: str) -> bool:
+    """Whether it matters where a text begins or ends. Raises Unreadable."""
+    return any(map(_is_anchored, _parsed(expression)))
+
+
+def _is_anchored(item: Any) -> bool:
+    code, value = item
+    if code is op.AT:
+        return bool(value is not op.AT_BOUNDARY)
+    if code is op.BRANCH:
+        return any(any(map(_is_anchored, branch)) for branch in value[1])
+    if code is op.SUBPATTERN:
+        return any(map(_is_anchored, value[3]))
+    return code in {op.MAX_REPEAT, op.MIN_REPEAT} and any(map(_is_anchored, value[2]))
+
+
+def _is_visible(member: Any) -> bool:
+    code, value = member
+    if code is op.LITERAL:
+        return bool(0x21 <= value <= 0x7E)
+    if code is op.RANGE:
+        return bool(value[0] >= 0x21 and value[1] <= 0x7E)
+    return code is op.CATEGORY and value in {op.CATEGORY_DIGIT, op.CATEGORY_WORD}  # RE2's are of ASCII
 
 
 def folded_expression(expression: str) -> str:

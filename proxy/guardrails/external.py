@@ -7,6 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
@@ -14,6 +15,7 @@ import httpx2
 import orjson
 
 from ..config import imported
+from ..dialects.json_values import is_list
 from .rules import Rule, Stage
 
 __all__ = ["Call", "External", "Undecided", "Verdict"]
@@ -23,6 +25,7 @@ _log: Final = logging.getLogger("standby.guardrails")
 _FAILURES: Final = 5
 """Failures in a row after which a webhook is not asked for a while."""
 _REST: Final = 10.0  # seconds; then one call tries again
+_THREADS: Final = 8
 _MOST_READ: Final = 8 * 1024 * 1024  # bytes of an answer; redacted texts may be as long as what was sent
 
 
@@ -57,6 +60,9 @@ class External:
 
     clock: Callable[[], float] = time.monotonic
     transport: httpx2.AsyncBaseTransport | None = None
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(_THREADS, "standby-guardrail"), init=False, repr=False
+    )
     _client: httpx2.AsyncClient | None = field(default=None, init=False, repr=False)
     _failures: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False)
     _resting: dict[str, float] = field(default_factory=dict[str, float], init=False, repr=False)
@@ -72,7 +78,9 @@ class External:
             self._resting[name] = self.clock() + _REST  # this call alone tries
         try:
             async with asyncio.timeout(rule.timeout):
-                verdict = await (self._post(rule, call) if rule.kind == "webhook" else _function(rule, call))
+                verdict = await (
+                    self._post(rule, call) if rule.kind == "webhook" else _function(rule, call, self._threads)
+                )
             checked = _checked(verdict, len(call.texts))
         except _TooLong:
             raise Undecided from None  # says nothing of the webhook
@@ -89,6 +97,8 @@ class External:
 
     async def aclose(self) -> None:
         """Close the connections. A later call opens new ones."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = ThreadPoolExecutor(_THREADS, "standby-guardrail")
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -122,12 +132,20 @@ class External:
         return _read(orjson.loads(b"".join(parts)))
 
 
-async def _function(rule: Rule, call: Call) -> object:
+def _called(function: Callable[[Call], Any], call: Call) -> Any:
+    try:
+        return function(call)
+    except (SystemExit, KeyboardInterrupt):  # would end the server
+        raise Undecided from None
+
+
+async def _function(rule: Rule, call: Call, threads: ThreadPoolExecutor) -> object:
     function: Callable[[Call], Any] = imported(rule.use or "")
     if inspect.iscoroutinefunction(function):
         return await function(call)
     # In a thread, since it may take long, and nobody else would be served meanwhile.
-    verdict = await asyncio.to_thread(function, call)
+    # Threads of its own: functions that hang must not take those of others.
+    verdict = await asyncio.get_running_loop().run_in_executor(threads, _called, function, call)
     return await verdict if inspect.isawaitable(verdict) else verdict
 
 
@@ -139,7 +157,9 @@ def _read(answer: object) -> object:
     action = fields.get("action")
     if action == "redact":
         texts = fields.get("texts")
-        return texts if isinstance(texts, list) else ""  # without them it is no verdict
+        if not is_list(texts):
+            raise Undecided
+        return texts
     if action not in {"allow", "block"}:
         raise Undecided
     return action == "allow"

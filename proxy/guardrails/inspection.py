@@ -7,15 +7,16 @@ loop can serve others.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, NamedTuple
 
 from .encoded import decoded, hidden
 from .normalized import MAX_MARKS, folded, is_stream_safe, normalized
+from .pattern import PatternSet
 from .request_texts import Text
-from .rule_set import RuleSet, Sought
+from .rule_set import LONGEST, RuleSet, Sought
 from .rules import Rule
 from .text_scan import MAX_MATCHES, Span, TextScan, TooComplex
 
@@ -28,7 +29,8 @@ _SCANNED: Final = 4 * 1024
 """Characters of a text with something in it that are scanned at once, at most."""
 _DENSE: Final = 100
 """Matches in one step from which on the next one is shorter."""
-_AT_ONCE: Final = 32 * 1024
+_OVERLAP: Final = 4 * LONGEST  # bytes
+_AT_ONCE: Final = 16 * 1024
 """Bytes that are searched at once for whether anything occurs, at 3 ns a byte, and up to
 1,000 where RE2 has to build its automaton first."""
 
@@ -74,7 +76,7 @@ def inspect(
     wanted = frozenset(
         index for index, each in enumerate(rule_set.sought) if each.rule is None or each.rule in applies
     )
-    apart = yield from _occurring(rule_set, "\n", copies)
+    apart = yield from _occurring(rule_set.patterns, "\n".join(copies), bounded=rule_set.is_bounded)
     for index, text in enumerate(texts):
         if apart & wanted or not text.text.isascii():
             yield from _inspect_one(rule_set, index, text, copies[index], wanted, inspection)
@@ -83,9 +85,7 @@ def inspect(
                 return inspection
     plain = [index for index, text in enumerate(texts) if not text.json]
     if len(plain) > 1:
-        joined = yield from _occurring(rule_set, "", [copies[index] for index in plain], across=True)
-        if joined & wanted:
-            yield from _inspect_across(rule_set, texts, plain, wanted, inspection)
+        yield from _inspect_across(rule_set, texts, copies, plain, inspection, applies)
     return inspection
 
 
@@ -103,33 +103,32 @@ def _folded_in_steps(text: Text) -> Generator[None, None, str]:
     return "".join(parts)
 
 
-def _occurring(
-    rule_set: RuleSet, between: str, copies: Iterable[str], *, across: bool = False
-) -> Generator[None, None, frozenset[int]]:
-    """Returns which patterns occur in the copies, with `between` between them."""
+def _occurring(patterns: PatternSet, text: str, *, bounded: bool) -> Generator[None, None, frozenset[int]]:
+    """Returns which patterns occur in a normalised text."""
+    data = text.encode("utf-8", "surrogatepass")
+    if not bounded:  # a match may be as long as the text
+        return frozenset(patterns.occurring(data))
     found: set[int] = set()
-    patterns = rule_set.across if across else rule_set.patterns
-    data = between.join(copies).encode("utf-8", "surrogatepass")
-    for at in range(0, len(data) or 1, _AT_ONCE):
+    for at in range(0, len(data), _AT_ONCE):
         if at:
             yield
-        # The longest context of a match is shorter than this overlap; unbounded patterns are searched whole.
-        begin = max(0, at - 4096) if rule_set.is_bounded else 0
-        end = at + _AT_ONCE if rule_set.is_bounded else len(data)
-        found.update(patterns.occurring(data[begin:end]))
-        if not rule_set.is_bounded:
-            break
+        # A match that begins before the piece is shorter than this overlap.
+        found.update(patterns.occurring(data[max(0, at - _OVERLAP) : at + _AT_ONCE]))
     return frozenset(found)
 
 
 def _inspect_one(
     rule_set: RuleSet, index: int, text: Text, copy: str, wanted: frozenset[int], inspection: Inspection
 ) -> Generator[None, None, None]:
-    own = wanted & (yield from _occurring(rule_set, "", [copy]))
+    own = wanted & (yield from _occurring(rule_set.patterns, copy, bounded=rule_set.is_bounded))
     own = frozenset(each for each in own if rule_set.sought[each].reads(text.role))
     found: list[tuple[Sought, int, int]] = []
     try:
-        for span in (yield from _spans(rule_set, text.text, json=text.json)) if own else ():
+        for span in (
+            (yield from _spans(rule_set.patterns, text.text, json=text.json, bounded=rule_set.is_bounded))
+            if own
+            else ()
+        ):
             sought = rule_set.sought[span.pattern]
             if span.pattern not in own:
                 continue
@@ -157,17 +156,17 @@ def _within(
     rule_set: RuleSet, inner: str, text: Text, wanted: frozenset[int]
 ) -> Generator[None, None, list[Sought]]:
     """Returns what occurs in a text that was hidden in another."""
-    spans = yield from _spans(rule_set, inner)
+    spans = yield from _spans(rule_set.patterns, inner, bounded=rule_set.is_bounded)
     found = [rule_set.sought[span.pattern] for span in spans if span.pattern in wanted]
     return [each for each in found if each.rule is not None and each.reads(text.role)]
 
 
 def _spans(
-    rule_set: RuleSet, text: str, *, json: bool = False, across: bool = False
+    patterns: PatternSet, text: str, *, bounded: bool, json: bool = False
 ) -> Generator[None, None, list[Span]]:
-    scan = TextScan(rule_set.across if across else rule_set.patterns, json=json)
+    scan = TextScan(patterns, json=json)
     spans: list[Span] = []
-    if not rule_set.is_bounded:
+    if not bounded:
         return scan.feed(text, last=True)
     at, step = 0, _SCANNED // 8
     while at < len(text):
@@ -201,33 +200,43 @@ def _counted(index: int, found: Sequence[tuple[Sought, int, int]]) -> list[Findi
 def _inspect_across(
     rule_set: RuleSet,
     texts: Sequence[Text],
+    copies: Sequence[str],
     plain: Sequence[int],
-    wanted: frozenset[int],
     inspection: Inspection,
+    applies: frozenset[Rule],
 ) -> Generator[None, None, None]:
     """Find what was cut into several texts: matches in all of them put together that no single one has.
 
     A part of such a match that the same rule finds by itself explains it, so it is left to that finding.
     """
-    whole = "".join(texts[index].text for index in plain)
+    patterns, sought_by = rule_set.across
+    occurring = yield from _occurring(
+        patterns, "".join([copies[index] for index in plain]), bounded=rule_set.is_bounded
+    )
+    wanted = {
+        index: rule for index in occurring if (rule := sought_by[index].rule) is not None and rule in applies
+    }
+    if not wanted:
+        return
+    whole = "".join([texts[index].text for index in plain])
     borders = [0, *accumulate(len(texts[index].text) for index in plain)]
     known: dict[int, list[Finding]] = {}
     for finding in inspection.findings:
         known.setdefault(finding.text, []).append(finding)
     try:
-        spans = yield from _spans(rule_set, whole, across=True)
+        spans = yield from _spans(patterns, whole, bounded=rule_set.is_bounded)
     except TooComplex:
-        inspection.undecided |= _rules(rule_set, wanted)
+        inspection.undecided.update(wanted.values())
         return
     for span in spans:
-        sought = rule_set.sought[span.pattern]
         first, last = bisect_right(borders, span.begin) - 1, bisect_right(borders, span.end - 1) - 1
-        if first == last or span.pattern not in wanted or sought.rule is None or sought.score is not None:
+        rule = wanted.get(span.pattern)
+        if first == last or rule is None:
             continue
         parts = [
             Finding(
-                sought.rule,
-                sought.pattern.code,
+                rule,
+                sought_by[span.pattern].pattern.code,
                 plain[at],
                 max(span.begin, borders[at]) - borders[at],
                 min(span.end, borders[at + 1]) - borders[at],
@@ -235,7 +244,7 @@ def _inspect_across(
             for at in range(first, last + 1)
         ]
         overlapping = (
-            finding.rule is sought.rule and part.begin < finding.end and finding.begin < part.end
+            finding.rule is rule and part.begin < finding.end and finding.begin < part.end
             for part in parts
             for finding in known.get(part.text, ())
         )

@@ -47,6 +47,7 @@ def _tools(value: dict[str, Any]) -> Iterator[str]:
     ]
     for tool in pending:  # grows: a namespace holds tools
         names = [within(tool, "name"), *(within(within(tool, kind), "name") for kind in _KINDS)]
+        names.append(within(tool, "function"))
         if within(tool, "type") not in _KINDS:
             names.append(within(tool, "type"))
         known = [name for name in names if isinstance(name, str)]

@@ -38,7 +38,7 @@ def links(allow: Sequence[str], deny: Sequence[str], *, images_only: bool) -> tu
     check = partial(_forbidden, tuple(allow), tuple(deny))
     shown = (_MARKDOWN, _REFERENCE, _HTML, _CSS)
     expressions = shown if images_only else (_BARE, *shown)
-    return tuple(Pattern("link", expression, _TAIL, check) for expression in expressions)
+    return tuple(Pattern("link", expression, _TAIL, check, batch=3) for expression in expressions)
 
 
 def may_lead_to(url: str, allow: Sequence[str], deny: Sequence[str]) -> bool:

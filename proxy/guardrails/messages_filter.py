@@ -18,6 +18,7 @@ _TEXTS: Final = MappingProxyType(
     {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 )
 """The member with the text, by the type of the delta."""
+_HEAD: Final = ("id", "type", "role", "model", "usage")
 _OF_BLOCKS: Final = MappingProxyType({"text": "text_delta", "thinking": "thinking_delta"})
 
 
@@ -28,6 +29,7 @@ class MessagesFilter(StreamFilter):
         super().__init__(guard)
         self._open: dict[Hashable, None] = {}
         self._output_tokens: object = 0
+        self._head: dict[str, Any] = {}
 
     @override
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,8 +46,13 @@ class MessagesFilter(StreamFilter):
         elif kind in ("message_delta", "message_stop"):
             return self.flush()
         elif kind == "message_start":
-            self._output_tokens = within(within(event.get("message"), "usage"), "output_tokens") or 0
+            self._begin(event.get("message"))
         return []
+
+    def _begin(self, message: object) -> None:
+        if is_object(message):
+            self._head = {name: message[name] for name in _HEAD if name in message}
+            self._output_tokens = within(message.get("usage"), "output_tokens") or 0
 
     def _delta(self, index: Hashable, delta: object) -> None:
         if not is_object(delta):
@@ -72,11 +79,14 @@ class MessagesFilter(StreamFilter):
         return {"type": "content_block_delta", "index": index, "delta": {"type": kind, _TEXTS[kind]: text}}
 
     @override
-    def stopped(self) -> bytes:
+    def stopped(self, *, fresh: bool = False) -> bytes:
         rule = self.guard.stopped_by
         events: list[dict[str, Any]] = [
             {"type": "content_block_stop", "index": index} for index in self._open
         ]
+        if fresh:
+            head = {**self.guard.clean(self._head), "content": [], "stop_reason": None, "stop_sequence": None}
+            events = [{"type": "message_start", "message": head}]
         events.append(
             {
                 "type": "message_delta",
@@ -95,4 +105,4 @@ class MessagesFilter(StreamFilter):
 
     @override
     def restart(self) -> None:
-        self._open, self._output_tokens = {}, 0
+        self._open, self._output_tokens, self._head = {}, 0, {}

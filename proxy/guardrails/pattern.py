@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import Any, Final
 
-from .expressions import beginnings
+from .expressions import beginnings, is_compact, longest_match
 
 __all__ = ["Check", "CompiledPattern", "Pattern", "PatternSet", "compiled"]
 
@@ -16,6 +16,7 @@ Check = Callable[[str], tuple[int, int] | None]
 """Judges the text of a match. Returns which part of it is a finding, as two offsets. If they are the same,
 none of it is; None says so too, but lets a match begin within it."""
 
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 _MEMORY: Final = 64 * 2**20
 """Bytes that one compiled set may use. RE2's own default of 8 MiB makes large sets fall back to slow ways."""
 
@@ -27,7 +28,7 @@ class Pattern:
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
     `tail`, however many there are. `check` judges a match in the normalised text; `cost` is
-    how many usual checks it takes as long as.
+    how many usual checks it takes as long as. `batch` is the automaton that it is searched with.
     """
 
     code: str
@@ -35,6 +36,7 @@ class Pattern:
     tail: str = ""
     check: Check | None = None
     cost: int = 1
+    batch: int = 0
 
 
 def _library() -> Any:
@@ -89,27 +91,67 @@ class CompiledPattern:
 
 
 class PatternSet:
-    """Several patterns, searched for at once: one pass tells which of them occur in a text at all."""
+    """Several patterns, searched for at once: one pass tells which of them occur in a text at all.
+
+    Patterns of different batches have automata of their own: one for all of them would have a state for each
+    combination of their counters, and hostile texts would make it build most of these.
+    """
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self.patterns = tuple(map(CompiledPattern, patterns))
-        self._set = _library().Set.SearchSet(_options())
-        for each in self.patterns:
-            self._set.Add(each.pattern.expression)
-        if self.patterns:
-            self._set.Compile()
+        self._batches = tuple(_Batch(self.patterns, batch) for batch in sorted(self._numbers()))
+
+    def _numbers(self) -> set[int]:
+        return {each.pattern.batch for each in self.patterns}
 
     def occurring(self, text: bytes) -> list[int]:
         """Returns the positions of the patterns that match somewhere in `text`, without their checks."""
-        return (self._set.Match(text) if self.patterns else None) or []
+        found: list[int] = []
+        for batch in self._batches:
+            found += batch.occurring(text)
+        return found
+
+    def under_way(self, text: bytes, at: int) -> int:
+        """Returns the first place from `at` on from where a match could be under way at the end of `text`."""
+        compact, *others = self._beginnings
+        # A match of visible ASCII characters is no longer than the last run of those.
+        place = max(at, len(text.rstrip(_VISIBLE)), len(text) - compact) if compact else len(text)
+        for expression in others:
+            place = min(place, expression.search(text, at).start())
+        return place
+
+    @cached_property
+    def _beginnings(self) -> tuple[Any, ...]:
+        """The longest match of the compact patterns, and expressions for the beginnings of the others."""
+        longest = 0
+        others: dict[int, list[str]] = {}
+        for each in self.patterns:
+            expression = each.pattern.expression
+            if is_compact(expression):
+                longest = max(longest, longest_match(expression) + 1)
+            else:
+                others.setdefault(each.pattern.batch, []).append(beginnings(expression))
+        alive = ("|".join(dict.fromkeys(each)) for each in others.values())
+        return (longest, *(compiled(rf"(?:{each})\z") for each in alive))
 
     def warm(self) -> None:
         """Compile now what the first stream would compile otherwise."""
-        if self.patterns:
-            self.under_way.search(b"")
+        self.under_way(b"", 0)
 
-    @cached_property
-    def under_way(self) -> Any:
-        """The expression that finds the first place from where a match could be under way at the end."""
-        alive = "|".join(dict.fromkeys(beginnings(each.pattern.expression) for each in self.patterns))
-        return compiled(rf"(?:{alive})\z")
+
+class _Batch:
+    """The patterns of one batch, in one automaton."""
+
+    def __init__(self, patterns: Sequence[CompiledPattern], batch: int) -> None:
+        self._positions = [at for at, each in enumerate(patterns) if each.pattern.batch == batch]
+        self._expressions = [patterns[at].pattern.expression for at in self._positions]
+        self._set = _library().Set.SearchSet(_options())
+        for expression in self._expressions:
+            self._set.Add(expression)
+        try:
+            self._set.Compile()
+        except Exception:  # noqa: BLE001 - of RE2, whose error says nothing more
+            raise ValueError("the patterns are too many or too large") from None
+
+    def occurring(self, text: bytes) -> list[int]:
+        return [self._positions[index] for index in self._set.Match(text) or ()]

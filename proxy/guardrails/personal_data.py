@@ -98,7 +98,9 @@ def _numbered(module: str, text: str) -> tuple[int, int] | None:
 
 
 PERSONAL_DATA: Final = (
-    Pattern("email", r"(?i)\b[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b", "", _email),
+    Pattern(
+        "email", r"(?i)[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b", "", _email, batch=1
+    ),
     Pattern("phone", r"\+\d{1,3}[\d ().\x2F-]{5,20}\d", "", partial(_phone, None), _PHONE_COST),
     Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card),
     Pattern("iban", r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b", "", _iban),

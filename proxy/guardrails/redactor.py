@@ -23,6 +23,11 @@ class Redactor:
         """The number of characters that are held back."""
         return len(self._scan.raw)
 
+    @property
+    def undecided(self) -> str:
+        """The text that is held back, as it came."""
+        return self._scan.raw
+
     def feed(self, piece: str, *, last: bool = False) -> str:
         """Returns the text that may be written now. With `last`, that is the rest of it.
 

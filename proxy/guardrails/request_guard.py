@@ -38,6 +38,8 @@ _REFUSALS: Final = MappingProxyType(
         "not_scanned": "guardrail_not_scanned",
     }
 )
+_MODEL: Final = "model"
+"""The member that no target sees as the caller wrote it."""
 _DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
 
 
@@ -79,7 +81,7 @@ class RequestGuard:
         self._of_targets = tuple([rule for rule in rules if rule.when is not None and relayed])
         if not rules:
             return
-        self._texts = request_texts(self.value)
+        self._texts = request_texts(self.value, but=_MODEL)
         self.placeholders = Placeholders(text.text for text in self._texts.texts)
         await self._inspect(rules)
         for rule in self._general:
@@ -91,7 +93,7 @@ class RequestGuard:
             if rule.kind in _EXTERNAL:
                 changed |= await self._ask(rule, None)
         if changed and self._of_targets:
-            self._texts = request_texts(self.value)
+            self._texts = request_texts(self.value, but=_MODEL)
             await self._inspect(self._of_targets)
 
     async def clear(self, exchange: Exchange, attempt: Attempt) -> Rejection | None:
@@ -199,7 +201,7 @@ class RequestGuard:
 
     async def _ask(self, rule: Rule, target: Target | None) -> bool:
         """Ask a rule about the texts as they are now. Returns whether it changed them. Raises Refusal."""
-        texts = request_texts(self.value).texts
+        texts = request_texts(self.value, but=_MODEL).texts
         before = [text.text for text in texts]
         after = await self._asked(rule, before, target)
         for text, old, new in zip(texts, before, after, strict=True):
@@ -251,7 +253,7 @@ class _Copy:
         for text, original in zip(changed, before, strict=True):
             text.holder[text.key] = original
         self._changed = {text.member for text in changed}
-        self._texts = request_texts(self._value).texts
+        self._texts = request_texts(self._value, but=_MODEL).texts
         self.texts = [text.text for text in self._texts]
 
     def write(self, texts: Sequence[str], rule: Rule) -> None:

@@ -104,10 +104,13 @@ class RequestTexts:
     """Addresses of images and files that the provider is to load."""
 
 
-def request_texts(value: dict[str, Any]) -> RequestTexts:
-    """Returns the texts of a request. Its depth is bounded, as `json_document.read` does."""
+def request_texts(value: dict[str, Any], *, but: str = "") -> RequestTexts:
+    """Returns the texts of a request, without those of the member `but`. Its depth is bounded, as
+    `json_document.read` does."""
     found = RequestTexts([], [], [])
     for member, given in value.items():
+        if member == but:
+            continue
         role = "system" if member in _SYSTEM else "user" if member == "input" else ""
         _value(found, value, member, given, role, member)
     if not _is_plain(value):

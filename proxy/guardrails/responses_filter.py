@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from typing_extensions import override
@@ -15,6 +16,7 @@ __all__ = ["ResponsesFilter"]
 
 _PLACES: Final = ("item_id", "output_index", "content_index", "summary_index")
 _HEAD: Final = ("id", "created_at", "model", "usage")
+_BEGUN: Final[Mapping[str, object]] = MappingProxyType({"status": "in_progress", "incomplete_details": None})
 _BEGINS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
 _SEALED: Final = ("response.audio.delta", "response.image_generation_call.partial_image")
 
@@ -83,7 +85,7 @@ class ResponsesFilter(StreamFilter):
         return event
 
     @override
-    def stopped(self) -> bytes:
+    def stopped(self, *, fresh: bool = False) -> bytes:
         rule = self.guard.stopped_by
         response: dict[str, Any] = {
             "object": "response",
@@ -95,13 +97,14 @@ class ResponsesFilter(StreamFilter):
             "incomplete_details": {"reason": "content_filter"},
             "output": [],
         }
+        begin = {"type": "response.created", "sequence_number": 0, "response": {**response, **_BEGUN}}
         event: dict[str, Any] = {
             "type": "response.incomplete",
-            "sequence_number": self._last + 1,
+            "sequence_number": 1 if fresh else self._last + 1,
             "response": response,
             "standby": {"guardrail": None if rule is None else rule.name},
         }
-        return self.written([event])
+        return self.written([begin, event] if fresh else [event])
 
     @override
     def answers(self) -> list[list[str]]:

@@ -53,9 +53,13 @@ class RuleBook:
             self._load(index, rule)
             if rule.at("response"):
                 _check_length(index, rule, hold)
-        self.request = RuleSet(self._rules["request"], decodes=True)
-        self.response = RuleSet(self._rules["response"], restores=any(rule.restore for rule in rules))
-        self.response.patterns.warm()
+        try:
+            self.request = RuleSet(self._rules["request"], decodes=True)
+            self.response = RuleSet(self._rules["response"], restores=any(rule.restore for rule in rules))
+            self.request.warm()
+            self.response.patterns.warm()
+        except ValueError as error:
+            raise SettingsError(("rules",), str(error), "leave some out, or make them shorter") from None
 
     @property
     def reads_schemas(self) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from .encoded import ENCODED
-from .expressions import folded_expression, longest_match
+from .expressions import folded_expression, is_anchored, longest_match
 from .injection import SIGNALS
 from .links import links
 from .pattern import Pattern, PatternSet
@@ -18,8 +18,14 @@ from .rules import Rule
 from .secrets import SECRETS
 from .words import words
 
-__all__ = ["RuleSet", "Sought"]
+__all__ = ["LONGEST", "RuleSet", "Sought"]
 
+LONGEST: Final = 1024
+"""Characters of the longest match of a pattern that is bounded."""
+
+_UNCUT: Final = frozenset({"email", "encoded", "ip", "link", "phone", "placeholder", "url_password"})
+"""Codes of what is not looked for in several texts put together: no one cuts it to hide it, and the end of
+one text and the begin of the next may look like it."""
 _OUTSIDE: Final = frozenset({"user", "tool", "function", ""})
 """The roles in whose texts injections are looked for: what an operator writes is no injection, and neither is
 what a model says."""
@@ -58,24 +64,33 @@ class RuleSet:
             self.sought += (Sought(PLACEHOLDER, None),)
         self.patterns = PatternSet(each.pattern for each in self.sought)
 
+    def warm(self) -> None:
+        """Compile now what the first request would compile otherwise."""
+        across, _ = self.across
+        if self.is_bounded:
+            self.patterns.warm()
+            across.warm()
+
     @cached_property
-    def across(self) -> PatternSet:
-        """The patterns for texts that are put together, in which words have no borders any more."""
-        loose = (each.pattern.expression.replace(r"\b", "") for each in self.sought)
-        return PatternSet(
-            replace(each.pattern, expression=expression)
-            for each, expression in zip(self.sought, loose, strict=True)
-        )
+    def across(self) -> tuple[PatternSet, tuple[Sought, ...]]:
+        """The patterns for texts that are put together, in which words have no borders any more, and what is
+        sought by each."""
+        cut = tuple(each for each in self.sought if each.score is None and each.pattern.code not in _UNCUT)
+        loose = (replace(each.pattern, expression=each.pattern.expression.replace(r"\b", "")) for each in cut)
+        return PatternSet(loose), cut
+
+    @cached_property
+    def is_anchored(self) -> bool:
+        """Whether a pattern matches at the begin or end of a text only, so that it must be read by itself."""
+        return any(is_anchored(each.pattern.expression) for each in self.sought)
 
     @cached_property
     def is_bounded(self) -> bool:
-        """Whether every match has a longest length that is known, so that a text can be read in pieces."""
+        """Whether no match is longer than `LONGEST`, so that a text can be read in pieces."""
         try:
-            for each in self.sought:
-                longest_match(each.pattern.expression)
+            return all(longest_match(each.pattern.expression) <= LONGEST for each in self.sought)
         except ValueError:
             return False
-        return True
 
 
 def _sought(rule: Rule) -> Iterator[Sought]:
@@ -95,7 +110,7 @@ def _patterns(rule: Rule) -> Iterator[Pattern]:
         known = SECRETS if rule.kind == "secrets" else (*PERSONAL_DATA, *national(rule.countries))
         yield from (pattern for pattern in known if rule.find is None or pattern.code in rule.find)
     elif rule.kind == "patterns":
-        yield from (Pattern("pattern", expression) for expression in rule.patterns)
+        yield from (Pattern("pattern", expression, batch=4) for expression in rule.patterns)
     elif rule.kind == "words" and rule.words:
         yield words("word", rule.words)
     elif rule.kind == "links":

@@ -15,7 +15,7 @@ from ..config import Duration, Secret, Target
 from ..config.references import among
 from ..config.report import suggestion
 from ..config.table import Table
-from ..config.values import ImportString, Name, Remark, Size, Surroundings, objection, quoted
+from ..config.values import ImportString, KeyPath, Name, Remark, Size, Surroundings, objection, quoted
 from .expressions import Unreadable, folded_expression, longest_match
 from .links import HOST
 from .normalized import folded
@@ -207,7 +207,7 @@ class Rule(Table):
     for."""
     patterns: Annotated[tuple[_Text, ...], Field(min_length=1)] = ()
     """Regular expressions in RE2's syntax. If one has a group, the group is what is found."""
-    words: Annotated[tuple[_Text, ...], Field(min_length=1)] = ()
+    words: Annotated[tuple[_Text, ...], Field(min_length=1, max_length=2000)] = ()
     """Words and phrases, whatever their case."""
     topics: Annotated[
         Mapping[str, Annotated[tuple[_Text, ...], Field(min_length=1)]], PlainSerializer(dict)
@@ -309,20 +309,21 @@ class Rule(Table):
 
     def _findable(self) -> Iterator[Remark]:
         """Whether what is looked for can occur."""
-        for i, word in enumerate(self.words):
-            if not folded(word).strip():
-                yield Remark("has no character that shows", at=("words", i))
+        places: list[tuple[KeyPath, str]] = [(("words", i), word) for i, word in enumerate(self.words)]
         for topic, words in self.topics.items():
+            places += [(("topics", topic, i), word) for i, word in enumerate(words)]
             if len(words) < self.at_least:
                 message = f"has fewer words than the {self.at_least} that must occur"
                 yield Remark(message, "name more, or lower at_least", at=("topics", topic))
-            for i, word in enumerate(words):
-                if not folded(word).strip():
-                    yield Remark("has no character that shows", at=("topics", topic, i))
-        for key in ("allow", "deny"):
-            for i, host in enumerate(getattr(self, key)):
-                if HOST.fullmatch(host) is None:
-                    yield Remark("not a host", 'write "example.com", or "*.example.com"', at=(key, i))
+        if "topics" in self.model_fields_set and not self.topics:
+            yield Remark("must not be empty", at=("topics",))
+        for at, word in places:
+            if not folded(word).strip():
+                yield Remark("has no character that shows", at=at)
+        hosts = [(key, i, host) for key in ("allow", "deny") for i, host in enumerate(getattr(self, key))]
+        for key, i, host in hosts:
+            if HOST.fullmatch(host) is None:
+                yield Remark("not a host", 'write "example.com", or "*.example.com"', at=(key, i))
 
     def _readable(self) -> Iterator[Remark]:
         """Whether the patterns compile. Without RE2, the middleware says so itself."""

@@ -153,6 +153,7 @@ SECRETS: Final = (
         r"""(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/?#:@"'<>]{0,64}:([^\s/?#@"'<>]{3,64})@""",
         "",
         _password_of_url,
+        batch=2,
     ),
     _key(
         "bearer_token",

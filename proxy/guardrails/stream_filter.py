@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -15,6 +15,9 @@ from .answer_guard import AnswerGuard, AnswerText
 from .rewriter import Blocked
 
 __all__ = ["StreamFilter"]
+
+
+_LONGEST_BLANK_LINE: Final = 4  # bytes
 
 
 class _Ended(Exception):
@@ -42,7 +45,7 @@ class StreamFilter(ABC):
         self._changed = False
         self._handled: set[tuple[int, object]] = set()  # the places of an event's texts
         self._attempt = guard.exchange.served
-        self._pending = b""
+        self._pending = bytearray()
         self._splitter = Splitter()
 
     # -- what a dialect knows ---------------------------------------------------------------
@@ -56,8 +59,11 @@ class StreamFilter(ABC):
         """Returns an event that adds `text` to the text of this key."""
 
     @abstractmethod
-    def stopped(self) -> bytes:
-        """Returns what ends an answer that the provider's own content filter has stopped."""
+    def stopped(self, *, fresh: bool = False) -> bytes:
+        """Returns what ends an answer that the provider's own content filter has stopped.
+
+        If it is `fresh`, nothing of the answer was sent before.
+        """
 
     @abstractmethod
     def answers(self) -> list[list[str]]:
@@ -88,7 +94,7 @@ class StreamFilter(ABC):
         """Returns what is left at the end of the stream. Raises Undecidable."""
         if self.ended:
             return b""
-        rest, self._pending = self._pending, b""
+        rest, self._pending = bytes(self._pending), bytearray()
         try:
             out = self._filtered(rest) if rest.strip() else rest
             return out + self.written(self.flush())
@@ -100,15 +106,18 @@ class StreamFilter(ABC):
         return b"".join(map(self._written, events))
 
     def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
-        pending = self._pending + chunk if self._pending else chunk
-        begin = 0
-        for match in BLANK_LINE.finditer(pending):
-            self._pending = pending[match.end() :]
-            yield pending[begin : match.end()]
+        pending = self._pending
+        searched = max(0, len(pending) - _LONGEST_BLANK_LINE)
+        pending += chunk
+        if BLANK_LINE.search(pending, searched) is None:
+            if len(pending) > MAX_EVENT:
+                raise EventTooLarge
+            return
+        whole, begin = bytes(pending), 0
+        for match in BLANK_LINE.finditer(whole, searched):
+            self._pending = bytearray(whole[match.end() :])
+            yield whole[begin : match.end()]
             begin = match.end()
-        self._pending = pending[begin:]
-        if len(self._pending) > MAX_EVENT:
-            raise EventTooLarge
 
     def _filtered(self, raw: bytes) -> bytes:
         events = self._splitter.feed(raw) or self._splitter.finish()

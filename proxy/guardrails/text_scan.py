@@ -69,7 +69,7 @@ class TextScan:
         raw = self.raw = self.raw + piece if self.raw else piece
         window = _Window(normalized(raw, json=self._json, whole=last), self._context)
         data = window.data
-        horizon = len(data) if last else self._set.under_way.search(data, window.first).start()
+        horizon = len(data) if last else self._set.under_way(data, window.first)
         found: list[Span] = []
         hits = self._set.occurring(data)
         if hits or self._open:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -43,10 +44,10 @@ def add_commands(guard: argparse.ArgumentParser, rules: Rules) -> None:
     test.add_argument(
         "--answer", action="store_true", help="read the text as an answer (default: as a request)"
     )
-    test.set_defaults(run=lambda options: _test(options, rules))
+    test.set_defaults(run=partial(_test, rules))
 
 
-def _test(options: argparse.Namespace, rules: Rules) -> int:
+def _test(rules: Rules, options: argparse.Namespace) -> int:
     """Print the findings and the redacted text. Returns 1 if the text would be blocked, 2 if it cannot be
     tried."""
     try:

@@ -14,11 +14,12 @@ import openai
 import pytest
 from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
+from standby.proxy.guardrails.external import Call
 
 from tests.acceptance.raw_provider import RawAnswer, RawProvider, raw_provider
 from tests.acceptance.serving import Front
 
-__all__ = ["provider"]
+__all__ = ["forbid", "provider"]
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,12 @@ async def provider() -> AsyncIterator[RawProvider]:
 
 
 async def serve(
-    front: Front, provider: RawProvider, dialect: str, answer: RawAnswer, action: str = "redact"
+    front: Front,
+    provider: RawProvider,
+    dialect: str,
+    answer: RawAnswer,
+    action: str = "redact",
+    more: str = "",
 ) -> None:
     """Put a gateway behind the server whose only provider gives this answer."""
     provider.answers["the/answer"] = answer
@@ -61,7 +67,7 @@ async def serve(
             [pools.support]
             prefer = ["t"]
             [guardrails]
-            rules = [{RULES % action}]
+            rules = [{RULES % action} {more}]
             """,
             environ={},
         )
@@ -152,7 +158,7 @@ def messages_stream() -> RawAnswer:
 
     for index, text in enumerate(TEXTS):
         block(index, {"type": "text", "text": ""}, "text_delta", "text", text)
-    tool = {"type": "tool_use", "id": "toolu_1", "name": "mail", "input": {}}
+    tool: dict[str, Any] = {"type": "tool_use", "id": "toolu_1", "name": "mail", "input": {}}
     block(2, tool, "input_json_delta", "partial_json", ARGUMENTS)
     stop = {"stop_reason": "tool_use", "stop_sequence": None}
     events.append(
@@ -349,3 +355,35 @@ async def test_blocked_streams(front: Front, provider: RawProvider) -> None:
     assert message.stop_reason == "refusal"
     assert message.content[0].type == "text"
     assert message.content[0].text == "The key is "
+
+
+def forbid(call: Call) -> bool:
+    """A rule of the operator's that allows no answer."""
+    return call.stage != "response"
+
+
+FORBID: Final = (
+    '{ kind = "callable", on = "response", use = "tests.acceptance.test_guardrails:forbid", name = "mine" }'
+)
+
+
+async def test_held_streams_that_are_blocked(front: Front, provider: RawProvider) -> None:
+    """A stream that was held back to be read whole, and is not allowed, is one that the SDKs understand."""
+    await serve(front, provider, "openai", responses_stream(), more=FORBID)
+    async with openai_client(front) as client:
+        async with client.responses.stream(model="support", input="x") as stream:
+            kinds = [event.type async for event in stream]
+        assert kinds == ["response.created", "response.incomplete"]
+        await serve(front, provider, "openai", chat_stream(), more=FORBID)
+        chunks = [
+            each
+            async for each in await client.chat.completions.create(model="support", messages=ASK, stream=True)
+        ]
+        assert [choice.finish_reason for choice in chunks[-1].choices] == ["content_filter"]
+    await serve(front, provider, "anthropic", messages_stream(), "block", more=FORBID)
+    async with (
+        anthropic_client(front) as claude,
+        claude.messages.stream(model="support", max_tokens=99, messages=ASK) as ended,
+    ):
+        message = await ended.get_final_message()
+    assert (message.stop_reason, message.content) == ("refusal", [])

@@ -30,7 +30,7 @@ TEXTS: Final = (
     "mail bob@example.com. or bob@example",
     "card 1 4111 1111 1111 1111 yes 12",
     f"password = hunter2hunter2{KEY} end",
-    f"s\u200bk-aB3\u200bdE5fG7hJ9kL1mN2pQ4\u200b\u200brS6\u200b done",
+    "s\u200bk-aB3\u200bdE5fG7hJ9kL1mN2pQ4\u200b\u200brS6\u200b done",
     "АKIAQ3EXTPLN7VAMDXYZ é中文 bob@exämple.com 中文bob@example.com",
     "PROJECT   x and né, project x",
     f"{KEY}@example.com",
