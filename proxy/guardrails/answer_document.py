@@ -38,7 +38,11 @@ def stopped(operation: str, value: dict[str, Any], head: dict[str, Any], rule: s
         return {**head, "choices": choices, **note}
     if operation == "messages":
         return {**head, "content": [], "stop_reason": "refusal", "stop_sequence": None, **note}
-    details = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "tools": []}
+    details: dict[str, Any] = {
+        "status": "incomplete",
+        "incomplete_details": {"reason": "content_filter"},
+        "tools": [],
+    }
     return {**head, **details, "output": [], "parallel_tool_calls": True, "tool_choice": "auto", **note}
 
 

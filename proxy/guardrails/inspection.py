@@ -73,20 +73,25 @@ def inspect(
             copies.append(folded(text.text, json=text.json))
         else:
             copies.append((yield from _folded_in_steps(text)))
-    wanted = frozenset(
-        index for index, each in enumerate(rule_set.sought) if each.rule is None or each.rule in applies
-    )
     apart = yield from _occurring(rule_set.patterns, "\n".join(copies), bounded=rule_set.is_bounded)
-    for index, text in enumerate(texts):
-        if apart & wanted or not text.text.isascii():
-            yield from _inspect_one(rule_set, index, text, copies[index], wanted, inspection)
-            if len(inspection.findings) > MAX_MATCHES:
-                inspection.undecided |= _rules(rule_set, wanted)
-                return inspection
+    suspects = [index for index, text in enumerate(texts) if apart or not text.text.isascii()]
+    wanted = _wanted(rule_set, applies) if suspects else frozenset[int]()
+    for index in suspects:
+        yield from _inspect_one(rule_set, index, texts[index], copies[index], wanted, inspection)
+        if len(inspection.findings) > MAX_MATCHES:
+            inspection.undecided |= _rules(rule_set, wanted)
+            return inspection
     plain = [index for index, text in enumerate(texts) if not text.json]
     if len(plain) > 1:
         yield from _inspect_across(rule_set, texts, copies, plain, inspection, applies)
     return inspection
+
+
+def _wanted(rule_set: RuleSet, applies: frozenset[Rule]) -> frozenset[int]:
+    """Returns the positions of the patterns of the rules that apply, and of those that lead to others."""
+    return frozenset(
+        index for index, each in enumerate(rule_set.sought) if each.rule is None or each.rule in applies
+    )
 
 
 def _folded_in_steps(text: Text) -> Generator[None, None, str]:

@@ -85,7 +85,12 @@ class MessagesFilter(StreamFilter):
             {"type": "content_block_stop", "index": index} for index in self._open
         ]
         if fresh:
-            head = {**self.guard.clean(self._head), "content": [], "stop_reason": None, "stop_sequence": None}
+            head: dict[str, Any] = {
+                **self.guard.clean(self._head),
+                "content": [],
+                "stop_reason": None,
+                "stop_sequence": None,
+            }
             events = [{"type": "message_start", "message": head}]
         events.append(
             {

@@ -28,7 +28,8 @@ class Pattern:
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
     `tail`, however many there are. `check` judges a match in the normalised text; `cost` is
-    how many usual checks it takes as long as. `batch` is the automaton that it is searched with.
+    how many usual checks it takes as long as. `batch` is the automaton that it is searched with, and `needs` are
+    bytes without which no pattern of its batch can match.
     """
 
     code: str
@@ -37,6 +38,7 @@ class Pattern:
     check: Check | None = None
     cost: int = 1
     batch: int = 0
+    needs: bytes = b""
 
 
 def _library() -> Any:
@@ -93,16 +95,18 @@ class CompiledPattern:
 class PatternSet:
     """Several patterns, searched for at once: one pass tells which of them occur in a text at all.
 
-    Patterns of different batches have automata of their own: one for all of them would have a state for each
-    combination of their counters, and hostile texts would make it build most of these.
+    If it is `batched`, patterns of different batches have automata of their own: one for all of them would have a
+    state for each combination of their counters, and hostile texts would make it build most of these. For the
+    short pieces of a stream one automaton is faster, and cannot cost much.
     """
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
+    def __init__(self, patterns: Iterable[Pattern], *, batched: bool = True) -> None:
         self.patterns = tuple(map(CompiledPattern, patterns))
-        self._batches = tuple(_Batch(self.patterns, batch) for batch in sorted(self._numbers()))
-
-    def _numbers(self) -> set[int]:
-        return {each.pattern.batch for each in self.patterns}
+        batches: dict[int, list[int]] = {}
+        for at, each in enumerate(self.patterns):
+            batches.setdefault(each.pattern.batch if batched else 0, []).append(at)
+        self._positions = tuple(batches.values())
+        self._batches = tuple(_Batch([self.patterns[at] for at in each], each) for each in self._positions)
 
     def occurring(self, text: bytes) -> list[int]:
         """Returns the positions of the patterns that match somewhere in `text`, without their checks."""
@@ -124,15 +128,17 @@ class PatternSet:
     def _beginnings(self) -> tuple[Any, ...]:
         """The longest match of the compact patterns, and expressions for the beginnings of the others."""
         longest = 0
-        others: dict[int, list[str]] = {}
-        for each in self.patterns:
-            expression = each.pattern.expression
-            if is_compact(expression):
-                longest = max(longest, longest_match(expression) + 1)
-            else:
-                others.setdefault(each.pattern.batch, []).append(beginnings(expression))
-        alive = ("|".join(dict.fromkeys(each)) for each in others.values())
-        return (longest, *(compiled(rf"(?:{each})\z") for each in alive))
+        others: list[Any] = []
+        for positions in self._positions:
+            alive: dict[str, None] = {}
+            for expression in (self.patterns[at].pattern.expression for at in positions):
+                if is_compact(expression):
+                    longest = max(longest, longest_match(expression) + 1)
+                else:
+                    alive[beginnings(expression)] = None
+            if alive:
+                others.append(compiled(rf"(?:{'|'.join(alive)})\z"))
+        return longest, *others
 
     def warm(self) -> None:
         """Compile now what the first stream would compile otherwise."""
@@ -142,16 +148,19 @@ class PatternSet:
 class _Batch:
     """The patterns of one batch, in one automaton."""
 
-    def __init__(self, patterns: Sequence[CompiledPattern], batch: int) -> None:
-        self._positions = [at for at, each in enumerate(patterns) if each.pattern.batch == batch]
-        self._expressions = [patterns[at].pattern.expression for at in self._positions]
+    def __init__(self, patterns: Sequence[CompiledPattern], positions: Sequence[int]) -> None:
+        self._positions = positions
+        needs = {each.pattern.needs for each in patterns}
+        self._needs = needs.pop() if len(needs) == 1 else b""
         self._set = _library().Set.SearchSet(_options())
-        for expression in self._expressions:
-            self._set.Add(expression)
+        for each in patterns:
+            self._set.Add(each.pattern.expression)
         try:
             self._set.Compile()
         except Exception:  # noqa: BLE001 - of RE2, whose error says nothing more
             raise ValueError("the patterns are too many or too large") from None
 
     def occurring(self, text: bytes) -> list[int]:
+        if self._needs not in text:
+            return []
         return [self._positions[index] for index in self._set.Match(text) or ()]

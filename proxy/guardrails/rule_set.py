@@ -53,7 +53,7 @@ class Sought:
 class RuleSet:
     """The patterns of `rules`, in their order. Raises ValueError for one that is invalid.
 
-    A set that `decodes` finds what may be encoded too, one that `restores` placeholders.
+    A set for requests `decodes`, so that it finds what may be encoded too; one that `restores` finds placeholders.
     """
 
     def __init__(self, rules: Sequence[Rule], *, decodes: bool = False, restores: bool = False) -> None:
@@ -62,7 +62,7 @@ class RuleSet:
             self.sought += (Sought(ENCODED, None),)
         if restores:
             self.sought += (Sought(PLACEHOLDER, None),)
-        self.patterns = PatternSet(each.pattern for each in self.sought)
+        self.patterns = PatternSet((each.pattern for each in self.sought), batched=decodes)
 
     def warm(self) -> None:
         """Compile now what the first request would compile otherwise."""

@@ -154,6 +154,7 @@ SECRETS: Final = (
         "",
         _password_of_url,
         batch=2,
+        needs=b"@",
     ),
     _key(
         "bearer_token",

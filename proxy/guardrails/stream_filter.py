@@ -17,6 +17,7 @@ from .rewriter import Blocked
 __all__ = ["StreamFilter"]
 
 
+_MOST_FRAMES: Final = 16
 _LONGEST_BLANK_LINE: Final = 4  # bytes
 
 
@@ -44,6 +45,8 @@ class StreamFilter(ABC):
         self._texts: dict[Hashable, AnswerText] = {}
         self._changed = False
         self._handled: set[tuple[int, object]] = set()  # the places of an event's texts
+        self._pieces: list[str] = []  # an event's texts, as they came
+        self._frames: set[bytes] = set()  # events without their text in which nothing occurs
         self._attempt = guard.exchange.served
         self._pending = bytearray()
         self._splitter = Splitter()
@@ -107,6 +110,9 @@ class StreamFilter(ABC):
 
     def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
         pending = self._pending
+        if not pending and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            yield chunk  # nearly every chunk is one event
+            return
         searched = max(0, len(pending) - _LONGEST_BLANK_LINE)
         pending += chunk
         if BLANK_LINE.search(pending, searched) is None:
@@ -121,29 +127,29 @@ class StreamFilter(ABC):
 
     def _filtered(self, raw: bytes) -> bytes:
         events = self._splitter.feed(raw) or self._splitter.finish()
-        suspect = self.guard.occurs(raw)
         if not events:
-            return b"" if suspect else raw  # a comment
+            return b"" if self.guard.occurs(raw) else raw  # a comment
         data = events[0][1]
-        if data.strip() == b"[DONE]":
-            return self.written(self.flush()) + (b"data: [DONE]\n\n" if suspect else raw)
         try:
             event = orjson.loads(data)
         except orjson.JSONDecodeError:
+            if data.strip() == b"[DONE]":
+                return self.written(self.flush()) + (b"data: [DONE]\n\n" if self.guard.occurs(raw) else raw)
             event = lenient(data)
         if not is_object(event):
-            return self._other(raw, data, suspect=suspect)
+            return self._other(raw, data)
         if self._is_restart(event):
             self._texts.clear()
             self.spoken.clear()
             self.restart()
             self.guard.bind()
             return raw
-        self._changed = suspect
+        self._changed = False
         self._handled.clear()
+        self._pieces.clear()
         before = self.filter(event)
-        if suspect:
-            # Something may stand where no text of this dialect does.
+        if self._is_suspect(raw):
+            self._changed = True
             try:
                 self.guard.document(event, again=True, but=self._handled)
             except Blocked:
@@ -152,10 +158,28 @@ class StreamFilter(ABC):
             return raw
         return self.written([*before, event])
 
-    def _other(self, raw: bytes, data: bytes, *, suspect: bool) -> bytes:
+    def _is_suspect(self, raw: bytes) -> bool:
+        """Whether what a rule looks for may stand in an event where no text of this dialect does.
+
+        The events of a stream differ in their text, and have the rest in common.
+        """
+        if len(self._pieces) == 1 and self._pieces[0].isascii():
+            before, found, after = raw.partition(orjson.dumps(self._pieces[0]))
+            if found:
+                frame = before + after
+                if frame in self._frames:
+                    return False
+                if self.guard.occurs(frame):
+                    return True
+                if len(self._frames) < _MOST_FRAMES:
+                    self._frames.add(frame)
+                return False
+        return self.guard.occurs(raw)
+
+    def _other(self, raw: bytes, data: bytes) -> bytes:
         """Returns what may be sent of an event whose data is no object, which no client can read as one."""
         self.guard.not_scanned(("event",))
-        if not suspect:
+        if not self.guard.occurs(raw):
             return raw
         try:
             text = self.guard.text().whole(data.decode("utf-8", "replace"))
@@ -198,6 +222,7 @@ class StreamFilter(ABC):
         `last` says that it is the last piece of this text.
         """
         piece = holder[member]
+        self._pieces.append(piece)
         self._handled.add((id(holder), member))
         text = self._texts.get(key)
         if text is None:

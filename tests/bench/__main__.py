@@ -17,7 +17,7 @@ from typing import Final
 
 import orjson
 
-from . import inside, money, profile, report
+from . import guarded, inside, money, profile, report
 from .contenders import CONTENDERS, Contender, found
 from .load import SlowStreams
 from .processes import Failed, free_port, module, started
@@ -58,9 +58,13 @@ def main() -> int:
     instead.add_argument(
         "--money", action="store_true", help="measure auth and budget instead, for each store"
     )
+    instead.add_argument(
+        "--guardrails", action="store_true", help="measure what guardrails cost and find instead"
+    )
     options = parser.parse_args()
-    if options.inside or options.money:
-        _print(inside.lines() if options.inside else money.lines())
+    if options.inside or options.money or options.guardrails:
+        measured = inside if options.inside else money if options.money else guarded
+        _print(measured.lines())
         return 0
     _allow_files()
     try:

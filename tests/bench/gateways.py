@@ -111,11 +111,11 @@ class Bare:
 
 
 def bench_routes(
-    upstream: int, *, transport: str | None = None, stack: str = '["failover"]', trace: str = ""
+    upstream: int, *, transport: str | None = None, stack: str = '["failover"]', **tables: str
 ) -> Routes:
     """A pool of two targets, both the upstream, over Standby's own transport or a named one.
 
-    `trace` is the TOML of its table, if it is in the stack.
+    `tables` are the TOML of those of middlewares.
     """
     text = _ROUTES.format(
         upstream=upstream,
@@ -126,7 +126,9 @@ def bench_routes(
         model=MODEL,
     )
     os.environ[_KEY] = "sk-bench-0123456789abcdef0123456789abcdef"
-    return parse_routes(f"{text}\n[trace]\n{trace}" if trace else text)
+    for name, table in tables.items():
+        text += f"\n[{name}]\n{table}"
+    return parse_routes(text)
 
 
 def _uvicorn(port: int, upstream: int) -> None:

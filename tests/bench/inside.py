@@ -40,7 +40,7 @@ from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, RESPONSE_HEADERS, cha
 from .profile import functions
 from .sampler import Samples, sampling
 
-__all__ = ["Memory", "lines", "memory", "one"]
+__all__ = ["Memory", "added", "lines", "memory", "one"]
 
 _CHUNKS: Final = 100
 _BATCHES: Final = 100
@@ -73,12 +73,15 @@ class _Parts(httpx2.AsyncByteStream):
 
 
 class Memory(httpx2.AsyncBaseTransport):
-    """A transport that answers every chat completion from memory."""
+    """A transport that answers every chat completion from memory, a streamed one with `events`."""
+
+    def __init__(self, events: tuple[bytes, ...] = _STREAM[1]) -> None:
+        self._stream = _STREAM[0], events
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
-        headers, parts = _STREAM if b'"stream":true' in asked else _UNARY
+        headers, parts = self._stream if b'"stream":true' in asked else _UNARY
         await asyncio.sleep(0)
         return httpx2.Response(200, headers=headers, stream=_Parts(parts))
 
@@ -94,11 +97,11 @@ def lines() -> Iterator[str]:
     gateway = Gateway(bench_routes(1, transport=f"{__name__}:memory"))
     asked, streamed = chat_body(), stream_body(_CHUNKS, 0)
     routed = Gateway(bench_routes(1, transport=f"{__name__}:memory", stack='["route_select", "failover"]'))
-    request = uvloop.run(_added(bare, gateway, asked, 200))
-    stream = uvloop.run(_added(bare, gateway, streamed, 20))
+    request = uvloop.run(added(bare, gateway, asked, 200))
+    stream = uvloop.run(added(bare, gateway, streamed, 20))
     yield f"CPU µs the gateway adds to a request, in one process: {request:.1f}"
     yield f"CPU µs it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
-    yield f"CPU µs that route_select adds to a request: {uvloop.run(_added(gateway, routed, asked, 200)):.1f}"
+    yield f"CPU µs that route_select adds to a request: {uvloop.run(added(gateway, routed, asked, 200)):.1f}"
     yield f"CPU µs of one plan for a pool of {_TARGETS} targets: {_planned():.1f}"
     yield from _traced(gateway, asked)
     for unit, body, per in (("request", asked, 1), ("chunk", streamed, _CHUNKS)):
@@ -119,8 +122,8 @@ def _traced(gateway: Gateway, body: bytes) -> Iterator[str]:
         trace = traced.middleware("trace")
         assert isinstance(trace, Trace)
         trace.provider = provider
-        added = uvloop.run(_added(gateway, traced, body, 200))
-        yield f"CPU µs that trace adds to a request {words}: {added:.1f}"
+        cost = uvloop.run(added(gateway, traced, body, 200))
+        yield f"CPU µs that trace adds to a request {words}: {cost:.1f}"
         if table == "sample = 1.0" and provider is not None:
             provider.add_span_processor(SimpleSpanProcessor(finished))
             uvloop.run(_batch(traced, body, 100))
@@ -154,7 +157,8 @@ async def _nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
-async def _added(bare: ASGIApp, gateway: ASGIApp, body: bytes, requests: int) -> float:
+async def added(bare: ASGIApp, gateway: ASGIApp, body: bytes, requests: int) -> float:
+    """CPU µs that a request costs more at `gateway` than at `bare`, in batches of so many requests."""
     fastest = [float("inf"), float("inf")]
     for _ in range(_BATCHES):
         for place, app in enumerate((bare, gateway)):
