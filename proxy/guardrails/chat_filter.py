@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import orjson
 from typing_extensions import override
 
-from ..dialects.json_values import is_list, is_object
+from ..dialects.json_values import is_list, is_object, within
 from .answer_guard import AnswerGuard
 from .stream_filter import StreamFilter
 
@@ -86,12 +86,13 @@ class ChatFilter(StreamFilter):
             if value or last:
                 self.change(delta, name, (index, name), last=last)
         elif is_list(value):
-            for position, part in enumerate(value):
-                ends = last and position == len(value) - 1
-                if isinstance(part, str):
-                    self.change(value, position, (index, name), last=ends)
-                elif is_object(part) and isinstance(part.get("text"), str):
-                    self.change(part, "text", (index, name), last=ends)
+            parts: list[tuple[Any, Any]] = [
+                (value, position) if isinstance(part, str) else (part, "text")
+                for position, part in enumerate(value)
+                if isinstance(part, str) or isinstance(within(part, "text"), str)
+            ]
+            for number, (holder, member) in enumerate(parts, 1):
+                self.change(holder, member, (index, name), last=last and number == len(parts))
 
     def _members(
         self, path: tuple[Hashable, ...], holder: dict[str, Any], members: Iterable[str], *, last: bool

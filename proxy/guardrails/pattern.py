@@ -27,9 +27,9 @@ class Pattern:
 
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
-    `tail`, however many there are. `check` judges a match in the normalised text; `cost` is
-    how many usual checks it takes as long as. `batch` is the automaton that it is searched with, and `needs` are
-    bytes without which no pattern of its batch can match.
+    `tail`, however many there are. `check` judges a match in the normalised text; `cost` is how many usual
+    checks it takes as long as. `batch` is the automaton that it is searched with, and `needs` are bytes
+    without which no pattern of its batch can match.
     """
 
     code: str
@@ -95,9 +95,9 @@ class CompiledPattern:
 class PatternSet:
     """Several patterns, searched for at once: one pass tells which of them occur in a text at all.
 
-    If it is `batched`, patterns of different batches have automata of their own: one for all of them would have a
-    state for each combination of their counters, and hostile texts would make it build most of these. For the
-    short pieces of a stream one automaton is faster, and cannot cost much.
+    If it is `batched`, patterns of different batches have automata of their own: one for all of them would
+    have a state for each combination of their counters, and hostile texts would make it build most of these.
+    For the short pieces of a stream one automaton is faster, and cannot cost much.
     """
 
     def __init__(self, patterns: Iterable[Pattern], *, batched: bool = True) -> None:

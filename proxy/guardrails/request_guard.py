@@ -20,7 +20,7 @@ from .inspection import Finding, Inspection, NotStreamSafe, inspect
 from .limits import exceeded
 from .links import may_lead_to
 from .placeholders import Placeholders, redacted
-from .request_texts import RequestTexts, Text, request_texts
+from .request_texts import RequestTexts, Text, odd_members, request_texts
 from .rewriter import Rewriter
 from .rule_book import RuleBook
 from .rules import Rule
@@ -118,7 +118,10 @@ class RequestGuard:
             except Refusal as refusal:
                 outcome = next(name for name, code in _REFUSALS.items() if code == refusal.code)
                 return Rejection(f"guardrail.{outcome}", limit=rule.name)
-        attempt.amendments = own.members()
+        try:
+            attempt.amendments = own.members()
+        except KeyError:
+            return Rejection("guardrail.undecided", limit=binding[0].name)
         return None
 
     # -- patterns, limits and what cannot be read -------------------------------------------
@@ -253,6 +256,7 @@ class _Copy:
         for text, original in zip(changed, before, strict=True):
             text.holder[text.key] = original
         self._changed = {text.member for text in changed}
+        self._odd = odd_members(value)
         self._texts = request_texts(self._value, but=_MODEL).texts
         self.texts = [text.text for text in self._texts]
 
@@ -265,8 +269,10 @@ class _Copy:
         self.texts = list(texts)
 
     def members(self) -> dict[str, Any]:
-        """Returns the members of the request that this target sees otherwise than others."""
-        return {name: self._value[name] for name in self._changed}
+        """Returns the members of the request that this target sees otherwise than others. Raises KeyError if
+        it must not see a member at all, since that is in the request of all."""
+        odd = [name for name in self._odd if "" in self._changed]
+        return {name: self._value[name] for name in (*self._changed - {""}, *odd)}
 
 
 def _unescaped(text: str) -> str:

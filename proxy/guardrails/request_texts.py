@@ -16,7 +16,7 @@ import orjson
 
 from ..dialects.json_values import is_object
 
-__all__ = ["RequestTexts", "Text", "request_texts"]
+__all__ = ["RequestTexts", "Text", "odd_members", "request_texts"]
 
 _MEDIA: Final = frozenset(
     {
@@ -109,14 +109,19 @@ def request_texts(value: dict[str, Any], *, but: str = "") -> RequestTexts:
     `json_document.read` does."""
     found = RequestTexts([], [], [])
     for member, given in value.items():
-        if member == but:
+        if member == but or not _is_name(member):
             continue
         role = "system" if member in _SYSTEM else "user" if member == "input" else ""
         _value(found, value, member, given, role, member)
-    if not _is_plain(value):
-        odd = _OddMembers(value, [key for key in value if not _is_name(key)])
-        _free(found, odd, "", odd[""], "", "")
+    if odd := odd_members(value):
+        members = _OddMembers(value, odd)
+        _free(found, members, "", members[""], "", "")
     return found
+
+
+def odd_members(value: dict[str, Any]) -> list[str]:
+    """Returns the members of a request with keys that no API would have. Their texts are of the member ""."""
+    return [key for key in value if not _is_name(key)]
 
 
 class _OddMembers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from .words import words
 
 __all__ = ["LONGEST", "RuleSet", "Sought"]
 
+_BORDER: Final = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\b")
 LONGEST: Final = 1024
 """Characters of the longest match of a pattern that is bounded."""
 
@@ -53,7 +55,8 @@ class Sought:
 class RuleSet:
     """The patterns of `rules`, in their order. Raises ValueError for one that is invalid.
 
-    A set for requests `decodes`, so that it finds what may be encoded too; one that `restores` finds placeholders.
+    A set for requests `decodes`, so that it finds what may be encoded too; one that `restores` finds
+    placeholders.
     """
 
     def __init__(self, rules: Sequence[Rule], *, decodes: bool = False, restores: bool = False) -> None:
@@ -76,7 +79,9 @@ class RuleSet:
         """The patterns for texts that are put together, in which words have no borders any more, and what is
         sought by each."""
         cut = tuple(each for each in self.sought if each.score is None and each.pattern.code not in _UNCUT)
-        loose = (replace(each.pattern, expression=each.pattern.expression.replace(r"\b", "")) for each in cut)
+        loose = (
+            replace(each.pattern, expression=_BORDER.sub(r"\1", each.pattern.expression)) for each in cut
+        )
         return PatternSet(loose), cut
 
     @cached_property

@@ -22,8 +22,8 @@ have a few hundred."""
 MAX_HELD: Final = 8 * 1024
 """Characters of a text that may be undecided. Visible ones are at most the longest match."""
 
-_CONTEXT: Final = 40
-"""Characters of which the last visible one is the context of what follows."""
+_CONTEXT: Final = 16
+"""Characters in which the last visible one is looked for first, which is the context of what follows."""
 
 
 class TooComplex(ValueError):
@@ -85,7 +85,7 @@ class TextScan:
         size = self.decided - self.base
         done, self.raw = self.raw[:size], self.raw[size:]
         self.base = self.decided
-        if done and (visible := folded(done[-_CONTEXT:], json=self._json)):
+        if done and (visible := folded(done[-_CONTEXT:], json=self._json) or folded(done, json=self._json)):
             self._context = visible[-1]
         return done
 

@@ -16,9 +16,16 @@ from standby.proxy.guardrails.secrets import SECRETS
 from standby.proxy.guardrails.text_scan import TextScan
 from standby.proxy.guardrails.trial import trial
 
-__all__ = ["Rates", "injection", "measured"]
+__all__ = ["Rates", "injection", "measured", "of_detect_secrets"]
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+_COUNTERPARTS: Final = frozenset(
+    {
+        *("aws_key", "azure_storage_key", "basic_auth", "discord", "github_token", "gitlab_token", "jwt"),
+        *("mailchimp_key", "npm", "openai", "private_key", "pypi_token", "sendgrid", "slack", "stripe_key"),
+        *("telegram_token", "twilio"),
+    }
+)
 _COVERED: Final = 0.6
 """The share of a secret that must be found: of a private key, its last line may stay."""
 
@@ -80,6 +87,23 @@ def injection() -> tuple[float, float]:
         counts[row["label"]][0] += 1
         counts[row["label"]][1] += bool(trial(book, (rule,), row["text"], "request").findings)
     return counts["attack"][1] / counts["attack"][0], counts["benign"][1] / counts["benign"][0]
+
+
+def of_detect_secrets() -> tuple[int, int, int, int]:
+    """How many of the texts are found that the plugins of detect-secrets flag, of how many, and how many of
+    those that they do not flag; only of plugins that look for what one of our patterns looks for."""
+    counts, found_by = {True: [0, 0], False: [0, 0]}, PatternSet(SECRETS)
+    for row in rows("detect_secrets"):
+        if row["plugin"] in _COUNTERPARTS:
+            counts[row["flag"]][0] += 1
+            counts[row["flag"]][1] += bool(TextScan(found_by).feed(row["text"], last=True))
+    return counts[True][1], counts[True][0], counts[False][1], counts[False][0]
+
+
+def test_the_data_of_detect_secrets() -> None:
+    """Of the rule test data of another scanner, all is found but placeholders such as `SKxxxx`."""
+    found, flagged, _, _ = of_detect_secrets()
+    assert (found, flagged) == (47, 62)
 
 
 def test_secrets() -> None:

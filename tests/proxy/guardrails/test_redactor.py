@@ -68,7 +68,7 @@ def partitions(text: str, most: int) -> Iterator[list[str]]:
     chance = random.Random(1)
     for count in range(1, most + 1):
         for places in combinations(range(1, len(text)), count):
-            if count < 3 or len(text) <= 40 or chance.random() < 0.01:
+            if count < 3 or len(text) <= 34 or chance.random() < 0.01:
                 yield cut(text, places)
 
 
