@@ -36,6 +36,11 @@ class Decompressor:
         self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
         self._allowance = _FIRST_ALLOWANCE
 
+    @property
+    def has_trailing(self) -> bool:
+        """Whether bytes came after the end of the compressed data, which are not decoded."""
+        return bool(self._inflate.unused_data)
+
     def feed(self, chunk: bytes) -> bytes:
         """Returns the decoded bytes of the next `chunk`. Raises Undecodable."""
         self._allowance += MAX_RATIO * len(chunk)

@@ -74,6 +74,16 @@ def _auth_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
     for name, pool in routes.pools.items():
         if pool.sticky == "key":
             yield ("pools", name, "sticky"), "nobody asks who calls"
+    yield from _callers_of_guardrails(routes)
+
+
+def _callers_of_guardrails(routes: Routes) -> Iterator[tuple[KeyPath, str]]:
+    """The rules of guardrails for some callers only."""
+    rules: object = routes.tables.get("guardrails", {}).get("rules")
+    for index, rule in enumerate(cast("list[object]", rules) if isinstance(rules, list) else ()):
+        for key in ("keys", "users", "teams", "organisations"):
+            if isinstance(rule, dict) and key in rule:
+                yield ("guardrails", "rules", index, key), "nobody asks who calls"
 
 
 def _routing_settings(routes: Routes) -> Iterator[tuple[KeyPath, str]]:

@@ -23,6 +23,7 @@ from ..http.stream_restart import is_requested
 from .answer_document import final_texts, head_of, stopped, strip_probabilities
 from .answer_guard import AnswerGuard, Undecidable
 from .chat_filter import ChatFilter
+from .duplicates import has_duplicates
 from .external import External
 from .messages_filter import MessagesFilter
 from .placeholders import Placeholders
@@ -101,7 +102,8 @@ class AnswerFilter:
         guard = AnswerGuard(self.rules, self.book.response, self.placeholders, self.exchange)
         # A stream that breaks may be restarted by a target for which other rules bind.
         reads = self.rules if is_requested(self.exchange) else guard.rules
-        if not (reads or self.placeholders):
+        restores = self.placeholders is not None and (bool(self.placeholders) or is_requested(self.exchange))
+        if not (reads or restores):
             await self.send_on(message)
             return
         self._guard = guard
@@ -126,7 +128,7 @@ class AnswerFilter:
     async def _body(self, guard: AnswerGuard, body: bytes, *, last: bool) -> None:
         stream = self._stream
         try:
-            plain = bytes(body) if self._decoder is None else self._decoder.feed(bytes(body))
+            plain = self._plain(bytes(body))
             if stream is None:
                 await self._collect(guard, bytes(body), plain, last=last)
                 return
@@ -145,6 +147,15 @@ class AnswerFilter:
         if stream.ended and not last:
             self.ended = self.cut = True
             raise AnswerEnded
+
+    def _plain(self, body: bytes) -> bytes:
+        """Returns the bytes of the answer without their compression. Raises Undecodable."""
+        if self._decoder is None:
+            return body
+        plain = self._decoder.feed(body)
+        if self._decoder.has_trailing:
+            raise Undecodable
+        return plain
 
     async def _pass(self, guard: AnswerGuard, out: bytes, *, last: bool) -> None:
         if last:
@@ -224,8 +235,8 @@ class AnswerFilter:
         if not is_object(value):
             return self._read_other(guard, raw, value)
         operation = self.operation.name
-        # What another parser would read of the bytes, such as a key that stands twice, is not in `value`.
-        changed = guard.occurs(raw)
+        # What another parser would read of a key that stands twice is not in `value`.
+        changed = guard.occurs(raw) and has_duplicates(raw)
         try:
             if len(raw) > _LARGE:  # others are served meanwhile
                 changed |= await asyncio.to_thread(guard.document, value)

@@ -54,15 +54,13 @@ class ChatFilter(StreamFilter):
         return before
 
     def _choice(self, choice: dict[str, Any]) -> list[dict[str, Any]]:
-        index, last = self.place(choice.get("index", 0)), bool(choice.get("finish_reason"))
-        self._open[index] = None
+        index, last = self.place(choice.get("index")), bool(choice.get("finish_reason"))
         delta = choice.get("delta")
         if is_object(delta):
             self._delta(index, delta, last=last)
         self.remove(choice, "logprobs", None)
         if not last:
             return []
-        self._open.pop(index, None)
         own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
         return self.flush(*own) if own else []
 
@@ -106,6 +104,16 @@ class ChatFilter(StreamFilter):
                 self._members((*path, member), value, _OBJECTS[member], last=last)
 
     @override
+    def sent(self, event: dict[str, Any]) -> None:
+        choices = event.get("choices")
+        for choice in choices if is_list(choices) else ():
+            index = self.place(within(choice, "index"))
+            if within(choice, "finish_reason"):
+                self._open.pop(index, None)
+            else:
+                self._open[index] = None
+
+    @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
         index, *path = cast("tuple[Any, ...]", key)
         value: Any = text
@@ -119,8 +127,8 @@ class ChatFilter(StreamFilter):
         del fresh  # a chunk stands for itself
         rule = self.guard.stopped_by
         choices: list[dict[str, Any]] = [
-            {"index": index, "delta": {}, "finish_reason": "content_filter"}
-            for index in self._open or {0: None}
+            {"index": 0 if index is None else index, "delta": {}, "finish_reason": "content_filter"}
+            for index in self._open or (0,)
         ]
         note = {"standby": {"guardrail": None if rule is None else rule.name}}
         last: dict[str, Any] = {**self.guard.clean(self._head), "choices": choices, **note}

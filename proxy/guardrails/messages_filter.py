@@ -30,6 +30,7 @@ class MessagesFilter(StreamFilter):
         self._open: dict[Hashable, None] = {}
         self._output_tokens: object = 0
         self._head: dict[str, Any] = {}
+        self._begun = False  # message_start was sent
 
     @override
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,10 +38,8 @@ class MessagesFilter(StreamFilter):
         if kind == "content_block_delta":
             self._delta(index, event.get("delta"))
         elif kind == "content_block_start":
-            self._open[index] = None
             self._block(index, event.get("content_block"))
         elif kind == "content_block_stop":
-            self._open.pop(index, None)
             own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
             return self.flush(*own) if own else []
         elif kind in ("message_delta", "message_stop"):
@@ -74,6 +73,16 @@ class MessagesFilter(StreamFilter):
             self.change(block, kind, (index, delta))
 
     @override
+    def sent(self, event: dict[str, Any]) -> None:
+        kind, index = event.get("type"), self.place(event.get("index"))
+        if kind == "message_start":
+            self._begun = True
+        elif kind == "content_block_start":
+            self._open[index] = None
+        elif kind == "content_block_stop":
+            self._open.pop(index, None)
+
+    @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
         index, kind = cast("tuple[Any, str]", key)
         return {"type": "content_block_delta", "index": index, "delta": {"type": kind, _TEXTS[kind]: text}}
@@ -84,7 +93,7 @@ class MessagesFilter(StreamFilter):
         events: list[dict[str, Any]] = [
             {"type": "content_block_stop", "index": index} for index in self._open
         ]
-        if fresh:
+        if fresh or not self._begun:
             head: dict[str, Any] = {
                 **self.guard.clean(self._head),
                 "content": [],
@@ -110,4 +119,4 @@ class MessagesFilter(StreamFilter):
 
     @override
     def restart(self) -> None:
-        self._open, self._output_tokens, self._head = {}, 0, {}
+        self._open, self._output_tokens, self._head, self._begun = {}, 0, {}, False

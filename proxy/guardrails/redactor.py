@@ -36,4 +36,5 @@ class Redactor:
         scan = self._scan
         found = scan.feed(piece, last=last)
         base, raw = scan.base, scan.raw
-        return self._rewriter.write(found, raw, base, base + len(scan.forget()))
+        text = self._rewriter.write(found, raw, base, base + len(scan.forget()))
+        return text + self._rewriter.rest() if last else text

@@ -188,7 +188,7 @@ class RequestGuard:
             text = self._texts.texts[index]
             spans = [Span(finding.begin, finding.end, order, "") for order, finding in enumerate(own)]
             rewriter = Rewriter(self._replacement(own, json=text.json), json=text.json)
-            replaced[index] = rewriter.write(spans, text.text, 0, len(text.text))
+            replaced[index] = rewriter.write(spans, text.text, 0, len(text.text)) + rewriter.rest()
         return replaced
 
     def _replacement(self, findings: Sequence[Finding], *, json: bool) -> Callable[[Span, str], str]:

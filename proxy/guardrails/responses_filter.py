@@ -30,6 +30,7 @@ class ResponsesFilter(StreamFilter):
     def __init__(self, guard: AnswerGuard) -> None:
         super().__init__(guard)
         self._head: dict[str, Any] = {}
+        self._begun = False  # response.created was sent
         self._templates: dict[Hashable, dict[str, Any]] = {}
         self._added = 0
         self._last = -1
@@ -76,6 +77,10 @@ class ResponsesFilter(StreamFilter):
         self._last = event["sequence_number"]
 
     @override
+    def sent(self, event: dict[str, Any]) -> None:
+        self._begun = self._begun or event.get("type") == "response.created"
+
+    @override
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
         event = {**self._templates.get(key, {}), "delta": text}
         if event.get("type") == "response.output_text.delta":
@@ -86,7 +91,7 @@ class ResponsesFilter(StreamFilter):
 
     @override
     def stopped(self, *, fresh: bool = False) -> bytes:
-        rule = self.guard.stopped_by
+        rule, fresh = self.guard.stopped_by, fresh or not self._begun
         response: dict[str, Any] = {
             "object": "response",
             "parallel_tool_calls": True,
@@ -113,5 +118,5 @@ class ResponsesFilter(StreamFilter):
 
     @override
     def restart(self) -> None:
-        self._head, self._templates = {}, {}
+        self._head, self._templates, self._begun = {}, {}, False
         self._added, self._last = 0, -1

@@ -15,6 +15,8 @@ Replace = Callable[[Span, str], str | None]
 Raises Blocked to end the text before it."""
 
 _QUOTE: Final = '"'
+_STRUCTURE: Final = frozenset("{}[]:, \t\r\n")
+_LITERALS: Final = frozenset({"true", "false", "null"})
 _NUMBER: Final = "0123456789+-.eE"
 _IN_NUMBERS: Final = frozenset("+-.eE")
 
@@ -34,7 +36,17 @@ class Rewriter:
     0, so that it stays valid.
     """
 
-    __slots__ = ("_cut", "_json", "_number", "_placed", "_quoted", "_replace", "_replacement", "_spans")
+    __slots__ = (
+        "_cut",
+        "_json",
+        "_literal",
+        "_number",
+        "_placed",
+        "_quoted",
+        "_replace",
+        "_replacement",
+        "_spans",
+    )
 
     def __init__(self, replace: Replace, *, json: bool = False) -> None:
         self._replace = replace
@@ -43,6 +55,7 @@ class Rewriter:
         self._cut = 0  # the end of the findings that are being left out
         self._replacement = ""
         self._quoted = False  # in JSON: inside a string
+        self._literal = ""  # in JSON: a word outside of strings, as far as it has come
         self._number = False  # in JSON: the last thing written is a 0 in place of a number
         self._placed = False  # in JSON: the replacement stands in the current string or number
 
@@ -76,6 +89,10 @@ class Rewriter:
         out.append(self._taken(raw, base, at, end))
         return "".join(out)
 
+    def rest(self) -> str:
+        """Returns what is still to be written after the last piece."""
+        return self._literal_left() if self._literal else ""
+
     def _taken(self, raw: str, base: int, begin: int, end: int) -> str:
         """Returns the text from `begin` to `end` without what is left out of it."""
         cut = min(max(self._cut, begin), end) - base
@@ -88,6 +105,8 @@ class Rewriter:
         """Returns what stays of a part of a JSON document that is left out: what holds it together."""
         out: list[str] = []
         for unit in json_units(text):
+            if self._literal and not unit.isalpha():
+                out.append(self._literal_left())
             if unit == _QUOTE:
                 self._quoted, self._placed, self._number = not self._quoted, False, False
                 out.append(unit)
@@ -96,16 +115,32 @@ class Rewriter:
                     out.append(self._replacement if self._quoted else "0")
                     self._placed = True
                     self._number = not self._quoted
-            elif not (self._placed and unit in _IN_NUMBERS):
+            elif unit in _STRUCTURE:
                 self._placed = self._number = False
                 out.append(unit)
+            elif not (self._placed and unit in _IN_NUMBERS):
+                self._literal += unit
         return "".join(out)
+
+    def _literal_left(self) -> str:
+        """Returns what stays of something outside of strings that is no number: a word of JSON's, or in what
+        is no JSON at all the replacement."""
+        literal, self._literal = self._literal, ""
+        if literal in _LITERALS and not self._placed:
+            return literal
+        if self._placed:
+            return ""
+        self._placed = True
+        return self._replacement
 
     def _passed(self, text: str) -> str:
         """Note whether the JSON document is inside a string after `text`, and return that."""
-        if self._number and text:  # the rest of a number whose begin was replaced
+        if not self._json or not text:
+            return text
+        before = self._literal_left() if self._literal else ""
+        if self._number:  # the rest of a number whose begin was replaced
             text = text.lstrip(_NUMBER)
             self._number = not text
-        if self._json and _QUOTE in text and sum(unit == _QUOTE for unit in json_units(text)) % 2:
+        if _QUOTE in text and sum(unit == _QUOTE for unit in json_units(text)) % 2:
             self._quoted = not self._quoted
-        return text
+        return before + text

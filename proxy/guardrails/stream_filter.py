@@ -12,6 +12,7 @@ import orjson
 from ..dialects.json_values import is_object, lenient, within
 from ..dialects.sse import BLANK_LINE, MAX_EVENT, EventTooLarge, Splitter
 from .answer_guard import AnswerGuard, AnswerText
+from .duplicates import has_duplicates
 from .rewriter import Blocked
 
 __all__ = ["StreamFilter"]
@@ -56,6 +57,10 @@ class StreamFilter(ABC):
     @abstractmethod
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Redact `event` in place. Returns the events to send before it."""
+
+    @abstractmethod
+    def sent(self, event: dict[str, Any]) -> None:
+        """Note that an event goes out."""
 
     @abstractmethod
     def text_event(self, key: Hashable, text: str) -> dict[str, Any]:
@@ -149,11 +154,13 @@ class StreamFilter(ABC):
         self._pieces.clear()
         before = self.filter(event)
         if self._is_suspect(raw):
-            self._changed = True
             try:
-                self.guard.document(event, again=True, but=self._handled)
+                self._changed |= self.guard.document(event, again=True, but=self._handled)
             except Blocked:
                 raise _Ended from None
+            # What no parser reads of an event, or one parser and not another, is not in `event`.
+            self._changed |= has_duplicates(data) or self.guard.occurs(raw.replace(data, b""))
+        self.sent(event)
         if not (before or self._changed):
             return raw
         return self.written([*before, event])

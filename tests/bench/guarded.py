@@ -52,7 +52,7 @@ def lines() -> Iterator[str]:
     yield ""
     yield f"secrets: {measured('secrets', SECRETS)}"
     known, flagged, others, unflagged = of_detect_secrets()
-    yield f"secrets of detect-secrets: {known} of {flagged}, and {others} of {unflagged} that it does not flag"
+    yield f"secrets of detect-secrets: {known} of {flagged}, and {others} of {unflagged} others"
     yield f"personal data: {measured('personal', [*PERSONAL_DATA, *national(COUNTRIES)])}"
     found, wrong = injection()
     yield f"injections: {found:.1%} of the attacks, {wrong:.1%} of the benign texts"
