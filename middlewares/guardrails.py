@@ -92,6 +92,8 @@ class Guardrails:
         except Exception:
             if not answer.cut:
                 raise  # otherwise it comes from an app that did not expect its answer to be ended
+        finally:
+            answer.finish()
 
     def inherit(self, before: Guardrails) -> None:
         """After a reload, take over which webhooks do not answer from the Guardrails that this one

@@ -92,6 +92,11 @@ class AnswerFilter:
         else:
             await self._body(self._guard, message.get("body", b""), last=not message.get("more_body", False))
 
+    def finish(self) -> None:
+        """Write what was found into the exchange, if the answer has not come to its end."""
+        if self._guard is not None:
+            self._guard.finish()
+
     # -- the head ---------------------------------------------------------------------------
 
     async def _begin(self, message: Message) -> None:

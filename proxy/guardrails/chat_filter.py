@@ -46,7 +46,7 @@ class ChatFilter(StreamFilter):
     def filter(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         if not self._head and event.get("id"):
             self._head = {name: event[name] for name in _HEAD if name in event}
-        before: list[dict[str, Any]] = []
+        before: list[dict[str, Any]] = self.flush() if event.get("error") else []
         choices = event.get("choices")
         for choice in choices if is_list(choices) else ():
             if is_object(choice):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
@@ -25,16 +26,11 @@ _log: Final = logging.getLogger("standby.guardrails")
 _FAILURES: Final = 5
 """Failures in a row after which a webhook is not asked for a while."""
 _REST: Final = 10.0  # seconds; then one call tries again
-_THREADS: Final = 8
 _MOST_READ: Final = 8 * 1024 * 1024  # bytes of an answer; redacted texts may be as long as what was sent
 
 
 class Undecided(Exception):
     """A rule gave no verdict: it could not be asked, or its answer is none."""
-
-
-class _TooLong(Undecided):
-    """The texts are longer than a webhook is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +56,6 @@ class External:
 
     clock: Callable[[], float] = time.monotonic
     transport: httpx2.AsyncBaseTransport | None = None
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(_THREADS, "standby-guardrail"), init=False, repr=False
-    )
     _client: httpx2.AsyncClient | None = field(default=None, init=False, repr=False)
     _failures: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False)
     _resting: dict[str, float] = field(default_factory=dict[str, float], init=False, repr=False)
@@ -71,19 +64,20 @@ class External:
         """Returns the verdict of `rule`, of kind `webhook` or `callable`."""
         if not call.texts:
             return True
-        name = rule.name
+        name, body = rule.name, b""
+        if rule.kind == "webhook":
+            body = orjson.dumps(call)
+            if len(body) > rule.max_body:  # says nothing of the webhook
+                _log.warning("guardrail %s could not decide: the texts are longer than max_body", name)
+                raise Undecided
         if (until := self._resting.get(name)) is not None:
             if self.clock() < until:
                 raise Undecided
             self._resting[name] = self.clock() + _REST  # this call alone tries
         try:
             async with asyncio.timeout(rule.timeout):
-                verdict = await (
-                    self._post(rule, call) if rule.kind == "webhook" else _function(rule, call, self._threads)
-                )
+                verdict = await (self._post(rule, body) if rule.kind == "webhook" else _function(rule, call))
             checked = _checked(verdict, len(call.texts))
-        except _TooLong:
-            raise Undecided from None  # says nothing of the webhook
         except Exception as error:  # noqa: BLE001  whatever it is, there is no verdict
             self._failed(rule, error)
             raise Undecided from None
@@ -97,8 +91,6 @@ class External:
 
     async def aclose(self) -> None:
         """Close the connections. A later call opens new ones."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._threads = ThreadPoolExecutor(_THREADS, "standby-guardrail")
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -110,12 +102,9 @@ class External:
         if rule.kind == "webhook" and failures >= _FAILURES:
             self._resting[rule.name] = self.clock() + _REST
 
-    async def _post(self, rule: Rule, call: Call) -> object:
+    async def _post(self, rule: Rule, body: bytes) -> object:
         if rule.url is None:
             raise Undecided
-        body = orjson.dumps(call)
-        if len(body) > rule.max_body:
-            raise _TooLong
         if self._client is None:
             self._client = httpx2.AsyncClient(transport=self.transport, follow_redirects=False)
         headers = {"content-type": "application/json"}
@@ -132,21 +121,41 @@ class External:
         return _read(orjson.loads(b"".join(parts)))
 
 
-def _called(function: Callable[[Call], Any], call: Call) -> Any:
-    try:
-        return function(call)
-    except (SystemExit, KeyboardInterrupt):  # would end the server
-        raise Undecided from None
-
-
-async def _function(rule: Rule, call: Call, threads: ThreadPoolExecutor) -> object:
+async def _function(rule: Rule, call: Call) -> object:
     function: Callable[[Call], Any] = imported(rule.use or "")
-    if inspect.iscoroutinefunction(function):
-        return await function(call)
-    # In a thread, since it may take long, and nobody else would be served meanwhile.
-    # Threads of its own: functions that hang must not take those of others.
-    verdict = await asyncio.get_running_loop().run_in_executor(threads, _called, function, call)
-    return await verdict if inspect.isawaitable(verdict) else verdict
+    try:
+        verdict = (
+            function(call) if inspect.iscoroutinefunction(function) else await _in_thread(function, call)
+        )
+        return await verdict if inspect.isawaitable(verdict) else verdict
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise Undecided from None  # the function's own
+
+
+async def _in_thread(function: Callable[[Call], Any], call: Call) -> Any:
+    """Call a function in a thread of its own, since it may take long. One that hangs keeps nobody else
+    waiting, and does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: bool) -> None:
+        if not done.done():
+            done.set_exception(Undecided()) if error else done.set_result(result)
+
+    def run() -> None:
+        try:
+            result, error = function(call), False
+        except BaseException as raised:  # noqa: BLE001  also what would end a thread or the process
+            _log.debug("a guardrail's function raised %s", type(raised).__name__)
+            result, error = None, True
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="standby-guardrail", daemon=True).start()
+    return await done
 
 
 def _read(answer: object) -> object:

@@ -6,6 +6,7 @@ loop can serve others.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +30,12 @@ _SCANNED: Final = 4 * 1024
 """Characters of a text with something in it that are scanned at once, at most."""
 _DENSE: Final = 100
 """Matches in one step from which on the next one is shorter."""
-_OVERLAP: Final = 4 * LONGEST  # bytes
-_AT_ONCE: Final = 16 * 1024
-"""Bytes that are searched at once for whether anything occurs, at 3 ns a byte, and up to
-1,000 where RE2 has to build its automaton first."""
+_AT_ONCE: Final = 4 * 1024
+"""Bytes that are first searched at once for whether anything occurs: at 3 ns a byte, and at a thousand times
+that where RE2 has to build its automaton first."""
+_LONG: Final = 0.004
+_SHORT: Final = 0.001
+"""Seconds of a search from which on less is searched at once, and below which more is."""
 
 
 class NotStreamSafe(ValueError):
@@ -114,11 +117,20 @@ def _occurring(patterns: PatternSet, text: str, *, bounded: bool) -> Generator[N
     if not bounded:  # a match may be as long as the text
         return frozenset(patterns.occurring(data))
     found: set[int] = set()
-    for at in range(0, len(data), _AT_ONCE):
-        if at:
+    # A match that begins before a piece is shorter than the overlap.
+    overlap = LONGEST if len(data) == len(text) else 4 * LONGEST
+    at, size = 0, _AT_ONCE
+    while at < len(data):
+        began = time.perf_counter()
+        found.update(patterns.occurring(data[max(0, at - overlap) : at + size]))
+        at += size
+        took = time.perf_counter() - began
+        if took > _LONG:
+            size = max(LONGEST, size // 2)
+        elif took < _SHORT:
+            size = min(8 * _AT_ONCE, size * 2)
+        if at < len(data):
             yield
-        # A match that begins before the piece is shorter than this overlap.
-        found.update(patterns.occurring(data[max(0, at - _OVERLAP) : at + _AT_ONCE]))
     return frozenset(found)
 
 

@@ -42,7 +42,7 @@ class MessagesFilter(StreamFilter):
         elif kind == "content_block_stop":
             own = [key for key in self.open_texts() if cast("tuple[Any, ...]", key)[0] == index]
             return self.flush(*own) if own else []
-        elif kind in ("message_delta", "message_stop"):
+        elif kind in ("message_delta", "message_stop", "error"):
             return self.flush()
         elif kind == "message_start":
             self._begin(event.get("message"))

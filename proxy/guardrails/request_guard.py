@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,7 +25,7 @@ from .request_texts import RequestTexts, Text, odd_members, request_texts
 from .rewriter import Rewriter
 from .rule_book import RuleBook
 from .rules import Rule
-from .text_scan import Span
+from .text_scan import Span, TooComplex
 
 __all__ = ["RequestGuard"]
 
@@ -38,6 +39,8 @@ _REFUSALS: Final = MappingProxyType(
         "not_scanned": "guardrail_not_scanned",
     }
 )
+_LONGEST_WORK: Final = 3.0
+"""Seconds of work on one request. Four megabytes of text take a fifth of that."""
 _MODEL: Final = "model"
 """The member that no target sees as the caller wrote it."""
 _DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
@@ -132,6 +135,8 @@ class RequestGuard:
             self._inspection = await _in_steps(steps)
         except NotStreamSafe:
             raise Refusal("text_not_stream_safe") from None
+        except TooComplex:
+            self._inspection = Inspection(undecided=set(rules))
 
     def _outcome(self, rule: Rule, target: Target | None) -> str | None:
         """Returns what forbids the request by this rule, if anything does, and records what the rule
@@ -296,11 +301,17 @@ def _refusal(outcome: str, rule: Rule) -> Refusal:
 
 
 async def _in_steps(work: Generator[None, None, T]) -> T:
-    """Runs `work`, and lets the event loop serve others between its steps."""
+    """Runs `work`, and lets the event loop serve others between its steps. Raises TooComplex if it takes too
+    long."""
+    left = _LONGEST_WORK
     while True:
+        began = time.perf_counter()
         try:
             next(work)
         except StopIteration as end:
             result: T = end.value
             return result
+        left -= time.perf_counter() - began
+        if left < 0:
+            raise TooComplex
         await asyncio.sleep(0)

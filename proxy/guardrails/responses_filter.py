@@ -52,6 +52,8 @@ class ResponsesFilter(StreamFilter):
         elif kind.endswith(".done"):
             self.remove(event, "logprobs", [])
             before = self.flush(self._key(f"{kind.removesuffix('.done')}.delta", event))
+        elif kind == "error":
+            before = self.flush()
         elif is_object(response := event.get("response")):
             self._head = {name: response[name] for name in _HEAD if name in response}
             if kind not in _BEGINS:

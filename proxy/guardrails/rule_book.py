@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 from ..config import ScopeKind, imported
 from ..config.addresses import is_private
@@ -75,6 +76,10 @@ class RuleBook:
         return self._schemas.get(rule, requested)
 
     def _load(self, index: int, rule: Rule) -> None:
+        if rule.url is not None and not _is_url(rule.url.reveal()):
+            raise SettingsError(
+                ("rules", index, "url"), "not an http or https URL", 'write "https://host/path"'
+            )
         if rule.url is not None and not rule.insecure and not is_private(rule.url.reveal()):
             hint = "use https, or set insecure = true if the network between is yours"
             raise SettingsError(("rules", index, "url"), "plain http would show texts to the network", hint)
@@ -93,6 +98,15 @@ class RuleBook:
                 self._schemas[rule] = read_schema(rule.json_schema.removeprefix(_FILE))
             except SchemaError as error:
                 raise SettingsError(("rules", index, "json_schema"), str(error)) from None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and " " not in text
 
 
 def _check_names(rules: Sequence[Rule]) -> None:

@@ -106,7 +106,7 @@ def _sought(rule: Rule) -> Iterator[Sought]:
             yield Sought(words(topic, (phrase,)), rule, f"topic {topic}", 1.0, rule.at_least)
     if rule.kind == "injection":
         for signal in SIGNALS:
-            pattern = _folded(Pattern("injection", signal.expression))
+            pattern = _folded(Pattern("injection", signal.expression, batch=6))
             yield Sought(pattern, rule, "injection", signal.weight, rule.threshold)
 
 

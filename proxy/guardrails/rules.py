@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, Self, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, cast
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, model_validator
 
 from ..config import Duration, Secret, Target
 from ..config.references import among
@@ -113,7 +113,13 @@ def _schema_path(value: object, info: ValidationInfo) -> object:
     return f"file:{around.folder / path}" if isinstance(around, Surroundings) else value
 
 
-_Text: TypeAlias = Annotated[str, Field(pattern=r"\S")]
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise objection(Remark("must not be blank"))
+    return value
+
+
+_Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
 
 
 class When(Table):
@@ -292,6 +298,8 @@ class Rule(Table):
             yield Remark("only what a request had redacted can be restored", at=("restore",))
 
     def _known(self) -> Iterator[Remark]:
+        if self.kind not in {"secrets", "personal_data"}:
+            return
         codes = SECRET_CODES if self.kind == "secrets" else PERSONAL_CODES
         for i, code in enumerate(self.find or ()):
             if code not in codes:
@@ -312,8 +320,8 @@ class Rule(Table):
         places: list[tuple[KeyPath, str]] = [(("words", i), word) for i, word in enumerate(self.words)]
         for topic, words in self.topics.items():
             places += [(("topics", topic, i), word) for i, word in enumerate(words)]
-            if len(words) < self.at_least:
-                message = f"has fewer words than the {self.at_least} that must occur"
+            if len({" ".join(folded(word).casefold().split()) for word in words}) < self.at_least:
+                message = f"has fewer different words than the {self.at_least} that must occur"
                 yield Remark(message, "name more, or lower at_least", at=("topics", topic))
         if "topics" in self.model_fields_set and not self.topics:
             yield Remark("must not be empty", at=("topics",))
@@ -338,7 +346,7 @@ class Rule(Table):
                 continue
             if expression.groups > 1:
                 yield Remark("has more than one group", "write (?:...) for those that find nothing", at=at)
-            if expression.search(b"") is not None:
+            if any(_finds_nothing(expression.search(text)) for text in (b"", b"a", b" ")):
                 yield Remark("matches an empty text", at=at)
             try:
                 folded_expression(pattern)
@@ -349,3 +357,7 @@ class Rule(Table):
                     yield Remark(f"cannot be used here: {error}", hint, at=at)
             except ValueError:
                 pass  # it has no longest match; the middleware knows how much may be held
+
+
+def _finds_nothing(match: Any) -> bool:
+    return match is not None and match.span()[0] == match.span()[1]

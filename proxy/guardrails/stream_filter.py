@@ -115,7 +115,7 @@ class StreamFilter(ABC):
 
     def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
         pending = self._pending
-        if not pending and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+        if not pending and chunk.endswith(b"\n\n") and chunk.count(b"\n\n") == 1 and b"\r" not in chunk:
             yield chunk  # nearly every chunk is one event
             return
         searched = max(0, len(pending) - _LONGEST_BLANK_LINE)
@@ -126,9 +126,9 @@ class StreamFilter(ABC):
             return
         whole, begin = bytes(pending), 0
         for match in BLANK_LINE.finditer(whole, searched):
-            self._pending = bytearray(whole[match.end() :])
             yield whole[begin : match.end()]
             begin = match.end()
+        self._pending = bytearray(whole[begin:])
 
     def _filtered(self, raw: bytes) -> bytes:
         events = self._splitter.feed(raw) or self._splitter.finish()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from ..config import Routes
+from ..config.settings import SettingsError
+from ..errors import ConfigError
 from ..exchange import Exchange
 from ..guardrails.inspection import NotStreamSafe
 from ..guardrails.rule_book import RuleBook
@@ -30,7 +32,7 @@ _USUAL: Final = (
 )
 """The rules that are tried without a configuration."""
 _HOLD: Final = 1024
-_SHOWN: Final = 4  # characters of what was found
+_SHOWN: Final = 4  # characters of what was found, at most half of it
 
 
 def add_commands(guard: argparse.ArgumentParser, rules: Rules) -> None:
@@ -50,6 +52,15 @@ def add_commands(guard: argparse.ArgumentParser, rules: Rules) -> None:
 def _test(rules: Rules, options: argparse.Namespace) -> int:
     """Print the findings and the redacted text. Returns 1 if the text would be blocked, 2 if it cannot be
     tried."""
+    try:
+        return _tried(rules, options)
+    except ConfigError as error:
+        return _failed(str(error))
+    except SettingsError as error:
+        return _failed(f"{error.message}; {error.hint}")
+
+
+def _tried(rules: Rules, options: argparse.Namespace) -> int:
     try:
         raw = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
         text = raw.decode()
@@ -83,6 +94,9 @@ def _test(rules: Rules, options: argparse.Namespace) -> int:
     except NotStreamSafe:
         print("blocked: more than 30 combining marks in a row (text_not_stream_safe)")
         return 1
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if callable(reconfigure):
+        reconfigure(errors="backslashreplace")  # the text may have what the terminal has not
     print("\n".join(_lines(text, found)))
     return 1 if found.blocked_by else 0
 
@@ -92,13 +106,15 @@ def _lines(text: str, found: Trial) -> Iterator[str]:
     for finding in found.findings:
         line = text.count("\n", 0, finding.begin) + 1
         column = finding.begin - (text.rfind("\n", 0, finding.begin) + 1) + 1
-        shown = text[finding.begin : min(finding.end, finding.begin + _SHOWN)].replace("\n", " ")
+        half = (finding.end - finding.begin) // 2
+        shown = text[finding.begin : finding.begin + min(_SHOWN, half)]
+        shown = "".join(c if c.isprintable() else "?" for c in shown)
         row = (f"{line}:{column}", finding.rule.name, finding.rule.action, finding.code, f"{shown}…")
         if row != rows[-1]:  # signals of an injection may begin at the same place
             rows.append(row)
     if len(rows) > 1:
         yield from columns(rows)
-    else:
+    elif not found.undecided:
         yield "nothing found"
     for rule in found.undecided:
         yield f"rule {rule.name} cannot decide: too many places that look like findings"

@@ -241,11 +241,11 @@ def problems(*rules: str, more: str = "") -> list[str]:
         ('kind = "words", topics = {}', ".topics: must not be empty"),
         (
             'kind = "words", topics = { tax = ["deduction"] }',
-            ".topics.tax: has fewer words than the 2 that must occur; name more, or lower at_least",
+            ".topics.tax: has fewer different words than the 2 that must occur; name more, or lower at_least",
         ),
         (
             'kind = "words", topics = { tax = ["a", "b"] }, at_least = 3',
-            ".topics.tax: has fewer words than the 3 that must occur; name more, or lower at_least",
+            ".topics.tax: has fewer different words than the 3 that must occur; name more, or lower at_least",
         ),
         (
             'kind = "limits", parameters = { temperature = {} }',
