@@ -137,7 +137,9 @@ class AnswerFilter:
             if stream is None:
                 await self._collect(guard, bytes(body), plain, last=last)
                 return
-            out = stream.feed(plain)
+            # What is large is read in a thread, so that others are served meanwhile.
+            large = len(plain) > _LARGE
+            out = await asyncio.to_thread(stream.feed, plain) if large else stream.feed(plain)
             if last and not stream.ended:
                 out += stream.end()
             if guard.collects:
@@ -236,17 +238,17 @@ class AnswerFilter:
         if not raw:
             return None
         value = _parsed(raw)
-        good = 200 <= status <= 299
+        good, large = 200 <= status <= 299, len(raw) > _LARGE
         if not is_object(value):
+            if large:
+                return await asyncio.to_thread(self._read_other, guard, raw, value)
             return self._read_other(guard, raw, value)
         operation = self.operation.name
-        # What another parser would read of a key that stands twice is not in `value`.
-        changed = guard.occurs(raw) and has_duplicates(raw)
         try:
-            if len(raw) > _LARGE:  # others are served meanwhile
-                changed |= await asyncio.to_thread(guard.document, value)
+            if large:
+                changed = await asyncio.to_thread(_redact, guard, value, raw)
             else:
-                changed |= guard.document(value)
+                changed = _redact(guard, value, raw)
             if good:
                 changed |= strip_probabilities(operation, value)
                 changed |= guard.collects and await self._judged(guard, value)
@@ -303,6 +305,13 @@ class AnswerFilter:
             {"type": "http.response.start", "status": status, "headers": headers}, body, last=True
         )
         raise AnswerEnded
+
+
+def _redact(guard: AnswerGuard, value: dict[str, Any], raw: bytes) -> bool:
+    """Redact a whole answer in place. Returns whether it is not what its bytes say any more."""
+    # What another parser would read of a key that stands twice is not in `value`.
+    twice = guard.occurs(raw) and has_duplicates(raw)
+    return guard.document(value) or twice
 
 
 def _parsed(raw: bytes) -> object:

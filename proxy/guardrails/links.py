@@ -14,6 +14,7 @@ __all__ = ["HOST", "links", "may_lead_to"]
 HOST: Final = re.compile(r"(?i)(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
 """A host as rules name it: `example.com`, or `*.example.com` for it and all below it."""
 
+_MARKS: Final = rb"/\&[<("
 _COLON: Final = r"(?::|&colon;|&#0{0,4}58;|&#x0{0,4}3a;)"
 _SLASHES: Final = r"[\x2F\\]{1,8}"  # browsers read both kinds, and any number of them
 _REST: Final = r"""[^\s"'<>)\]]{1,250}"""
@@ -38,7 +39,10 @@ def links(allow: Sequence[str], deny: Sequence[str], *, images_only: bool) -> tu
     check = partial(_forbidden, tuple(allow), tuple(deny))
     shown = (_MARKDOWN, _REFERENCE, _HTML, _CSS)
     expressions = shown if images_only else (_BARE, *shown)
-    return tuple(Pattern("link", expression, _TAIL, check, batch=3) for expression in expressions)
+    return tuple(
+        Pattern("link", expression, _TAIL, check, batch=3, needs=_MARKS, opens=_MARKS)
+        for expression in expressions
+    )
 
 
 def may_lead_to(url: str, allow: Sequence[str], deny: Sequence[str]) -> bool:

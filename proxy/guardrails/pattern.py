@@ -28,8 +28,9 @@ class Pattern:
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
     `tail`, however many there are. `check` judges a match in the normalised text; `cost` is how many usual
-    checks it takes as long as. `batch` is the automaton that it is searched with, and `needs` are bytes
-    without which no pattern of its batch can match.
+    checks it takes as long as. `batch` is the automaton that it is searched with. Every match has one of the
+    bytes of `needs`, and before it has one of those of `opens` it is no more than a run of visible ASCII
+    characters; without any, nothing is known.
     """
 
     code: str
@@ -39,6 +40,7 @@ class Pattern:
     cost: int = 1
     batch: int = 0
     needs: bytes = b""
+    opens: bytes = b""
 
 
 def _library() -> Any:
@@ -95,16 +97,15 @@ class CompiledPattern:
 class PatternSet:
     """Several patterns, searched for at once: one pass tells which of them occur in a text at all.
 
-    If it is `batched`, patterns of different batches have automata of their own: one for all of them would
-    have a state for each combination of their counters, and hostile texts would make it build most of these.
-    For the short pieces of a stream one automaton is faster, and cannot cost much.
+    Patterns of different batches have automata of their own: one for all of them would have a state for each
+    combination of their counters, and hostile texts would make it build most of these.
     """
 
-    def __init__(self, patterns: Iterable[Pattern], *, batched: bool = True) -> None:
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
         self.patterns = tuple(map(CompiledPattern, patterns))
         batches: dict[int, list[int]] = {}
         for at, each in enumerate(self.patterns):
-            batches.setdefault(each.pattern.batch if batched else 0, []).append(at)
+            batches.setdefault(each.pattern.batch, []).append(at)
         self._positions = tuple(batches.values())
         self._batches = tuple(_Batch([self.patterns[at] for at in each], each) for each in self._positions)
 
@@ -117,28 +118,32 @@ class PatternSet:
 
     def under_way(self, text: bytes, at: int) -> int:
         """Returns the first place from `at` on from where a match could be under way at the end of `text`."""
-        compact, *others = self._beginnings
+        compact, others = self._beginnings
         # A match of visible ASCII characters is no longer than the last run of those.
-        place = max(at, len(text.rstrip(_VISIBLE)), len(text) - compact) if compact else len(text)
-        for expression in others:
-            place = min(place, expression.search(text, at).start())
+        place = max(at, len(text.rstrip(_VISIBLE)), len(text) - compact)
+        for expression, opens in others:
+            if not opens or len(text.translate(None, opens)) < len(text):
+                place = min(place, expression.search(text, at).start())
         return place
 
     @cached_property
-    def _beginnings(self) -> tuple[Any, ...]:
-        """The longest match of the compact patterns, and expressions for the beginnings of the others."""
+    def _beginnings(self) -> tuple[int, list[tuple[Any, bytes]]]:
+        """The longest match, and for each batch with patterns that are not compact an expression for their
+        beginnings, with the bytes of which one must occur before it matters."""
         longest = 0
-        others: list[Any] = []
+        others: list[tuple[Any, bytes]] = []
         for positions in self._positions:
             alive: dict[str, None] = {}
-            for expression in (self.patterns[at].pattern.expression for at in positions):
-                if is_compact(expression):
-                    longest = max(longest, longest_match(expression) + 1)
-                else:
-                    alive[beginnings(expression)] = None
+            opens: set[bytes] = set()
+            for pattern in (self.patterns[at].pattern for at in positions):
+                longest = max(longest, longest_match(pattern.expression) + 1)
+                if not is_compact(pattern.expression):
+                    alive[beginnings(pattern.expression)] = None
+                    opens.add(pattern.opens)
             if alive:
-                others.append(compiled(rf"(?:{'|'.join(alive)})\z"))
-        return longest, *others
+                common = b"" if b"" in opens else b"".join(opens)
+                others.append((compiled(rf"(?:{'|'.join(alive)})\z"), common))
+        return longest, others
 
     def warm(self) -> None:
         """Compile now what the first stream would compile otherwise."""
@@ -151,7 +156,7 @@ class _Batch:
     def __init__(self, patterns: Sequence[CompiledPattern], positions: Sequence[int]) -> None:
         self._positions = positions
         needs = {each.pattern.needs for each in patterns}
-        self._needs = needs.pop() if len(needs) == 1 else b""
+        self._needs = b"" if b"" in needs else b"".join(needs)
         self._set = _library().Set.SearchSet(_options())
         for each in patterns:
             self._set.Add(each.pattern.expression)
@@ -161,6 +166,6 @@ class _Batch:
             raise ValueError("the patterns are too many or too large") from None
 
     def occurring(self, text: bytes) -> list[int]:
-        if self._needs not in text:
+        if self._needs and len(text.translate(None, self._needs)) == len(text):
             return []
         return [self._positions[index] for index in self._set.Match(text) or ()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ __all__ = ["COUNTRIES", "PERSONAL_CODES", "PERSONAL_DATA", "country_of", "nation
 
 _GROUP_END: Final = re.compile(r"[0-9A-Za-z](?![0-9A-Za-z])")
 _SHORTEST_PHONE: Final = 7  # digits
+_DIGITS: Final = b"+0123456789"
 _PHONE_COST: Final = 3
 _MOST_TRIMMED: Final = 3  # groups left out at the end of what may be a phone number, since each try is slow
 _NOT_PEOPLE: Final = ("git@", "noreply@", "no-reply@")
@@ -61,9 +63,11 @@ def _iban(text: str) -> tuple[int, int] | None:
     return next(((0, end) for end in _trimmed(text) if end >= 15 and is_valid(text[:end])), None)
 
 
-def _email(text: str) -> tuple[int, int] | None:
+def _email(text: str) -> tuple[int, int]:
+    """Accepts an address of a person: no part of another one is such an address."""
     folded = text.lower()
-    return None if folded.startswith(_NOT_PEOPLE) or folded.endswith(_FILES) else (0, len(text))
+    nobody = folded.startswith(_NOT_PEOPLE) or folded.endswith(_FILES)
+    return (len(text), len(text)) if nobody else (0, len(text))
 
 
 def _public_ip(text: str) -> tuple[int, int] | None:
@@ -101,15 +105,36 @@ PERSONAL_DATA: Final = (
     Pattern(
         "email", r"(?i)[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b", "", _email, batch=1
     ),
-    Pattern("phone", r"\+\d{1,3}[\d ().\x2F-]{5,20}\d", "", partial(_phone, None), _PHONE_COST),
-    Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card),
-    Pattern("iban", r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b", "", _iban),
+    Pattern(
+        "phone",
+        r"\+\d{1,3}[\d ().\x2F-]{5,20}\d",
+        "",
+        partial(_phone, None),
+        _PHONE_COST,
+        9,
+        _DIGITS,
+        _DIGITS,
+    ),
+    Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card, 1, 9, _DIGITS, _DIGITS),
+    Pattern(
+        "iban",
+        r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b",
+        "",
+        _iban,
+        1,
+        9,
+        _DIGITS,
+        _DIGITS,
+    ),
     Pattern(
         "ip",
         r"\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.\d{1,9}){0,12}\b"
         r"|(?i:\b(?:[0-9a-f]{1,4}:{1,2}){2,7}[0-9a-f]{1,4}\b)",
         "",
         _public_ip,
+        1,
+        9,
+        b".:",
     ),
 )
 """Personal data of every country."""
@@ -174,5 +199,6 @@ def national(countries: Iterable[str]) -> Iterator[Pattern]:
     """Returns the patterns of the national numbers, and of phone numbers in national form, of these
     countries."""
     for country in countries:
-        yield from _NATIONAL[country]
-        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST)
+        for pattern in _NATIONAL[country]:
+            yield replace(pattern, batch=10, needs=_DIGITS, opens=_DIGITS)
+        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST, 11, _DIGITS)

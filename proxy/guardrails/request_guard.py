@@ -21,7 +21,7 @@ from .inspection import Finding, Inspection, NotStreamSafe, inspect
 from .limits import exceeded
 from .links import may_lead_to
 from .placeholders import Placeholders, redacted
-from .request_texts import RequestTexts, Text, odd_members, request_texts
+from .request_texts import RequestTexts, Text, request_texts
 from .rewriter import Rewriter
 from .rule_book import RuleBook
 from .rules import Rule
@@ -261,7 +261,6 @@ class _Copy:
         for text, original in zip(changed, before, strict=True):
             text.holder[text.key] = original
         self._changed = {text.member for text in changed}
-        self._odd = odd_members(value)
         self._texts = request_texts(self._value, but=_MODEL).texts
         self.texts = [text.text for text in self._texts]
 
@@ -276,8 +275,9 @@ class _Copy:
     def members(self) -> dict[str, Any]:
         """Returns the members of the request that this target sees otherwise than others. Raises KeyError if
         it must not see a member at all, since that is in the request of all."""
-        odd = [name for name in self._odd if "" in self._changed]
-        return {name: self._value[name] for name in (*self._changed - {""}, *odd)}
+        if "" in self._changed:
+            raise KeyError
+        return {name: self._value[name] for name in self._changed}
 
 
 def _unescaped(text: str) -> str:
@@ -291,8 +291,8 @@ def _unescaped(text: str) -> str:
 def _write_checked(text: Text, new: str, rule: Rule) -> None:
     try:
         text.write(new)
-    except orjson.JSONDecodeError:
-        raise _refusal("undecided", rule) from None  # free data that is no JSON any more
+    except ValueError:  # free data that is no JSON any more, or names of members that are the same
+        raise _refusal("undecided", rule) from None
 
 
 def _refusal(outcome: str, rule: Rule) -> Refusal:

@@ -16,7 +16,7 @@ import orjson
 
 from ..dialects.json_values import is_object
 
-__all__ = ["RequestTexts", "Text", "odd_members", "request_texts"]
+__all__ = ["RequestTexts", "Text", "request_texts"]
 
 _MEDIA: Final = frozenset(
     {
@@ -69,6 +69,9 @@ _SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout"
 """Names of members that only the provider understands."""
 _RESULTS: Final = ("tool_result", "_call_output", "function_response")
 _SYSTEM: Final = frozenset({"system", "instructions"})
+_LONG_PAYLOAD: Final = 16 * 1024
+"""Characters from which on pure base64 is the bytes of a file, and not looked into."""
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
 _LONG_NUMBER: Final = 10**11
 """Integers from here on are read as texts: shorter ones are nobody's number."""
 
@@ -109,45 +112,40 @@ def request_texts(value: dict[str, Any], *, but: str = "") -> RequestTexts:
     `json_document.read` does."""
     found = RequestTexts([], [], [])
     for member, given in value.items():
-        if member == but or not _is_name(member):
+        if member == but:
             continue
         role = "system" if member in _SYSTEM else "user" if member == "input" else ""
         _value(found, value, member, given, role, member)
-    if odd := odd_members(value):
-        members = _OddMembers(value, odd)
-        _free(found, members, "", members[""], "", "")
+    _keys(found, value, "", "")
     return found
 
 
-def odd_members(value: dict[str, Any]) -> list[str]:
-    """Returns the members of a request with keys that no API would have. Their texts are of the member ""."""
-    return [key for key in value if not _is_name(key)]
+class _Keys:
+    """The keys of an object that no API would have, as a list."""
 
-
-class _OddMembers:
-    """The members of a request with keys that no API would have, as one object, under any key."""
-
-    def __init__(self, value: dict[str, Any], keys: list[str]) -> None:
-        self._value = value
+    def __init__(self, given: dict[str, Any], keys: list[str]) -> None:
+        self._given = given
         self._keys = keys
 
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        return {key: self._value[key] for key in self._keys}
+    def __getitem__(self, key: str) -> list[str]:
+        return self._keys
 
-    def __setitem__(self, key: str, members: dict[str, Any]) -> None:
-        for name in self._keys:
-            del self._value[name]
-        self._value.update(members)
-        self._keys = list(members)
+    def __setitem__(self, key: str, keys: list[str]) -> None:
+        named = dict(zip(self._keys, keys, strict=True))
+        if len(set(keys) | self._given.keys() - named.keys()) < len(self._given):
+            raise ValueError("two members would have the same name")
+        members = [(named.get(name, name), value) for name, value in self._given.items()]
+        self._given.clear()
+        self._given.update(members)
+        self._keys = keys
 
 
 def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
     kind = given.__class__  # orjson returns no subclasses
     if kind is str:
-        if given and given not in _WORDS:
-            found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
+        _string(found, holder, key, given, role, member)
     elif kind is dict:
-        if key in _FREE or not _is_plain(given):
+        if key in _FREE:
             _free(found, holder, key, given, role, member)
         else:
             _object(found, given, role, member)
@@ -161,6 +159,13 @@ def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, me
                 _value(found, given, index, each, role, member)
     elif kind is int and (given >= _LONG_NUMBER or -given >= _LONG_NUMBER):
         found.texts.append(Text(holder, key, str(given), role, member, json=True, free=True))
+
+
+def _string(found: RequestTexts, holder: Any, key: Any, given: str, role: str, member: str) -> None:
+    if len(given) > _LONG_PAYLOAD and _ENCODED.match(given) is not None and _is_base64(given):
+        found.unscannable.append("base64")
+    elif given and given not in _WORDS:
+        found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
 
 
 def _object(found: RequestTexts, given: dict[str, Any], role: str, member: str) -> None:
@@ -177,6 +182,7 @@ def _object(found: RequestTexts, given: dict[str, Any], role: str, member: str) 
         if key in _SEALED and each:
             found.unscannable.append(key)
         _value(found, given, key, each, role, member)
+    _keys(found, given, role, member)
 
 
 def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, member: str) -> None:
@@ -187,14 +193,21 @@ def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, me
             _value(found, given, key, each, role, member)
         return
     found.unscannable.append(kind)
-    for holder in (given, *(each for each in given.values() if is_object(each) and _is_plain(each))):
+    for holder in (given, *(each for each in given.values() if is_object(each))):
         for key, each in holder.items():
             if each.__class__ is str and key in _PAYLOADS:
                 if _ENCODED.match(each) is not None:
                     continue
                 found.urls.append(each)
-            if holder is not given or each.__class__ is not dict or not _is_plain(each):
+            if holder is not given or each.__class__ is not dict:
                 _value(found, holder, key, each, role, member)
+
+
+def _keys(found: RequestTexts, given: dict[str, Any], role: str, member: str) -> None:
+    """Read the keys of an object that are no names."""
+    if not all(map(_is_name, given)):
+        keys = _Keys(given, [key for key in given if not _is_name(key)])
+        _free(found, keys, "", keys[""], role, member)
 
 
 def _free(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
@@ -203,9 +216,9 @@ def _free(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, mem
         found.texts.append(Text(holder, key, text, role, member, json=True, free=True))
 
 
-def _is_plain(given: dict[str, Any]) -> bool:
-    """Whether every key of an object may be a name of a dialect's."""
-    return all(map(_is_name, given))
+def _is_base64(text: str) -> bool:
+    """Whether a text is nothing but base64, as that of a file."""
+    return " " not in text and text.isascii() and not text.encode().translate(None, _BASE64)
 
 
 def _is_name(key: str) -> bool:

@@ -65,7 +65,7 @@ class RuleSet:
             self.sought += (Sought(ENCODED, None),)
         if restores:
             self.sought += (Sought(PLACEHOLDER, None),)
-        self.patterns = PatternSet((each.pattern for each in self.sought), batched=decodes)
+        self.patterns = PatternSet(each.pattern for each in self.sought)
 
     def warm(self) -> None:
         """Compile now what the first request would compile otherwise."""
