@@ -138,7 +138,7 @@ class AnswerFilter:
                 await self._collect(guard, bytes(body), plain, last=last)
                 return
             # What is large is read in a thread, so that others are served meanwhile.
-            large = len(plain) > _LARGE
+            large = stream.waiting + len(plain) > _LARGE
             out = await asyncio.to_thread(stream.feed, plain) if large else stream.feed(plain)
             if last and not stream.ended:
                 out += stream.end()

@@ -12,6 +12,7 @@ import orjson
 
 from ..exchange import Exchange, GuardrailResult
 from .normalized import folded
+from .occurrence import occurring
 from .placeholders import PLACEHOLDER, Placeholders, redacted
 from .redactor import Redactor
 from .request_texts import request_texts
@@ -22,6 +23,8 @@ from .text_scan import Span, TooComplex
 
 __all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
 
+_AT_ONCE: Final = 4 * 1024
+"""Characters of a whole text that are read at once."""
 _NESTED: Final = 4
 """Documents within strings of documents that are looked into before an event is read text by text."""
 _NOWHERE: Final = frozenset[tuple[int, object]]()
@@ -69,12 +72,12 @@ class AnswerGuard:
         if self.rule_set.is_anchored:
             return True
         patterns = self.rule_set.patterns
-        if b"\\" not in raw and raw.isascii():
-            return bool(patterns.occurring(raw))
         text = raw.decode("utf-8", "replace")
+        if "\\" not in text and text.isascii():
+            return bool(occurring(patterns, text))
         for _ in range(_NESTED):  # a string of JSON may hold JSON again
             text = folded(text, json=True)
-            if patterns.occurring(text.encode("utf-8", "replace")):
+            if occurring(patterns, text):
                 return True
             if "\\" not in text:
                 return False
@@ -205,7 +208,13 @@ class AnswerText:
 
     def whole(self, text: str) -> str:
         """Returns what a whole text becomes. Raises Blocked and Undecidable."""
-        return self.feed(text, last=True)
+        patterns = self._guard.rule_set.patterns
+        only = occurring(patterns, folded(text, json=self._json))
+        if not only:
+            return text
+        self._redactor = Redactor(patterns, self._replace, json=self._json, only=only)
+        ends = range(_AT_ONCE, len(text) + _AT_ONCE, _AT_ONCE)  # others can run between the pieces
+        return "".join([self.feed(text[end - _AT_ONCE : end], last=end >= len(text)) for end in ends])
 
     def _replace(self, span: Span, original: str) -> str | None:
         guard = self._guard

@@ -26,6 +26,9 @@ _log: Final = logging.getLogger("standby.guardrails")
 _FAILURES: Final = 5
 """Failures in a row after which a webhook is not asked for a while."""
 _REST: Final = 10.0  # seconds; then one call tries again
+_THREAD: Final = "standby-guardrail"
+_MOST_THREADS: Final = 64
+"""Threads in which functions run at once. Those of functions that hang are never free again."""
 _MOST_READ: Final = 8 * 1024 * 1024  # bytes of an answer; redacted texts may be as long as what was sent
 
 
@@ -136,8 +139,10 @@ async def _function(rule: Rule, call: Call) -> object:
 
 
 async def _in_thread(function: Callable[[Call], Any], call: Call) -> Any:
-    """Call a function in a thread of its own, since it may take long. One that hangs keeps nobody else
-    waiting, and does not keep the process from ending."""
+    """Call a function in a thread of its own, since it may take long. One that hangs does not keep the
+    process from ending. Raises Undecided if too many are running."""
+    if sum(thread.name == _THREAD for thread in threading.enumerate()) >= _MOST_THREADS:
+        raise Undecided
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -154,7 +159,7 @@ async def _in_thread(function: Callable[[Call], Any], call: Call) -> Any:
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="standby-guardrail", daemon=True).start()
+    threading.Thread(target=run, name=_THREAD, daemon=True).start()
     return await done
 
 

@@ -6,7 +6,6 @@ loop can serve others.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import Final, NamedTuple
 
 from .encoded import decoded, hidden
 from .normalized import MAX_MARKS, folded, is_stream_safe, normalized
+from .occurrence import occurring_in_steps
 from .pattern import PatternSet
 from .request_texts import Text
-from .rule_set import LONGEST, RuleSet, Sought
+from .rule_set import RuleSet, Sought
 from .rules import Rule
 from .text_scan import MAX_MATCHES, Span, TextScan, TooComplex
 
@@ -30,12 +30,6 @@ _SCANNED: Final = 4 * 1024
 """Characters of a text with something in it that are scanned at once, at most."""
 _DENSE: Final = 100
 """Matches in one step from which on the next one is shorter."""
-_AT_ONCE: Final = 4 * 1024
-"""Bytes that are first searched at once for whether anything occurs: at 3 ns a byte, and at a thousand times
-that where RE2 has to build its automaton first."""
-_LONG: Final = 0.004
-_SHORT: Final = 0.001
-"""Seconds of a search from which on less is searched at once, and below which more is."""
 
 
 class NotStreamSafe(ValueError):
@@ -76,7 +70,7 @@ def inspect(
             copies.append(folded(text.text, json=text.json))
         else:
             copies.append((yield from _folded_in_steps(text)))
-    apart = yield from _occurring(rule_set.patterns, "\n".join(copies), bounded=rule_set.is_bounded)
+    apart = yield from occurring_in_steps(rule_set.patterns, "\n".join(copies))
     suspects = [index for index, text in enumerate(texts) if apart or not text.text.isascii()]
     wanted = _wanted(rule_set, applies) if suspects else frozenset[int]()
     for index in suspects:
@@ -111,44 +105,15 @@ def _folded_in_steps(text: Text) -> Generator[None, None, str]:
     return "".join(parts)
 
 
-def _occurring(patterns: PatternSet, text: str, *, bounded: bool) -> Generator[None, None, frozenset[int]]:
-    """Returns which patterns occur in a normalised text."""
-    data = text.encode("utf-8", "surrogatepass")
-    if not bounded:  # a match may be as long as the text
-        return frozenset(patterns.occurring(data))
-    found: set[int] = set()
-    # A match that begins before a piece is shorter than the overlap.
-    overlap = LONGEST if len(data) == len(text) else 4 * LONGEST
-    at, size = 0, _AT_ONCE
-    while at < len(data):
-        began = time.perf_counter()
-        found.update(patterns.occurring(data[max(0, at - overlap) : at + size]))
-        at += size
-        took = time.perf_counter() - began
-        if took > _LONG:
-            size = max(LONGEST, size // 2)
-        elif took < _SHORT:
-            size = min(8 * _AT_ONCE, size * 2)
-        if at < len(data):
-            yield
-    return frozenset(found)
-
-
 def _inspect_one(
     rule_set: RuleSet, index: int, text: Text, copy: str, wanted: frozenset[int], inspection: Inspection
 ) -> Generator[None, None, None]:
-    own = wanted & (yield from _occurring(rule_set.patterns, copy, bounded=rule_set.is_bounded))
+    own = wanted & (yield from occurring_in_steps(rule_set.patterns, copy))
     own = frozenset(each for each in own if rule_set.sought[each].reads(text.role))
     found: list[tuple[Sought, int, int]] = []
     try:
-        for span in (
-            (yield from _spans(rule_set.patterns, text.text, json=text.json, bounded=rule_set.is_bounded))
-            if own
-            else ()
-        ):
+        for span in (yield from _spans(rule_set.patterns, text.text, own, json=text.json)):
             sought = rule_set.sought[span.pattern]
-            if span.pattern not in own:
-                continue
             if sought.rule is not None:
                 found.append((sought, span.begin, span.end))
             elif (
@@ -173,17 +138,22 @@ def _within(
     rule_set: RuleSet, inner: str, text: Text, wanted: frozenset[int]
 ) -> Generator[None, None, list[Sought]]:
     """Returns what occurs in a text that was hidden in another."""
-    spans = yield from _spans(rule_set.patterns, inner, bounded=rule_set.is_bounded)
-    found = [rule_set.sought[span.pattern] for span in spans if span.pattern in wanted]
+    copy = folded(inner)
+    own = wanted & (yield from occurring_in_steps(rule_set.patterns, copy))
+    spans = yield from _spans(rule_set.patterns, copy, own)
+    found = [rule_set.sought[span.pattern] for span in spans]
     return [each for each in found if each.rule is not None and each.reads(text.role)]
 
 
 def _spans(
-    patterns: PatternSet, text: str, *, bounded: bool, json: bool = False
+    patterns: PatternSet, text: str, only: frozenset[int], *, json: bool = False
 ) -> Generator[None, None, list[Span]]:
-    scan = TextScan(patterns, json=json)
+    """Returns where these patterns match."""
     spans: list[Span] = []
-    if not bounded:
+    if not only:
+        return spans
+    scan = TextScan(patterns, json=json, only=only)
+    if not patterns.is_bounded:  # a match may be as long as the text
         return scan.feed(text, last=True)
     at, step = 0, _SCANNED // 8
     while at < len(text):
@@ -227,9 +197,7 @@ def _inspect_across(
     A part of such a match that the same rule finds by itself explains it, so it is left to that finding.
     """
     patterns, sought_by = rule_set.across
-    occurring = yield from _occurring(
-        patterns, "".join([copies[index] for index in plain]), bounded=rule_set.is_bounded
-    )
+    occurring = yield from occurring_in_steps(patterns, "".join([copies[index] for index in plain]))
     wanted = {
         index: rule for index in occurring if (rule := sought_by[index].rule) is not None and rule in applies
     }
@@ -241,15 +209,15 @@ def _inspect_across(
     for finding in inspection.findings:
         known.setdefault(finding.text, []).append(finding)
     try:
-        spans = yield from _spans(patterns, whole, bounded=rule_set.is_bounded)
+        spans = yield from _spans(patterns, whole, frozenset(wanted))
     except TooComplex:
         inspection.undecided.update(wanted.values())
         return
     for span in spans:
         first, last = bisect_right(borders, span.begin) - 1, bisect_right(borders, span.end - 1) - 1
-        rule = wanted.get(span.pattern)
-        if first == last or rule is None:
+        if first == last:
             continue
+        rule = wanted[span.pattern]
         parts = [
             Finding(
                 rule,

@@ -17,6 +17,8 @@ Check = Callable[[str], tuple[int, int] | None]
 none of it is; None says so too, but lets a match begin within it."""
 
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
+_LONGEST: Final = 1024
+"""Characters of the longest match of patterns with which a text is read in pieces."""
 _MEMORY: Final = 64 * 2**20
 """Bytes that one compiled set may use. RE2's own default of 8 MiB makes large sets fall back to slow ways."""
 
@@ -125,6 +127,24 @@ class PatternSet:
             if not opens or len(text.translate(None, opens)) < len(text):
                 place = min(place, expression.search(text, at).start())
         return place
+
+    def longest(self, positions: Iterable[int] | None = None) -> int:
+        """Returns how many characters a match of these patterns, or of all, can have, with the one that
+        decides its end. Raises ValueError if that cannot be known."""
+        known = self._longest
+        return max(known if positions is None else map(known.__getitem__, positions), default=0)
+
+    @cached_property
+    def is_bounded(self) -> bool:
+        """Whether no match is longer than 1,024 characters, so that a text can be read in pieces."""
+        try:
+            return self.longest() <= _LONGEST + 1
+        except ValueError:
+            return False
+
+    @cached_property
+    def _longest(self) -> tuple[int, ...]:
+        return tuple(longest_match(each.pattern.expression) + 1 for each in self.patterns)
 
     @cached_property
     def _beginnings(self) -> tuple[int, list[tuple[Any, bytes]]]:

@@ -159,7 +159,13 @@ _NATIONAL: Final = MappingProxyType(
             ),
         ),
         "gb": (
-            Pattern("uk_nino", r"(?i)\b[a-ceghj-prstw-z][a-ceghj-nprstw-z] ?\d{2} ?\d{2} ?\d{2} ?[a-d]\b"),
+            # The blank may stand before the first digit, so it has a batch of its own.
+            Pattern(
+                "uk_nino",
+                r"(?i)\b[a-ceghj-prstw-z][a-ceghj-nprstw-z] ?\d{2} ?\d{2} ?\d{2} ?[a-d]\b",
+                batch=12,
+                needs=_DIGITS,
+            ),
         ),
         "in": (
             Pattern("in_aadhaar", r"\b[2-9]\d{3} ?\d{4} ?\d{4}\b", "", partial(_numbered, "in_.aadhaar")),
@@ -200,5 +206,5 @@ def national(countries: Iterable[str]) -> Iterator[Pattern]:
     countries."""
     for country in countries:
         for pattern in _NATIONAL[country]:
-            yield replace(pattern, batch=10, needs=_DIGITS, opens=_DIGITS)
+            yield pattern if pattern.batch else replace(pattern, batch=10, needs=_DIGITS, opens=_DIGITS)
         yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST, 11, _DIGITS)

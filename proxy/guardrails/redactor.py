@@ -10,12 +10,21 @@ __all__ = ["Redactor"]
 
 
 class Redactor:
-    """One text on its way. What it becomes does not depend on how it was cut."""
+    """One text on its way. What it becomes does not depend on how it was cut. `only` are the patterns that
+    can occur in it, if that is known.
+    """
 
     __slots__ = ("_rewriter", "_scan")
 
-    def __init__(self, patterns: PatternSet, replace: Replace, *, json: bool = False) -> None:
-        self._scan = TextScan(patterns, json=json)
+    def __init__(
+        self,
+        patterns: PatternSet,
+        replace: Replace,
+        *,
+        json: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        self._scan = TextScan(patterns, json=json, only=only)
         self._rewriter = Rewriter(replace, json=json)
 
     @property

@@ -146,8 +146,8 @@ class RequestGuard:
         if rule.kind == "limits":
             code = exceeded(rule, self.operation, self.value, self._texts.texts)
             codes |= {} if code is None else {code: None}
-        foreign = [url for url in self._texts.urls if not may_lead_to(url, rule.allow, rule.deny)]
-        if rule.kind == "links" and foreign:
+        addressed = rule.kind == "links" and self._addresses(rule, findings)
+        if addressed:
             codes["link"] = None
         if rule in self._inspection.undecided:
             self._record(rule, "undecided", (), target)
@@ -159,10 +159,17 @@ class RequestGuard:
                 return "not_scanned"
         if not codes:
             return None
-        # The address of an image cannot be redacted by rules that read only links that show images.
-        outcome = "blocked" if rule.action == "redact" and not findings else _DONE[rule.action]
+        outcome = "blocked" if rule.action == "redact" and addressed else _DONE[rule.action]
         self._record(rule, outcome, codes, target, max(1, len(findings)))
         return "blocked" if outcome == "blocked" else None
+
+    def _addresses(self, rule: Rule, findings: Sequence[Finding]) -> bool:
+        """Whether an image or file is to be loaded from where it may not, and its address is no finding, so
+        that it cannot be redacted."""
+        found = {self._texts.texts[finding.text].text for finding in findings}
+        return any(
+            url not in found and not may_lead_to(url, rule.allow, rule.deny) for url in self._texts.urls
+        )
 
     def _record(
         self, rule: Rule, outcome: str, codes: Iterable[str], target: Target | None, times: int = 0

@@ -69,9 +69,10 @@ _SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout"
 """Names of members that only the provider understands."""
 _RESULTS: Final = ("tool_result", "_call_output", "function_response")
 _SYSTEM: Final = frozenset({"system", "instructions"})
-_LONG_PAYLOAD: Final = 16 * 1024
-"""Characters from which on pure base64 is the bytes of a file, and not looked into."""
-_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\r\n"
+_GENERATED: Final = frozenset({"data", "result", "b64_json", "partial_image_b64"})
+"""Names of members that hold a generated image or sound, if they are long and nothing but base64."""
+_LONG_PAYLOAD: Final = 16 * 1024  # characters
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"
 _LONG_NUMBER: Final = 10**11
 """Integers from here on are read as texts: shorter ones are nobody's number."""
 
@@ -162,7 +163,7 @@ def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, me
 
 
 def _string(found: RequestTexts, holder: Any, key: Any, given: str, role: str, member: str) -> None:
-    if len(given) > _LONG_PAYLOAD and _ENCODED.match(given) is not None and _is_base64(given):
+    if key in _GENERATED and len(given) > _LONG_PAYLOAD and _is_base64(given):
         found.unscannable.append("base64")
     elif given and given not in _WORDS:
         found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
@@ -217,8 +218,7 @@ def _free(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, mem
 
 
 def _is_base64(text: str) -> bool:
-    """Whether a text is nothing but base64, as that of a file."""
-    return " " not in text and text.isascii() and not text.encode().translate(None, _BASE64)
+    return text.isascii() and not text.encode().translate(None, _BASE64)
 
 
 def _is_name(key: str) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from .encoded import ENCODED
-from .expressions import folded_expression, is_anchored, longest_match
+from .expressions import folded_expression, is_anchored
 from .injection import SIGNALS
 from .links import links
 from .pattern import Pattern, PatternSet
@@ -19,12 +19,9 @@ from .rules import Rule
 from .secrets import SECRETS
 from .words import words
 
-__all__ = ["LONGEST", "RuleSet", "Sought"]
+__all__ = ["RuleSet", "Sought"]
 
 _BORDER: Final = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\b")
-LONGEST: Final = 1024
-"""Characters of the longest match of a pattern that is bounded."""
-
 _UNCUT: Final = frozenset({"email", "encoded", "ip", "link", "phone", "placeholder", "url_password"})
 """Codes of what is not looked for in several texts put together: no one cuts it to hide it, and the end of
 one text and the begin of the next may look like it."""
@@ -70,7 +67,7 @@ class RuleSet:
     def warm(self) -> None:
         """Compile now what the first request would compile otherwise."""
         across, _ = self.across
-        if self.is_bounded:
+        if self.patterns.is_bounded:
             self.patterns.warm()
             across.warm()
 
@@ -88,14 +85,6 @@ class RuleSet:
     def is_anchored(self) -> bool:
         """Whether a pattern matches at the begin or end of a text only, so that it must be read by itself."""
         return any(is_anchored(each.pattern.expression) for each in self.sought)
-
-    @cached_property
-    def is_bounded(self) -> bool:
-        """Whether no match is longer than `LONGEST`, so that a text can be read in pieces."""
-        try:
-            return all(longest_match(each.pattern.expression) <= LONGEST for each in self.sought)
-        except ValueError:
-            return False
 
 
 def _sought(rule: Rule) -> Iterator[Sought]:

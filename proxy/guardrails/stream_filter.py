@@ -89,6 +89,11 @@ class StreamFilter(ABC):
 
     # -- bytes ------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """The number of bytes of an event whose end has not come yet."""
+        return len(self._pending)
+
     def feed(self, chunk: bytes) -> bytes:
         """Returns what may be sent after this chunk. Raises Undecidable and EventTooLarge."""
         out: list[bytes] = []

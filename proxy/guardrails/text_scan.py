@@ -15,7 +15,7 @@ from .pattern import PatternSet
 
 __all__ = ["MAX_HELD", "MAX_MATCHES", "Span", "TextScan", "TooComplex"]
 
-MAX_MATCHES: Final = 10_000
+MAX_MATCHES: Final = 50_000
 """Matches in one text, those included whose checks fail. Each costs some ten microseconds, and real texts
 have a few hundred."""
 
@@ -48,13 +48,17 @@ class TextScan:
     """The search in one text.
 
     `raw` is the part of the text that is not decided yet, and `base` where it begins. `decided` is the place
-    before which everything is known: no finding that is not returned yet begins there.
+    before which everything is known: no finding that is not returned yet begins there. If it is known which
+    patterns can occur, they are the `only` ones that are searched for.
     """
 
-    __slots__ = ("_context", "_json", "_next", "_open", "_set", "base", "decided", "matches", "raw")
+    __slots__ = ("_context", "_json", "_next", "_only", "_open", "_set", "base", "decided", "matches", "raw")
 
-    def __init__(self, patterns: PatternSet, *, json: bool = False) -> None:
+    def __init__(
+        self, patterns: PatternSet, *, json: bool = False, only: frozenset[int] | None = None
+    ) -> None:
         self._set = patterns
+        self._only = only
         self._json = json
         self._context = ""  # the last normalised character before `raw`, for word boundaries
         self._next: dict[int, int] = {}  # where the search for a pattern goes on, if that is behind `decided`
@@ -69,16 +73,24 @@ class TextScan:
         raw = self.raw = self.raw + piece if self.raw else piece
         window = _Window(normalized(raw, json=self._json, whole=last), self._context)
         data = window.data
-        horizon = len(data) if last else self._set.under_way(data, window.first)
+        horizon = len(data) if last else self._horizon(data, window.first)
         found: list[Span] = []
-        hits = self._set.occurring(data)
+        hits = self._set.occurring(data) if self._only is None else self._only
         if hits or self._open:
             for index in {*hits, *self._open}:
                 self._search(index, window, horizon, found, last=last)
         self.decided = self.base + window.original(horizon)
-        if self.base + len(raw) - self.decided > MAX_HELD:
+        if self.base + len(raw) - self.decided > (MAX_HELD if self._only is None else 8 * MAX_HELD):
             raise TooComplex  # more than a match can have: most of it are characters that show nothing
         return found
+
+    def _horizon(self, data: bytes, first: int) -> int:
+        """Returns the place before which matches that begin there are complete."""
+        if self._only is None:
+            return self._set.under_way(data, first)
+        # Of a text that is there already, nothing has to be decided early, so the longest match will do.
+        longest = self._set.longest(self._only) * (1 if data.isascii() else 4)
+        return max(first, len(data) - longest)
 
     def forget(self) -> str:
         """Returns the text before `decided` that was not returned yet, and drops it."""

@@ -143,7 +143,7 @@ async def test_what_cannot_be_scanned() -> None:
 
 async def test_too_many_matches() -> None:
     """A text with more places to judge than any real one is refused, or passes where the rule says so."""
-    cards = "4111 1111 1111 1112 " * 12_000
+    cards = "4111 1111 1111 1112 " * 51_000
     scene = guarded('kind = "personal_data"')
     caller = await scene.ask(messages=said(cards))
     assert (caller.status, caller.json["error"]["code"]) == (503, "guardrail_unavailable")

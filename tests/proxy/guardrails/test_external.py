@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +15,7 @@ from standby.proxy.config import Secret
 from standby.proxy.guardrails.external import Call, External, Undecided
 from standby.proxy.guardrails.rules import Rule
 
-__all__ = ["answers_late", "counts", "forbids", "raises", "rewrites"]
+__all__ = ["answers_late", "counts", "forbids", "hangs", "raises", "rewrites"]
 
 pytestmark = pytest.mark.anyio
 
@@ -193,6 +194,14 @@ def raises(call: Call) -> bool:
     raise RuntimeError(call.texts[0])
 
 
+GATE: Final = threading.Event()
+
+
+def hangs(call: Call) -> bool:
+    """One that does not return until it is let."""
+    return GATE.wait(30.0)
+
+
 async def answers_late(call: Call) -> bool:
     """One that takes longer than it may."""
     await asyncio.sleep(5.0)
@@ -216,3 +225,17 @@ async def test_functions_without_a_verdict(function: str, caplog: pytest.LogCapt
         await External().ask(rule, CALL)
     assert "one" not in caplog.text.replace("none", "")
     assert "callable could not decide" in caplog.text
+
+
+async def test_functions_that_hang() -> None:
+    """They take a bounded number of threads, and once they return the function is asked again."""
+    rule = Rule(kind="callable", use="tests.proxy.guardrails.test_external:hangs", timeout=0.05)
+    external, before = External(), threading.active_count()
+    asked = await asyncio.gather(*(external.ask(rule, CALL) for _ in range(100)), return_exceptions=True)
+    assert {type(each) for each in asked} == {Undecided}
+    hanging = [each for each in threading.enumerate() if each.name == "standby-guardrail"]
+    assert threading.active_count() - before <= len(hanging) == 64
+    GATE.set()
+    for each in hanging:
+        await asyncio.to_thread(each.join, 10.0)
+    assert await external.ask(rule, CALL) is True

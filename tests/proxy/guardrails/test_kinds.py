@@ -97,6 +97,10 @@ def test_links_of_images() -> None:
     assert outcome(rule, messages=said("![a](https://evil.test/x)")) == "guardrail_blocked"
     part = {"type": "image_url", "image_url": {"url": "https://evil.test/x.png"}}
     assert outcome(rule, messages=said([part])) == "guardrail_blocked"
+    redacting = Rule(kind="links", deny=("evil.test",), images_only=True, action="redact")
+    link = {"type": "text", "text": "![a](https://evil.test/x)"}
+    assert outcome(redacting, messages=said([link])) == ""
+    assert outcome(redacting, messages=said([link, part])) == "guardrail_blocked"
 
 
 @pytest.mark.parametrize(
