@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -18,7 +17,7 @@ from .redactor import Redactor
 from .request_texts import request_texts
 from .rewriter import Blocked
 from .rule_set import RuleSet, Sought
-from .rules import Rule
+from .rules import OUTCOMES, Rule
 from .text_scan import Span, TooComplex
 
 __all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
@@ -28,7 +27,6 @@ _AT_ONCE: Final = 4 * 1024
 _NESTED: Final = 4
 """Documents within strings of documents that are looked into before an event is read text by text."""
 _NOWHERE: Final = frozenset[tuple[int, object]]()
-_DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
 
 
 class Undecidable(Exception):
@@ -121,7 +119,7 @@ class AnswerGuard:
 
     def found(self, rule: Rule, code: str) -> None:
         """Count a finding. Raises Blocked if its rule forbids it."""
-        counts = self._counts.setdefault((rule, _DONE[rule.action]), {})
+        counts = self._counts.setdefault((rule, OUTCOMES[rule.action]), {})
         if not (self._again and code in counts):
             counts[code] = counts.get(code, 0) + 1
         if rule.action == "block":

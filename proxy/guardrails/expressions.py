@@ -25,7 +25,7 @@ __all__ = [
     "longest_match",
 ]
 
-# Python's own parser of expressions. It has no public name; its result has been the same since Python 2.
+# Python's own parser of expressions. It has no public name.
 op: Final[Any] = import_module("re._constants")
 parser: Final[Any] = import_module("re._parser")
 

@@ -23,6 +23,7 @@ _GROUP_END: Final = re.compile(r"[0-9A-Za-z](?![0-9A-Za-z])")
 _SHORTEST_PHONE: Final = 7  # digits
 _DIGITS: Final = b"+0123456789"
 _PHONE_COST: Final = 3
+_IBAN_COST: Final = 8
 _MOST_TRIMMED: Final = 3  # groups left out at the end of what may be a phone number, since each try is slow
 _NOT_PEOPLE: Final = ("git@", "noreply@", "no-reply@")
 _FILES: Final = (".css", ".gif", ".jpeg", ".jpg", ".js", ".png", ".svg", ".webp")
@@ -121,7 +122,7 @@ PERSONAL_DATA: Final = (
         r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b",
         "",
         _iban,
-        1,
+        _IBAN_COST,
         9,
         _DIGITS,
         _DIGITS,

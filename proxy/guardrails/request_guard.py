@@ -24,7 +24,7 @@ from .placeholders import Placeholders, redacted
 from .request_texts import RequestTexts, Text, request_texts
 from .rewriter import Rewriter
 from .rule_book import RuleBook
-from .rules import Rule
+from .rules import OUTCOMES, Rule
 from .text_scan import Span, TooComplex
 
 __all__ = ["RequestGuard"]
@@ -43,7 +43,6 @@ _LONGEST_WORK: Final = 3.0
 """Seconds of work on one request. Four megabytes of text take a fifth of that."""
 _MODEL: Final = "model"
 """The member that no target sees as the caller wrote it."""
-_DONE: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +158,7 @@ class RequestGuard:
                 return "not_scanned"
         if not codes:
             return None
-        outcome = "blocked" if rule.action == "redact" and addressed else _DONE[rule.action]
+        outcome = "blocked" if rule.action == "redact" and addressed else OUTCOMES[rule.action]
         self._record(rule, outcome, codes, target, max(1, len(findings)))
         return "blocked" if outcome == "blocked" else None
 

@@ -34,7 +34,9 @@ _WORDS: Final = frozenset(
         *("chat.completion", "stop", "tool_calls", "end_turn", "response", "float", "low", "medium", "high"),
     }
 )
-"""Words of the dialects, which are no texts."""
+"""Words of the dialects, which are no texts unless somebody says them."""
+_SAID: Final = frozenset({"content", "text", "input", "output", "instructions", "system", "thinking"})
+"""Names of members that hold what somebody says."""
 _FREE: Final = frozenset(
     {
         *(
@@ -74,7 +76,7 @@ _GENERATED: Final = frozenset({"data", "result", "b64_json", "partial_image_b64"
 _LONG_PAYLOAD: Final = 16 * 1024  # characters
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"
 _LONG_NUMBER: Final = 10**11
-"""Integers from here on are read as texts: shorter ones are nobody's number."""
+"""Integers from here on are read as texts wherever they stand: most shorter ones are settings."""
 
 
 @dataclass(slots=True, eq=False)
@@ -165,7 +167,7 @@ def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, me
 def _string(found: RequestTexts, holder: Any, key: Any, given: str, role: str, member: str) -> None:
     if key in _GENERATED and len(given) > _LONG_PAYLOAD and _is_base64(given):
         found.unscannable.append("base64")
-    elif given and given not in _WORDS:
+    elif given and (given not in _WORDS or key in _SAID):
         found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
 
 

@@ -23,7 +23,7 @@ from .pattern import compiled
 from .personal_data import COUNTRIES, PERSONAL_CODES, country_of
 from .secrets import SECRET_CODES
 
-__all__ = ["KEYS", "Action", "Bound", "Kind", "Rule", "Stage", "When"]
+__all__ = ["KEYS", "OUTCOMES", "Action", "Bound", "Kind", "Rule", "Stage", "When"]
 
 Kind: TypeAlias = Literal[
     "secrets",
@@ -76,6 +76,8 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Keys of which a rule of a kind needs at least one."""
+OUTCOMES: Final = MappingProxyType({"block": "blocked", "redact": "redacted", "observe": "observed"})
+"""What is reported of a finding, by the action of its rule."""
 _ONE_STAGE: Final = MappingProxyType({"injection": "request", "limits": "request", "schema": "response"})
 _NOT_REDACTING: Final = frozenset({"injection", "limits", "schema"})
 

@@ -246,14 +246,6 @@ class StreamFilter(ABC):
             holder[member] = allowed
             self._changed = True
 
-    def document(self, holder: dict[str, Any], *, again: bool = False) -> None:
-        """Redact the whole texts in `holder` in place. `again` says that they were sent in pieces before."""
-        try:
-            if self.guard.document(holder, again=again):
-                self._changed = True
-        except Blocked:
-            raise _Ended from None
-
     def remove(self, holder: dict[str, Any], member: str, value: object) -> None:
         """Replace a member that cannot be redacted, such as the probabilities of single tokens, by
         `value`."""
