@@ -69,6 +69,11 @@ def _options() -> Any:
     return options
 
 
+def _has(text: bytes, any_of: bytes) -> bool:
+    """Whether one of these bytes is in `text`."""
+    return any_of in text if len(any_of) == 1 else len(text.translate(None, any_of)) < len(text)
+
+
 class CompiledPattern:
     """A pattern that can be searched for in bytes."""
 
@@ -124,7 +129,7 @@ class PatternSet:
         # A match of visible ASCII characters is no longer than the last run of those.
         place = max(at, len(text.rstrip(_VISIBLE)), len(text) - compact)
         for expression, opens in others:
-            if not opens or len(text.translate(None, opens)) < len(text):
+            if not opens or _has(text, opens):
                 place = min(place, expression.search(text, at).start())
         return place
 
@@ -186,6 +191,6 @@ class _Batch:
             raise ValueError("the patterns are too many or too large") from None
 
     def occurring(self, text: bytes) -> list[int]:
-        if self._needs and len(text.translate(None, self._needs)) == len(text):
+        if self._needs and not _has(text, self._needs):
             return []
         return [self._positions[index] for index in self._set.Match(text) or ()]

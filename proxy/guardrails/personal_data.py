@@ -104,7 +104,13 @@ def _numbered(module: str, text: str) -> tuple[int, int] | None:
 
 PERSONAL_DATA: Final = (
     Pattern(
-        "email", r"(?i)[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b", "", _email, batch=1
+        "email",
+        r"(?i)[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b",
+        "",
+        _email,
+        1,
+        1,
+        b"@",
     ),
     Pattern(
         "phone",
