@@ -89,8 +89,10 @@ class TextScan:
         if self._only is None:
             return self._set.under_way(data, first)
         # Of a text that is there already, nothing has to be decided early, so the longest match will do.
-        longest = self._set.longest(self._only) * (1 if data.isascii() else 4)
-        return max(first, len(data) - longest)
+        size = self._set.longest(self._only)
+        if not data.isascii():
+            size = len(data.decode("utf-8", "surrogatepass")[-size:].encode("utf-8", "surrogatepass"))
+        return max(first, len(data) - size)
 
     def forget(self) -> str:
         """Returns the text before `decided` that was not returned yet, and drops it."""
