@@ -111,6 +111,6 @@ class Guardrails:
 
 
 def _own_path(path: str) -> str:
-    """Returns the path as the gateway has it, of a request to a foreign app that has it elsewhere."""
+    """Returns the gateway's path for one under a prefix of an own app, or with a slash at its end."""
     at = path.find("/v1/")
     return path[at:].rstrip("/") if at >= 0 else path

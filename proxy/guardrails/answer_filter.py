@@ -21,7 +21,7 @@ from ..exchange import Exchange
 from ..http.refusal import render
 from ..http.stream_restart import is_requested
 from .answer_document import final_texts, head_of, stopped, strip_probabilities
-from .answer_guard import AnswerGuard, Undecidable
+from .answer_guard import AnswerGuard, AnswerRefused
 from .chat_filter import ChatFilter
 from .duplicates import has_duplicates
 from .external import External
@@ -147,7 +147,7 @@ class AnswerFilter:
                     await self._hold(guard, stream, out, last=last)
                     return
                 out = stream.stopped(fresh=True)  # what was held is not sent
-        except (Undecidable, EventTooLarge, Undecodable):
+        except (AnswerRefused, EventTooLarge, Undecodable):
             await self._refuse("guardrail_unavailable")
             return
         await self._pass(guard, out, last=last or stream.ended)
@@ -233,7 +233,7 @@ class AnswerFilter:
     async def _read(self, guard: AnswerGuard, raw: bytes, status: int) -> bytes | None:
         """Returns what a whole body becomes, None if it stays as it is.
 
-        Raises Undecidable, and Blocked for an error that may not be passed on.
+        Raises AnswerRefused, and Blocked for an error that may not be passed on.
         """
         if not raw:
             return None

@@ -10,17 +10,17 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from ..exchange import Exchange, GuardrailResult
+from .document_texts import document_texts
 from .normalized import folded
 from .occurrence import occurring
 from .placeholders import PLACEHOLDER, Placeholders, redacted
 from .redactor import Redactor
-from .request_texts import request_texts
 from .rewriter import Blocked
 from .rule_set import RuleSet, Sought
 from .rules import OUTCOMES, Rule
 from .text_scan import Span, TooComplex
 
-__all__ = ["AnswerGuard", "AnswerText", "Undecidable"]
+__all__ = ["AnswerGuard", "AnswerRefused", "AnswerText"]
 
 _AT_ONCE: Final = 4 * 1024
 """Characters of a whole text that are read at once."""
@@ -29,7 +29,7 @@ _NESTED: Final = 4
 _NOWHERE: Final = frozenset[tuple[int, object]]()
 
 
-class Undecidable(Exception):
+class AnswerRefused(Exception):
     """A rule cannot decide about the answer, and refuses what it cannot decide about."""
 
 
@@ -44,7 +44,8 @@ class AnswerGuard:
     collects: bool = False
     """Whether the texts that go out are kept, for rules that need the whole answer."""
     rules: Sequence[Rule] = field(default=(), init=False)
-    """The rules that bind."""
+    """The rules that bind, and in no order `binding`."""
+    binding: frozenset[Rule] = field(default=frozenset(), init=False)
     stopped_by: Rule | None = field(default=None, init=False)
     """The rule that blocked the answer."""
     _again: bool = field(default=False, init=False)
@@ -60,6 +61,7 @@ class AnswerGuard:
         served = self.exchange.served
         target = None if served is None else served.candidate.target
         self.rules = [rule for rule in self.all_rules if rule.when is None or rule.when.binds(target)]
+        self.binding = frozenset(self.rules)
 
     def text(self, *, json: bool = False) -> AnswerText:
         """Returns a new text of the answer, of which nothing has been read yet."""
@@ -90,26 +92,26 @@ class AnswerGuard:
         value: dict[str, Any],
         *,
         again: bool = False,
-        but: AbstractSet[tuple[int, object]] = _NOWHERE,
+        without: AbstractSet[tuple[int, object]] = _NOWHERE,
     ) -> bool:
         """Redact every text of a whole document in place. Returns whether it changed.
 
-        With `again`, its texts were counted before, when they came in pieces. `but` are places that were
-        read: the ids of their holders, and their keys. Raises Blocked and Undecidable.
+        With `again`, its texts were counted before, when they came in pieces. `without` are places that were
+        read: the ids of their holders, and their keys. Raises Blocked and AnswerRefused.
         """
         self._again = again
         try:
-            return self._document(value, but)
+            return self._document(value, without)
         finally:
             self._again = False
 
-    def _document(self, value: dict[str, Any], but: AbstractSet[tuple[int, object]]) -> bool:
-        found = request_texts(value)
+    def _document(self, value: dict[str, Any], without: AbstractSet[tuple[int, object]]) -> bool:
+        found = document_texts(value)
         if found.unscannable:
             self.not_scanned(found.unscannable)
         changed = False
         for text in found.texts:
-            if (id(text.holder), text.key) in but:
+            if (id(text.holder), text.key) in without:
                 continue
             new = self.text(json=text.json).whole(text.text)
             if new != text.text:
@@ -143,18 +145,18 @@ class AnswerGuard:
 
     def rewrite(self, value: dict[str, Any], old: str, new: str) -> None:
         """Write `new` wherever the text `old` stands in a document."""
-        for text in request_texts(value).texts:
+        for text in document_texts(value).texts:
             if text.text == old:
                 text.write(new)
 
     def not_scanned(self, kinds: Sequence[str]) -> None:
-        """Note that a part of the answer cannot be read. Raises Undecidable if a rule refuses that."""
+        """Note that a part of the answer cannot be read. Raises AnswerRefused if a rule refuses that."""
         for rule in self.rules:
             self._counts.setdefault((rule, "not_scanned"), {}).update(dict.fromkeys(kinds, 1))
         self._refused_by([rule for rule in self.rules if rule.on_unscannable == "refuse"])
 
     def undecided(self, rules: Sequence[Rule]) -> None:
-        """Note that rules cannot decide. Raises Undecidable if one of them refuses then."""
+        """Note that rules cannot decide. Raises AnswerRefused if one of them refuses then."""
         for rule in rules:
             self._counts.setdefault((rule, "undecided"), {})
         self._refused_by([rule for rule in rules if rule.on_error == "refuse"])
@@ -162,7 +164,7 @@ class AnswerGuard:
     def _refused_by(self, rules: Sequence[Rule]) -> None:
         if rules:
             self.stopped_by = self.stopped_by or rules[0]
-            raise Undecidable
+            raise AnswerRefused
 
     def finish(self) -> None:
         """Write what was found into the exchange."""
@@ -194,7 +196,7 @@ class AnswerText:
         return self._redactor.held
 
     def feed(self, piece: str, *, last: bool = False) -> str:
-        """Returns the text that may go out now. Raises Blocked and Undecidable."""
+        """Returns the text that may go out now. Raises Blocked and AnswerRefused."""
         if self._passes:
             return piece
         try:
@@ -205,7 +207,7 @@ class AnswerText:
             return self._redactor.undecided
 
     def whole(self, text: str) -> str:
-        """Returns what a whole text becomes. Raises Blocked and Undecidable."""
+        """Returns what a whole text becomes. Raises Blocked and AnswerRefused."""
         patterns = self._guard.rule_set.patterns
         only = occurring(patterns, folded(text, json=self._json))
         if not only:
@@ -220,7 +222,7 @@ class AnswerText:
         rule = sought.rule
         if rule is None:
             return self._restored(original) if sought.pattern is PLACEHOLDER else None
-        if rule not in guard.rules:
+        if rule not in guard.binding:
             return None
         if sought.score is not None and not self._scored(rule, sought.score, sought):
             return None

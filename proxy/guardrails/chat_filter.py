@@ -136,7 +136,7 @@ class ChatFilter(StreamFilter):
 
     @override
     def answers(self) -> list[list[str]]:
-        keys = cast("dict[tuple[Any, ...], list[str]]", self.spoken)
+        keys = cast("dict[tuple[Any, ...], list[str]]", self.sent_texts)
         return [["".join(parts)] for key, parts in keys.items() if key[1:] == ("content",)]
 
     @override

@@ -17,6 +17,7 @@ import orjson
 
 from ..config import imported
 from ..dialects.json_values import is_list
+from ..exchange import Exchange
 from .rules import Rule, Stage
 
 __all__ = ["Call", "External", "Undecided", "Verdict"]
@@ -25,7 +26,7 @@ _log: Final = logging.getLogger("standby.guardrails")
 
 _FAILURES: Final = 5
 """Failures in a row after which a webhook is not asked for a while."""
-_REST: Final = 10.0  # seconds; then one call tries again
+_PAUSE: Final = 10.0  # seconds; then one call tries again
 _THREAD: Final = "standby-guardrail"
 _MOST_THREADS: Final = 64
 """Threads in which functions run at once. Those of functions that hang are never free again."""
@@ -48,6 +49,22 @@ class Call:
     key: str | None
     target: str | None
 
+    @classmethod
+    def of(
+        cls, rule: Rule, stage: Stage, texts: Sequence[str], exchange: Exchange, target: str | None
+    ) -> Call:
+        """What `rule` is asked about these texts of a request, or of its answer."""
+        pool, principal = exchange.pool, exchange.principal
+        return cls(
+            rule.name,
+            stage,
+            tuple(texts),
+            exchange.id,
+            None if pool is None else pool.name,
+            None if principal is None else principal.name("key"),
+            target,
+        )
+
 
 Verdict: TypeAlias = "bool | Sequence[str] | None"
 """True or None to allow, False to forbid, or the texts to go on with, as many as were given."""
@@ -61,10 +78,11 @@ class External:
     transport: httpx2.AsyncBaseTransport | None = None
     _client: httpx2.AsyncClient | None = field(default=None, init=False, repr=False)
     _failures: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False)
-    _resting: dict[str, float] = field(default_factory=dict[str, float], init=False, repr=False)
+    _paused_until: dict[str, float] = field(default_factory=dict[str, float], init=False, repr=False)
 
-    async def ask(self, rule: Rule, call: Call) -> Verdict:
-        """Returns the verdict of `rule`, of kind `webhook` or `callable`."""
+    async def ask(self, rule: Rule, call: Call) -> bool | list[str]:
+        """Returns the verdict of `rule`, of kind `webhook` or `callable`: True to allow, False to forbid, or
+        the texts to go on with."""
         if not call.texts:
             return True
         name, body = rule.name, b""
@@ -73,10 +91,10 @@ class External:
             if len(body) > rule.max_body:  # says nothing of the webhook
                 _log.warning("guardrail %s could not decide: the texts are longer than max_body", name)
                 raise Undecided
-        if (until := self._resting.get(name)) is not None:
+        if (until := self._paused_until.get(name)) is not None:
             if self.clock() < until:
                 raise Undecided
-            self._resting[name] = self.clock() + _REST  # this call alone tries
+            self._paused_until[name] = self.clock() + _PAUSE  # this call alone tries
         try:
             async with asyncio.timeout(rule.timeout):
                 verdict = await (self._post(rule, body) if rule.kind == "webhook" else _function(rule, call))
@@ -85,12 +103,12 @@ class External:
             self._failed(rule, error)
             raise Undecided from None
         self._failures.pop(name, None)
-        self._resting.pop(name, None)
+        self._paused_until.pop(name, None)
         return checked
 
     def inherit(self, before: External) -> None:
         """Take over which webhooks do not answer."""
-        self._failures, self._resting = before._failures, before._resting
+        self._failures, self._paused_until = before._failures, before._paused_until
 
     async def aclose(self) -> None:
         """Close the connections. A later call opens new ones."""
@@ -103,7 +121,7 @@ class External:
         _log.warning("guardrail %s could not decide: %s", rule.name, type(error).__name__)
         failures = self._failures[rule.name] = self._failures.get(rule.name, 0) + 1
         if rule.kind == "webhook" and failures >= _FAILURES:
-            self._resting[rule.name] = self.clock() + _REST
+            self._paused_until[rule.name] = self.clock() + _PAUSE
 
     async def _post(self, rule: Rule, body: bytes) -> object:
         if rule.url is None:
@@ -179,13 +197,13 @@ def _read(answer: object) -> object:
     return action == "allow"
 
 
-def _checked(verdict: object, texts: int) -> Verdict:
+def _checked(verdict: object, texts: int) -> bool | list[str]:
     """Returns `verdict` if it is one about so many texts. Raises Undecided."""
     if verdict is None or isinstance(verdict, bool):
-        return verdict
+        return verdict is not False
     if not isinstance(verdict, list | tuple):
         raise Undecided
     given = cast("Sequence[object]", verdict)
     if len(given) != texts or not all(isinstance(each, str) for each in given):
         raise Undecided
-    return cast("Sequence[str]", given)
+    return list(cast("Sequence[str]", given))

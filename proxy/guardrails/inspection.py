@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from .document_texts import Text
 from .encoded import decoded, hidden
 from .normalized import MAX_MARKS, folded, is_stream_safe, normalized
 from .occurrence import occurring_in_steps
 from .pattern import PatternSet
-from .request_texts import Text
 from .rule_set import RuleSet, Sought
 from .rules import Rule
 from .text_scan import MAX_MATCHES, Span, TextScan, TooComplex

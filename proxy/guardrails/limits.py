@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..dialects.base import Operation
 from ..dialects.json_values import is_list, within
-from .request_texts import Text
+from .document_texts import Text
 from .rules import Bound, Rule
 
 __all__ = ["exceeded"]

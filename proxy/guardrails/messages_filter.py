@@ -114,7 +114,7 @@ class MessagesFilter(StreamFilter):
 
     @override
     def answers(self) -> list[list[str]]:
-        keys = cast("dict[tuple[Any, str], list[str]]", self.spoken)
+        keys = cast("dict[tuple[Any, str], list[str]]", self.sent_texts)
         return [["".join(parts) for (_, kind), parts in keys.items() if kind == "text_delta"]]
 
     @override

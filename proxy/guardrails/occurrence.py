@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Final
 
 from .pattern import PatternSet
+from .steps import finished
 
 __all__ = ["occurring", "occurring_in_steps"]
 
@@ -21,13 +22,7 @@ _FAST: Final = 0.001
 def occurring(patterns: PatternSet, text: str) -> frozenset[int]:
     """Returns the positions of the patterns that occur in a normalised text. Other threads can run between
     its steps."""
-    steps = occurring_in_steps(patterns, text)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: frozenset[int] = end.value
-            return result
+    return finished(occurring_in_steps(patterns, text))
 
 
 def occurring_in_steps(patterns: PatternSet, text: str) -> Generator[None, None, frozenset[int]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 
@@ -16,20 +14,19 @@ from ..config import Target
 from ..dialects.base import Operation
 from ..errors import Refusal
 from ..exchange import Attempt, Exchange, GuardrailResult
+from .document_texts import DocumentTexts, Text, document_texts
 from .external import Call, External, Undecided
 from .inspection import Finding, Inspection, NotStreamSafe, inspect
 from .limits import exceeded
 from .links import may_lead_to
 from .placeholders import Placeholders, redacted
-from .request_texts import RequestTexts, Text, request_texts
 from .rewriter import Rewriter
 from .rule_book import RuleBook
 from .rules import OUTCOMES, Rule
+from .steps import finished_in_turns
 from .text_scan import Span, TooComplex
 
 __all__ = ["RequestGuard"]
-
-T = TypeVar("T")
 
 _EXTERNAL: Final = frozenset({"webhook", "callable"})
 _REFUSALS: Final = MappingProxyType(
@@ -39,10 +36,23 @@ _REFUSALS: Final = MappingProxyType(
         "not_scanned": "guardrail_not_scanned",
     }
 )
-_LONGEST_WORK: Final = 3.0
-"""Seconds of work on one request. Four megabytes of text take a fifth of that."""
 _MODEL: Final = "model"
 """The member that no target sees as the caller wrote it."""
+
+
+class _Forbidden(Exception):
+    """A rule forbids the request, or the target: `outcome` is what is reported."""
+
+    def __init__(self, outcome: str, rule: Rule) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.rule = rule
+
+    def refusal(self) -> Refusal:
+        """Returns what the caller gets."""
+        name = self.rule.name
+        headers = ((b"x-standby-guardrail", name.encode()),)
+        return Refusal(_REFUSALS[self.outcome], param=name, headers=headers)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +70,7 @@ class RequestGuard:
     placeholders: Placeholders | None = field(default=None, init=False)
     changed: bool = field(default=False, init=False)
     """Whether `value` is not what the caller sent any more."""
-    _texts: RequestTexts = field(init=False)
+    _texts: DocumentTexts = field(init=False)
     _inspection: Inspection = field(init=False)
     _general: tuple[Rule, ...] = field(init=False)
     _of_targets: tuple[Rule, ...] = field(init=False)
@@ -83,19 +93,24 @@ class RequestGuard:
         self._of_targets = tuple([rule for rule in rules if rule.when is not None and relayed])
         if not rules:
             return
-        self._texts = request_texts(self.value, but=_MODEL)
+        try:
+            await self._apply(rules)
+        except _Forbidden as forbidden:
+            raise forbidden.refusal() from None
+
+    async def _apply(self, rules: Sequence[Rule]) -> None:
+        self._texts = document_texts(self.value, without=_MODEL)
         self.placeholders = Placeholders(text.text for text in self._texts.texts)
         await self._inspect(rules)
         for rule in self._general:
-            if (outcome := self._outcome(rule, None)) is not None:
-                raise _refusal(outcome, rule)
+            self._judge(rule, None)
         self._write(self._redactions(self._general))
         changed = False
         for rule in self._general:
             if rule.kind in _EXTERNAL:
                 changed |= await self._ask(rule, None)
         if changed and self._of_targets:
-            self._texts = request_texts(self.value, but=_MODEL)
+            self._texts = document_texts(self.value, without=_MODEL)
             await self._inspect(self._of_targets)
 
     async def clear(self, exchange: Exchange, attempt: Attempt) -> Rejection | None:
@@ -105,41 +120,43 @@ class RequestGuard:
         binding = [rule for rule in self._of_targets if rule.when is not None and rule.when.binds(target)]
         if not binding:
             return None
+        try:
+            attempt.amendments = await self._amendments(binding, target)
+        except _Forbidden as forbidden:
+            return Rejection(f"guardrail.{forbidden.outcome}", limit=forbidden.rule.name)
+        return None
+
+    async def _amendments(self, binding: Sequence[Rule], target: Target | None) -> dict[str, Any]:
+        """Returns the members of the request that this target sees otherwise than others. Raises
+        _Forbidden."""
         for rule in binding:
-            if (outcome := self._outcome(rule, target)) is not None:
-                return Rejection(f"guardrail.{outcome}", limit=rule.name)
+            self._judge(rule, target)
         redactions = self._redactions(binding)
         external = [rule for rule in binding if rule.kind in _EXTERNAL]
         if not redactions and not external:
-            return None
+            return {}
         replaced = self._replaced(self._redactions([*self._general, *binding])) if redactions else {}
         own = _Copy(self.value, self._texts.texts, replaced)
         for rule in external:
-            try:
-                own.write(await self._asked(rule, own.texts, target), rule)
-            except Refusal as refusal:
-                outcome = next(name for name, code in _REFUSALS.items() if code == refusal.code)
-                return Rejection(f"guardrail.{outcome}", limit=rule.name)
+            own.write(await self._asked(rule, own.texts, target), rule)
         try:
-            attempt.amendments = own.members()
+            return own.members()
         except KeyError:
-            return Rejection("guardrail.undecided", limit=binding[0].name)
-        return None
+            raise _Forbidden("undecided", binding[0]) from None
 
     # -- patterns, limits and what cannot be read -------------------------------------------
 
     async def _inspect(self, rules: Iterable[Rule]) -> None:
         try:
             steps = inspect(self.book.request, self._texts.texts, frozenset(rules))
-            self._inspection = await _in_steps(steps)
+            self._inspection = await finished_in_turns(steps)
         except NotStreamSafe:
             raise Refusal("text_not_stream_safe") from None
         except TooComplex:
             self._inspection = Inspection(undecided=set(rules))
 
-    def _outcome(self, rule: Rule, target: Target | None) -> str | None:
-        """Returns what forbids the request by this rule, if anything does, and records what the rule
-        found."""
+    def _judge(self, rule: Rule, target: Target | None) -> None:
+        """Record what a rule found. Raises _Forbidden."""
         findings = [each for each in self._inspection.findings if each.rule is rule]
         codes = dict.fromkeys(finding.code for finding in findings)
         if rule.kind == "limits":
@@ -151,16 +168,17 @@ class RequestGuard:
         if rule in self._inspection.undecided:
             self._record(rule, "undecided", (), target)
             if rule.on_error == "refuse":
-                return "undecided"
+                raise _Forbidden("undecided", rule)
         if self._texts.unscannable and rule.kind != "limits":
             self._record(rule, "not_scanned", dict.fromkeys(self._texts.unscannable), target)
             if rule.on_unscannable == "refuse":
-                return "not_scanned"
+                raise _Forbidden("not_scanned", rule)
         if not codes:
-            return None
+            return
         outcome = "blocked" if rule.action == "redact" and addressed else OUTCOMES[rule.action]
         self._record(rule, outcome, codes, target, max(1, len(findings)))
-        return "blocked" if outcome == "blocked" else None
+        if outcome == "blocked":
+            raise _Forbidden("blocked", rule)
 
     def _addresses(self, rule: Rule, findings: Sequence[Finding]) -> bool:
         """Whether an image or file is to be loaded from where it may not, and its address is no finding, so
@@ -214,8 +232,8 @@ class RequestGuard:
     # -- rules that somebody else decides ---------------------------------------------------
 
     async def _ask(self, rule: Rule, target: Target | None) -> bool:
-        """Ask a rule about the texts as they are now. Returns whether it changed them. Raises Refusal."""
-        texts = request_texts(self.value, but=_MODEL).texts
+        """Ask a rule about the texts as they are now. Returns whether it changed them. Raises _Forbidden."""
+        texts = document_texts(self.value, without=_MODEL).texts
         before = [text.text for text in texts]
         after = await self._asked(rule, before, target)
         for text, old, new in zip(texts, before, after, strict=True):
@@ -225,34 +243,26 @@ class RequestGuard:
         return before != after
 
     async def _asked(self, rule: Rule, texts: list[str], target: Target | None) -> list[str]:
-        """Returns the texts that a rule allows. Raises Refusal."""
-        exchange, principal = self.exchange, self.exchange.principal
-        call = Call(
-            rule.name,
-            "request",
-            tuple(texts),
-            exchange.id,
-            None if exchange.pool is None else exchange.pool.name,
-            None if principal is None else principal.name("key"),
-            None if target is None else target.name,
-        )
+        """Returns the texts that a rule allows. Raises _Forbidden."""
+        name = None if target is None else target.name
+        call = Call.of(rule, "request", texts, self.exchange, name)
         try:
             verdict = await self.external.ask(rule, call)
         except Undecided:
             self._record(rule, "undecided", (), target)
             if rule.on_error == "refuse":
-                raise _refusal("undecided", rule) from None
+                raise _Forbidden("undecided", rule) from None
             return texts
-        if verdict is True or verdict is None:
+        if verdict is True:
             return texts
         if rule.action == "observe":
             self._record(rule, "observed", (rule.kind,), target, 1)
             return texts
         if verdict is False or rule.action == "block":
             self._record(rule, "blocked", (rule.kind,), target, 1)
-            raise _refusal("blocked", rule)
+            raise _Forbidden("blocked", rule)
         self._record(rule, "redacted", (rule.kind,), target, 1)
-        return list(verdict)
+        return verdict
 
 
 class _Copy:
@@ -267,11 +277,11 @@ class _Copy:
         for text, original in zip(changed, before, strict=True):
             text.holder[text.key] = original
         self._changed = {text.member for text in changed}
-        self._texts = request_texts(self._value, but=_MODEL).texts
+        self._texts = document_texts(self._value, without=_MODEL).texts
         self.texts = [text.text for text in self._texts]
 
     def write(self, texts: Sequence[str], rule: Rule) -> None:
-        """Write the texts that a rule gave. Raises Refusal if one cannot stand in its place."""
+        """Write the texts that a rule gave. Raises _Forbidden if one cannot stand in its place."""
         for text, old, new in zip(self._texts, self.texts, texts, strict=True):
             if old != new:
                 _write_checked(text, new, rule)
@@ -298,26 +308,4 @@ def _write_checked(text: Text, new: str, rule: Rule) -> None:
     try:
         text.write(new)
     except ValueError:  # free data that is no JSON any more, or names of members that are the same
-        raise _refusal("undecided", rule) from None
-
-
-def _refusal(outcome: str, rule: Rule) -> Refusal:
-    headers = ((b"x-standby-guardrail", rule.name.encode()),)
-    return Refusal(_REFUSALS[outcome], param=rule.name, headers=headers)
-
-
-async def _in_steps(work: Generator[None, None, T]) -> T:
-    """Runs `work`, and lets the event loop serve others between its steps. Raises TooComplex if it takes too
-    long."""
-    left = _LONGEST_WORK
-    while True:
-        began = time.perf_counter()
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        left -= time.perf_counter() - began
-        if left < 0:
-            raise TooComplex
-        await asyncio.sleep(0)
+        raise _Forbidden("undecided", rule) from None

@@ -18,7 +18,7 @@ _PLACES: Final = ("item_id", "output_index", "content_index", "summary_index")
 _HEAD: Final = ("id", "created_at", "model", "usage")
 _BEGUN: Final[Mapping[str, object]] = MappingProxyType({"status": "in_progress", "incomplete_details": None})
 _BEGINS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
-_SEALED: Final = ("response.audio.delta", "response.image_generation_call.partial_image")
+_BINARY: Final = ("response.audio.delta", "response.image_generation_call.partial_image")
 
 
 class ResponsesFilter(StreamFilter):
@@ -41,7 +41,7 @@ class ResponsesFilter(StreamFilter):
         before: list[dict[str, Any]] = []
         if not isinstance(kind, str):
             return before
-        if kind in _SEALED:
+        if kind in _BINARY:
             self.guard.not_scanned((kind,))
         elif kind.endswith(".delta") and isinstance(event.get("delta"), str):
             key = self._key(kind, event)
@@ -115,7 +115,7 @@ class ResponsesFilter(StreamFilter):
 
     @override
     def answers(self) -> list[list[str]]:
-        keys = cast("dict[tuple[str, Any], list[str]]", self.spoken)
+        keys = cast("dict[tuple[str, Any], list[str]]", self.sent_texts)
         return [["".join(parts) for key, parts in keys.items() if key[0] == "response.output_text.delta"]]
 
     @override

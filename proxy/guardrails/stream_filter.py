@@ -36,18 +36,18 @@ class StreamFilter(ABC):
 
     A subclass knows where the texts of a dialect's events stand, how a text that was held is sent on, and how
     an answer ends that a content filter has stopped. `ended` is set once a rule has ended the answer, and
-    `spoken` are the texts that went out, by their keys.
+    `sent_texts` are the texts that went out, by their keys.
     """
 
     def __init__(self, guard: AnswerGuard) -> None:
         self.guard = guard
         self.ended = False
-        self.spoken: dict[Hashable, list[str]] = {}
+        self.sent_texts: dict[Hashable, list[str]] = {}
         self._texts: dict[Hashable, AnswerText] = {}
         self._changed = False
         self._handled: set[tuple[int, object]] = set()  # the places of an event's texts
         self._pieces: list[str] = []  # an event's texts, as they came
-        self._frames: set[bytes] = set()  # events without their text in which nothing occurs
+        self._clean_frames: set[bytes] = set()  # events without their text in which nothing occurs
         self._attempt = guard.exchange.served
         self._pending = bytearray()
         self._splitter = Splitter()
@@ -95,7 +95,7 @@ class StreamFilter(ABC):
         return len(self._pending)
 
     def feed(self, chunk: bytes) -> bytes:
-        """Returns what may be sent after this chunk. Raises Undecidable and EventTooLarge."""
+        """Returns what may be sent after this chunk. Raises AnswerRefused and EventTooLarge."""
         out: list[bytes] = []
         try:
             out.extend(map(self._filtered, self._whole_events(chunk)))
@@ -104,7 +104,7 @@ class StreamFilter(ABC):
         return b"".join(out)
 
     def end(self) -> bytes:
-        """Returns what is left at the end of the stream. Raises Undecidable."""
+        """Returns what is left at the end of the stream. Raises AnswerRefused."""
         if self.ended:
             return b""
         rest, self._pending = bytes(self._pending), bytearray()
@@ -150,7 +150,7 @@ class StreamFilter(ABC):
             return self._other(raw, data)
         if self._is_restart(event):
             self._texts.clear()
-            self.spoken.clear()
+            self.sent_texts.clear()
             self.restart()
             self.guard.bind()
             return raw
@@ -160,7 +160,7 @@ class StreamFilter(ABC):
         before = self.filter(event)
         if self._is_suspect(raw):
             try:
-                self._changed |= self.guard.document(event, again=True, but=self._handled)
+                self._changed |= self.guard.document(event, again=True, without=self._handled)
             except Blocked:
                 raise _Ended from None
             # What no parser reads of an event, or one parser and not another, is not in `event`.
@@ -179,12 +179,12 @@ class StreamFilter(ABC):
             before, found, after = raw.partition(orjson.dumps(self._pieces[0]))
             if found:
                 frame = before + after
-                if frame in self._frames:
+                if frame in self._clean_frames:
                     return False
                 if self.guard.occurs(frame):
                     return True
-                if len(self._frames) < _MOST_FRAMES:
-                    self._frames.add(frame)
+                if len(self._clean_frames) < _MOST_FRAMES:
+                    self._clean_frames.add(frame)
                 return False
         return self.guard.occurs(raw)
 
@@ -276,5 +276,5 @@ class StreamFilter(ABC):
         except Blocked as blocked:
             raise _Ended(self.text_event(key, blocked.before) if blocked.before else None) from None
         if allowed and self.guard.collects:
-            self.spoken.setdefault(key, []).append(allowed)
+            self.sent_texts.setdefault(key, []).append(allowed)
         return allowed

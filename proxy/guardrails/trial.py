@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .inspection import Finding, Inspection, inspect
+from .document_texts import Text
+from .inspection import Finding, inspect
 from .placeholders import redacted
-from .request_texts import Text
 from .rewriter import Rewriter
 from .rule_book import RuleBook
 from .rules import Rule, Stage
+from .steps import finished
 from .text_scan import Span
 
 __all__ = ["Trial", "trial"]
@@ -33,19 +34,10 @@ class Trial:
         return (*found, *(rule for rule in self.undecided if rule.on_error == "refuse"))
 
 
-def _finished(steps: Generator[None, None, Inspection]) -> Inspection:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            inspection: Inspection = end.value
-            return inspection
-
-
 def trial(book: RuleBook, rules: Sequence[Rule], text: str, stage: Stage) -> Trial:
     """Returns what these rules of `book` would do with `text`. Raises NotStreamSafe."""
     rule_set = book.request if stage == "request" else book.response
-    inspection = _finished(inspect(rule_set, [Text({}, "", text, "user", "messages")], frozenset(rules)))
+    inspection = finished(inspect(rule_set, [Text({}, "", text, "user", "messages")], frozenset(rules)))
     findings = sorted(inspection.findings, key=lambda finding: finding.begin)
     redacting = [finding for finding in findings if finding.rule.action == "redact"]
     spans = [Span(finding.begin, finding.end, order, "") for order, finding in enumerate(redacting)]

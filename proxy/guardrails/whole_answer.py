@@ -32,7 +32,7 @@ class WholeAnswer:
     async def judge(self, answers: Sequence[Sequence[str]]) -> list[str]:
         """Returns the texts that the rules leave of these, the parts of all answers one after the other.
 
-        Raises Blocked and Undecidable.
+        Raises Blocked and AnswerRefused.
         """
         texts = [text for parts in answers for text in parts]
         for rule in self.guard.rules:
@@ -43,30 +43,22 @@ class WholeAnswer:
         return texts
 
     async def _ask(self, rule: Rule, texts: list[str]) -> list[str]:
-        exchange, guard = self.exchange, self.guard
-        principal, served = exchange.principal, exchange.served
-        call = Call(
-            rule.name,
-            "response",
-            tuple(texts),
-            exchange.id,
-            None if exchange.pool is None else exchange.pool.name,
-            None if principal is None else principal.name("key"),
-            None if served is None else served.candidate.name,
-        )
+        guard, served = self.guard, self.exchange.served
+        target = None if served is None else served.candidate.name
+        call = Call.of(rule, "response", texts, self.exchange, target)
         try:
             verdict = await self.external.ask(rule, call)
         except Undecided:
             guard.undecided((rule,))
             return texts
-        if verdict is True or verdict is None:
+        if verdict is True:
             return texts
         if verdict is False and rule.action == "redact":
             guard.block(rule)
         guard.found(rule, rule.kind)
         if verdict is False or rule.action != "redact":
             return texts
-        return list(verdict)
+        return verdict
 
     def _check_schema(self, rule: Rule, answers: Sequence[str]) -> None:
         try:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standby.proxy.exchange import Exchange
 from standby.proxy.guardrails.answer_guard import AnswerGuard
-from standby.proxy.guardrails.inspection import Inspection, inspect
-from standby.proxy.guardrails.request_texts import Text
+from standby.proxy.guardrails.document_texts import Text
+from standby.proxy.guardrails.inspection import inspect
 from standby.proxy.guardrails.rule_book import RuleBook
 from standby.proxy.guardrails.rules import Rule
+from standby.proxy.guardrails.steps import finished
 from standby.proxy.guardrails.text_scan import TextScan
 
 from tests.proxy.harness import scope_of
@@ -60,16 +59,6 @@ def at_once(text: str, *, json: bool) -> list[tuple[int, int, str]]:
     spans = TextScan(BOOK.request.patterns, json=json).feed(text, last=True)
     found = [(span, BOOK.request.sought[span.pattern]) for span in spans]
     return sorted((span.begin, span.end, each.pattern.code) for span, each in found if each.rule is not None)
-
-
-def finished(steps: Generator[None, None, Inspection]) -> Inspection:
-    """What all steps lead to."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            inspection: Inspection = end.value
-            return inspection
 
 
 @pytest.mark.parametrize("json", [False, True])

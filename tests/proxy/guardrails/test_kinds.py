@@ -10,9 +10,9 @@ import pytest
 from standby.proxy.dialects.registry import operation_named
 from standby.proxy.errors import Refusal
 from standby.proxy.exchange import Exchange
+from standby.proxy.guardrails.document_texts import document_texts
 from standby.proxy.guardrails.external import External
 from standby.proxy.guardrails.request_guard import RequestGuard
-from standby.proxy.guardrails.request_texts import request_texts
 from standby.proxy.guardrails.rule_book import RuleBook
 from standby.proxy.guardrails.rules import Bound, Rule
 from standby.proxy.guardrails.schemas import SchemaError, is_valid, requested_schema
@@ -255,7 +255,7 @@ def test_every_text_of_a_request_is_read() -> None:
         {"input": ["W1", "W2"]},
     ]
     for document in documents:
-        texts = request_texts(json.loads(json.dumps(document))).texts
+        texts = document_texts(json.loads(json.dumps(document))).texts
         read = "\n".join(text.text for text in texts)
         words = [
             f"W{number}"
@@ -316,7 +316,7 @@ def test_what_cannot_be_read_is_named() -> None:
             ]
         )
     }
-    assert request_texts(value).unscannable == ["image_url", "input_audio", "file", "redacted_thinking"]
-    assert [text.text for text in request_texts(value).texts] == ["wav", "a.pdf"]
-    assert request_texts({"input": [[1, 2], [3]]}).unscannable == ["tokens"]
-    assert request_texts({"input": [1, 2, 3]}).unscannable == ["tokens"]
+    assert document_texts(value).unscannable == ["image_url", "input_audio", "file", "redacted_thinking"]
+    assert [text.text for text in document_texts(value).texts] == ["wav", "a.pdf"]
+    assert document_texts({"input": [[1, 2], [3]]}).unscannable == ["tokens"]
+    assert document_texts({"input": [1, 2, 3]}).unscannable == ["tokens"]

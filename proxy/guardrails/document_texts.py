@@ -1,5 +1,5 @@
-"""Every text of a request, with the place to write it back to, and what of the request cannot be read. No
-I/O.
+"""Every text of a request or an answer, with the place to write it back to, and what of it cannot be read.
+No I/O.
 
 The whole document is walked, so that no member is left out because nobody has heard of it. Arguments of tools
 and other free data are one text each, their JSON: then its keys and numbers are read too. So is every object
@@ -16,7 +16,7 @@ import orjson
 
 from ..dialects.json_values import is_object
 
-__all__ = ["RequestTexts", "Text", "request_texts"]
+__all__ = ["DocumentTexts", "Text", "document_texts"]
 
 _MEDIA: Final = frozenset(
     {
@@ -67,7 +67,7 @@ _ENCODED: Final = re.compile(
     r"(?i:data:[^,]{0,120};base64,)[A-Za-z0-9+/=\s]|[A-Za-z0-9+/=\s]{64}|[A-Za-z0-9+/]{4,63}={0,2}$"
 )
 """How the bytes of a file begin."""
-_SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout", "thought_signature"})
+_ENCRYPTED: Final = frozenset({"signature", "encrypted_content", "encrypted_stdout", "thought_signature"})
 """Names of members that only the provider understands."""
 _RESULTS: Final = ("tool_result", "_call_output", "function_response")
 _SYSTEM: Final = frozenset({"system", "instructions"})
@@ -101,8 +101,8 @@ class Text:
 
 
 @dataclass(slots=True, eq=False)
-class RequestTexts:
-    """The texts of one request, and the kinds of what cannot be read, such as "image_url"."""
+class DocumentTexts:
+    """The texts of one document, and the kinds of what cannot be read, such as "image_url"."""
 
     texts: list[Text]
     unscannable: list[str]
@@ -110,12 +110,12 @@ class RequestTexts:
     """Addresses of images and files that the provider is to load."""
 
 
-def request_texts(value: dict[str, Any], *, but: str = "") -> RequestTexts:
-    """Returns the texts of a request, without those of the member `but`. Its depth is bounded, as
-    `json_document.read` does."""
-    found = RequestTexts([], [], [])
+def document_texts(value: dict[str, Any], *, without: str = "") -> DocumentTexts:
+    """Returns the texts of a request or an answer, without those of the member `without`. Its depth is
+    bounded, as `json_document.read` does."""
+    found = DocumentTexts([], [], [])
     for member, given in value.items():
-        if member == but:
+        if member == without:
             continue
         role = "system" if member in _SYSTEM else "user" if member == "input" else ""
         _value(found, value, member, given, role, member)
@@ -143,7 +143,7 @@ class _Keys:
         self._keys = keys
 
 
-def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
+def _value(found: DocumentTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
     kind = given.__class__  # orjson returns no subclasses
     if kind is str:
         _string(found, holder, key, given, role, member)
@@ -164,14 +164,14 @@ def _value(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, me
         found.texts.append(Text(holder, key, str(given), role, member, json=True, free=True))
 
 
-def _string(found: RequestTexts, holder: Any, key: Any, given: str, role: str, member: str) -> None:
+def _string(found: DocumentTexts, holder: Any, key: Any, given: str, role: str, member: str) -> None:
     if key in _GENERATED and len(given) > _LONG_PAYLOAD and _is_base64(given):
         found.unscannable.append("base64")
     elif given and (given not in _WORDS or key in _SAID):
         found.texts.append(Text(holder, key, given, role, member, json=key == "arguments"))
 
 
-def _object(found: RequestTexts, given: dict[str, Any], role: str, member: str) -> None:
+def _object(found: DocumentTexts, given: dict[str, Any], role: str, member: str) -> None:
     kind = given.get("type")
     if (named := given.get("role")).__class__ is str:
         role = str(named)
@@ -182,13 +182,13 @@ def _object(found: RequestTexts, given: dict[str, Any], role: str, member: str) 
         if kind.endswith(_RESULTS):
             role = "tool"
     for key, each in given.items():
-        if key in _SEALED and each:
+        if key in _ENCRYPTED and each:
             found.unscannable.append(key)
         _value(found, given, key, each, role, member)
     _keys(found, given, role, member)
 
 
-def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, member: str) -> None:
+def _medium(found: DocumentTexts, given: dict[str, Any], kind: str, role: str, member: str) -> None:
     """Read what can be read of an image, a file or a document: all but the bytes of it."""
     source = given.get("source")
     if is_object(source) and source.get("type") in {"text", "content"}:
@@ -206,14 +206,14 @@ def _medium(found: RequestTexts, given: dict[str, Any], kind: str, role: str, me
                 _value(found, holder, key, each, role, member)
 
 
-def _keys(found: RequestTexts, given: dict[str, Any], role: str, member: str) -> None:
+def _keys(found: DocumentTexts, given: dict[str, Any], role: str, member: str) -> None:
     """Read the keys of an object that are no names."""
     if not all(map(_is_name, given)):
         keys = _Keys(given, [key for key in given if not _is_name(key)])
         _free(found, keys, "", keys[""], role, member)
 
 
-def _free(found: RequestTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
+def _free(found: DocumentTexts, holder: Any, key: Any, given: Any, role: str, member: str) -> None:
     if given:
         text = orjson.dumps(given).decode()
         found.texts.append(Text(holder, key, text, role, member, json=True, free=True))
