@@ -17,7 +17,7 @@ _SAMPLE: Final = 2_000  # characters that are looked at to tell text from other 
 _READABLE: Final = 0.9
 """The share of printable characters from which a decoded text is one."""
 
-ENCODED: Final = Pattern("encoded", r"[A-Za-z0-9+/_-]{32}", "A-Za-z0-9+/_=-", batch=5)
+ENCODED: Final = Pattern("encoded", r"[A-Za-z0-9+/_-]{32}", "A-Za-z0-9+/_=-", batch="encoded")
 """What may be base64. Secrets shorter than this in base64 are shorter than any key."""
 
 

@@ -40,7 +40,7 @@ def links(allow: Sequence[str], deny: Sequence[str], *, images_only: bool) -> tu
     shown = (_MARKDOWN, _REFERENCE, _HTML, _CSS)
     expressions = shown if images_only else (_BARE, *shown)
     return tuple(
-        Pattern("link", expression, _TAIL, check, batch=3, needs=_MARKS, opens=_MARKS)
+        Pattern("link", expression, _TAIL, check, batch="link", needs=_MARKS, opens=_MARKS)
         for expression in expressions
     )
 

@@ -30,8 +30,8 @@ class Pattern:
     `code` is its stable name, such as `openai_key`. `expression` is in RE2's syntax; if it has a group, the
     group is what is found, and the rest is context. A finding goes on over the characters of the class
     `tail`, however many there are. `check` judges a match in the normalised text; `cost` is how many usual
-    checks it takes as long as. `batch` is the automaton that it is searched with. Every match has one of the
-    bytes of `needs`, and before it has one of those of `opens` it is no more than a run of visible ASCII
+    checks it takes as long as. `batch` names the automaton that it is searched with. Every match has one of
+    the bytes of `needs`, and before it has one of those of `opens` it is no more than a run of visible ASCII
     characters; without any, nothing is known.
     """
 
@@ -40,7 +40,7 @@ class Pattern:
     tail: str = ""
     check: Check | None = None
     cost: int = 1
-    batch: int = 0
+    batch: str = ""
     needs: bytes = b""
     opens: bytes = b""
 
@@ -110,7 +110,7 @@ class PatternSet:
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self.patterns = tuple(map(CompiledPattern, patterns))
-        batches: dict[int, list[int]] = {}
+        batches: dict[str, list[int]] = {}
         for at, each in enumerate(self.patterns):
             batches.setdefault(each.pattern.batch, []).append(at)
         self._positions = tuple(batches.values())

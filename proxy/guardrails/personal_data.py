@@ -108,9 +108,8 @@ PERSONAL_DATA: Final = (
         r"(?i)[a-z0-9._%+'-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,24}\b",
         "",
         _email,
-        1,
-        1,
-        b"@",
+        batch="email",
+        needs=b"@",
     ),
     Pattern(
         "phone",
@@ -118,20 +117,20 @@ PERSONAL_DATA: Final = (
         "",
         partial(_phone, None),
         _PHONE_COST,
-        9,
-        _DIGITS,
-        _DIGITS,
+        batch="digits",
+        needs=_DIGITS,
+        opens=_DIGITS,
     ),
-    Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card, 1, 9, _DIGITS, _DIGITS),
+    Pattern("card", r"\b(?:\d[ -]?){12,18}\d\b", "", _card, batch="digits", needs=_DIGITS, opens=_DIGITS),
     Pattern(
         "iban",
         r"(?i)\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?\b",
         "",
         _iban,
         _IBAN_COST,
-        9,
-        _DIGITS,
-        _DIGITS,
+        batch="digits",
+        needs=_DIGITS,
+        opens=_DIGITS,
     ),
     Pattern(
         "ip",
@@ -139,9 +138,8 @@ PERSONAL_DATA: Final = (
         r"|(?i:\b(?:[0-9a-f]{1,4}:{1,2}){2,7}[0-9a-f]{1,4}\b)",
         "",
         _public_ip,
-        1,
-        9,
-        b".:",
+        batch="digits",
+        needs=b".:",
     ),
 )
 """Personal data of every country."""
@@ -170,7 +168,7 @@ _NATIONAL: Final = MappingProxyType(
             Pattern(
                 "uk_nino",
                 r"(?i)\b[a-ceghj-prstw-z][a-ceghj-nprstw-z] ?\d{2} ?\d{2} ?\d{2} ?[a-d]\b",
-                batch=12,
+                batch="nino",
                 needs=_DIGITS,
             ),
         ),
@@ -213,5 +211,7 @@ def national(countries: Iterable[str]) -> Iterator[Pattern]:
     countries."""
     for country in countries:
         for pattern in _NATIONAL[country]:
-            yield pattern if pattern.batch else replace(pattern, batch=10, needs=_DIGITS, opens=_DIGITS)
-        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST, 11, _DIGITS)
+            yield (
+                pattern if pattern.batch else replace(pattern, batch="national", needs=_DIGITS, opens=_DIGITS)
+            )
+        yield Pattern("phone", _CALLED, "", partial(_phone, country.upper()), _PHONE_COST, "phone", _DIGITS)

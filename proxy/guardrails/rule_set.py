@@ -95,7 +95,7 @@ def _sought(rule: Rule) -> Iterator[Sought]:
             yield Sought(words(topic, (phrase,)), rule, f"topic {topic}", 1.0, rule.at_least)
     if rule.kind == "injection":
         for signal in SIGNALS:
-            pattern = _folded(Pattern("injection", signal.expression, batch=6))
+            pattern = _folded(Pattern("injection", signal.expression, batch="injection"))
             yield Sought(pattern, rule, "injection", signal.weight, rule.threshold)
 
 
@@ -104,7 +104,7 @@ def _patterns(rule: Rule) -> Iterator[Pattern]:
         known = SECRETS if rule.kind == "secrets" else (*PERSONAL_DATA, *national(rule.countries))
         yield from (pattern for pattern in known if rule.find is None or pattern.code in rule.find)
     elif rule.kind == "patterns":
-        yield from (Pattern("pattern", expression, batch=4) for expression in rule.patterns)
+        yield from (Pattern("pattern", expression, batch="words") for expression in rule.patterns)
     elif rule.kind == "words" and rule.words:
         yield words("word", rule.words)
     elif rule.kind == "links":

@@ -12,7 +12,7 @@ __all__ = ["words"]
 
 def words(code: str, phrases: Sequence[str]) -> Pattern:
     """Returns the pattern of whole words, whatever their case and the blanks between them."""
-    return Pattern(code, "(?i)(?:" + "|".join(map(_phrase, phrases)) + ")", batch=4)
+    return Pattern(code, "(?i)(?:" + "|".join(map(_phrase, phrases)) + ")", batch="words")
 
 
 def _phrase(phrase: str) -> str:
