@@ -27,7 +27,7 @@ _IDENTIFIER: Final = re.compile(
     r"[A-Za-z_$]+(?:[._][A-Za-z0-9_$]+)*|[a-z]+(?:[A-Z][a-z]+)+\d?|[a-z_][a-z0-9_]{0,15}(?:\.[a-z_][A-Za-z0-9_]{0,20})+"
 )
 _PUNCTUATED: Final = re.compile(r"[A-Za-z]+[.,:;!?)\]}>]*|[\W_]+|[0-9.,:%]+")
-_SHADES: Final = "*x•.<>${}[]%"
+_MASKING: Final = "*x•.<>${}[]%"
 _EXAMPLE: Final = "EXAMPLE"
 """The end of every key in the documentation of AWS."""
 _WORDY_PASSWORDS: Final = frozenset(
@@ -57,8 +57,8 @@ def _secret_looking(value: str) -> tuple[int, int] | None:
     if len(core) < 8 or not any(map(str.isdigit, core)) or not any(map(str.isalpha, core)):
         return None
     if any(
-        shade in core
-        for shade in ("***", "xxx", "XXX", "...", "${", "<", "{{", "://", "os.environ", "process.env")
+        mark in core
+        for mark in ("***", "xxx", "XXX", "...", "${", "<", "{{", "://", "os.environ", "process.env")
     ):
         return None
     if _PLACEHOLDER.fullmatch(core) or _IDENTIFIER.fullmatch(core) or _PUNCTUATED.fullmatch(core):
@@ -68,7 +68,7 @@ def _secret_looking(value: str) -> tuple[int, int] | None:
 
 def _password_of_url(value: str) -> tuple[int, int] | None:
     """Accepts what stands for the password in a URL, unless that is a placeholder."""
-    if value.lower() in _WORDY_PASSWORDS or value[0] in "<${[*%" or not value.strip(_SHADES):
+    if value.lower() in _WORDY_PASSWORDS or value[0] in "<${[*%" or not value.strip(_MASKING):
         return None
     return 0, len(value)
 
