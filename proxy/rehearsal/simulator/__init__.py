@@ -10,6 +10,10 @@ A good answer is an `Answer`: a head and a tuple of events, of which a unary ans
 the answer, or sends it differently, or both: `change` returns another answer, `play` yields the moves on the
 socket. Two faults are combined with `&`: `Status(503) & Gzip()`.
 
+Where a request demands JSON of its answer's text, the words are put into a JSON text that satisfies the
+schema, unless they are one (`keeps_formats`). Unknown paths, malformed bodies and, with `keys`, other keys
+get the error of the vendor that was asked.
+
 The simulator keeps its own bill: the tokens it generated, by its own count, whether or not it reported them
 (`bill`, or `GET /_simulator/bill`). Tests compare the gateway's accounting with it.
 

@@ -161,6 +161,7 @@ class Answer:
             return {"error": inner}
         details: Document = {"details": {"error_code": code}} if code else {}
         failure = {"type": kind or anthropic_type, "message": text, **details}
+        # Without the request's number, which the header has, so that equal requests get equal bodies.
         return {"type": "error", "error": failure, "request_id": f"req_{self.canary}"}
 
     def locate(self, place: Place) -> tuple[int, int]:

@@ -23,6 +23,8 @@ Reports: TypeAlias = Literal["asked", "running", "end", "never"]
 
 CREATED: Final = 1_790_000_000  # the same time in every answer, so that equal requests get equal bytes
 
+_MOST_CHOICES: Final = 128
+
 Stream: TypeAlias = tuple[list[Document], list[Document], list[Document]]
 """The documents of a stream: before the content, the content, after the content."""
 
@@ -56,6 +58,17 @@ class AnswerFormat(ABC):
         return self.words if self.arguments is None else self.arguments
 
     @property
+    def choices(self) -> int:
+        """How many answers the request gets, each with all deltas: `n` in Chat Completions, else one."""
+        wanted: object = self.request.get("n")
+        return wanted if self.api == "chat" and isinstance(wanted, int) and 1 < wanted <= _MOST_CHOICES else 1
+
+    @property
+    def outputs(self) -> int:
+        """The number of output tokens, one per delta of each choice."""
+        return len(self.deltas) * self.choices
+
+    @property
     def text(self) -> str:
         return "".join(self.words)
 
@@ -84,7 +97,7 @@ class AnswerFormat(ABC):
             body = encode({**self.with_reported_usage(self.unary(), over=True), "canary": self.canary})
             if self.api == "count_tokens":
                 return replace(good, events=(body,))  # it is free
-            tokens = 0 if self.api == "embeddings" else len(self.deltas)
+            tokens = 0 if self.api == "embeddings" else self.outputs
             return replace(good, events=(GeneratedText(body, tokens, reports=self.reports != "never"),))
         before, content, after = self.stream()
         documents = [*before, *content, *after]
@@ -98,7 +111,7 @@ class AnswerFormat(ABC):
         events = [
             GeneratedText(
                 event({**document, "canary": self.canary}, named=self.api != "chat"),
-                tokens=1 if len(before) <= at < len(before) + len(self.deltas) else 0,
+                tokens=1 if len(before) <= at < len(before) + self.outputs else 0,
                 reports=at == final >= len(before) + len(content),
             )
             for at, document in enumerate(documents)

@@ -26,11 +26,11 @@ class AnthropicFormat(AnswerFormat):
         return self.message_events()
 
     def message(self, *, over: bool) -> Document:
-        block: Document = {"type": "text", "text": self.text, "citations": None}
+        # Anthropic sends `citations` only in a block that has some; the null is the SDK's.
+        block: Document = {"type": "text", "text": self.text}
         if self.arguments is not None:
             block = self.tool_use() | {"input": orjson.loads("".join(self.arguments))}
         reason = "end_turn" if self.arguments is None else "tool_use"
-        usage = {"input_tokens": self.inputs, "output_tokens": len(self.deltas) if over else 1}
         return {
             "id": f"msg_{self.canary}",
             "type": "message",
@@ -39,7 +39,17 @@ class AnthropicFormat(AnswerFormat):
             "content": [block] if over else [],
             "stop_reason": reason if over else None,
             "stop_sequence": None,
-            "usage": usage | {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
+            "stop_details": None,
+            "usage": self.usage(len(self.deltas) if over else 1),
+        }
+
+    def usage(self, output: int) -> Document:
+        """Returns the usage up to now, for `output` tokens. Both ends of a stream report all of it."""
+        return {
+            "input_tokens": self.inputs,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": output,
         }
 
     def tool_use(self) -> Document:
@@ -65,9 +75,8 @@ class AnthropicFormat(AnswerFormat):
             {"type": "content_block_stop", "index": 0},
             {
                 "type": "message_delta",
-                "delta": {"stop_reason": reason, "stop_sequence": None},
-                "usage": ({"input_tokens": self.inputs} if self.reports == "end" else {})
-                | {"output_tokens": len(self.deltas)},
+                "delta": {"stop_reason": reason, "stop_sequence": None, "stop_details": None},
+                "usage": self.usage(len(self.deltas)),
             },
             {"type": "message_stop"},
         ]

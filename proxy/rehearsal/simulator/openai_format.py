@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from .answer import Document
 from .answer_format import CREATED, AnswerFormat, Stream
+from .response_settings import response_settings
 
 __all__ = ["OpenAIFormat"]
 
@@ -31,24 +32,30 @@ class OpenAIFormat(AnswerFormat):
         return self.chat_events() if self.api == "chat" else self.response_events()
 
     def chat_usage(self, so_far: int | None = None) -> Document:
-        out = len(self.deltas) if so_far is None else so_far
+        out = self.outputs if so_far is None else so_far
         return {"prompt_tokens": self.inputs, "completion_tokens": out, "total_tokens": self.inputs + out}
 
-    def chat_call(self, arguments: str) -> Document:
+    def chat_call(self, arguments: str, index: int) -> Document:
+        """Returns the tool call of one choice. Each has its own id."""
         function = {"name": self.tool, "arguments": arguments}
-        return {"id": f"call_{self.canary}", "type": "function", "function": function}
+        name = f"call_{self.canary}_{index}" if index else f"call_{self.canary}"
+        return {"id": name, "type": "function", "function": function}
 
-    def chat(self) -> Document:
+    def chat_choice(self, index: int) -> Document:
         message: Document = {"role": "assistant", "content": self.text, "refusal": None}
         if self.arguments is not None:
-            message |= {"content": None, "tool_calls": [self.chat_call("".join(self.arguments))]}
+            call = self.chat_call("".join(self.arguments), index)
+            message |= {"content": None, "tool_calls": [call]}
         finish = "stop" if self.arguments is None else "tool_calls"
+        return {"index": index, "message": message, "finish_reason": finish, "logprobs": None}
+
+    def chat(self) -> Document:
         return {
             "id": f"chatcmpl-{self.canary}",
             "object": "chat.completion",
             "created": CREATED,
             "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+            "choices": [self.chat_choice(index) for index in range(self.choices)],
             "usage": self.chat_usage(),
         }
 
@@ -63,27 +70,43 @@ class OpenAIFormat(AnswerFormat):
             "system_fingerprint": f"fp_{self.canary}",
         } | ({"usage": None} if wants_usage else {})
 
-        def chunk(delta: Document, finish: str | None = None) -> Document:
+        def chunk(index: int, delta: Document, finish: str | None = None) -> Document:
             return base | {
-                "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
+                "choices": [{"index": index, "delta": delta, "finish_reason": finish, "logprobs": None}]
             }
 
+        indexes = range(self.choices)
         if self.arguments is None:
-            before = chunk({"role": "assistant", "content": "", "refusal": None})
-            content = [chunk({"content": word}) for word in self.words]
+            role: Document = {"role": "assistant", "content": "", "refusal": None}
+            columns = [[{"content": word} for word in self.words] for _ in indexes]
+            finish = "stop"
         else:
-            before = chunk({"role": "assistant", "content": None})
-            calls = [{"index": 0, "function": {"arguments": part}} for part in self.arguments]
-            content = [chunk({"tool_calls": [call]}) for call in ({"index": 0} | self.chat_call(""), *calls)]
-        after = [chunk({}, "stop" if self.arguments is None else "tool_calls")]
+            role = {"role": "assistant", "content": None}
+            columns = [self.chat_call_deltas(index) for index in indexes]
+            finish = "tool_calls"
+        before = [chunk(index, role) for index in indexes]
+        # The choices take turns, as the model generates them at the same time.
+        content = [
+            chunk(index, delta) for turn in zip(*columns, strict=True) for index, delta in enumerate(turn)
+        ]
+        after = [chunk(index, {}, finish) for index in indexes]
         if self.reports == "running":
-            before = before | {"usage": self.chat_usage(0)}
-            content = [part | {"usage": self.chat_usage(count)} for count, part in enumerate(content, 1)]
+            before = [part | {"usage": self.chat_usage(0)} for part in before]
+            content = [
+                part | {"usage": self.chat_usage(min(count, self.outputs))}
+                for count, part in enumerate(content, 1)
+            ]
         if self.reports in ("running", "end"):
-            after[0] |= {"usage": self.chat_usage()}
+            after[-1] |= {"usage": self.chat_usage()}
         if wants_usage:
             after.append(base | {"choices": [], "usage": self.chat_usage()})
-        return [before], content, after
+        return before, content, after
+
+    def chat_call_deltas(self, index: int) -> list[Document]:
+        """Returns the deltas of one choice's tool call: its name, then the fragments of its arguments."""
+        first = {"index": 0} | self.chat_call("", index)
+        parts = [{"index": 0, "function": {"arguments": part}} for part in self.arguments or ()]
+        return [{"tool_calls": [call]} for call in (first, *parts)]
 
     def response_item(self, status: str) -> Document:
         over = status == "completed"
@@ -116,20 +139,14 @@ class OpenAIFormat(AnswerFormat):
             "id": f"resp_{self.canary}",
             "object": "response",
             "created_at": CREATED,
+            "completed_at": CREATED if over else None,
             "status": status,
             "error": None,
             "incomplete_details": None,
-            "instructions": self.request.get("instructions"),
-            "metadata": {},
             "model": self.model,
             "output": [self.response_item("completed")] if over else [],
-            "parallel_tool_calls": True,
-            "temperature": 1.0,
-            "tool_choice": "auto",
-            "tools": self.request.get("tools", []),
-            "top_p": 1.0,
             "usage": usage if over else None,
-        }
+        } | response_settings(self.request)
 
     def response_events(self) -> Stream:
         at: Document = {"item_id": f"item_{self.canary}", "output_index": 0}

@@ -7,7 +7,7 @@ import hashlib
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -21,7 +21,9 @@ from .anthropic_format import AnthropicFormat
 from .bill import Billed, GeneratedText, prompt_tokens
 from .connection import Connection, Received
 from .faults import ErrorEvent, Fault, Html, Just, Status
+from .json_mode import json_words
 from .openai_format import OpenAIFormat
+from .refusal import Refusal, is_for_anthropic
 from .socket_faults import Cut, Drip, Slow, Stall
 
 __all__ = ["APIS", "CUES", "Cue", "Simulator", "Words"]
@@ -73,9 +75,11 @@ class Simulator:
     words: Words = ()  # the text of an answer, one delta each
     arguments: Sequence[str] = ('{"ci', 'ty": ', '"Paris"}')  # of a tool call, one fragment each
     calls_tools: bool = False  # call the first tool offered instead of answering with words
+    keeps_formats: bool = True  # put the words in JSON if the request demands it; False: ignore the demand
     pace: float = 0.0  # seconds between the events of a stream
     reports: Reports = "asked"
     answers_as: str | None = None  # the model name in answers, if not the requested one
+    keys: Collection[str] | None = None  # the API keys accepted; None: any, or none at all
     fault: Cue = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
@@ -229,27 +233,27 @@ class Simulator:
 
     def _good(self, received: Received) -> Answer:
         """Returns the answer without a fault."""
-        api = APIS.get(received.path)
+        known = APIS.get(received.path)
+        api = known or ("messages" if is_for_anthropic(received) else "chat")
         request: Document = received.json if received.is_object else {}
         tools = bool(self.calls_tools and request.get("tools"))
+        words = tuple(self.words(received) if callable(self.words) else self.words)
         format_class = AnthropicFormat if api in ("messages", "count_tokens") else OpenAIFormat
         answer_format = format_class(
-            api=api or "chat",
+            api=api,
             canary=self.canary,
             number=received.number,
             request=request,
-            words=tuple(self.words(received) if callable(self.words) else self.words),
+            words=json_words(api, request, words) if self.keeps_formats else words,
             arguments=tuple(self.arguments) if tools else None,
             pace=self.pace,
             seed=self.seed,
             reports=self.reports,
             answers_as=self.answers_as,
         )
-        if api is None or received.method != "POST":
-            return Status(404, message="There is nothing here.").change(answer_format.answer())
-        if not request:
-            return Status(400, message="The body is not a JSON object.").change(answer_format.answer())
-        return answer_format.answer()
+        answer = answer_format.answer()
+        refusal = Refusal.of(received, known=known is not None, keys=self.keys)
+        return answer if refusal is None else refusal.change(answer)
 
     def _control(self, method: str, path: str, document: object) -> Answer:
         """Returns the answer of a control page."""

@@ -40,12 +40,6 @@ async def test_canaries_differ() -> None:
     assert len({provider.canary for provider in providers}) == 3
 
 
-async def test_a_foreign_path_is_refused_in_the_dialect(alpha: Simulator) -> None:
-    """An API that the vendor does not have gets the vendor's own 404."""
-    assert (await ask(alpha, "/v1/files")).json["error"]["code"] == "model_not_found"
-    assert (await ask(alpha, "/elsewhere")).status == 404
-
-
 async def test_connections_are_kept_and_counted(alpha: Simulator) -> None:
     """The record contains the connection of each request, and whether it had been used before."""
     async with httpx2.AsyncClient() as client:

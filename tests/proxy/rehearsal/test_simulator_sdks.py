@@ -6,7 +6,6 @@ The SDKs build what they receive without validating it, so each document is also
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import anthropic
@@ -29,20 +28,6 @@ pytestmark = pytest.mark.anyio
 SAID: Final = "alpha says: all is well."
 WEATHER: Final = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOL: Final = {"name": "weather", "description": "The weather in a city."}
-
-
-@pytest.fixture
-async def gpt(alpha: Simulator) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The openai SDK, without retries."""
-    async with openai.AsyncOpenAI(base_url=alpha.url, api_key="key", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-async def claude(alpha: Simulator) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """The anthropic SDK, without retries."""
-    async with anthropic.AsyncAnthropic(base_url=alpha.origin, api_key="key", max_retries=0) as client:
-        yield client
 
 
 @pytest.mark.parametrize("calls_tools", [False, True])
@@ -181,6 +166,35 @@ async def test_messages(alpha: Simulator, claude: anthropic.AsyncAnthropic, call
         assert message.stop_reason == ("tool_use" if calls_tools else "end_turn")
         assert message.usage.output_tokens == (3 if calls_tools else 5)
         assert message.usage.input_tokens > 0
+
+
+async def test_a_message_stream_ends_with_all_of_its_usage(claude: anthropic.AsyncAnthropic) -> None:
+    """The last usage report of a message stream counts the input and the cache too, as a unary one does."""
+    messages: list[MessageParam] = [{"role": "user", "content": "hi"}]
+    once = await claude.messages.create(model="m", max_tokens=9, messages=messages)
+    events = [
+        event
+        async for event in await claude.messages.create(
+            model="m", max_tokens=9, messages=messages, stream=True
+        )
+    ]
+    [delta] = [event for event in events if event.type == "message_delta"]
+
+    assert delta.usage.to_dict() == once.usage.to_dict()
+    assert set(delta.usage.to_dict()) == {
+        *("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"),
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_text_without_citations_does_not_mention_them(alpha: Simulator, stream: bool) -> None:
+    """A text block of a message has only its type and text. The null that the SDK shows is its own."""
+    answer = await ask(alpha, MESSAGES, stream=stream)
+    if stream:
+        [start] = [event for event in answer.events if b"content_block_start" in event]
+        assert json.loads(start.partition(b"data: ")[2])["content_block"] == {"type": "text", "text": ""}
+    else:
+        assert answer.json["content"] == [{"type": "text", "text": SAID}]
 
 
 async def test_count_tokens(claude: anthropic.AsyncAnthropic) -> None:
