@@ -25,6 +25,7 @@ from ..proxy.http.refusal import send_refusal
 from ..proxy.http.stream_restart import StreamRestart, is_requested
 from ..proxy.routing.attempt_run import AttemptRun
 from ..proxy.routing.hedge import Hedges, Race
+from ..proxy.routing.issuers import find_issuers
 from ..proxy.routing.plan_walk import PlanWalk
 from ..proxy.routing.retry import pause
 from ..proxy.routing.written_order import written_order
@@ -69,6 +70,8 @@ class Failover:
             return
         try:
             body = await opened(scope, receive)
+            if exchange.plan is None and exchange.bound:
+                await find_issuers(exchange, body.document)
         except ClientGone:
             return
         except Refusal as refusal:

@@ -6,14 +6,19 @@ import time
 from dataclasses import dataclass, field
 
 from ..proxy.asgi import ASGIApp, Receive, Scope, Send
+from ..proxy.config import Pool
+from ..proxy.dialects.base import Operation, RequestDocument
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.health.target_health import Health
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 from ..proxy.routing.balance import Balancer
+from ..proxy.routing.issuers import find_issuers
 from ..proxy.routing.planning import plan
-from ..proxy.routing.route_inputs import route_inputs
+from ..proxy.routing.reasoning_strip import ReasoningStrip
+from ..proxy.routing.requirements import needs_of
+from ..proxy.routing.route_inputs import domains_of, route_inputs
 
 __all__ = ["RouteSelect"]
 
@@ -38,19 +43,32 @@ class RouteSelect:
         began = time.perf_counter()
         try:
             receive = body = await opened(scope, receive)
+            if exchange.pool is not None:
+                await self._plan(exchange, exchange.operation, exchange.pool, body.document)
         except ClientGone:
             return
         except Refusal as refusal:
             exchange.step("route", began, refusal.code)
             await send_refusal(scope, send, refusal)
             return
-        if exchange.pool is not None:
-            if exchange.health is None:
-                exchange.health = self._health
-            inputs = route_inputs(exchange, exchange.pool, body.document)
-            exchange.plan = plan(inputs, exchange.health, self._balancer)
         exchange.step("route", began)
         await self.app(scope, receive, send)
+
+    async def _plan(
+        self, exchange: Exchange, operation: Operation, pool: Pool, document: RequestDocument
+    ) -> None:
+        """Write the plan of the request into its exchange. Raises Refusal for state that is not the
+        caller's."""
+        if exchange.health is None:
+            exchange.health = self._health
+        needs = needs_of(document, operation.name)
+        if exchange.bound or needs.signatures:
+            await find_issuers(exchange, document, needs.signatures)
+        inputs = route_inputs(exchange, pool, document, needs)
+        exchange.plan = plan(inputs, exchange.health, self._balancer)
+        if needs.signatures and pool.reasoning_state == "strip":
+            domains = domains_of(exchange, needs)
+            exchange.clearances.append(ReasoningStrip(document.value, domains, inputs.home))
 
     def inherit(self, before: RouteSelect) -> None:
         """After a reload, go on with the turns of the RouteSelect that this one replaces."""

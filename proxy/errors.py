@@ -94,6 +94,10 @@ CODES: Final = MappingProxyType(
         "invalid_value": Code(400, "A field has the wrong type or is out of range."),
         "unknown_model": Code(404, "There is no model of this name."),
         "operation_not_supported": Code(400, "This model is not served at this path."),
+        "unknown_state": Code(
+            400, "The request refers to a response, an item or a file that no target of this model has."
+        ),
+        "state_unavailable": Code(503, "It cannot be found out now who issued what the request refers to."),
         "invalid_header": Code(400, "A request header has a value this gateway does not take."),
         # authentication and grants
         "invalid_api_key": Code(401, "The API key is missing or not valid."),

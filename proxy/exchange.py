@@ -117,7 +117,9 @@ class Attempt:
     `time.perf_counter`, when the provider's connection was no longer needed).
     Written by ForeignAnswer, around an app that is no Relay: `answer`, `fault`, `finished`.
     Written by Budget: `cost` (in nano-dollars, as in the ledger; None where it cannot be known).
-    Written by Guardrails: `amendments` (members of the document that this target sees otherwise than others).
+    Written by Guardrails and RouteSelect: `amendments` (members of the document that this target sees
+    otherwise than others).
+    Written by RouteSelect: `dropped` (what this target does not see at all, "reasoning" or "thinking").
     """
 
     number: int
@@ -136,6 +138,7 @@ class Attempt:
     finished: float | None = None
     cost: int | None = None
     amendments: dict[str, Any] | None = None
+    dropped: tuple[str, ...] = ()
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
@@ -227,7 +230,7 @@ class Exchange:
     (the used part of the caller's fullest budget, 1.0 is all of it), `estimates` (the estimated cost at each
     target with a price, in nano-dollars).
     Appended to by Budget: `notes` (further headers of every response, added to the `x-standby-*` headers).
-    Appended to by Auth, Guardrails and Budget: `clearances`.
+    Appended to by Auth, Guardrails, Budget and RouteSelect: `clearances`.
     Appended to by Auth, Guardrails, Budget and RouteSelect: `steps`.
     Appended to by Guardrails: `guardrails`.
     Written by Budget: `held` (the most that was held for the request, in nano-dollars).
@@ -329,6 +332,11 @@ class Exchange:
         return attempted + rejected
 
     @property
+    def owner(self) -> str:
+        """The name of the caller's API key, to which ids are issued; "" without one."""
+        return "" if self.principal is None else self.principal.name("key") or ""
+
+    @property
     def degraded(self) -> str | None:
         """The reason why the answer does not come from a healthy preferred target, or None if it does."""
         degradation = self.degradation
@@ -390,6 +398,8 @@ class Exchange:
             headers.append((b"x-standby-target", self.served.candidate.name.encode()))
             if (degraded := self.degraded) is not None:
                 headers.append((b"x-standby-degraded", degraded.encode()))
+            if self.served.dropped:
+                headers.append((b"x-standby-dropped", ", ".join(self.served.dropped).encode()))
         overhead = time.perf_counter() - self.began
         for attempt in self.attempts:
             overhead -= attempt.upstream_wait

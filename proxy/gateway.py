@@ -163,6 +163,7 @@ class Gateway:
         async with AsyncExitStack() as closing:  # closed in reverse order, each even if another fails
             closing.push_async_callback(self._close_decision_log)
             closing.push_async_callback(self.store.aclose)
+            closing.push_async_callback(self.affinity.aclose)
             closing.push_async_callback(self._snapshot.aclose)
 
     async def _close_decision_log(self) -> None:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from ..stores.records import Denied, Held, KeyRecord, LedgerEntry, Line
+from ..stores.records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
 from .settlement_queue import SettlementQueue
 
@@ -133,6 +133,14 @@ class Escrow(Store):
         settled = await self._store.settle(hold_id, local.rest, entries)
         self._local.pop(hold_id, None)
         return settled
+
+    @override
+    async def put_issued(self, issued: Sequence[Issued]) -> None:
+        await self._store.put_issued(issued)
+
+    @override
+    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        return await self._store.issuers(keys)
 
     async def settled(self) -> None:
         """Closes every slice and waits until the store has confirmed the return of those not in use."""

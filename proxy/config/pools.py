@@ -23,6 +23,7 @@ from .routing import (
     Hedge,
     OnBreak,
     Order,
+    ReasoningState,
     Share,
     Slow,
     Sticky,
@@ -148,6 +149,7 @@ class Pool(Table):
     """A new target that is tried first for a share of the callers."""
     hedge: Hedge | None = None
     on_break: OnBreak = "terminate"
+    reasoning_state: ReasoningState = "keep"
     timeouts: Timeouts = Timeouts()
     max_output: Annotated[int, Field(gt=0)] | None = None
     """The most output tokens of one request. Sent to the provider if the caller sets no limit."""

@@ -22,6 +22,7 @@ __all__ = [
     "OnBreak",
     "Order",
     "Probe",
+    "ReasoningState",
     "Share",
     "Slow",
     "Sticky",
@@ -40,6 +41,10 @@ Order: TypeAlias = Literal["cheapest"]
 WhenExhausted: TypeAlias = Literal["refuse", "degrade"]
 """What happens when no target of the required quality is left: `refuse` the request, or `degrade` to the
 other targets."""
+
+ReasoningState: TypeAlias = Literal["keep", "strip"]
+"""What happens to signed or encrypted reasoning whose issuer cannot be asked: with `keep` the request goes
+nowhere else, with `strip` the reasoning is left out."""
 
 OnBreak: TypeAlias = Literal["terminate", "restart"]
 """What happens when a stream breaks after it has begun: `terminate` ends it with an error; `restart` starts

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Final, Protocol
 
 from .similar_events import SimilarEvents
+from .state_key import state_key
 from .usage import Usage
 from .usage_event_filter import UsageEventFilter
 
@@ -22,6 +23,9 @@ __all__ = ["AnswerReader", "Operation", "RequestDocument", "Signal"]
 
 _MAX_TEMPLATES: Final = 16
 """The most event templates learnt from one answer. It bounds the cost for answers whose events all differ."""
+_MAX_ISSUED: Final = 256
+"""The most state keys that are collected from one answer."""
+_LONGEST_ID: Final = 256  # characters
 
 
 class Signal(IntEnum):
@@ -53,7 +57,8 @@ class AnswerReader(ABC):
     """Reads one answer of one operation, event by event or as one document.
 
     `usage`, `model` (the one that actually served), `answer_id` and `finish` (the stop reason) are None until
-    the answer contains them, and `tier` until it names one that the usual price is not for. `error` is the
+    the answer contains them, and `tier` until it names one that the usual price is not for. `issued` are the
+    keys (`state_key`) of the state in the answer that only its provider can read or continue. `error` is the
     provider's error object once a Signal.ERROR was returned. `written` is the number of bytes of generated
     output so far; it is at least the number of visible tokens. `counted_at` is what that was at the last
     usage.
@@ -66,6 +71,7 @@ class AnswerReader(ABC):
         "counted_at",
         "error",
         "finish",
+        "issued",
         "model",
         "tier",
         "usage",
@@ -80,6 +86,7 @@ class AnswerReader(ABC):
         self.model: str | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None
+        self.issued: tuple[str, ...] = ()
         self.error: Mapping[str, Any] | None = None
         self.written: int = 0
         self.counted_at: int = 0
@@ -117,6 +124,16 @@ class AnswerReader(ABC):
         self.written += text_size
         return True
 
+    def _issue(self, key: object) -> None:
+        """Add an id to `issued`, if it is one."""
+        if isinstance(key, str) and 0 < len(key) <= _LONGEST_ID and len(self.issued) < _MAX_ISSUED:
+            self.issued += (key,)
+
+    def _sign(self, signature: object) -> None:
+        """Add a signature or encrypted reasoning to `issued`, if it is a text."""
+        if isinstance(signature, str) and signature:
+            self._issue(state_key(signature))
+
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
         """Returns the JSON member with a CONTENT event's text, that text, and the event's sequence number.
 
@@ -149,6 +166,11 @@ def _no_usage_request(value: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _no_references(document: RequestDocument) -> tuple[tuple[str, str], ...]:
+    del document
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One API operation of a provider.
@@ -159,7 +181,8 @@ class Operation:
     * `bound` returns whether the request refers to state stored at one provider, so that it must not move to
       another one.
     * `own_rates` is whether its rate limits are apart from those of the other operations.
-    * `answers_have_ids` is whether a later request may refer to the answer by its id.
+    * `references` returns the ids by which a bound request names that state, each with the member that holds
+      it. It may be empty: a file was not made by an answer.
     * `limits` are the request members that limit the output, the dialect's own name first. An operation
       without any generates no output.
     * `usage_request` returns the members to add to a streamed request so that the provider reports its usage;
@@ -174,7 +197,7 @@ class Operation:
     reader: Callable[[], AnswerReader]
     check: Callable[[dict[str, Any]], None]
     bound: Callable[[RequestDocument], bool]
-    answers_have_ids: bool = False
+    references: Callable[[RequestDocument], tuple[tuple[str, str], ...]] = _no_references
     own_rates: bool = False
     limits: tuple[str, ...] = ()
     usage_request: Callable[[dict[str, Any]], dict[str, Any]] = _no_usage_request

@@ -29,6 +29,7 @@ from .json_values import (
 from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_chat
+from .signatures import message_signatures
 from .usage import Usage
 from .usage_event_filter import UsageEventFilter
 
@@ -81,6 +82,7 @@ class ChatReader(AnswerReader):
         for choice in choices:
             if is_object(message := within(choice, "message")):
                 self.written += size(message.get("content")) + _other_output(message)
+                self._sign_all(message)
         failed = self._read_choices(value) is Signal.ERROR
         return Signal.ERROR if failed else Signal.CONTENT
 
@@ -130,6 +132,7 @@ class ChatReader(AnswerReader):
                 output = len(content) if content.__class__ is str and content.isascii() else size(content)
                 if len(delta) > 1 or not output:
                     output += _other_output(delta)
+                    self._sign_all(delta)
                 if output:
                     self.written += output
                     if signal is _NOTHING:
@@ -137,6 +140,11 @@ class ChatReader(AnswerReader):
             if choice.get("finish_reason"):
                 signal = max(signal, self._finished(chunk, choice))
         return signal
+
+    def _sign_all(self, message: dict[str, Any]) -> None:
+        """Collect the signatures of reasoning in a message or a delta."""
+        for _, signature in message_signatures(message):
+            self._sign(signature)
 
     def _identify(self, chunk: dict[str, Any]) -> None:
         # Azure's first chunk has both as empty strings.
@@ -183,14 +191,11 @@ def _usage(value: object) -> Usage | None:
 
 
 def _bound(document: RequestDocument) -> bool:
-    """Whether the request stores its answer, or refers to a file or to audio stored at a provider.
+    """Whether the request refers to a file or to audio stored at a provider.
 
-    A request without `store` is not bound: even if a provider stores by default, nothing in this request
-    depends on it, and the caller does not have the id before it has the answer.
+    A request with `store` is not bound: nothing in it depends on what is stored before.
     """
     value = document.value
-    if value.get("store") is True:
-        return True
     messages = value.get("messages")
     if is_list(messages):
         for message in messages:

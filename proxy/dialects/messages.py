@@ -8,7 +8,7 @@ at any time; it is neither content nor progress.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from typing_extensions import override
@@ -18,9 +18,10 @@ from .json_values import error_of, is_list, is_object, lenient, number, served_t
 from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_messages
+from .signatures import block_signatures
 from .usage import Usage
 
-__all__ = ["OPERATION", "MessagesReader", "names_provider_state"]
+__all__ = ["OPERATION", "MessagesReader", "container_of", "names_provider_state"]
 
 _loads: Final = orjson.loads
 # Looking up an enum member on its class costs a descriptor call.
@@ -70,9 +71,7 @@ class MessagesReader(AnswerReader):
             return self._not_an_object(name)
         kind = event.get("type")
         if kind == "content_block_delta":
-            output = _delta_size(event.get("delta"))
-            self.written += output
-            return _CONTENT if output else _NOTHING
+            return self._delta(event.get("delta"))
         if kind == "error" or name == b"error" or event.get("error"):
             return self._failed(event.get("error") or event)
         if kind == "message_stop":
@@ -83,6 +82,7 @@ class MessagesReader(AnswerReader):
             self._identify(event.get("message"))
         elif kind == "message_delta":
             self._count(event.get("usage"))
+            self._issue(within(within(event.get("delta"), "container"), "id"))
             if reason := text(within(event.get("delta"), "stop_reason")):
                 return self._finished(reason, event.get("usage"))
         return Signal.NOTHING
@@ -98,13 +98,15 @@ class MessagesReader(AnswerReader):
         if value.get("type") != "message" or not is_list(content):
             return Signal.NOTHING
         self.written += sum(map(_block_size, content))
+        for block in content:
+            self._sign_block(block)
         return Signal.CONTENT
 
     @override
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
         event = _loads(data)
         delta = event.get("delta") if event.get("type") == "content_block_delta" else None
-        if not is_object(delta):
+        if not is_object(delta) or "signature" in delta:  # each signature is to be read
             return None
         member = next((name for name in _DELTAS if delta.get(name)), "text")
         return member.encode(), delta.get(member), None
@@ -119,7 +121,22 @@ class MessagesReader(AnswerReader):
         event = {"type": "standby.restart", "standby": {"restart": {"reason": reason, "attempt": attempt}}}
         return b"\n\nevent: standby.restart\ndata: " + orjson.dumps(event) + b"\n\n"
 
+    def _delta(self, delta: object) -> Signal:
+        if not is_object(delta):
+            return _NOTHING
+        output = _delta_size(delta)
+        self.written += output
+        if "signature" in delta:
+            self._sign(delta["signature"])
+        return _CONTENT if output else _NOTHING
+
+    def _sign_block(self, block: object) -> None:
+        """Collect the signatures in a block: of thinking, or of a result of the provider's own tools."""
+        for signature in block_signatures(block):
+            self._sign(signature)
+
     def _block_started(self, block: object) -> Signal:
+        self._sign_block(block)
         if text(within(block, "type")) in _WORK_BLOCKS:
             self.written += _block_size(block)
             return Signal.WORK
@@ -130,6 +147,7 @@ class MessagesReader(AnswerReader):
 
     def _identify(self, message: object) -> None:
         if is_object(message):
+            self._issue(within(message.get("container"), "id"))
             self.model = named(message.get("model")) or self.model
             self.answer_id = named(message.get("id")) or self.answer_id
             self._count(message.get("usage"))
@@ -195,10 +213,8 @@ def _iterations(value: object) -> list[tuple[str, object]]:
     return [(name, sum(known)) for name, each in figures if (known := [n for n in each if n is not None])]
 
 
-def _delta_size(delta: object) -> int:
+def _delta_size(delta: dict[str, Any]) -> int:
     """Bytes of model output in the delta of a block."""
-    if not is_object(delta):
-        return 0
     for name in _DELTAS:
         if value := delta.get(name):
             return size(value)
@@ -235,6 +251,13 @@ def names_provider_state(document: RequestDocument) -> bool:
     return names_state(document, "messages", "system", opaque=frozenset({"input"}))
 
 
+def container_of(document: RequestDocument) -> tuple[tuple[str, str], ...]:
+    """Returns the id of the container that the request names, with its place, or nothing."""
+    container = document.value.get("container")
+    key = container if isinstance(container, str) else within(container, "id")
+    return ((key, "container"),) if isinstance(key, str) else ()
+
+
 OPERATION: Final = Operation(
     name="messages",
     dialect="anthropic",
@@ -243,5 +266,6 @@ OPERATION: Final = Operation(
     reader=MessagesReader,
     check=check_messages,
     bound=names_provider_state,
+    references=container_of,
     limits=("max_tokens",),
 )

@@ -57,12 +57,13 @@ _WORK: Final = (
 class ResponsesReader(AnswerReader):
     """Reads one response."""
 
-    __slots__ = ("_created_at", "_sequence")
+    __slots__ = ("_created_at", "_is_stored", "_sequence")
 
     def __init__(self) -> None:
         super().__init__()
         self._sequence: object = -1
         self._created_at: object = 0
+        self._is_stored = True
 
     def event(self, name: bytes, data: bytes) -> Signal:
         try:
@@ -94,6 +95,8 @@ class ResponsesReader(AnswerReader):
         output = value.get("output")
         if is_list(output):
             self.written += sum(map(_output_size, output))
+            for item in output:
+                self._issue_item(item)
         answered = is_list(output) or text(value.get("status")) is not None
         return Signal.CONTENT if answered else Signal.NOTHING
 
@@ -195,13 +198,27 @@ class ResponsesReader(AnswerReader):
             return Signal.NOTHING
         if not self.written:  # otherwise its deltas have been counted
             self.written = _output_size(item)
+        self._issue_item(item)
         return Signal.CONTENT
+
+    def _issue_item(self, item: object) -> None:
+        """Collect what a later request may contain of an output item that only this provider can use."""
+        self._sign(within(item, "encrypted_content"))
+        if self._is_stored:
+            self._issue(within(item, "id"))
+        self._issue(within(item, "container_id"))
 
     def _identify(self, response: object) -> None:
         if not is_object(response):
             return
         self.model = named(response.get("model")) or self.model
-        self.answer_id = named(response.get("id")) or self.answer_id
+        if response.get("store") is False:
+            self._is_stored = False
+        answer_id = named(response.get("id"))
+        if answer_id is not None and answer_id != self.answer_id:
+            self.answer_id = answer_id
+            if self._is_stored:
+                self._issue(answer_id)
         created_at = response.get("created_at")
         if type(created_at) in {int, float}:
             self._created_at = created_at
@@ -227,15 +244,13 @@ def _output_size(item: object) -> int:
 
 
 def _bound(document: RequestDocument) -> bool:
-    """Whether the request continues, stores or refers to state at one provider.
+    """Whether the request continues or refers to state at one provider.
 
-    A request without `store` is not bound, though OpenAI stores by default: nothing in *this* request depends
-    on what is stored. A later request that does has a `previous_response_id`.
+    One that is stored is not bound, since nothing in *it* depends on what is stored. A later request that
+    does names the answer or one of its items.
     """
     value = document.value
     if value.get("previous_response_id") is not None or value.get("conversation") is not None:
-        return True
-    if value.get("store") is True or value.get("background") is True:
         return True
     if within(value.get("prompt"), "id") is not None:
         return True
@@ -246,6 +261,21 @@ def _bound(document: RequestDocument) -> bool:
     if is_list(tools) and any(isinstance(within(tool, "container"), str) for tool in tools):
         return True
     return names_state(document, "input", "tools", "prompt")
+
+
+def _references(document: RequestDocument) -> tuple[tuple[str, str], ...]:
+    """Returns the ids of the earlier response, of items and of containers that the request names."""
+    value = document.value
+    named: list[tuple[object, str]] = [(value.get("previous_response_id"), "previous_response_id")]
+    items = value.get("input")
+    if is_list(items):
+        named += [
+            (within(item, "id"), f"input[{at}].id") for at, item in enumerate(items) if _is_reference(item)
+        ]
+    tools = value.get("tools")
+    if is_list(tools):
+        named += [(within(tool, "container"), f"tools[{at}].container") for at, tool in enumerate(tools)]
+    return tuple([(key, place) for key, place in named if isinstance(key, str)])
 
 
 def _is_reference(item: object) -> bool:
@@ -264,6 +294,6 @@ OPERATION: Final = Operation(
     reader=ResponsesReader,
     check=check_responses,
     bound=_bound,
-    answers_have_ids=True,
+    references=_references,
     limits=("max_output_tokens",),
 )

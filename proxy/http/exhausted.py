@@ -53,6 +53,8 @@ def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | Non
     does.
     """
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
+    if reasons and all(reason.startswith("state.") for reason in reasons):
+        return Refusal("unknown_state")
     reasons.discard("state.bound")  # a target without the request's state cannot serve it anyway
     if not reasons or any(reason.startswith(_OTHER_REASONS) for reason in reasons):
         return None

@@ -70,6 +70,7 @@ class Eligibility:
             max_output=target.max_output,
             domain=provider.signature_domain,
             home=inputs.home,
+            strips=inputs.pool.reasoning_state == "strip",
         )
 
     def _pool_policy(self, target: Target) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ..dialects.json_values import is_list, is_object, within
+from ..dialects.signatures import REASONING, SIGNATURES
 
 __all__ = ["PER_MESSAGE", "MessageContents"]
 
@@ -29,14 +30,16 @@ _SAMPLE: Final = 4_096  # characters of a long text that are encoded to estimate
 class MessageContents:
     """The findings so far.
 
-    `wants` are names of `requirements.CAPABILITIES`. `signature` is the last signature seen.
+    `wants` are names of `requirements.CAPABILITIES`. `signatures` are all that were seen, in order; `fixed`
+    is whether anything but reasoning is signed or encrypted.
     """
 
-    __slots__ = ("extra", "narrow", "pieces", "signature", "waiting", "wants", "wide")
+    __slots__ = ("extra", "fixed", "narrow", "pieces", "signatures", "waiting", "wants", "wide")
 
     def __init__(self) -> None:
         self.wants: set[str] = set()
-        self.signature: str | None = None
+        self.signatures: list[str] = []
+        self.fixed = False
         self.narrow = 0  # bytes of ASCII text
         self.wide = 0  # bytes of other text, in UTF-8
         self.extra = 0  # tokens of anything but text
@@ -86,14 +89,17 @@ class MessageContents:
             self.wants.add(need)
             self._medium(need, part)
             return 0
-        for name in _SIGNATURES:
-            self.sign(part.get(name))
+        for name in SIGNATURES:
+            if name in part and self.sign(part[name]) and kind not in REASONING:
+                self.fixed = True
         if kind == "thinking":
             self.text(part.get("thinking"))
             return 0
         if kind == "redacted_thinking":
             self.sign(part.get("data"))
             return 0
+        if kind == "reasoning" and not (part.get("encrypted_content") or part.get("content")):
+            self.sign(part.get("id"))  # the provider has the rest
         called = kind.endswith(_CALLS)
         if called or kind.endswith(_RESULTS):
             self.wants.add("tools")
@@ -110,10 +116,13 @@ class MessageContents:
             self.parts(nested)
         self.waiting = []
 
-    def sign(self, signature: Any) -> None:
-        """Store `signature` (a signature or encrypted reasoning) if it is a non-empty string."""
-        if signature.__class__ is str and signature:
-            self.signature = signature
+    def sign(self, signature: Any) -> bool:
+        """Store `signature` (a signature or encrypted reasoning) if it is a non-empty string. Returns whether
+        it is."""
+        if signature.__class__ is not str or not signature:
+            return False
+        self.signatures.append(signature)
+        return True
 
     def tools(self, tools: Any) -> None:
         """Scan the tools on offer.
@@ -204,5 +213,3 @@ _MEDIA: Final = MappingProxyType(
 _CALLS: Final = ("_call", "tool_use")  # function_call, web_search_call; tool_use, server_tool_use
 _RESULTS: Final = ("_call_output", "tool_result")
 _NESTED: Final = ("content", "output", "summary")
-# Reasoning of Anthropic and of the Responses API, results of Anthropic's server tools, reasoning of Gemini.
-_SIGNATURES: Final = ("signature", "encrypted_content", "encrypted_stdout", "thought_signature")

@@ -66,7 +66,7 @@ def plan(
         order = [name for name, _ in placed]
     others = sorted([each for each in alternates if each.role != "last"], key=_is_degraded)
     ahead_of_degraded = [each for each in others if _replaces_degraded(each)] if degraded else []
-    return (
+    ordered = (
         *canary,
         *rejected,
         *(healthy[name] for name in order),
@@ -75,6 +75,10 @@ def plan(
         *(each for each in others if each not in ahead_of_degraded),
         *last,
     )
+    if inputs.home is None:
+        return ordered
+    # With reasoning that may be left out, its issuer is still the first to be asked.
+    return tuple(sorted(ordered, key=lambda each: each.target is None or not inputs.issued_by(each.target)))
 
 
 def _is_degraded(candidate: Candidate) -> bool:
@@ -121,6 +125,10 @@ class _Planner:
     def candidate(self, target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
+        if causes is not None and self._inputs.issued_by(target):
+            causes = (
+                None  # an alternate has issued what the request refers to, and nobody can stand in for it
+            )
         candidate = Candidate(target.name, target, causes, role=role)
         candidate.cost = self._eligibility.cost(target)
         if (rejection := self._eligibility.rejection(target)) is not None:

@@ -12,16 +12,17 @@ which budgets are reserved, is in `token_estimate`.)
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from ..dialects.base import RequestDocument
 from ..dialects.json_values import is_list, is_object, within
 from ..dialects.registry import operation_named
+from ..dialects.signatures import message_signatures
+from ..dialects.state_key import state_key
 from .message_contents import PER_MESSAGE, MessageContents
 
-__all__ = ["CAPABILITIES", "Requirements", "fingerprint", "needs_of"]
+__all__ = ["CAPABILITIES", "Requirements", "needs_of"]
 
 CAPABILITIES: Final = MappingProxyType(
     {
@@ -42,11 +43,7 @@ CAPABILITIES: Final = MappingProxyType(
 )
 """Capability names with the reason code of a target that lacks it. Of several, the first is reported."""
 
-_FINGERPRINT: Final = 12  # bytes
 _GUIDED: Final = ("guided_json", "structured_outputs")  # vLLM's names
-# OpenRouter's and LiteLLM's names for reasoning that the provider behind them has signed or encrypted.
-_REASONING: Final = ("reasoning_details", "thinking_blocks")
-_SIGNED: Final = ("signature", "data")
 
 
 class Requirements(NamedTuple):
@@ -54,8 +51,9 @@ class Requirements(NamedTuple):
 
     `wants` are names of CAPABILITIES, including the operation. `input_tokens` is the probable size of the
     prompt. `room` is a lower bound of the prompt plus the requested output. `output_tokens` is the limit of
-    one answer, None if the request sets none. `signature` is the fingerprint of the last reasoning in the
-    prompt that a provider has signed or encrypted, which no other provider could read.
+    one answer, None if the request sets none. `signatures` are the keys (`state_key`) of what a provider has
+    signed or encrypted in the prompt, in order, which no other one can read. `fixed` is whether any of that
+    is no reasoning, so that it cannot be left out.
     """
 
     operation: str
@@ -63,12 +61,8 @@ class Requirements(NamedTuple):
     input_tokens: int = 0
     room: int = 0
     output_tokens: int | None = None
-    signature: str | None = None
-
-    @property
-    def signed(self) -> bool:
-        """Whether the prompt holds signed or encrypted reasoning that only its signer can read."""
-        return self.signature is not None
+    signatures: tuple[str, ...] = ()
+    fixed: bool = False
 
     def rejection(
         self,
@@ -78,14 +72,15 @@ class Requirements(NamedTuple):
         max_output: int | None = None,
         domain: str | None = None,
         home: str | None = None,
+        strips: bool = False,
     ) -> str | None:
         """Returns the reason code why a target cannot take the request, or None if it can.
 
         `can`, `context` and `max_output` are those of the target's table, None if not set. `domain` names the
         group of targets that understand this target's signatures, `home` the group in which the signature of
-        this request was issued.
+        this request was issued. `strips` is whether reasoning may be left out where it cannot be read.
         """
-        if self.signature is not None and domain != home:
+        if self.signatures and domain != home and (self.fixed or not strips):
             return "state.signed"
         if can is not None and not self.wants.issubset(can):
             return next(code for name, code in CAPABILITIES.items() if name in self.wants and name not in can)
@@ -114,20 +109,15 @@ def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | N
         wants.remove("parallel_tools")  # allowed, but there are no tools to call
     probably, least = contents.tokens() if input_tokens is None else (input_tokens, input_tokens)
     output = operation_named(operation).requested_output(value)
-    signature = contents.signature
     return Requirements(
         operation,
         frozenset(wants),
         probably,
         least + (output or 0),
         output,
-        None if signature is None else fingerprint(signature),
+        tuple(map(state_key, contents.signatures)),
+        contents.fixed,
     )
-
-
-def fingerprint(signature: str) -> str:
-    """Returns a short hash of a signature or of encrypted reasoning, by which its signer can be stored."""
-    return "sig_" + blake2b(signature.encode("utf-8", "replace"), digest_size=_FINGERPRINT).hexdigest()
 
 
 def _chat(value: dict[str, Any], contents: MessageContents) -> None:
@@ -167,20 +157,10 @@ def _earlier_answer(message: dict[str, Any], contents: MessageContents) -> None:
             contents.wants.add("parallel_tools")
         for call in calls:
             contents.text(within(within(call, "function"), "arguments"))
-            _thought_signature(within(call, "extra_content"), contents)
     if message.get("audio") is not None:
         contents.wants.add("audio")
-    _thought_signature(message.get("extra_content"), contents)
-    for name in _REASONING:
-        blocks = message.get(name)
-        for block in blocks if is_list(blocks) else ():
-            for member in _SIGNED:
-                contents.sign(within(block, member))
-
-
-def _thought_signature(extra: object, contents: MessageContents) -> None:
-    """Read Gemini's thought signature, which its OpenAI-compatible endpoint puts here."""
-    contents.sign(within(within(extra, "google"), "thought_signature"))
+    for _, signature in message_signatures(message):
+        contents.sign(signature)
 
 
 def _responses(value: dict[str, Any], contents: MessageContents) -> None:

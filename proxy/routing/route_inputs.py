@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asgi import header
-from ..config import Pool
+from ..config import Pool, Provider, Target
 from ..dialects.base import RequestDocument
 from ..dialects.json_values import text, within
 from ..exchange import Exchange
@@ -16,7 +16,7 @@ from .requirements import Requirements, needs_of
 if TYPE_CHECKING:
     from ..keys.principal import Principal
 
-__all__ = ["RouteInputs", "holder_of", "route_inputs"]
+__all__ = ["RouteInputs", "domains_of", "holder_of", "route_inputs"]
 
 _MAX_KEY_LENGTH: Final = 256
 """Characters of a caller's identifier that are used; the rest is cut off."""
@@ -47,11 +47,25 @@ class RouteInputs:
     down: frozenset[str] = frozenset()
     slow: frozenset[str] = frozenset()
 
+    def issued_by(self, target: Target) -> bool:
+        """Whether the request refers to something that only `target` and its like have issued."""
+        provider = target.provider
+        return provider.name == self.holder or (
+            self.home is not None and provider.signature_domain == self.home
+        )
 
-def route_inputs(exchange: Exchange, pool: Pool, document: RequestDocument) -> RouteInputs:
-    """Returns the routing inputs of a request to `pool`. `exchange.operation` should be set."""
+
+def route_inputs(
+    exchange: Exchange, pool: Pool, document: RequestDocument, needs: Requirements | None = None
+) -> RouteInputs:
+    """Returns the routing inputs of a request to `pool`. `exchange.operation` should be set.
+
+    `needs` are its requirements, if they are known already.
+    """
     operation, principal, value = exchange.operation, exchange.principal, document.value
-    needs = needs_of(document, "" if operation is None else operation.name)
+    if needs is None:
+        needs = needs_of(document, "" if operation is None else operation.name)
+    holder = holder_of(exchange, pool, document) if exchange.bound else None
     key = None if principal is None else principal.name("key")
     user = (None if principal is None else principal.name("user")) or key or _own_user(value)
     return RouteInputs(
@@ -61,39 +75,53 @@ def route_inputs(exchange: Exchange, pool: Pool, document: RequestDocument) -> R
         principal=principal,
         share=exchange.share,
         estimates=exchange.estimates,
-        holder=holder_of(exchange, pool, value) if exchange.bound else None,
-        home=_home_of(exchange, pool, needs),
+        holder=holder,
+        home=_home_of(exchange, pool, needs, holder) if needs.signatures else None,
         seconds=exchange.time_limit,
         key=None if pool.sticky is None else _sticky_key(exchange, pool.sticky, user, key),
         caller=key or user or exchange.id,
     )
 
 
-def holder_of(exchange: Exchange, pool: Pool, value: dict[str, Any]) -> str:
+def holder_of(exchange: Exchange, pool: Pool, document: RequestDocument) -> str:
     """Returns the name of the provider that holds the state to which a bound request refers.
 
-    This is the provider that issued the previous response, if it is remembered, else that of the pool's first
-    target.
+    This is the provider that issued the newest of it, if it is known (see `find_issuers`), else that of the
+    pool's first target.
     """
-    previous_id = value.get("previous_response_id")
-    issuer = None
-    if exchange.affinity is not None and isinstance(previous_id, str):
-        issuer = exchange.affinity.provider_of(previous_id)
-        if exchange.routes is not None and issuer not in exchange.routes.providers:
-            issuer = None  # it was removed from the configuration
-    return issuer or pool.prefer[0].provider.name
+    operation = exchange.operation
+    references = () if operation is None else operation.references(document)
+    for key, _ in reversed(references):
+        if (issuer := _issuer_of(exchange, key)) is not None:
+            return issuer.name
+    return pool.prefer[0].provider.name
 
 
-def _home_of(exchange: Exchange, pool: Pool, needs: Requirements) -> str | None:
-    """Returns the domain that signed the reasoning in the prompt, None without a signature.
+def domains_of(exchange: Exchange, needs: Requirements) -> dict[str, str]:
+    """Returns the domain of the issuer of each signature in the prompt, as far as it is known, by its key."""
+    issuers = ((key, _issuer_of(exchange, key)) for key in needs.signatures)
+    return {key: issuer.signature_domain for key, issuer in issuers if issuer is not None}
 
-    This is the domain of the remembered provider, else that of the pool's first target.
+
+def _home_of(exchange: Exchange, pool: Pool, needs: Requirements, holder: str | None) -> str:
+    """Returns the domain that signed the reasoning in the prompt.
+
+    This is the domain of the newest of it whose issuer is known, else that of the holder of the request's
+    other state, else that of the pool's first target.
     """
-    if needs.signature is None:
-        return None
-    signer = None if exchange.affinity is None else exchange.affinity.provider_of(needs.signature)
-    provider = None if signer is None or exchange.routes is None else exchange.routes.providers.get(signer)
-    return (provider or pool.prefer[0].provider).signature_domain
+    for key in reversed(needs.signatures):
+        if (issuer := _issuer_of(exchange, key)) is not None:
+            return issuer.signature_domain
+    known = None if holder is None or exchange.routes is None else exchange.routes.providers.get(holder)
+    return (known or pool.prefer[0].provider).signature_domain
+
+
+def _issuer_of(exchange: Exchange, key: str) -> Provider | None:
+    """Returns the provider that issued `key`; None if it is unknown or was removed from the configuration."""
+    issued = None if exchange.affinity is None else exchange.affinity.issuer_of(key)
+    return (
+        None if issued is None or exchange.routes is None else exchange.routes.providers.get(issued.provider)
+    )
 
 
 def _sticky_key(exchange: Exchange, sticky: str, user: str | None, key: str | None) -> str | None:

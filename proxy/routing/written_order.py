@@ -26,10 +26,10 @@ def written_order(
     pool, operation = exchange.pool, exchange.operation
     if pool is None or operation is None:
         return tuple(Candidate(name) for name in names)
-    provider = holder_of(exchange, pool, body.document.value) if exchange.bound else None
+    provider = holder_of(exchange, pool, body.document) if exchange.bound else None
 
     def candidate(target: Target, causes: frozenset[Cause] | None = None) -> Candidate:
-        one = Candidate(target.name, target, causes)
+        one = Candidate(target.name, target, None if target.provider.name == provider else causes)
         if provider is not None and target.provider.name != provider:
             one.rejected = "state.bound"
         elif (rejection := health.rejection(target.name, target.provider.name, operation.name)) is not None:

@@ -9,10 +9,19 @@ from typing import Any, Final, cast
 
 import orjson
 
-from .records import KeyRecord, LedgerEntry
+from .records import Issued, KeyRecord, LedgerEntry
 from .tables import OpenHold, Slot
 
-__all__ = ["entry_from", "entry_text", "hold_from", "hold_text", "key_from", "key_text"]
+__all__ = [
+    "entry_from",
+    "entry_text",
+    "hold_from",
+    "hold_text",
+    "issued_from",
+    "issued_text",
+    "key_from",
+    "key_text",
+]
 
 _DEFAULTS: Final = MappingProxyType({field.name: field.default for field in fields(LedgerEntry)})
 
@@ -50,6 +59,17 @@ def key_from(text: bytes | str) -> KeyRecord:
         table=MappingProxyType(record["table"]),
         created=record["created"],
     )
+
+
+def issued_text(issued: Issued) -> bytes:
+    """Returns the issuer and the owner of a key as JSON."""
+    return orjson.dumps([issued.provider, issued.owner])
+
+
+def issued_from(key: str, text: bytes | str) -> Issued:
+    """Returns the issuer of `key` from a JSON text."""
+    provider, owner = orjson.loads(text)
+    return Issued(key, provider, owner)
 
 
 def hold_text(hold: OpenHold) -> bytes:

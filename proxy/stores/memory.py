@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
+from cachetools import TTLCache
 from typing_extensions import override
 
 from . import hold_rules
-from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .records import ISSUED, Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from .store import Store
 from .tables import ENDED, FULL, GRACE, Clocks, OpenHold, Tables
 
@@ -129,11 +130,14 @@ class _MemoryTables(Tables):
 class Memory(Store):
     """A store whose operations complete before the call returns and never raise StoreDown."""
 
+    shared: ClassVar[bool] = False
+
     def __init__(self, clocks: Clocks | None = None) -> None:
         self._clocks = clocks or Clocks()
         self._tables = _MemoryTables(self._clocks)
         self._keys: dict[str, KeyRecord] = {}
         self._digests: dict[str, str] = {}
+        self._issued: TTLCache[str, Issued] = TTLCache(LEDGER, ISSUED, self._clocks.monotonic)
 
     @override
     def now(self) -> float:
@@ -201,6 +205,14 @@ class Memory(Store):
             if self._digests.get(digest) == name:
                 del self._digests[digest]
         return existing is not None
+
+    @override
+    async def put_issued(self, issued: Sequence[Issued]) -> None:
+        self._issued.update({each.key: each for each in issued})
+
+    @override
+    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        return [self._issued[key] for key in keys if key in self._issued]
 
     @override
     async def aclose(self) -> None:

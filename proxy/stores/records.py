@@ -1,4 +1,4 @@
-"""The records of stores: lines of holds, ledger entries and keys. No I/O.
+"""The records of stores: lines of holds, ledger entries, keys, and issuers of state. No I/O.
 
 Amounts are integers: nano-dollars, tokens or requests. Times are in seconds since 1970 by the store's clock.
 """
@@ -8,9 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-__all__ = ["Denied", "Held", "KeyRecord", "Kind", "LedgerEntry", "Line", "Outcome", "Source"]
+__all__ = [
+    "ISSUED",
+    "Denied",
+    "Held",
+    "Issued",
+    "KeyRecord",
+    "Kind",
+    "LedgerEntry",
+    "Line",
+    "Outcome",
+    "Source",
+]
+
+ISSUED: Final = 7 * 86_400
+"""Seconds for which a store remembers an issuer.
+
+OpenAI keeps responses for 30 days, but a conversation that goes on gets new ids with every answer."""
 
 Kind = Literal["sum", "rate", "lease"]
 """How an account counts.
@@ -116,6 +132,17 @@ class LedgerEntry:
     fault: str | None = None
     first_token: float | None = None
     duration: float = 0.0
+
+
+class Issued(NamedTuple):
+    """The provider that issued an id, a signature or encrypted reasoning (as `dialects.state_key`).
+
+    `owner` is the name of the API key to which it was issued, "" without one.
+    """
+
+    key: str
+    provider: str
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

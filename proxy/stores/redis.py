@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
-from .codec import entry_from, entry_text, key_from, key_text
+from .codec import entry_from, entry_text, issued_from, issued_text, key_from, key_text
 from .hold_rules import check, expired
-from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .records import ISSUED, Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from .redis_connection import Argument, RedisConnection
 from .store import Store
 from .store_breaker import StoreBreaker
@@ -23,7 +23,7 @@ LEDGER_DAYS: Final = 35
 
 T = TypeVar("T")
 
-_SCRIPTS: Final = ("hold", "settle", "sweep", "used", "put_key", "key_by_hash")
+_SCRIPTS: Final = ("hold", "settle", "sweep", "used", "put_key", "key_by_hash", "put_issued")
 _DAY: Final = 86_400
 _SWEEP_BATCH: Final = 100
 """The maximum number of holds that one run of the sweep script ends, so that it blocks the server briefly."""
@@ -175,6 +175,21 @@ class Redis(Store):
     @override
     async def delete_key(self, name: str) -> bool:
         return await self._call("put_key", (name, ""), self._bool)
+
+    @override
+    async def put_issued(self, issued: Sequence[Issued]) -> None:
+        arguments: list[Argument] = [ISSUED]
+        for each in issued:
+            arguments += (each.key, issued_text(each))
+        await self._call("put_issued", arguments, self._value)
+
+    @override
+    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        def read(reply: Any) -> list[Issued]:
+            return [issued_from(key, text) for key, text in zip(keys, reply, strict=True) if text]
+
+        names = [f"{self._prefix}issued:{key}" for key in keys]
+        return await self._call("MGET", names, read) if names else []
 
     @override
     async def aclose(self) -> None:

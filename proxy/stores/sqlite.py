@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from typing_extensions import override
 
 from . import hold_rules
-from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from .sqlite_tables import SqliteTables, entries_after
 from .sqlite_writer import SqliteWriter, connect
 from .store import Store, StoreDown
@@ -136,6 +136,16 @@ class Sqlite(Store):
     @override
     async def delete_key(self, name: str) -> bool:
         return await self._run(lambda tables: tables.delete_key(name))
+
+    @override
+    async def put_issued(self, issued: Sequence[Issued]) -> None:
+        issued = tuple(issued)
+        await self._run(lambda tables: tables.put_issued(issued))
+
+    @override
+    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        keys = tuple(keys)
+        return await self._run(lambda tables: tables.issuers(keys))
 
     @override
     async def aclose(self) -> None:

@@ -11,13 +11,15 @@ from typing import Final
 from typing_extensions import override
 
 from .codec import hold_from, hold_text, key_from, key_text
-from .records import KeyRecord, LedgerEntry
+from .records import ISSUED, Issued, KeyRecord, LedgerEntry
 from .tables import ENDED, GRACE, Clocks, OpenHold, Tables
 
-__all__ = ["VERSION", "SqliteTables", "check_used", "entries_after", "lay_out"]
+__all__ = ["VERSION", "SqliteTables", "check_used", "entries_after", "lay_out", "version_of"]
 
-VERSION: Final = 1
-"""The version of schema.sql, stored in the file as `user_version`."""
+_SCRIPTS: Final = ("schema.sql", "issued.sql")
+"""The statements that lead from each version to the next one, beginning with an empty file."""
+VERSION: Final = len(_SCRIPTS)
+"""The version of the tables, stored in the file as `user_version`."""
 
 _MEMBERS: Final = tuple([field.name for field in fields(LedgerEntry)])
 _WRITE_ENTRY: Final = (
@@ -35,25 +37,37 @@ _FORGET_BATCH: Final = 5_000
 
 
 def check_used(connection: sqlite3.Connection) -> None:
-    """Raises DatabaseError if the file has another version or an empty ledger."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
-        raise sqlite3.DatabaseError(f"the file that is there now has version {version}, not {VERSION}")
+    """Raises DatabaseError if the file has no tables, an unknown version, or an empty ledger."""
+    if version_of(connection) == 0:
+        raise sqlite3.DatabaseError("the file that is there now holds no tables of this program")
     if connection.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None:
         raise sqlite3.DatabaseError("the file was replaced by one in which nothing was ever booked")
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Creates the tables if the file has none. Must be called within a transaction.
+    """Creates the tables if the file has none, or adds those of later versions. Must be called within a
+    transaction.
 
-    Raises DatabaseError if the file has another version.
+    Raises DatabaseError if the file has a version that is not known, or is another program's.
     """
+    version = version_of(connection)
+    if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
+        raise sqlite3.DatabaseError("the file is the database of another program")
+    for name in _SCRIPTS[version:]:
+        _run_script(connection, name)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Returns the version of the file, 0 without one. Raises DatabaseError if it is not known."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == VERSION:
-        return
-    if version:
+    if not 0 <= version <= VERSION:
         raise sqlite3.DatabaseError(f"the file has version {version}, of which this program knows nothing")
-    for statement in (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8").split(";"):
+    return int(version)
+
+
+def _run_script(connection: sqlite3.Connection, name: str) -> None:
+    """Run the statements of a file beside this one."""
+    for statement in (Path(__file__).parent / name).read_text(encoding="utf-8").split(";"):
         connection.execute(statement)
 
 
@@ -197,6 +211,30 @@ class SqliteTables(Tables):
             "INSERT OR REPLACE INTO digests VALUES (?, ?)",
             [(digest, record.name) for digest in record.hashes],
         )
+
+    def put_issued(self, issued: Sequence[Issued]) -> None:
+        """Remembers issuers. Also deletes some that were remembered long enough."""
+        now = self._clocks.wall()
+        self._many(
+            "INSERT OR REPLACE INTO issued VALUES (?, ?, ?, ?)",
+            [(each.key, each.provider, each.owner, now + ISSUED) for each in issued],
+        )
+        self._execute(
+            "DELETE FROM issued WHERE key IN (SELECT key FROM issued WHERE forget < ? LIMIT ?)",
+            (now, 2 * len(issued)),
+        )
+
+    def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        """Returns the issuers of those keys that are known."""
+        now = self._clocks.wall()
+        known: list[Issued] = []
+        for key in keys:
+            row = self._execute(
+                "SELECT provider, owner FROM issued WHERE key = ? AND forget >= ?", (key, now)
+            ).fetchone()
+            if row:
+                known.append(Issued(key, row[0], row[1]))
+        return known
 
     def delete_key(self, name: str) -> bool:
         """Deletes a key and its hashes. Returns False if there is none."""

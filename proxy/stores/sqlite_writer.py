@@ -183,6 +183,9 @@ class SqliteWriter:
                 connection.execute("COMMIT")
             else:
                 check_used(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                lay_out(connection)
+                connection.execute("COMMIT")
             file = _identity(self._path)
             tables = SqliteTables(connection, self._clocks)
         except BaseException:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
 
 from ..errors import StandbyError
-from .records import Denied, Held, KeyRecord, LedgerEntry, Line
+from .records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 
 __all__ = ["Store", "StoreDown"]
 
@@ -23,7 +24,7 @@ class StoreDown(StandbyError):
 
 
 class Store(ABC):
-    """Keeps holds, the ledger and keys.
+    """Keeps holds, the ledger, keys, and the issuers of state.
 
     Operations of one process take effect in the order of the calls, even if the callers do not wait for the
     results. Cancelling a caller does not cancel its operation. Every operation raises StoreDown if the store
@@ -32,6 +33,9 @@ class Store(ABC):
     Amounts and limits are exact integers from 0 to 10^18; others raise ValueError. The total of one bucket
     saturates at 2^63 - 1 (9.2 * 10^18). Amounts of rates are exact up to 2^53.
     """
+
+    shared: ClassVar[bool] = True
+    """Whether other processes, and later ones, see the same data."""
 
     @abstractmethod
     def now(self) -> float:
@@ -108,6 +112,14 @@ class Store(ABC):
     @abstractmethod
     async def delete_key(self, name: str) -> bool:
         """Deletes a key and its hashes. Returns False if there is none."""
+
+    @abstractmethod
+    async def put_issued(self, issued: Sequence[Issued]) -> None:
+        """Remembers issuers for `records.ISSUED` seconds. Replaces what is known of the same keys."""
+
+    @abstractmethod
+    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
+        """Returns the issuers of those `keys` that are known, in any order."""
 
     @abstractmethod
     async def aclose(self) -> None:

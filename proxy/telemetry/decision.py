@@ -34,6 +34,7 @@ def decision(exchange: Exchange, outcome: Outcome, at: float) -> dict[str, Any]:
         "organisation": None if principal is None else principal.name("organisation"),
         "target": None if served is None else served.candidate.name,
         "degraded": exchange.degraded,
+        "dropped": [] if served is None else list(served.dropped),
         "streamed": exchange.streamed,
         "duration_ms": _ms(time.perf_counter() - exchange.began),
         "cost_usd": sum(costs) / NANO if costs else None,

@@ -30,6 +30,7 @@ __all__ = [
     "DEGRADED",
     "DEGRADED_REASON",
     "DETAIL",
+    "DROPPED",
     "ERROR_TYPE",
     "EVENTS",
     "EVENT_LOOP_LAG",
@@ -150,6 +151,7 @@ COST_USD: Final = "standby.cost.usd"
 DEGRADED: Final = "standby.degraded"
 DEGRADED_REASON: Final = "standby.degraded.reason"
 DETAIL: Final = "standby.detail"
+DROPPED: Final = "standby.dropped"
 FAILOVER_COUNT: Final = "standby.failover.count"
 FAILURE_CLASS: Final = "standby.failure.class"
 GUARDRAIL_CODES: Final = "standby.guardrail.codes"

@@ -33,6 +33,7 @@ def request_facts(exchange: Exchange, outcome: Outcome) -> dict[str, Any]:
         names.STREAM_COMMITTED: exchange.streamed and served is not None,
         names.DEGRADED: None if degraded is None else True,
         names.DEGRADED_REASON: degraded,
+        names.DROPPED: None if served is None or not served.dropped else list(served.dropped),
         names.COST_USD: sum(costs) / NANO if costs else None,
         names.COST_SOURCE: "table" if costs else None,
         names.CONFIG_VERSION: None if routes is None else routes.version,

@@ -24,6 +24,7 @@ from ..errors import CODES, Interrupted, Superseded
 from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
 from ..http.headers import downstream, is_framed, upstream
+from ..routing.issuers import remember_issuer
 from .coarse_timer import CoarseTimer
 from .timeouts import FAULTS, AttemptTimeouts, Ended
 from .transports import Transports, Unreachable, Upstream
@@ -112,8 +113,9 @@ class UpstreamCall:
         finally:
             self._leave()
         self._attempt.fault = self._answer.fault
-        if self._answer.complete and self._operation.answers_have_ids:
-            self._remember()
+        reader = self._answer.reader
+        if self._answer.complete and reader is not None and reader.issued:
+            remember_issuer(exchange, self._target.provider, reader.issued)
         if self.started and not exchange.client_gone:
             # The provider's connection is released by now: this last message cannot fail because of it.
             code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
@@ -286,12 +288,6 @@ class UpstreamCall:
             rest.clear()
         rest += chunk[cut:]
         return ready
-
-    def _remember(self) -> None:
-        """Remember which provider gave this answer, since a later request may name it."""
-        affinity, reader = self._exchange.affinity, self._answer.reader
-        if affinity is not None and reader is not None and reader.answer_id is not None:
-            affinity.remember(reader.answer_id, self._target.provider.name)
 
     async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
         """Read an error answer completely before any of it is sent: most are not for the caller to see."""

@@ -182,7 +182,7 @@ async def test_a_bound_request_stays_where_its_state_is() -> None:
     scene = Scene()
     scene["a"].say(b"", status=503)
     scene["b"].say(RESPONSE)
-    caller = await ask(scene.gateway, {**BOUND, "store": True}, scope_of("/v1/responses"))
+    caller = await ask(scene.gateway, {**BOUND, "previous_response_id": "resp_0"}, scope_of("/v1/responses"))
     assert (caller.status, scene.asked) == (503, {"a": 1, "b": 0})
     faults = {row["target"]: row["fault"] for row in caller.json["error"]["attempts"]}
     assert faults == {"a": "overloaded", "b": "state.bound"}

@@ -249,7 +249,7 @@ def test_error_is_kept(error: object, kept: object) -> None:
 FILE = {"type": "file", "file": {"file_id": "file-abc"}}
 BOUND: dict[str, tuple[dict[str, Any], bool]] = {
     "plain": ({"messages": [{"role": "user", "content": "hi"}]}, False),
-    "stored": ({"store": True}, True),
+    "stored": ({"store": True}, False),
     "not stored": ({"store": False}, False),
     "store left open": ({"store": None}, False),
     "a file": ({"messages": [{"role": "user", "content": [FILE]}]}, True),

@@ -158,7 +158,7 @@ def passed_over(*reasons: str, ready_in: float | None = None) -> tuple[Candidate
         (("policy.residency", "policy.provider_denied"), "policy_no_eligible_target"),
         (("policy.residency", "budget.exhausted"), "budget_exceeded"),
         (("state.bound", "budget.exhausted"), "budget_exceeded"),
-        (("state.bound",), "no_target_available"),
+        (("state.bound", "state.signed"), "unknown_state"),
         (("health.cooldown", "budget.exhausted"), "no_target_available"),
         (("health.breaker_open", "policy.residency"), "no_target_available"),
         (("capability.tools",), "no_target_available"),

@@ -72,7 +72,11 @@ def test_streams(stream: bool | None, streamed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "fields"), [("chat", {"store": True}), ("responses", {"background": True})]
+    ("operation", "fields"),
+    [
+        ("chat", {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]}),
+        ("responses", {"previous_response_id": "resp_1"}),
+    ],
 )
 def test_bound_requests(operation: str, fields: dict[str, Any]) -> None:
     """A request whose state lives at one provider is marked."""

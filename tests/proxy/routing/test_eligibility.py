@@ -39,7 +39,7 @@ def rejection(target: Target, health: Health | None = None, **facts: Any) -> Rej
         ({}, {"principal": key(regions=("eu",))}, "policy.residency"),
         ({}, {"principal": key(providers=("other",))}, "policy.provider_denied"),
         ({}, {"holder": "other"}, "state.bound"),
-        ({}, {"needs": NEEDS._replace(signature="sig"), "home": "other"}, "state.signed"),
+        ({}, {"needs": NEEDS._replace(signatures=("sig",)), "home": "other"}, "state.signed"),
         ({"can": {"embeddings"}}, {}, "capability.endpoint"),
         ({"can": {"chat"}}, {}, "capability.tools"),
         ({"context": 599}, {}, "capability.context_window"),

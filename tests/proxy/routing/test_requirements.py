@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standby.proxy.dialects.registry import OPERATIONS
 from standby.proxy.http.json_document import Document
-from standby.proxy.routing.requirements import CAPABILITIES, Requirements, fingerprint, needs_of
+from standby.proxy.routing.requirements import CAPABILITIES, Requirements, needs_of
 
 __all__: list[str] = []
 
@@ -181,71 +181,6 @@ def test_an_embedding_needs_no_more_than_its_endpoint() -> None:
     assert extra("embeddings", messages=chat({"type": "image_url"})["messages"]) == {"vision"}
 
 
-SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("messages", chat(SIGNED)),
-    ("messages", chat({"type": "redacted_thinking", "data": "c2ln"})),
-    ("count_tokens", chat(SIGNED)),
-    (
-        "messages",
-        chat(
-            {
-                "type": "web_search_tool_result",
-                "content": [{"type": "web_search_result", "encrypted_content": "c2ln"}],
-            }
-        ),
-    ),
-    ("responses", {"input": [{"type": "reasoning", "summary": [], "encrypted_content": "c2ln"}]}),
-    ("responses", {"input": [{"type": "compaction", "encrypted_content": "c2ln"}]}),
-    ("chat", chat(role="assistant", reasoning_details=[{"type": "reasoning.text", "signature": "c2ln"}])),
-    ("chat", chat(role="assistant", reasoning_details=[{"type": "reasoning.encrypted", "data": "c2ln"}])),
-    ("chat", chat(role="assistant", thinking_blocks=[SIGNED])),
-    (
-        "chat",
-        chat(
-            role="assistant",
-            tool_calls=[CALL | {"extra_content": {"google": {"thought_signature": "c2ln"}}}],
-        ),
-    ),
-    ("chat", chat(role="assistant", extra_content={"google": {"thought_signature": "c2ln"}})),
-)
-
-
-@pytest.mark.parametrize(
-    ("operation", "request_"),
-    SIGNATURES,
-)
-def test_signed_reasoning_is_found(operation: str, request_: dict[str, Any]) -> None:
-    """Content that a provider has signed or encrypted is detected at its place in each dialect."""
-    needs = read(operation, **request_)
-    assert needs.signed
-    assert needs.signature == fingerprint("c2ln")
-
-
-NO_SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("messages", chat({"type": "thinking", "thinking": "Well", "signature": ""})),
-    ("messages", chat({"type": "text", "text": "signature"}, {"type": "tool_use", "input": SIGNED})),
-    ("responses", {"input": [{"type": "reasoning", "summary": [], "encrypted_content": None}]}),
-    ("chat", chat({"type": "image_url", "image_url": {"url": "u"}}, signature="mine")),
-    ("chat", chat(role="assistant", reasoning_content="Well", reasoning_details=[{"text": "Well"}])),
-)
-
-
-@pytest.mark.parametrize(
-    ("operation", "request_"),
-    NO_SIGNATURES,
-)
-def test_unsigned_reasoning_may_move(operation: str, request_: dict[str, Any]) -> None:
-    """Empty signatures, and strings in a tool's arguments, require nothing."""
-    assert not read(operation, **request_).signed
-
-
-def test_the_last_signature_counts() -> None:
-    """In a long conversation the newest reasoning counts. Its signer is the most likely to be remembered."""
-    needs = read("messages", **chat(SIGNED, SIGNED | {"signature": "bmV3"}))
-    assert needs.signature == fingerprint("bmV3")
-    assert "bmV3" not in repr(needs)
-
-
 @pytest.mark.parametrize(
     ("operation", "request_", "output"),
     [
@@ -344,8 +279,8 @@ def test_every_lack_has_its_reason(name: str) -> None:
 
 def test_of_several_lacks_the_first_is_told() -> None:
     """The order is fixed: signature, endpoint, capabilities as listed, window, output."""
-    needs = FULL._replace(signature="sig_1")
-    limits = {"context": 99, "max_output": 19}
+    needs = FULL._replace(signatures=("sig_1",))
+    limits: dict[str, Any] = {"context": 99, "max_output": 19}
     assert needs.rejection((), **limits, domain="b", home="a") == "state.signed"
     assert needs.rejection((), **limits, domain="a", home="a") == "capability.endpoint"
     assert needs.rejection(("chat", "stream"), **limits, domain="a", home="a") == "capability.tools"
@@ -358,6 +293,13 @@ def test_of_several_lacks_the_first_is_told() -> None:
 def test_without_a_signature_domains_do_not_matter() -> None:
     """Only signed content is bound to its signer's domain."""
     assert FULL.rejection(None, domain="b", home="a") is None
+
+
+def test_reasoning_that_may_be_left_out_binds_to_nobody() -> None:
+    """With `strips`, only signed content that is no reasoning is bound."""
+    needs = FULL._replace(signatures=("sig_1",))
+    assert needs.rejection(None, domain="b", home="a", strips=True) is None
+    assert needs._replace(fixed=True).rejection(None, domain="b", home="a", strips=True) == "state.signed"
 
 
 def test_every_operation_is_read() -> None:
@@ -384,4 +326,4 @@ def test_no_depth_of_nesting_is_a_depth_of_calls() -> None:
     part: Any = SIGNED
     for _ in range(5_000):
         part = {"type": "tool_result", "content": [part]}
-    assert read("messages", **chat(part)).signed
+    assert read("messages", **chat(part)).signatures

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from standby.proxy.asgi import Message
 from standby.proxy.classify.faults import Fault
-from standby.proxy.config import Pool
+from standby.proxy.config import Pool, Routes
 from standby.proxy.dialects.registry import operation_named
 from standby.proxy.exchange import Candidate, Exchange
 from standby.proxy.health.state_affinity import StateAffinity
@@ -30,10 +30,12 @@ def in_order(
     async def nothing() -> Message:
         return {"type": "http.disconnect"}
 
-    exchange = Exchange("req_1", 0.0, (), operation=operation_named("chat"), pool=pool, **facts)
+    exchange = Exchange("req_1", 0.0, (), operation=operation_named("responses"), pool=pool, **facts)
     exchange.bound = issuer is not None
     exchange.affinity = StateAffinity()
-    exchange.affinity.remember("resp_1", issuer or "")
+    exchange.affinity.remember(["resp_1"], issuer or "")
+    providers = {target.provider.name: target.provider for target in (A, B, C)}
+    exchange.routes = Routes("", "", (), providers, {}, {}, {})
     body = Body(orjson.dumps({"previous_response_id": "resp_1"}), nothing)
     return written_order(exchange, health or Health(), body)
 
