@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
@@ -186,6 +187,8 @@ class _Walk:
         claim, self._claim = self._claim, None
         if claim is None and self._loop.time() < self._deadline:
             claim = self._claim_next(self._walk.next)
+            if claim is None and not self._exchange.attempts:
+                claim = self._claim_resting()
         if claim is None:
             return None
         return self._begin(*claim, send, "failover" if self._exchange.attempts else "primary")
@@ -205,6 +208,24 @@ class _Walk:
                 return candidate, entered
             candidate.rejected, candidate.ready_in = entered.reason, entered.ready_in
             self._walk.not_tried(candidate)
+        return None
+
+    def _claim_resting(self) -> tuple[Candidate, Permit] | None:
+        """If nobody can be tried, the target whose rest after failures ends first may be, by one request at
+        a time. So callers need not wait for the end of its rest once it is well again."""
+        operation = self._exchange.operation
+        resting = [each for each in self._walk.passed_over if (each.rejected or "").startswith("health.")]
+        for candidate in sorted(resting, key=lambda each: each.ready_in or math.inf):
+            target = candidate.target
+            if target is None or operation is None:
+                continue
+            permit = self._health.enter_early(
+                target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
+            )
+            if permit is not None:
+                candidate.rejected = candidate.ready_in = None
+                self._walk.again()
+                return candidate, permit
         return None
 
     def _begin(self, candidate: Candidate, permit: Permit | None, send: Send, kind: Kind) -> AttemptRun:

@@ -316,20 +316,18 @@ class Exchange:
             self.served = None
 
     def tried(self) -> list[dict[str, str]]:
-        """Returns each tried or rejected target with its fault kind or reason code, without provider text."""
-        attempted = [
-            {
-                "target": attempt.candidate.name,
-                "fault": attempt.fault.kind if attempt.fault is not None else "unknown",
-            }
-            for attempt in self.attempts
-        ]
-        rejected = [
-            {"target": candidate.name, "fault": candidate.rejected}
-            for candidate in self.plan or ()
-            if candidate.rejected is not None
-        ]
-        return attempted + rejected
+        """Returns each tried or rejected target with its fault kind or reason code, without provider text.
+
+        They are in the order of the plan.
+        """
+        faults: dict[str, list[str]] = {candidate.name: [] for candidate in self.plan or ()}
+        for attempt in self.attempts:
+            fault = "unknown" if attempt.fault is None else attempt.fault.kind
+            faults.setdefault(attempt.candidate.name, []).append(fault)
+        for candidate in self.plan or ():
+            if candidate.rejected is not None:
+                faults[candidate.name].append(candidate.rejected)
+        return [{"target": name, "fault": fault} for name, each in faults.items() for fault in each]
 
     @property
     def owner(self) -> str:

@@ -86,9 +86,9 @@ class Rejection(NamedTuple):
     """The scope and name of the limit that rejected the request, or the name of the guardrail."""
 
 
-MayMove = Literal["yes", "no", "larger", "opt_in"]
-"""Whether the request may move to another target: `yes`, `no`, only to one with a `larger` context window, or
-only if the pool opts in (`opt_in`)."""
+MayMove = Literal["yes", "no", "if_failed", "larger", "opt_in"]
+"""Whether the request may move to another target: `yes`, `no`, only if another one failed before
+(`if_failed`), only to one with a `larger` context window, or only if the pool opts in (`opt_in`)."""
 
 HealthEffect = Literal["failure", "cooldown", "long_cooldown", "alive", "none"]
 """How a fault affects its target's health. A `failure` counts towards the circuit breaker. A `cooldown` takes
@@ -115,7 +115,8 @@ RULES: Final[Mapping[FaultKind, Rule]] = MappingProxyType(
         "conflict": Rule("yes", ("outage",), "alive", 409),
         "context_overflow": Rule("larger", ("context",), "alive", None),
         "content_refused": Rule("opt_in", ("refused",), "alive", None),
-        "bad_request": Rule("no", ("outage",), "alive", None),
+        # The first target's word is the API's. A fallback may have a rule of its own.
+        "bad_request": Rule("if_failed", ("outage",), "alive", None),
         "incompatible": Rule("yes", ("outage",), "alive", None),
         "quota": Rule("yes", ("outage",), "long_cooldown", 503),
         # Never 401: the caller's own key is valid, the provider rejects the gateway's.

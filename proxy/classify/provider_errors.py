@@ -63,7 +63,7 @@ def in_band(error: object, status: int = 200) -> Fault:
         elif not {"server_error", "api_error"}.isdisjoint(fields.error.words):
             meaning = Meaning("upstream_5xx")
     # An error under a 200 does not prove that the request is at fault: let the next target decide.
-    if meaning is None or RULES[meaning.kind].moves == "no":
+    if meaning is None or RULES[meaning.kind].moves in {"no", "if_failed"}:
         meaning = Meaning("bad_response")
     return Fault(meaning.kind, status, fields.code, fields.retry_after, meaning.rests)
 

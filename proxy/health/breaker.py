@@ -104,6 +104,9 @@ class Breaker:
         """
         if probe:
             self.probing = False
+            if failed and self.until is not None and now < self.until:
+                self.successes = 0  # an early probe, which changes nothing if it fails
+                return None
             if failed:
                 self._open(now, chance())
                 return "opened"

@@ -46,11 +46,11 @@ class Cooldown:
     """A cooldown of one target. Before `until` no attempt is admitted.
 
     After it, one probe at a time is admitted, until a probe succeeds and ends the cooldown. `reason` is the
-    kind of the fault that began it, `probing` whether a probe is in flight.
+    kind of the fault that began it, and `probing` whether a probe is in flight.
     """
 
     until: float
-    reason: str
+    reason: FaultKind
     probing: bool = False
 
 
@@ -67,7 +67,7 @@ class Cooldowns(dict[CooldownKey, Cooldown]):
         cooldowns = [self.get(key) for key in keys]
         return tuple([cooldown for cooldown in cooldowns if cooldown is not None])
 
-    def begin(self, key: CooldownKey, until: float, reason: str) -> bool:
+    def begin(self, key: CooldownKey, until: float, reason: FaultKind) -> bool:
         """Begin or extend a cooldown. Returns False, and changes nothing, if one lasts as long already."""
         current = self.get(key)
         if current is not None and current.until >= until:

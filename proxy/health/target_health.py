@@ -5,6 +5,8 @@ chat and failing for embeddings. A *cooldown*, per (target, credential), when th
 or rejected our credential; a credential is named by its provider, which holds exactly one. After either, one
 request at a time is admitted as a probe. And a *degradation*, per pool, which blocks nothing: the target
 works, but breaks the pool's limits on latency or quality, and is tried after the others.
+
+Longer than 400 lines because an attempt begins and ends for all three at once.
 """
 
 from __future__ import annotations
@@ -118,6 +120,26 @@ class Health:
         """
         if (rejection := self.rejection(target, credential, operation)) is not None:
             return rejection
+        return self._admit(target, credential, operation, streamed=streamed)
+
+    def enter_early(
+        self, target: str, credential: str, operation: str, *, streamed: bool = True
+    ) -> Permit | None:
+        """Begin an attempt at a target that rests after failures, before its rest is over.
+
+        It is the target's probe. Returns None if there is one already, or if the target rests because it
+        asked for it or refuses us, which an attempt would not change.
+        """
+        cooldowns = self._cooldowns.of(target, credential, operation)
+        if any(each.probing or RULES[each.reason].health != "failure" for each in cooldowns):
+            return None
+        breaker = self._breakers.get((target, operation))
+        if breaker is not None and breaker.probing:
+            return None
+        return self._admit(target, credential, operation, streamed=streamed)
+
+    def _admit(self, target: str, credential: str, operation: str, *, streamed: bool) -> Permit:
+        """Begin an attempt. If the target rests, the attempt is its probe."""
         key = (target, operation)
         measurements = self._measurements.get(key) or self._create_measurements(key)
         measurements.load.credential = credential

@@ -42,7 +42,11 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     if deadline_passed:
         return Refusal("deadline_exceeded", retry_after=retry_after)
     if not kinds:
-        return _not_cleared(exchange, retry_after) or Refusal("no_target_available", retry_after=retry_after)
+        return _not_cleared(exchange, retry_after) or Refusal(
+            "no_target_available",
+            status=429 if _all_rate_limited(exchange) else None,
+            retry_after=retry_after,
+        )
     return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=retry_after)
 
 
@@ -82,6 +86,19 @@ def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | Non
         retryable=retry_after is not None,
         headers=headers,
     )
+
+
+def _all_rate_limited(exchange: Exchange) -> bool:
+    """Whether every target that could take the request later rests because of its provider's rate limit."""
+    health, operation = exchange.health, exchange.operation
+    if health is None or operation is None:
+        return False
+    reasons = [
+        health.reason(candidate.name, candidate.target.provider.name, operation.name)
+        for candidate in exchange.plan or ()
+        if candidate.target is not None and (candidate.rejected or "").startswith("health.")
+    ]
+    return bool(reasons) and all(reason in {"rate_limited", "ramp_limited"} for reason in reasons)
 
 
 def _guarded(exchange: Exchange) -> Refusal | None:

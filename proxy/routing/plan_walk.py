@@ -35,14 +35,17 @@ class PlanWalk:
     (in cooldown, unsuitable or too expensive), from a degraded preferred candidate, and from one whose
     quality leaves it for the end. Two faults restrict the remaining candidates: after a context overflow only
     larger context windows are tried, and after a content refusal only alternates that name the cause
-    `refused`.
+    `refused`. A bad request ends the walk, unless another target failed before: then it may be a rule of
+    this one alone.
     """
 
-    __slots__ = ("_causes", "_left", "_limit", "_refused", "_tried", "_window")
+    __slots__ = ("_causes", "_failed", "_left", "_limit", "_plan", "_refused", "_tried", "_window")
 
     def __init__(self, plan: Sequence[Candidate], limit: int) -> None:
+        self._plan = plan
         self._left = list(plan)
         self._limit = limit
+        self._failed = False
         self._tried = 0
         self._causes: set[Cause] = set()
         self._window: int | None = None
@@ -83,11 +86,21 @@ class PlanWalk:
             self._window = _window_of(candidate)
         elif rule.moves == "opt_in":
             self._refused = True
+        elif rule.moves == "yes":
+            self._failed = True
+
+    @property
+    def passed_over(self) -> list[Candidate]:
+        """The candidates that were rejected when it was their turn, in the order of the plan."""
+        left = set(map(id, self._left))
+        return [each for each in self._plan if each.rejected is not None and id(each) not in left]
 
     def opens(self, candidate: Candidate, fault: Fault) -> bool:
         """Whether another candidate could be tried if `candidate` failed with `fault` now."""
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
+            return False
+        if rule.moves == "if_failed" and not self._failed:
             return False
         window = _window_of(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"

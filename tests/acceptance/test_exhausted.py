@@ -198,7 +198,7 @@ async def test_nobody_is_asked_while_all_rest(stage: Scene, api: Api) -> None:
 
     answer = await stage.raw.ask(api)
 
-    assert answer.status == 503
+    assert answer.status == 429
     assert answer.header("retry-after") == "8"
     error = error_of(api, answer)
     assert error["code"] == "no_target_available"
@@ -210,8 +210,9 @@ async def test_nobody_is_asked_while_all_rest(stage: Scene, api: Api) -> None:
 
 
 @pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=str)
-async def test_nobody_is_asked_while_breakers_are_open(stage: Scene, api: Api) -> None:
-    """Targets that failed five times are not asked for a while, and the caller is told how long."""
+async def test_one_is_asked_while_breakers_are_open(stage: Scene, api: Api) -> None:
+    """Of targets that failed five times one is asked, in case it is well again, and the caller is told when
+    to come back."""
     now = 1000.0
     stage.gateway.health = Health(clock=lambda: now, jitter=lambda: 1.0)
     stage.alpha.fault = stage.beta.fault = Status(500)
@@ -221,9 +222,12 @@ async def test_nobody_is_asked_while_breakers_are_open(stage: Scene, api: Api) -
 
     answer = await stage.raw.ask(api)
 
-    assert (answer.status, answer.header("retry-after")) == (503, "3")
-    assert {each["fault"] for each in error_of(api, answer)["attempts"]} == {"health.breaker_open"}
-    assert [len(provider.requests) for provider in (stage.alpha, stage.beta)] == [5, 5]
+    assert (answer.status, answer.header("retry-after")) == (502, "3")
+    assert [each["fault"] for each in error_of(api, answer)["attempts"]] == [
+        "upstream_5xx",
+        "health.breaker_open",
+    ]
+    assert [len(provider.requests) for provider in (stage.alpha, stage.beta)] == [6, 5]
 
 
 @pytest.mark.parametrize(

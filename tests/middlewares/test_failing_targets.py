@@ -214,22 +214,66 @@ async def test_a_target_that_comes_back_gets_its_share_little_by_little() -> Non
 
 
 async def test_when_all_are_down_it_is_said_at_once() -> None:
-    """With every breaker open nobody is asked, and the caller hears at once when the first may be asked, and
-    that its SDK should not try again by itself."""
+    """With every breaker open one request at a time may ask the target that may be asked first. All others
+    hear at once when that is, and that their SDKs should not try again by themselves."""
     scene = timed()
     scene["a"].say(b"", status=500)
     scene["b"].say(b"", status=500)
     for _ in range(TRIP):
         assert (await scene.ask()).status == 502
-    asked, began = dict(scene.asked), asyncio.get_running_loop().time()
-
+    scene["a"].say(5.0, b"", status=500)
+    scene["b"].say(5.0, b"", status=500)
     await asyncio.sleep(1.0)
+    asked, began = dict(scene.asked), asyncio.get_running_loop().time()
+    _, first = scene.begin()
+    _, second = scene.begin()
+    await asyncio.sleep(0.1)
     caller = await scene.ask()
 
-    assert asyncio.get_running_loop().time() == began + 1.0
-    assert scene.asked == asked
+    assert asyncio.get_running_loop().time() == began + 0.1
+    assert Counter(scene.asked) - Counter(asked) == {"a": 1, "b": 1}
+    await asyncio.gather(first, second)
     assert (caller.status, caller.json["error"]["code"]) == (503, "no_target_available")
     assert (caller.headers[b"retry-after"], caller.headers[b"x-should-retry"]) == (b"2", b"false")
+
+
+async def test_when_all_are_well_again_they_are_asked() -> None:
+    """Targets whose breakers are open for minutes serve again with the first requests that they answer."""
+    scene = timed()
+    scene["a"].say(b"", status=500)
+    scene["b"].say(b"", status=500)
+    for _ in range(100):
+        await asyncio.sleep(10.0)
+        await scene.ask()
+    wait = min(ejection.left for ejection in scene.gateway.health.ejections())
+    scene["a"].say(chunk("from a"), DONE)
+    scene["b"].say(chunk("from b"), DONE)
+    assert wait > 20.0
+    await asyncio.sleep(6.0)
+    assert [(await scene.ask()).status for _ in range(5)] == [200] * 5
+
+
+async def test_a_probe_before_its_time_changes_nothing_if_it_fails() -> None:
+    """It neither opens the breaker for longer nor counts as an attempt of the callers that are refused."""
+    scene = timed()
+    scene["a"].say(b"", status=500)
+    scene["b"].say(b"", status=500)
+    for _ in range(TRIP):
+        await scene.ask()
+    before = [ejection.left for ejection in scene.gateway.health.ejections()]
+    assert (await scene.ask()).status == 502
+    assert [ejection.left for ejection in scene.gateway.health.ejections()] == before
+
+
+async def test_who_asked_to_be_left_alone_is_left_alone() -> None:
+    """A target that is rate-limited or refuses our key is not probed before its time."""
+    scene = timed()
+    scene["a"].say(b"", status=429, headers=((b"retry-after", b"20"),))
+    scene["b"].say(b"", status=401)
+    await scene.ask()
+    asked = dict(scene.asked)
+    assert (await scene.ask()).status == 503
+    assert scene.asked == asked
 
 
 KEY: Final = "canary-of-a-caller"

@@ -104,14 +104,14 @@ async def test_five_failures_rest_a_target() -> None:
 
 
 async def test_when_all_rest_nobody_is_asked() -> None:
-    """If every target is in cooldown the caller is refused at once, with Retry-After."""
+    """If every target is rate-limited the caller is too, at once, with Retry-After."""
     scene = Scene()
     for name, seconds in (("a", b"20"), ("b", b"9")):
         scene[name].say(b"", status=429, headers=((b"retry-after", seconds),))
     first = await scene.ask()
     assert (first.status, first.headers[b"retry-after"]) == (429, b"9")
     second = await scene.ask()
-    assert (second.status, second.json["error"]["code"]) == (503, "no_target_available")
+    assert (second.status, second.json["error"]["code"]) == (429, "no_target_available")
     assert second.headers[b"retry-after"] == b"9"
     assert {row["fault"] for row in second.json["error"]["attempts"]} == {"health.cooldown"}
     assert scene.asked == {"a": 1, "b": 1}

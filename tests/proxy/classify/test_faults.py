@@ -18,7 +18,7 @@ FOLLOWS: Final[dict[FaultKind, tuple[str, tuple[str, ...], str, int | None]]] = 
     "conflict": ("yes", ("outage",), "alive", 409),
     "context_overflow": ("larger", ("context",), "alive", None),
     "content_refused": ("opt_in", ("refused",), "alive", None),
-    "bad_request": ("no", ("outage",), "alive", None),
+    "bad_request": ("if_failed", ("outage",), "alive", None),
     "incompatible": ("yes", ("outage",), "alive", None),
     "quota": ("yes", ("outage",), "long_cooldown", 503),
     "upstream_auth": ("yes", ("outage",), "long_cooldown", 502),

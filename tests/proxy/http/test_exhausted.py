@@ -123,6 +123,19 @@ def test_accounts() -> None:
     ]
 
 
+def test_accounts_in_the_order_of_the_plan() -> None:
+    """A target that was passed over stands where it stands in the plan, and a retried one is listed twice."""
+    exchange = exchange_of(Fault("timeout"))
+    (attempted,) = exchange.plan or ()
+    exchange.plan = (Candidate("z", target_of("z"), None, "health.cooldown"), attempted)
+    exchange.begin(attempted, 0.0).fault = Fault("overloaded")
+    assert [(row["target"], row["fault"]) for row in exchange.tried()] == [
+        ("z", "health.cooldown"),
+        ("a", "timeout"),
+        ("a", "overloaded"),
+    ]
+
+
 @given(
     st.lists(st.sampled_from(get_args(FaultKind)), min_size=1, max_size=3),
     st.sampled_from(["openai", "anthropic"]),

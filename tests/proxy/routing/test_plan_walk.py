@@ -39,7 +39,8 @@ def walk(plan: list[Candidate], *faults: FaultKind, limit: int = 9) -> str:
         fault = Fault(kind, 400)
         foreseen = plan_walk.opens(candidate, fault)
         plan_walk.failed(candidate, fault)
-        candidate = plan_walk.next() if RULES[kind].moves != "no" else None
+        ends = not foreseen and RULES[kind].moves in {"no", "if_failed"}  # its answer is sent
+        candidate = None if ends else plan_walk.next()
         assert foreseen == (candidate is not None)
     return names if candidate is None else names + candidate.name
 
@@ -78,7 +79,7 @@ def test_the_limit_of_attempts(limit: int, tried: str) -> None:
 def test_a_cause_opens_the_alternates_that_name_it(kind: FaultKind, cause: Cause) -> None:
     """An alternate is tried after a fault of one of its causes, and after no other."""
     rule = RULES[kind]
-    opened = rule.moves != "no" and cause in rule.opens
+    opened = rule.moves not in {"no", "if_failed"} and cause in rule.opens
     plan = [preferred("a", 100), alternate("b", cause, context=200)]
     assert walk(plan, kind) == ("ab" if opened else "a")
 
@@ -99,6 +100,26 @@ def test_what_never_moves(kind: FaultKind) -> None:
     """A fault that another target would not fix opens nothing."""
     assert not PlanWalk([preferred("a")], 3).opens(preferred("x"), Fault(kind))
     assert walk([preferred("a"), preferred("b")], kind) == "a"
+
+
+def test_a_bad_request_of_a_fallback() -> None:
+    """After another target has failed, one that refuses the request may have a rule of its own."""
+    plan = [preferred("a"), alternate("b", "outage"), alternate("c", "outage")]
+    assert walk(plan, "overloaded", "bad_request") == "abc"
+    assert walk(plan, "bad_request") == "a"
+
+
+def test_who_was_passed_over() -> None:
+    """Candidates that were rejected when it was their turn, and no alternate that nothing has opened."""
+    resting = [
+        preferred("a", rejected="health.breaker_open"),
+        alternate("b", "outage", rejected="health.cooldown"),
+        alternate("c", "slow", rejected="health.cooldown"),
+    ]
+    plan_walk = PlanWalk(resting, 3)
+    assert plan_walk.passed_over == []
+    assert plan_walk.next() is None
+    assert plan_walk.passed_over == resting[:2]
 
 
 def test_a_context_overflow_goes_to_larger_windows_only() -> None:
