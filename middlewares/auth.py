@@ -195,14 +195,14 @@ class Auth:
             if pool is not None and principal.grants(pool.name):
                 raise
             # A caller that may not use a model does not learn whether it exists.
-            raise Refusal("model_not_allowed", param="model") from None
+            raise Refusal("model_not_allowed", param="model", detail=model) from None
         if (pool := exchange.pool) is None:
             return receive
         if not principal.grants(pool.name):
-            raise Refusal("model_not_allowed", param="model")
+            raise Refusal("model_not_allowed", param="model", detail=exchange.model)
         lacking = principal.lacks(pool)
         if lacking is not None:
-            raise Refusal(lacking, param="model")
+            raise Refusal(lacking, param="model", detail=exchange.model)
         return receive
 
     async def clear(self, principal: Principal, exchange: Exchange, attempt: Attempt) -> Rejection | None:

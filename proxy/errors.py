@@ -74,7 +74,6 @@ CODES: Final = MappingProxyType(
         "ambiguous_credentials": Code(400, "The request carries more than one credential, and they differ."),
         "method_not_allowed": Code(405, "This path does not take this method."),
         "unknown_route": Code(404, "There is no such path."),
-        "unknown_query": Code(400, "This path takes no query parameters of this name."),
         "unsupported_media_type": Code(
             415, "Send one JSON document as application/json, in UTF-8 and unencoded."
         ),
@@ -94,6 +93,9 @@ CODES: Final = MappingProxyType(
         "invalid_value": Code(400, "A field has the wrong type or is out of range."),
         "unknown_model": Code(404, "There is no model of this name."),
         "operation_not_supported": Code(400, "This model is not served at this path."),
+        "background_not_supported": Code(
+            400, "Responses in the background are not served: leave `background` out, or stream the response."
+        ),
         "unknown_state": Code(
             400, "The request refers to a response, an item or a file that no target of this model has."
         ),
@@ -137,15 +139,20 @@ CODES: Final = MappingProxyType(
 )
 """The stable error codes.
 
-Each message is fixed: it never contains input, keys, addresses or text of a provider."""
+Each message is fixed, and may be followed by a `detail`: a field, a limit, a model's name, or what happened
+at each target. It never contains keys, addresses, prompts or text of a provider."""
+
+_LONGEST_DETAIL: Final = 400  # characters
 
 
 class Refusal(StandbyError):
     """The gateway answers the request itself, with a documented status and code.
 
-    `code` is a key of `CODES`. `param` names the invalid field. `retry_after` is in seconds. `retryable`
-    means that the same request may succeed if it is sent again at once. `status` overrides the status of the
-    code. `close` requests that the connection is closed. `headers` are added to the response.
+    `code` is a key of `CODES`. `param` names the invalid field, or the limit or rule that refused. `detail`
+    is added to the message, because SDKs show nothing else; by default it is `param`. `retry_after` is in
+    seconds. `retryable` means that the same request may succeed if it is sent again at once. `status`
+    overrides the status of the code. `close` requests that the connection is closed. `headers` are added to
+    the response.
     """
 
     def __init__(
@@ -153,6 +160,7 @@ class Refusal(StandbyError):
         code: str,
         *,
         param: str | None = None,
+        detail: str | None = None,
         status: int | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
@@ -160,15 +168,22 @@ class Refusal(StandbyError):
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         entry = CODES[code]
-        super().__init__(entry.message)
+        detail = param if detail is None else detail
+        message = entry.message if not detail else f"{entry.message[:-1]}: {_shown(detail)}."
+        super().__init__(message)
         self.code = code
-        self.message = entry.message
+        self.message = message
         self.status = entry.status if status is None else status
         self.param = param
         self.retry_after = retry_after
         self.retryable = retryable
         self.close = close
         self.headers = tuple(headers)
+
+
+def _shown(detail: str) -> str:
+    """Returns a detail that may hold a caller's words, such as a model's name, for one line of text."""
+    return "".join([each if each.isprintable() else "?" for each in detail[:_LONGEST_DETAIL]])
 
 
 class Interrupted(StandbyError):

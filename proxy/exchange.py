@@ -45,8 +45,9 @@ __all__ = [
 _list: Final = cast("Callable[[], list[Any]]", list)
 _dict: Final = cast("Callable[[], dict[Any, Any]]", dict)
 
-DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes. For more than 4 MiB of brackets even a fast parser blocks the event loop for over 100 ms."""
+DEFAULT_MAX_BODY: Final = 32 * 1024 * 1024
+"""Bytes: the most that Anthropic takes, for images and PDFs. What blocks the event loop is not the bytes but
+the objects in them, whose number `json_document` limits."""
 
 
 Role = Literal["prefer", "alternate", "canary", "last"]

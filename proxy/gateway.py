@@ -275,6 +275,7 @@ def _identity(target: Target) -> tuple[object, ...]:
         provider.dialect,
         provider.base_url,
         provider.key,
+        provider.auth,
         provider.headers,
         provider.transport,
     )

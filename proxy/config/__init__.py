@@ -12,12 +12,13 @@ from .limits import BudgetUnit, BudgetWindow, Limits, WindowName
 from .load import PriceLookup, load_routes, parse_routes, stored_key
 from .money import NANO, Money, dollars
 from .operations import Admin, Alerts, Decisions
+from .origins import Origin
 from .pools import Alternate, Pool, Portion, Timeouts, targets_of
 from .price import Card, Price, Rates, Tier
 from .report import nearest
 from .routes import Routes
 from .routing import Balance, Capability, Cause, DegradeOn, Hedge, Probe, Slow
-from .scopes import EVERY, Grants, Key, Organisation, ScopeKind, Team, User, kind_of, parent_of
+from .scopes import EVERY, Grants, Key, Network, Organisation, ScopeKind, Team, User, kind_of, parent_of
 from .secret import Secret
 from .settings import settings
 from .storage import shown
@@ -52,7 +53,9 @@ __all__ = [
     "Moment",
     "Money",
     "Name",
+    "Network",
     "Organisation",
+    "Origin",
     "Pool",
     "Portion",
     "Price",

@@ -45,9 +45,14 @@ def _network(value: object) -> IPv4Network | IPv6Network:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     try:
-        return ip_network(value if isinstance(value, str) else "")
+        network = ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise objection(Remark("not an address or network", 'write "10.0.0.0/8" or "192.0.2.7"')) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None:
+        hint = f'write "{mapped}"' if network.prefixlen == 128 else 'write it as "10.0.0.0/8"'
+        raise objection(Remark("an IPv4 network in the form of IPv6 never matches", hint))
+    return network
 
 
 def _hash(value: str) -> str:

@@ -31,6 +31,9 @@ Unpriced: TypeAlias = Literal["refuse", "allow"]
 """How to treat a target without a price where a budget counts money: `refuse` to load the file, or `allow`
 the target at a cost of 0."""
 
+Scheme: TypeAlias = Literal["bearer", "x-api-key"]
+"""The headers in which a provider may expect its key."""
+
 _EVERY_OPERATION: Final = frozenset[Capability]().union(*OPERATIONS.values())
 
 
@@ -46,6 +49,8 @@ class Provider(Table):
     base_url: BaseURL
     """Without a trailing slash. Plain http requires a loopback host or `insecure`."""
     key: Secret | None = None
+    auth: Scheme | None = None
+    """How `key` is sent: as `Authorization: Bearer` or as `x-api-key`. Defaults to the dialect's own way."""
     region: Name | None = None
     trust: Name | None = None
     """How far it is trusted with data, in words of the operator's. Only guardrails read it."""

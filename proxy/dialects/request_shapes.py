@@ -82,13 +82,23 @@ def _check(value: dict[str, Any], shape: _Shape) -> None:
             continue
         invalid_part = rule(given)
         if invalid_part is not None:
-            raise Refusal("invalid_value", param=name + invalid_part)
+            place = name + invalid_part
+            expected = None if invalid_part else _EXPECTED.get(rule)
+            raise Refusal(
+                "invalid_value", param=place, detail=f"{place} must be {expected}" if expected else None
+            )
 
 
 def _model(given: Any) -> None:
     # Rejects other types, the empty string and very long ones. Routing decides whether the model exists.
     if given.__class__ is not str or not 0 < len(given) <= _LONGEST_MODEL:
         raise Refusal("unknown_model", status=400, param="model")
+
+
+def _background(given: Any) -> str | None:
+    if given is True:
+        raise Refusal("background_not_supported", param="background", detail="")
+    return _boolean(given)
 
 
 def _boolean(given: Any) -> str | None:
@@ -161,6 +171,24 @@ def _logprobs(given: Any) -> str | None:
 _choices: Final = _integer(1, _MOST_CHOICES)
 _alternatives: Final = _integer(0, _MOST_CHOICES)
 _tokens: Final = _integer(1, _MOST_TOKENS)
+_max_tokens: Final = _integer(0, _MOST_TOKENS)  # 0 fills Anthropic's prompt cache and generates nothing
+
+_EXPECTED: Final[Mapping[Rule, str]] = MappingProxyType(
+    {
+        _alternatives: f"a whole number from 0 to {_MOST_CHOICES}",
+        _boolean: "true or false",
+        _choices: f"a whole number from 1 to {_MOST_CHOICES}",
+        _max_tokens: f"a whole number from 0 to {_MOST_TOKENS}",
+        _messages: "a list",
+        _number: "a number",
+        _object: "an object",
+        _string: "a text",
+        _text_or_list: "a text or a list",
+        _tokens: f"a whole number from 1 to {_MOST_TOKENS}",
+        _tools: f"a list of at most {_MOST_TOOLS} tools",
+    }
+)
+"""What a message says of a value that breaks a rule."""
 
 _COMMON: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -201,7 +229,7 @@ _RESPONSES: Final = _Shape(
     rules=MappingProxyType(
         {
             **_COMMON,
-            "background": _boolean,
+            "background": _background,
             "input": _text_or_list,
             "max_output_tokens": _tokens,
             "previous_response_id": _string,
@@ -237,7 +265,7 @@ _MESSAGES: Final = _Shape(
         {
             **_COMMON,
             "messages": _messages,
-            "max_tokens": _integer(0, _MOST_TOKENS),  # 0 fills the prompt cache and generates nothing
+            "max_tokens": _max_tokens,
             "stop_sequences": _strings,
             "system": _text_or_list,
             "top_k": _number,

@@ -30,9 +30,15 @@ class Dialect:
     forwards: frozenset[bytes]
     defaults: Headers = ()
 
-    def credential(self, secret: str) -> Headers:
-        """Returns the headers that authenticate with `secret` at a provider."""
-        return ((self.key_header, self.key_prefix + secret.encode()),)
+    def credential(self, secret: str, scheme: str | None = None) -> Headers:
+        """Returns the headers that authenticate with `secret` at a provider.
+
+        `scheme` is "bearer" or "x-api-key" for a provider that does not follow its dialect in this.
+        """
+        key = secret.encode()
+        if scheme == "bearer":
+            return ((b"authorization", b"Bearer " + key),)
+        return ((b"x-api-key", key),) if scheme else ((self.key_header, self.key_prefix + key),)
 
     def forwarded(self, headers: Headers) -> Headers:
         """Returns the caller's `headers` (names in lower case) that may be forwarded, and the defaults."""

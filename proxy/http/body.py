@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..asgi import Message, Receive
 from ..errors import ClientGone, Refusal
 from .json_document import Document, read
+from .large_document import LARGE, read_large
 
 __all__ = ["Body"]
 
@@ -46,6 +47,15 @@ class Body:
             parts.append(part)
             if not message.get("more_body", False):
                 return cls(parts[0] if len(parts) == 1 else b"".join(parts), receive)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether `parse` should be called before `document`, so that others are served meanwhile."""
+        return self._document is None and len(self.raw) >= LARGE
+
+    async def parse(self) -> None:
+        """Parse a large body in steps. Raises Refusal, as `document` does."""
+        self._document = await read_large(self.raw)
 
     @property
     def document(self) -> Document:

@@ -39,32 +39,37 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     if set(kinds) == {"local_overload"}:
         # Only the gateway itself is overloaded.
         return Refusal("overloaded", retry_after=_MIN_RETRY_AFTER, retryable=True)
+    detail = ", ".join([f"{row['target']}: {row['fault']}" for row in exchange.tried()])
     if deadline_passed:
-        return Refusal("deadline_exceeded", retry_after=retry_after)
+        return Refusal("deadline_exceeded", retry_after=retry_after, detail=detail)
     if not kinds:
-        return _not_cleared(exchange, retry_after) or Refusal(
+        return _not_cleared(exchange, retry_after, detail) or Refusal(
             "no_target_available",
             status=429 if _all_rate_limited(exchange) else None,
             retry_after=retry_after,
+            detail=detail,
         )
-    return Refusal("all_attempts_failed", status=_status(kinds, exchange.dialect), retry_after=retry_after)
+    status = _status(kinds, exchange.dialect)
+    return Refusal("all_attempts_failed", status=status, retry_after=retry_after, detail=detail)
 
 
-def _not_cleared(exchange: Exchange, retry_after: float | None) -> Refusal | None:
+def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> Refusal | None:
     """Returns the refusal if only policy, budgets and limits rejected the targets, else None.
+
+    `detail` says what happened at each target.
 
     Policy and guardrails decide only if they reject every target; otherwise the budget or limit of the others
     does.
     """
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
     if reasons and all(reason.startswith("state.") for reason in reasons):
-        return Refusal("unknown_state")
+        return Refusal("unknown_state", detail=detail)
     reasons.discard("state.bound")  # a target without the request's state cannot serve it anyway
     if not reasons or any(reason.startswith(_OTHER_REASONS) for reason in reasons):
         return None
     budget_or_limit = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
     if not budget_or_limit:
-        return _guarded(exchange) or Refusal("policy_no_eligible_target")
+        return _guarded(exchange) or Refusal("policy_no_eligible_target", detail=detail)
     if "budget.unavailable" in budget_or_limit:
         return Refusal("budget_unavailable", retry_after=_MIN_RETRY_AFTER)
     limited = sorted(reason for reason in budget_or_limit if reason.startswith("limit."))

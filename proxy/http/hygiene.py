@@ -6,11 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass
-from typing import Final
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Final, cast
+
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ..asgi import ASGIApp, Message, Receive, Scope, Send
-from ..config import Size
+from ..config import Network, Origin, Size
 from ..errors import ClientGone, Refusal
 from ..exchange import DEFAULT_MAX_BODY, Exchange
 from .refusal import dialect_of, send_refusal
@@ -19,6 +22,7 @@ from .request_checks import RequestChecks, examine
 __all__ = ["Hygiene"]
 
 _OWN_PREFIX: Final = b"x-standby-"
+_MAPPED: Final = "::ffff:"
 
 
 @dataclass(eq=False)
@@ -29,16 +33,43 @@ class Hygiene:
     raised by the inner app is answered here in the caller's dialect. So is any other exception, which is then
     raised again for the server to log.
 
-    `max_body` is in bytes. A request whose content-length is larger is refused before its body is read.
     """
 
     app: ASGIApp
     _: KW_ONLY
     max_body: Size = DEFAULT_MAX_BODY
+    """In bytes. A request whose content-length is larger is refused before its body is read."""
+    cors: tuple[Origin, ...] = ()
+    """The origins of web pages whose scripts may call the gateway. Their callers need keys of their own."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """The networks of load balancers whose `X-Forwarded-For` is believed. Then a key's `ips` see the address
+    that the nearest untrusted one of them had."""
+    _entry: ASGIApp | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        entry: ASGIApp = self._examine
+        if self.cors:
+            entry = cast(
+                "ASGIApp",
+                CORSMiddleware(
+                    cast("Any", entry),
+                    allow_origins=self.cors,
+                    allow_methods=("GET", "POST"),
+                    allow_headers=("*",),
+                    expose_headers=("*",),
+                ),
+            )
+        if self.trusted_proxies:
+            entry = _behind_proxies(entry, self.trusted_proxies)
+        if self.cors or self.trusted_proxies:
+            self._entry = entry
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
             return self._pass_other(scope, receive, send)
+        return (self._entry or self._examine)(scope, receive, send)
+
+    def _examine(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         try:
             checked = examine(scope, self.max_body)
         except Refusal as refusal:
@@ -133,6 +164,21 @@ async def _try_refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     """Send the refusal, and ignore that the client has disconnected."""
     with suppress(OSError):
         await send_refusal(scope, send, refusal)
+
+
+def _behind_proxies(app: ASGIApp, networks: tuple[Network, ...]) -> ASGIApp:
+    """Returns an app that puts the address of the client before the trusted proxies into the scope."""
+    inner = ProxyHeadersMiddleware(cast("Any", app), [str(network) for network in networks])
+
+    def entry(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        client = scope.get("client")
+        if client is not None and client[0].startswith(_MAPPED):
+            # A socket for both versions of IP shows an IPv4 address in this form.
+            client = (client[0].removeprefix(_MAPPED), client[1])
+        own: Any = {**scope, "client": client}
+        return cast("Awaitable[None]", inner(own, cast("Any", receive), cast("Any", send)))
+
+    return entry
 
 
 def _path(scope: Scope) -> str:

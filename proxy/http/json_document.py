@@ -32,7 +32,17 @@ import orjson
 from ..errors import Refusal
 from .request_fields import BINDING, CONTROL, ROUTING, places, routing_place
 
-__all__ = ["MAX_DEPTH", "MAX_ELEMENTS", "MAX_PARTS", "Document", "read"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ELEMENTS",
+    "MAX_PARTS",
+    "Document",
+    "checked",
+    "parsed",
+    "read",
+    "survey",
+    "too_complex",
+]
 
 MAX_DEPTH: Final = 64
 """Levels of objects and arrays, the outermost included. orjson reads 1,024 but writes only 254."""
@@ -50,7 +60,7 @@ _PREFIX: Final = 4096
 
 _NOTABLE: Final = BINDING | CONTROL | ROUTING
 
-# The types of elements that `_survey` examines. It skips lists without any, such as the tokens of embeddings.
+# The types of elements that `survey` examines. It skips lists without any, such as the tokens of embeddings.
 _DEEPER: Final = frozenset({dict, list, float})
 
 # orjson parses integers from -2^63 to 2^64 - 1. Any other becomes a float that is not between these two.
@@ -98,6 +108,14 @@ def read(raw: bytes) -> Document:
     # A shorter body cannot exceed any of the counts.
     if len(raw) > MAX_PARTS:
         _check_size(raw)
+    value = parsed(raw)
+    seen, has_huge_float = survey(value)
+    _same_meaning(raw, value, has_huge_float)
+    return checked(value, seen)
+
+
+def parsed(raw: bytes) -> Any:
+    """Returns the object or array of a JSON text. Raises Refusal as `read` does."""
     value: Any = None
     fault: str | None = None
     try:
@@ -109,8 +127,11 @@ def read(raw: bytes) -> Document:
         raise Refusal(fault)
     if value.__class__ is not dict and value.__class__ is not list:  # orjson returns no subclasses
         raise Refusal("invalid_request")
-    seen, has_huge_float = _survey(value)
-    _same_meaning(raw, value, has_huge_float)
+    return value
+
+
+def checked(value: Any, seen: frozenset[str]) -> Document:
+    """Returns the document of a parsed value with these notable keys. Raises Refusal as `read` does."""
     if value.__class__ is not dict:
         raise Refusal("invalid_request")
     if not seen.isdisjoint(CONTROL):
@@ -130,11 +151,18 @@ def _check_size(raw: bytes) -> None:
     """
     if _within(raw):
         return
-    if _depth(raw[:_PREFIX]) > MAX_DEPTH:
-        raise Refusal("json_too_deep")
     # Removing strings costs time per string. With this many strings, the counts are not high due to a prompt.
-    if raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_PARTS or not _within(_without_strings(raw)):
-        raise Refusal("json_too_complex")
+    if (
+        _depth(raw[:_PREFIX]) > MAX_DEPTH
+        or raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_PARTS
+        or not _within(_without_strings(raw))
+    ):
+        raise too_complex(raw)
+
+
+def too_complex(raw: bytes) -> Refusal:
+    """Returns the refusal of a body with too many parts, or too deep ones."""
+    return Refusal("json_too_deep" if _depth(raw[:_PREFIX]) > MAX_DEPTH else "json_too_complex")
 
 
 def _within(raw: bytes) -> bool:
@@ -182,7 +210,7 @@ def _diagnose(raw: bytes, error: orjson.JSONDecodeError) -> str:
     return "invalid_json"
 
 
-def _survey(root: Any) -> tuple[frozenset[str], bool]:
+def survey(root: Any) -> tuple[frozenset[str], bool]:
     """Returns the notable keys of a document, and whether a float is so large that it may have been an
     integer.
 

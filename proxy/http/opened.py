@@ -25,6 +25,8 @@ async def opened(scope: Scope, receive: Receive) -> Body:
     except ClientGone:
         exchange.client_gone = True
         raise
+    if body.is_large and exchange.operation is not None:
+        await body.parse()
     resolve(exchange, body)
     return body
 
@@ -48,7 +50,8 @@ def resolve(exchange: Exchange, body: Body) -> None:
         return
     pool = routes.pool_for(value["model"])
     if pool is None:
-        raise Refusal("unknown_model", param="model")
+        raise Refusal("unknown_model", param="model", detail=value["model"])
     if pool.dialect != operation.dialect:
-        raise Refusal("operation_not_supported", param="model")
+        path = "/v1/messages" if pool.dialect == "anthropic" else "/v1/chat/completions or /v1/responses"
+        raise Refusal("operation_not_supported", param="model", detail=f"{value['model']} (call {path})")
     exchange.pool = pool

@@ -1,7 +1,7 @@
-"""The paths of the gateway, with the methods and query parameters that each accepts. No I/O.
+"""The paths of the gateway, with the methods that each accepts. No I/O.
 
-Paths match exactly. Nothing is decoded, joined or normalised, so no other spelling (`%2e`, `//`, `;`) leads
-to the same path.
+Paths match exactly. Nothing is joined or normalised, so no other spelling (`%2e`, `//`, `;`) leads to the
+same path. Only the name of a model may be percent-encoded. Query parameters are never forwarded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..dialects.base import Operation
 from ..dialects.registry import OPERATIONS
 from ..errors import Refusal
 
-__all__ = ["HEALTH", "MODELS", "PROBES", "READY", "Route", "admit_query", "route"]
+__all__ = ["HEALTH", "MODELS", "PROBES", "READY", "Route", "route", "unknown_route"]
 
 MODELS: Final = "/v1/models"
 HEALTH: Final = "/healthz"
@@ -34,27 +34,17 @@ class Route(NamedTuple):
 
     methods: frozenset[str]
     operation: Operation | None = None
-    queries: frozenset[bytes] = frozenset()
 
 
 _READ: Final = frozenset({"GET", "HEAD"})
 _WRITE: Final = frozenset({"POST"})
-_BETA: Final = frozenset({b"beta"})
-"""The Anthropic SDK adds `?beta=true` to all requests of `client.beta`. It is not forwarded, since the SDK's
-headers carry the same information."""
-
-_MODELS: Final = Route(_READ, queries=_BETA)
+_MODELS: Final = Route(_READ)
 _ROUTES: Final = MappingProxyType(
     {
         MODELS: _MODELS,
         HEALTH: Route(_READ),
         READY: Route(_READ),
-        **{
-            operation.path: Route(
-                _WRITE, operation, _BETA if operation.dialect == "anthropic" else frozenset()
-            )
-            for operation in OPERATIONS.values()
-        },
+        **{operation.path: Route(_WRITE, operation) for operation in OPERATIONS.values()},
     }
 )
 
@@ -68,7 +58,7 @@ def route(method: str, path: str) -> Route:
     if matched is None:
         name = path[len(MODELS) + 1 :]
         if len(name) > _LONGEST_NAME or _MODEL.fullmatch(path) is None:
-            raise Refusal("unknown_route")
+            raise unknown_route(path)
         matched = _MODELS
     if method not in matched.methods:
         allowed = ", ".join(sorted(matched.methods)).encode()
@@ -76,8 +66,10 @@ def route(method: str, path: str) -> Route:
     return matched
 
 
-def admit_query(matched: Route, query: bytes) -> None:
-    """Raise Refusal `unknown_query` for a query parameter that the route does not accept, in any encoding."""
-    for parameter in query.split(b"&"):
-        if parameter.partition(b"=")[0] not in matched.queries:
-            raise Refusal("unknown_query")
+def unknown_route(path: str) -> Refusal:
+    """Returns the refusal for `path`. It names the path that is meant if only what stands before it is wrong,
+    as when a base URL lacks `/v1` or has it twice."""
+    for meant in _ROUTES:
+        if path.endswith(meant.removeprefix("/v1")) and meant not in PROBES:
+            return Refusal("unknown_route", detail=f"call {meant}")
+    return Refusal("unknown_route")

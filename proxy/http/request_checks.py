@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from ..asgi import Headers
 from ..dialects.base import Operation
 from ..errors import Refusal
 from ..keys.credentials import CREDENTIALS
-from .paths import admit_query, route
+from .paths import MODELS, route, unknown_route
 
 __all__ = [
     "CHUNKED",
@@ -85,8 +86,6 @@ _NO_HEADER_NAMED: Final = frozenset({b"close", b"keep-alive"})
 _NONE_REPEATED: Final[_Repeated] = MappingProxyType({})
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_BEARER: Final = CREDENTIALS[b"authorization"]
-_KEY: Final = CREDENTIALS[b"x-api-key"]
 _JSON: Final = re.compile(rb'(?i:application/json)(?:[ \t]*;[ \t]*(?i:charset)=(?i:utf-8|"utf-8"))?')
 _MILLISECONDS: Final = re.compile(rb"[1-9][0-9]{0,8}")
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
@@ -148,7 +147,7 @@ def _examine_slowly(scope: Mapping[str, Any], max_body: int, pairs: _Pairs) -> R
 def _check(
     scope: Mapping[str, Any], max_body: int, kept: Headers, first: _First, repeated: _Repeated
 ) -> RequestChecks:
-    """Run the checks in this order: framing, host, path and query, credentials, content, and rare headers.
+    """Run the checks in this order: framing, host, path, content, and rare headers. Credentials are Auth's.
 
     `kept` are the headers to keep; `first` and `repeated` hold the values that the checks read.
     """
@@ -158,14 +157,11 @@ def _check(
 
     path = local_path(scope)
     matched = route(scope["method"], path)
-    if query := scope["query_string"]:
-        admit_query(matched, query)
 
     if (connection := first.get(b"connection")) is not None and (
         repeated or connection not in _NO_HEADER_NAMED
     ):
         kept = _without_named(kept, (connection, *repeated.get(b"connection", ())))
-    _check_credentials(first, repeated)
     if matched.operation is not None:
         _check_content(first, repeated)
         if length > max_body:
@@ -182,7 +178,7 @@ def local_path(scope: Mapping[str, Any]) -> str:
     """Returns the path relative to the mount point of the gateway.
 
     Raises Refusal `malformed_request` for a target that is not a path, and `unknown_route` for a path with
-    percent-encoded or non-ASCII characters.
+    non-ASCII characters, or with percent-encoded ones that are not in the name of a model.
     """
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
@@ -191,9 +187,20 @@ def local_path(scope: Mapping[str, Any]) -> str:
     if path[:1] != "/":  # absolute form or authority form, which some parsers pass on
         raise Refusal("malformed_request", close=True)
     raw: bytes | None = scope.get("raw_path")
-    if not path.isascii() or (raw is not None and not raw.endswith(path.encode())):
+    if not path.isascii():
         raise Refusal("unknown_route")
+    if raw is not None and not raw.endswith(path.encode()) and not _names_model(path, raw):
+        raise unknown_route(path)
     return path
+
+
+def _names_model(path: str, raw: bytes) -> bool:
+    """Whether only the name of a model is percent-encoded, as SDKs do with `org/model`.
+
+    The name is then compared with those in the file and nothing else, so that no encoding leads elsewhere.
+    """
+    _, _, name = raw.partition(MODELS.encode() + b"/")
+    return bool(name) and path == f"{MODELS}/" + unquote_to_bytes(name).decode("latin-1")
 
 
 def body_length(
@@ -268,30 +275,6 @@ def _without_named(kept: Headers, connections: Iterable[bytes]) -> Headers:
     if not named.isdisjoint(CREDENTIALS):
         raise Refusal("invalid_header", param="connection")
     return tuple(pair for pair in kept if pair[0] not in named)
-
-
-def _check_credentials(first: _First, repeated: _Repeated) -> None:
-    """Raise Refusal for a malformed credential and for several different ones. None at all is accepted."""
-    bearer, key = first.get(b"authorization"), first.get(b"x-api-key")
-    if repeated or b"x-goog-api-key" in first or (bearer is not None and key is not None):
-        _compare_credentials(first, repeated)
-    elif (bearer is not None and _BEARER.fullmatch(bearer) is None) or (
-        key is not None and _KEY.fullmatch(key) is None
-    ):
-        raise Refusal("invalid_api_key")
-
-
-def _compare_credentials(first: _First, repeated: _Repeated) -> None:
-    """Raise Refusal `invalid_api_key` for a malformed credential, or `ambiguous_credentials`."""
-    credentials: set[bytes] = set()
-    for name, shape in CREDENTIALS.items():
-        for value in (*([first[name]] if name in first else ()), *repeated.get(name, ())):
-            match = shape.fullmatch(value)
-            if match is None:
-                raise Refusal("invalid_api_key")
-            credentials.add(match[1])
-    if len(credentials) > 1:
-        raise Refusal("ambiguous_credentials")
 
 
 def _check_content(first: _First, repeated: _Repeated) -> None:

@@ -109,8 +109,6 @@ def _callers(paths: Iterable[str]) -> Mapping[str | None, _Callers]:
 _NOWHERE: Final[Mapping[str | None, _Callers]] = MappingProxyType({})
 
 # Data whose keys the caller chooses freely: no API reads them as settings. `[]` is any element of a list.
-# OpenAI's `metadata` is such data too but is omitted on purpose: gateways read their own settings from it, so
-# a control name in it is an attempt to set one.
 _CALLERS: Final = _callers(
     (
         # JSON schemas: their keys are names of properties
@@ -144,6 +142,7 @@ _CALLERS: Final = _callers(
         "documents",
         "input.[].action.env",
         "input.[].results.[].attributes",
+        "metadata",
         "prompt.variables",
         "tools.[].headers",
     )

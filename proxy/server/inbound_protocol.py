@@ -135,7 +135,8 @@ class InboundProtocol(asyncio.Protocol):
             if self._answered:
                 self._start_keep_alive()
         elif framing.head is not None and awaiting_head:
-            self._set_deadline(self._limits.body_seconds)
+            length = max(0, framing.head.length)  # unknown in chunks
+            self._set_deadline(self._limits.body_seconds + length / self._limits.body_rate)
         elif idle:
             self._stop_keep_alive()
             self._set_deadline(self._limits.head_seconds)

@@ -106,7 +106,7 @@ def _own_headers(target: Target, host: bytes) -> Headers:
     provider = target.provider
     headers = [(b"host", host), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
     if provider.key is not None:
-        headers += dialect_named(provider.dialect).credential(provider.key.reveal())
+        headers += dialect_named(provider.dialect).credential(provider.key.reveal(), provider.auth)
     headers += [(name.lower().encode(), value.encode()) for name, value in provider.headers.items()]
     return tuple(headers)
 
@@ -130,6 +130,7 @@ class _Line(NamedTuple):
     dialect: str
     base_url: str
     key: Secret | None
+    auth: str | None
     headers: tuple[tuple[str, str], ...]
     transport: str | None
 
@@ -213,7 +214,7 @@ def _line(target: Target) -> _Line:
     headers = tuple(provider.headers.items())
     name = target.name
     return _Line(
-        *(name, target.connections, provider.dialect, provider.base_url, provider.key),
+        *(name, target.connections, provider.dialect, provider.base_url, provider.key, provider.auth),
         *(headers, provider.transport),
     )
 

@@ -144,9 +144,10 @@ async def test_a_path_that_only_looks_like_ours(parsed: Scene, target: bytes) ->
     "query",
     [b"api_base=http://evil", b"key=of-somebody", b"model=other", b"x", b"&", b"beta=true", b"%62eta=1"],
 )
-async def test_a_query_that_would_choose(parsed: Scene, query: bytes) -> None:
-    """A path takes no parameter that it does not know."""
-    refused(parsed, await send(parsed, target=TARGET + b"?" + query), 400, "unknown_query")
+async def test_a_query_chooses_nothing(parsed: Scene, query: bytes) -> None:
+    """Query parameters are ignored, and reach no provider."""
+    assert (await send(parsed, target=TARGET + b"?" + query)).status == 200
+    assert parsed.alpha.requests[-1].path == CHAT.path
 
 
 @pytest.mark.parametrize("method", [b"GET", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"HEAD"])
@@ -178,26 +179,11 @@ async def test_another_method(parsed: Scene, method: bytes) -> None:
     ],
     ids=lambda line: repr(line[:40]),
 )
-async def test_a_key_that_cannot_be_one(parsed: Scene, line: bytes) -> None:
-    """A key that is empty, quoted, binary or far too long is no key, and is told so like any wrong one."""
-    answer = await send(parsed, line)
-
-    refused(parsed, answer, 401, "invalid_api_key")
-    assert LONG[:100] not in answer.raw
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (b"authorization: Bearer one", b"authorization: Bearer two"),
-        (b"authorization: Bearer one", b"x-api-key: two"),
-        (b"x-api-key: one", b"x-goog-api-key: two"),
-    ],
-    ids=str,
-)
-async def test_keys_that_differ(parsed: Scene, lines: tuple[bytes, ...]) -> None:
-    """Of two keys that differ none is taken."""
-    refused(parsed, await send(parsed, *lines), 400, "ambiguous_credentials")
+async def test_a_key_that_nobody_reads(parsed: Scene, line: bytes) -> None:
+    """Without `auth` in the stack an odd credential is no error, and reaches no provider."""
+    assert (await send(parsed, line)).status == 200
+    secret = line.partition(b": ")[2].removeprefix(b"Bearer ")
+    assert not secret or secret not in [value for _, value in parsed.alpha.requests[-1].headers]
 
 
 async def test_a_key_in_the_trailers(parsed: Scene) -> None:

@@ -51,7 +51,8 @@ def test_the_examples_are_what_is_sent(dialect: str) -> None:
     """Both shapes are shown as they are."""
     examples = [json.loads(block.text) for block in blocks("json") if block.document == _PAGE]
 
-    body = render(Refusal("unknown_model", param="model"), "req_5f2c9e0b7a1d4c3e8f6a2b10", dialect)[2]
+    refusal = Refusal("unknown_model", param="model", detail="gpt-5")
+    body = render(refusal, "req_5f2c9e0b7a1d4c3e8f6a2b10", dialect)[2]
     assert json.loads(body) in examples
 
 

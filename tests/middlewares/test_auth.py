@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from standby.middlewares.auth import Auth
 from standby.proxy.config import Key, Secret, parse_routes, settings
-from standby.proxy.errors import CODES, ConfigError
+from standby.proxy.errors import ConfigError
 from standby.proxy.exchange import Attempt, Candidate, Exchange
 from standby.proxy.gateway import Gateway
 from standby.proxy.keys.credentials import digests
@@ -122,7 +122,7 @@ async def test_what_is_not_granted_might_not_exist(gateway: Gateway, model: str)
     caller = await call(gateway, bearer(OWN), model=model)
     assert code(caller) == "model_not_allowed"
     assert {**caller.json["error"], "request_id": ""} == {
-        "message": CODES["model_not_allowed"].message,
+        "message": f"The API key does not grant a model of this name: {model}.",
         "type": "permission_error",
         "code": "model_not_allowed",
         "param": "model",
@@ -172,12 +172,14 @@ async def test_what_no_target_could_satisfy_is_refused_at_once(gateway: Gateway)
 async def test_models_are_those_granted(gateway: Gateway) -> None:
     """The list has the models that the caller may use, and does not reveal the others."""
 
-    async def listed(secret: str, path: str = "/v1/models") -> Caller:
-        return await call(gateway, bearer(secret), path=path, method="GET")
+    async def listed(secret: str, path: str = "/v1/models", *headers: tuple[bytes, bytes]) -> Caller:
+        return await call(gateway, bearer(secret), *headers, path=path, method="GET")
 
     names = {each["id"] for each in (await listed(OWN)).json["data"]}
     assert names == {"support", "gpt"}
-    assert {each["id"] for each in (await listed(ROOT)).json["data"]} == {*names, "writing", "claude"}
+    assert {each["id"] for each in (await listed(ROOT)).json["data"]} == {*names, "writing"}
+    anthropic = await listed(ROOT, "/v1/models", (b"anthropic-version", b"2023-06-01"))
+    assert {each["id"] for each in anthropic.json["data"]} == {"claude"}
     assert (await listed(LOST)).json["data"] == []
     assert (await listed(OWN, "/v1/models/gpt")).json["id"] == "gpt"
     for name in ("writing", "no-such-model"):

@@ -334,7 +334,7 @@ async def test_a_client_that_leaves_before_its_body_is_complete() -> None:
 
 async def test_too_large_a_body() -> None:
     """A body that is too large is refused before the first attempt."""
-    app, caller = App(a=streams(GOOD)), Caller(*[b"x" * 2**20] * 5)
+    app, caller = App(a=streams(GOOD)), Caller(*[b"x" * 2**20] * 33)
     await failover(app)(scope_of(), caller.receive, caller.send)
     assert (app.calls, caller.status) == ([], 413)
 

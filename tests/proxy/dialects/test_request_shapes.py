@@ -231,3 +231,29 @@ def test_the_place_of_a_fault_is_named(check: Check, name: str, wrong: object, p
 def test_other_members_may_stand_in_for_input(check: Check, instead: dict[str, Any]) -> None:
     """A stored prompt or an earlier turn needs no input, and some servers embed conversations."""
     check({"model": "pool", **instead})
+
+
+@pytest.mark.parametrize(
+    ("check", "member", "value", "message"),
+    [
+        (check_chat, "max_tokens", -1, "max_tokens must be a whole number from 1 to 10000000"),
+        (check_chat, "max_tokens", 4096.0, "max_tokens must be a whole number from 1 to 10000000"),
+        (check_messages, "max_tokens", -1, "max_tokens must be a whole number from 0 to 10000000"),
+        (check_chat, "stream", "yes", "stream must be true or false"),
+        (check_chat, "messages", [{"role": 1}], "messages[0].role"),
+        (check_chat, "temperature", "hot", "temperature must be a number"),
+    ],
+)
+def test_the_message_says_what_is_wrong(check: Check, member: str, value: object, message: str) -> None:
+    """The message names the field and what it must be, since SDKs show nothing else."""
+    refused = refusal(check, {**minimal(check), member: value})
+    assert refused.message == f"A field has the wrong type or is out of range: {message}."
+
+
+def test_the_background_is_not_served() -> None:
+    """A response that would be fetched later is refused with the reason; `false` and null are accepted."""
+    assert refusal(check_responses, {**minimal(check_responses), "background": True}).code == (
+        "background_not_supported"
+    )
+    for background in (False, None):
+        check_responses({**minimal(check_responses), "background": background})

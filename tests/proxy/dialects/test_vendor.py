@@ -22,6 +22,13 @@ def test_credential() -> None:
     assert ANTHROPIC.credential("sk-2") == ((b"x-api-key", b"sk-2"),)
 
 
+@pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI])
+def test_a_provider_that_differs_from_its_dialect(dialect: Dialect) -> None:
+    """The scheme of a provider wins over that of its dialect."""
+    assert dialect.credential("k", "bearer") == ((b"authorization", b"Bearer k"),)
+    assert dialect.credential("k", "x-api-key") == ((b"x-api-key", b"k"),)
+
+
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=lambda dialect: dialect.name)
 def test_nothing_private_is_forwarded(dialect: Dialect) -> None:
     """No credential, address, trace or framing of the caller's reaches a provider."""

@@ -126,7 +126,8 @@ def test_accounts() -> None:
 def test_accounts_in_the_order_of_the_plan() -> None:
     """A target that was passed over stands where it stands in the plan, and a retried one is listed twice."""
     exchange = exchange_of(Fault("timeout"))
-    (attempted,) = exchange.plan or ()
+    assert exchange.plan is not None
+    (attempted,) = exchange.plan
     exchange.plan = (Candidate("z", target_of("z"), None, "health.cooldown"), attempted)
     exchange.begin(attempted, 0.0).fault = Fault("overloaded")
     assert [(row["target"], row["fault"]) for row in exchange.tried()] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -268,3 +269,52 @@ async def test_a_host_may_mount_it(path: str, status: int) -> None:
     caller = await ask(host, scope=scope_of(path))
 
     assert caller.status == status
+
+
+ORIGIN = "https://app.example"
+
+
+async def test_pages_of_other_origins() -> None:
+    """A page's script may call only from an origin in `cors`, and may read refusals too."""
+    hygiene = Hygiene(_Inside(), cors=(ORIGIN,))
+    asks = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"POST")]
+    asked = [*asks, (b"access-control-request-headers", b"authorization, x-stainless-os")]
+    allowed = await ask(hygiene, scope=scope_of(method="OPTIONS", headers=asked))
+    assert allowed.status == 200
+    assert allowed.headers[b"access-control-allow-origin"] == ORIGIN.encode()
+    assert allowed.headers[b"access-control-allow-headers"] == b"authorization, x-stainless-os"
+    refused = await ask(hygiene, scope=scope_of("/nowhere", headers=[asks[0]]))
+    assert (refused.status, refused.headers[b"access-control-allow-origin"]) == (404, ORIGIN.encode())
+    other = [(b"origin", b"https://evil.example"), asks[1]]
+    assert (await ask(hygiene, scope=scope_of(method="OPTIONS", headers=other))).status == 400
+
+
+async def test_without_cors_no_page_may_call() -> None:
+    """By default a preflight is a method that the path does not take, and no answer names an origin."""
+    headers = [(b"origin", ORIGIN.encode()), (b"access-control-request-method", b"POST")]
+    assert (await ask(Hygiene(_Inside()), scope=scope_of(method="OPTIONS", headers=headers))).status == 405
+    answer = await ask(Hygiene(_Inside()), scope=scope_of(headers=headers[:1]))
+    assert b"access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "seen"),
+    [
+        ("10.1.2.3", b"203.0.113.7", "203.0.113.7"),
+        ("::ffff:10.1.2.3", b"203.0.113.7", "203.0.113.7"),
+        ("10.1.2.3", b"6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        ("10.1.2.3", b"203.0.113.7, 10.9.9.9", "203.0.113.7"),
+        ("10.1.2.3", b"nonsense", "nonsense"),
+        ("192.0.2.1", b"203.0.113.7", "192.0.2.1"),
+    ],
+)
+async def test_whose_address_it_is(client: str, forwarded: bytes, seen: str) -> None:
+    """Behind trusted proxies the caller is the nearest address that is none of theirs; the header of anybody
+    else means nothing."""
+    inside = _Inside()
+    hygiene = Hygiene(inside, trusted_proxies=(ip_network("10.0.0.0/8"),))
+    scope = {**scope_of(headers=[(b"x-forwarded-for", forwarded)]), "client": (client, 1)}
+    await ask(hygiene, scope=scope)
+    await ask(Hygiene(inside), scope=scope)
+    assert [each["client"][0] for each in inside.scopes] == [seen, client]
+    assert scope["client"] == (client, 1)

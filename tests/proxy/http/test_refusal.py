@@ -42,14 +42,14 @@ _ANTHROPIC_TYPES = {
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_openais_error_has_openais_shape(code: str) -> None:
-    """The error has message, type, code, param and request id, and the code's fixed message."""
-    status, headers, body = render(Refusal(code, param="model"), "req_1", "openai")
+    """The error has message with its detail, type, code, param and request id."""
+    status, headers, body = render(Refusal(code, param="model", detail="gpt\n5"), "req_1", "openai")
 
     kind = _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     assert status == CODES[code].status
     assert json.loads(body) == {
         "error": {
-            "message": CODES[code].message,
+            "message": f"{CODES[code].message[:-1]}: gpt?5.",
             "type": kind,
             "code": code,
             "param": "model",
@@ -211,7 +211,7 @@ async def test_the_sdks_can_read_why_an_upload_was_refused(front: Served) -> Non
     """B10: a large upload gets its 413 and not a broken connection, with both kinds of client."""
     front.recorder.forget()
     base = f"http://127.0.0.1:{front.port}/v1"
-    large = "a" * 8 * 1024 * 1024
+    large = "a" * 33 * 1024 * 1024
     with (
         openai.OpenAI(api_key="sk-mine", base_url=base, max_retries=0) as client,
         pytest.raises(openai.APIStatusError) as blocking,
