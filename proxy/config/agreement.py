@@ -19,7 +19,7 @@ __all__ = ["check_effect", "check_hashes", "check_prices", "check_served", "scop
 
 _ROUTING: Final = (
     *("balance", "sticky", "min_quality", "max_price_ratio"),
-    *("slow", "degrade_on", "canary"),
+    *("slow", "degrade_on", "canary", "reasoning_state"),
 )
 """Keys of pools that only RouteSelect reads."""
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
+from .signatures import issued_keys
 from .similar_events import SimilarEvents
-from .state_key import state_key
+from .state_key import id_key
 from .usage import Usage
 from .usage_event_filter import UsageEventFilter
 
@@ -23,9 +24,8 @@ __all__ = ["AnswerReader", "Operation", "RequestDocument", "Signal"]
 
 _MAX_TEMPLATES: Final = 16
 """The most event templates learnt from one answer. It bounds the cost for answers whose events all differ."""
-_MAX_ISSUED: Final = 256
-"""The most state keys that are collected from one answer."""
-_LONGEST_ID: Final = 256  # characters
+_MAX_ISSUED: Final = 1_000
+"""The most ids and signatures of one answer that are remembered."""
 
 
 class Signal(IntEnum):
@@ -57,11 +57,11 @@ class AnswerReader(ABC):
     """Reads one answer of one operation, event by event or as one document.
 
     `usage`, `model` (the one that actually served), `answer_id` and `finish` (the stop reason) are None until
-    the answer contains them, and `tier` until it names one that the usual price is not for. `issued` are the
-    keys (`state_key`) of the state in the answer that only its provider can read or continue. `error` is the
-    provider's error object once a Signal.ERROR was returned. `written` is the number of bytes of generated
-    output so far; it is at least the number of visible tokens. `counted_at` is what that was at the last
-    usage.
+    the answer contains them, and `tier` until it names one that the usual price is not for. `on_issue` is
+    called with each key (`state_key`) of the state in the answer that only its provider can read or continue,
+    as soon as it is read. `error` is the provider's error object once a Signal.ERROR was returned. `written`
+    is the number of bytes of generated output so far; it is at least the number of visible tokens.
+    `counted_at` is what that was at the last usage.
     """
 
     __slots__ = (
@@ -73,6 +73,7 @@ class AnswerReader(ABC):
         "finish",
         "issued",
         "model",
+        "on_issue",
         "tier",
         "usage",
         "written",
@@ -86,7 +87,8 @@ class AnswerReader(ABC):
         self.model: str | None = None
         self.answer_id: str | None = None
         self.finish: str | None = None
-        self.issued: tuple[str, ...] = ()
+        self.issued = 0
+        self.on_issue: Callable[[str], None] | None = None
         self.error: Mapping[str, Any] | None = None
         self.written: int = 0
         self.counted_at: int = 0
@@ -124,15 +126,21 @@ class AnswerReader(ABC):
         self.written += text_size
         return True
 
-    def _issue(self, key: object) -> None:
-        """Add an id to `issued`, if it is one."""
-        if isinstance(key, str) and 0 < len(key) <= _LONGEST_ID and len(self.issued) < _MAX_ISSUED:
-            self.issued += (key,)
+    def _issue(self, key: str) -> None:
+        """Tell a key of the answer's state, unless it has too many."""
+        if self.on_issue is not None and self.issued < _MAX_ISSUED:
+            self.issued += 1
+            self.on_issue(key)
 
-    def _sign(self, signature: object) -> None:
-        """Add a signature or encrypted reasoning to `issued`, if it is a text."""
-        if isinstance(signature, str) and signature:
-            self._issue(state_key(signature))
+    def _issue_id(self, text: object) -> None:
+        """Tell an id, if it is one."""
+        if isinstance(text, str) and text:
+            self._issue(id_key(text))
+
+    def _issue_content(self, block: object) -> None:
+        """Tell the signatures and ids in a block or an item, at any depth."""
+        for key in issued_keys(block):
+            self._issue(key)
 
     def _text(self, data: bytes) -> tuple[bytes, object, int | None] | None:
         """Returns the JSON member with a CONTENT event's text, that text, and the event's sequence number.

@@ -30,6 +30,7 @@ from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_chat
 from .signatures import message_signatures
+from .state_key import content_key, id_key
 from .usage import Usage
 from .usage_event_filter import UsageEventFilter
 
@@ -82,7 +83,7 @@ class ChatReader(AnswerReader):
         for choice in choices:
             if is_object(message := within(choice, "message")):
                 self.written += size(message.get("content")) + _other_output(message)
-                self._sign_all(message)
+                self._issue_of(message)
         failed = self._read_choices(value) is Signal.ERROR
         return Signal.ERROR if failed else Signal.CONTENT
 
@@ -132,7 +133,7 @@ class ChatReader(AnswerReader):
                 output = len(content) if content.__class__ is str and content.isascii() else size(content)
                 if len(delta) > 1 or not output:
                     output += _other_output(delta)
-                    self._sign_all(delta)
+                    self._issue_of(delta)
                 if output:
                     self.written += output
                     if signal is _NOTHING:
@@ -141,10 +142,12 @@ class ChatReader(AnswerReader):
                 signal = max(signal, self._finished(chunk, choice))
         return signal
 
-    def _sign_all(self, message: dict[str, Any]) -> None:
-        """Collect the signatures of reasoning in a message or a delta."""
+    def _issue_of(self, message: dict[str, Any]) -> None:
+        """Tell the signatures of reasoning in a message or a delta, and the id of its audio."""
         for _, signature in message_signatures(message):
-            self._sign(signature)
+            self._issue(content_key(signature))
+        if (audio := message.get("audio")) is not None:
+            self._issue_id(within(audio, "id"))
 
     def _identify(self, chunk: dict[str, Any]) -> None:
         # Azure's first chunk has both as empty strings.
@@ -190,6 +193,16 @@ def _usage(value: object) -> Usage | None:
     return openai_usage(value, COMPLETION_NAMES)
 
 
+def _audios(document: RequestDocument) -> tuple[tuple[str, str], ...]:
+    """Returns the ids of earlier audio that the messages refer to, each with its place."""
+    messages = document.value.get("messages")
+    ids = [
+        (within(within(message, "audio"), "id"), f"messages[{at}].audio.id")
+        for at, message in enumerate(messages if is_list(messages) else ())
+    ]
+    return tuple([(id_key(key), place) for key, place in ids if isinstance(key, str)])
+
+
 def _bound(document: RequestDocument) -> bool:
     """Whether the request refers to a file or to audio stored at a provider.
 
@@ -223,6 +236,7 @@ OPERATION: Final = Operation(
     reader=ChatReader,
     check=check_chat,
     bound=_bound,
+    references=_audios,
     limits=("max_completion_tokens", "max_tokens"),
     usage_request=_usage_request,
     usage_filter=UsageEventFilter,

@@ -6,7 +6,7 @@ from typing import Final
 
 from .base import AnswerReader, Operation, Signal
 from .json_values import error_of, is_object
-from .messages import container_of, names_provider_state
+from .messages import names_provider_state, references
 from .request_shapes import check_count_tokens
 
 __all__ = ["OPERATION", "CountTokensReader"]
@@ -34,6 +34,6 @@ OPERATION: Final = Operation(
     reader=CountTokensReader,
     check=check_count_tokens,
     bound=names_provider_state,
-    references=container_of,
+    references=references,
     own_rates=True,
 )

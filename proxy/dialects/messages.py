@@ -16,12 +16,12 @@ from typing_extensions import override
 from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import error_of, is_list, is_object, lenient, number, served_tier, size, text, within
 from .json_values import name as named
-from .provider_state import names_state
+from .provider_state import names_state, stated_ids
 from .request_shapes import check_messages
-from .signatures import block_signatures
+from .state_key import id_key
 from .usage import Usage
 
-__all__ = ["OPERATION", "MessagesReader", "container_of", "names_provider_state"]
+__all__ = ["OPERATION", "MessagesReader", "names_provider_state", "references"]
 
 _loads: Final = orjson.loads
 # Looking up an enum member on its class costs a descriptor call.
@@ -82,7 +82,7 @@ class MessagesReader(AnswerReader):
             self._identify(event.get("message"))
         elif kind == "message_delta":
             self._count(event.get("usage"))
-            self._issue(within(within(event.get("delta"), "container"), "id"))
+            self._issue_id(within(within(event.get("delta"), "container"), "id"))
             if reason := text(within(event.get("delta"), "stop_reason")):
                 return self._finished(reason, event.get("usage"))
         return Signal.NOTHING
@@ -99,7 +99,7 @@ class MessagesReader(AnswerReader):
             return Signal.NOTHING
         self.written += sum(map(_block_size, content))
         for block in content:
-            self._sign_block(block)
+            self._issue_content(block)
         return Signal.CONTENT
 
     @override
@@ -127,16 +127,11 @@ class MessagesReader(AnswerReader):
         output = _delta_size(delta)
         self.written += output
         if "signature" in delta:
-            self._sign(delta["signature"])
+            self._issue_content(delta)
         return _CONTENT if output else _NOTHING
 
-    def _sign_block(self, block: object) -> None:
-        """Collect the signatures in a block: of thinking, or of a result of the provider's own tools."""
-        for signature in block_signatures(block):
-            self._sign(signature)
-
     def _block_started(self, block: object) -> Signal:
-        self._sign_block(block)
+        self._issue_content(block)
         if text(within(block, "type")) in _WORK_BLOCKS:
             self.written += _block_size(block)
             return Signal.WORK
@@ -147,7 +142,7 @@ class MessagesReader(AnswerReader):
 
     def _identify(self, message: object) -> None:
         if is_object(message):
-            self._issue(within(message.get("container"), "id"))
+            self._issue_id(within(message.get("container"), "id"))
             self.model = named(message.get("model")) or self.model
             self.answer_id = named(message.get("id")) or self.answer_id
             self._count(message.get("usage"))
@@ -251,11 +246,13 @@ def names_provider_state(document: RequestDocument) -> bool:
     return names_state(document, "messages", "system", opaque=frozenset({"input"}))
 
 
-def container_of(document: RequestDocument) -> tuple[tuple[str, str], ...]:
-    """Returns the id of the container that the request names, with its place, or nothing."""
+def references(document: RequestDocument) -> tuple[tuple[str, str], ...]:
+    """Returns the ids of the container and the files that the request names, each with its place."""
     container = document.value.get("container")
     key = container if isinstance(container, str) else within(container, "id")
-    return ((key, "container"),) if isinstance(key, str) else ()
+    ids = [(key, "container")] if isinstance(key, str) else []
+    ids += stated_ids(document, "messages", "system", opaque=frozenset({"input"}))
+    return tuple([(id_key(text), place) for text, place in ids])
 
 
 OPERATION: Final = Operation(
@@ -266,6 +263,6 @@ OPERATION: Final = Operation(
     reader=MessagesReader,
     check=check_messages,
     bound=names_provider_state,
-    references=container_of,
+    references=references,
     limits=("max_tokens",),
 )

@@ -26,8 +26,9 @@ from .json_values import (
     within,
 )
 from .json_values import name as named
-from .provider_state import names_state
+from .provider_state import names_state, stated_ids
 from .request_shapes import check_responses
+from .state_key import id_key
 
 __all__ = ["OPERATION", "ResponsesReader"]
 
@@ -202,11 +203,10 @@ class ResponsesReader(AnswerReader):
         return Signal.CONTENT
 
     def _issue_item(self, item: object) -> None:
-        """Collect what a later request may contain of an output item that only this provider can use."""
-        self._sign(within(item, "encrypted_content"))
+        """Tell what a later request may contain of an output item that only this provider can use."""
+        self._issue_content(item)
         if self._is_stored:
-            self._issue(within(item, "id"))
-        self._issue(within(item, "container_id"))
+            self._issue_id(within(item, "id"))
 
     def _identify(self, response: object) -> None:
         if not is_object(response):
@@ -218,7 +218,7 @@ class ResponsesReader(AnswerReader):
         if answer_id is not None and answer_id != self.answer_id:
             self.answer_id = answer_id
             if self._is_stored:
-                self._issue(answer_id)
+                self._issue_id(answer_id)
         created_at = response.get("created_at")
         if type(created_at) in {int, float}:
             self._created_at = created_at
@@ -264,18 +264,18 @@ def _bound(document: RequestDocument) -> bool:
 
 
 def _references(document: RequestDocument) -> tuple[tuple[str, str], ...]:
-    """Returns the ids of the earlier response, of items and of containers that the request names."""
+    """Returns the ids of the earlier response, of items, containers and files that the request names."""
     value = document.value
     named: list[tuple[object, str]] = [(value.get("previous_response_id"), "previous_response_id")]
     items = value.get("input")
-    if is_list(items):
-        named += [
-            (within(item, "id"), f"input[{at}].id") for at, item in enumerate(items) if _is_reference(item)
-        ]
+    for at, item in enumerate(items if is_list(items) else ()):
+        if _is_reference(item) or within(item, "type") == "reasoning":
+            named.append((within(item, "id"), f"input[{at}].id"))
     tools = value.get("tools")
-    if is_list(tools):
-        named += [(within(tool, "container"), f"tools[{at}].container") for at, tool in enumerate(tools)]
-    return tuple([(key, place) for key, place in named if isinstance(key, str)])
+    for at, tool in enumerate(tools if is_list(tools) else ()):
+        named.append((within(tool, "container"), f"tools[{at}].container"))
+    named += stated_ids(document, "input", "tools")
+    return tuple([(id_key(key), place) for key, place in named if isinstance(key, str) and key])
 
 
 def _is_reference(item: object) -> bool:
@@ -283,7 +283,11 @@ def _is_reference(item: object) -> bool:
     if not is_object(item):
         return False
     kind = item.get("type")
-    return kind == "item_reference" or (kind is None and "id" in item and "content" not in item)
+    if kind == "image_generation_call":
+        return item.get("result") is None  # as in a follow-up that changes the image
+    return kind == "item_reference" or (
+        kind is None and item.get("id") is not None and item.get("content") is None
+    )
 
 
 OPERATION: Final = Operation(

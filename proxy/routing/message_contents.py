@@ -13,6 +13,7 @@ import orjson
 
 from ..dialects.json_values import is_list, is_object, within
 from ..dialects.signatures import REASONING, SIGNATURES
+from ..dialects.state_key import content_key, id_key
 
 __all__ = ["PER_MESSAGE", "MessageContents"]
 
@@ -30,8 +31,8 @@ _SAMPLE: Final = 4_096  # characters of a long text that are encoded to estimate
 class MessageContents:
     """The findings so far.
 
-    `wants` are names of `requirements.CAPABILITIES`. `signatures` are all that were seen, in order; `fixed`
-    is whether anything but reasoning is signed or encrypted.
+    `wants` are names of `requirements.CAPABILITIES`. `signatures` are the keys of all that were seen, in
+    order; `fixed` is whether anything but reasoning is signed or encrypted.
     """
 
     __slots__ = ("extra", "fixed", "narrow", "pieces", "signatures", "waiting", "wants", "wide")
@@ -99,7 +100,9 @@ class MessageContents:
             self.sign(part.get("data"))
             return 0
         if kind == "reasoning" and not (part.get("encrypted_content") or part.get("content")):
-            self.sign(part.get("id"))  # the provider has the rest
+            identifier = part.get("id")
+            if isinstance(identifier, str):
+                self.signatures.append(id_key(identifier))  # the provider has the rest
         called = kind.endswith(_CALLS)
         if called or kind.endswith(_RESULTS):
             self.wants.add("tools")
@@ -121,7 +124,7 @@ class MessageContents:
         it is."""
         if signature.__class__ is not str or not signature:
             return False
-        self.signatures.append(signature)
+        self.signatures.append(content_key(signature))
         return True
 
     def tools(self, tools: Any) -> None:

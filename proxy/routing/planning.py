@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..config import Cause, Target
+from ..config import Cause, Portion, Target
 from ..exchange import Candidate, Role
 from ..health.target_health import Health
 from .balance import Balancer, Entrant
@@ -40,6 +40,7 @@ def plan(
             joining.causes = None
             alternates.remove(joining)
             preferred.append(joining)
+    canary = canary or planner.open_to_state(alternates)
     _allow_waiting((*preferred, *alternates))
     rejected: list[Candidate] = []
     degraded: list[Candidate] = []
@@ -75,9 +76,9 @@ def plan(
         *(each for each in others if each not in ahead_of_degraded),
         *last,
     )
-    if inputs.home is None:
+    if inputs.home is None or pool.reasoning_state == "keep":
         return ordered
-    # With reasoning that may be left out, its issuer is still the first to be asked.
+    # Reasoning may be left out, but its issuer is still the first to be asked.
     return tuple(sorted(ordered, key=lambda each: each.target is None or not inputs.issued_by(each.target)))
 
 
@@ -112,11 +113,28 @@ class _Planner:
         self._eligibility = Eligibility(inputs, health)
         self._thresholds = inputs.pool.slow is not None or inputs.pool.degrade_on is not None
 
+    def open_to_state(self, alternates: Iterable[Candidate]) -> Sequence[Candidate]:
+        """If no preferred target has issued what the request refers to, let those that have be tried at once.
+
+        Lifts the causes of such alternates, and returns the canary if it is one, whoever the caller is.
+        """
+        inputs, portion = self._inputs, self._inputs.pool.canary
+        if (inputs.holder is None and inputs.home is None) or any(map(inputs.issued_by, inputs.pool.prefer)):
+            return ()
+        for each in alternates:
+            if each.target is not None and inputs.issued_by(each.target):
+                each.causes = None
+        return () if portion is None or not inputs.issued_by(portion.target) else self._canary(portion)
+
     def canary(self) -> Sequence[Candidate]:
         """Returns the canary target if this caller is in its share, else nothing."""
-        portion, pool = self._inputs.pool.canary, self._inputs.pool
-        if portion is None or position(self._inputs.caller, pool.name) >= portion.share:
+        portion = self._inputs.pool.canary
+        if portion is None or position(self._inputs.caller, self._inputs.pool.name) >= portion.share:
             return ()
+        return self._canary(portion)
+
+    def _canary(self, portion: Portion) -> Sequence[Candidate]:
+        pool = self._inputs.pool
         candidate = self.candidate(portion.target, "canary")
         if pool.min_quality is not None and (portion.target.quality or 0) < pool.min_quality:
             candidate.rejected = candidate.rejected or "policy.quality"
@@ -125,10 +143,6 @@ class _Planner:
     def candidate(self, target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
-        if causes is not None and self._inputs.issued_by(target):
-            causes = (
-                None  # an alternate has issued what the request refers to, and nobody can stand in for it
-            )
         candidate = Candidate(target.name, target, causes, role=role)
         candidate.cost = self._eligibility.cost(target)
         if (rejection := self._eligibility.rejection(target)) is not None:

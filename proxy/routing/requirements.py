@@ -19,7 +19,6 @@ from ..dialects.base import RequestDocument
 from ..dialects.json_values import is_list, is_object, within
 from ..dialects.registry import operation_named
 from ..dialects.signatures import message_signatures
-from ..dialects.state_key import state_key
 from .message_contents import PER_MESSAGE, MessageContents
 
 __all__ = ["CAPABILITIES", "Requirements", "needs_of"]
@@ -115,7 +114,7 @@ def needs_of(document: RequestDocument, operation: str, *, input_tokens: int | N
         probably,
         least + (output or 0),
         output,
-        tuple(map(state_key, contents.signatures)),
+        tuple(contents.signatures),
         contents.fixed,
     )
 
@@ -127,7 +126,7 @@ def _chat(value: dict[str, Any], contents: MessageContents) -> None:
         for message in messages:
             if message.__class__ is dict:
                 contents.content(message.get("content"))
-                if len(message) > 2:  # more than a role and content
+                if len(message) > 2 or "content" not in message:  # more than a role and content
                     _earlier_answer(message, contents)
     contents.tools(value.get("tools"))
     contents.tools(value.get("functions"))

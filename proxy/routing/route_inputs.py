@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +65,7 @@ def route_inputs(
     operation, principal, value = exchange.operation, exchange.principal, document.value
     if needs is None:
         needs = needs_of(document, "" if operation is None else operation.name)
-    holder = holder_of(exchange, pool, document) if exchange.bound else None
+    holder = holder_of(exchange, pool, document, needs.signatures) if exchange.bound else None
     key = None if principal is None else principal.name("key")
     user = (None if principal is None else principal.name("user")) or key or _own_user(value)
     return RouteInputs(
@@ -83,15 +83,17 @@ def route_inputs(
     )
 
 
-def holder_of(exchange: Exchange, pool: Pool, document: RequestDocument) -> str:
+def holder_of(
+    exchange: Exchange, pool: Pool, document: RequestDocument, signatures: Sequence[str] = ()
+) -> str:
     """Returns the name of the provider that holds the state to which a bound request refers.
 
-    This is the provider that issued the newest of it, if it is known (see `find_issuers`), else that of the
-    pool's first target.
+    This is the provider that issued the newest of it, or else the newest of `signatures`, as far as that is
+    known (see `find_issuers`); else that of the pool's first target.
     """
     operation = exchange.operation
     references = () if operation is None else operation.references(document)
-    for key, _ in reversed(references):
+    for key in (*reversed([key for key, _ in references]), *reversed(signatures)):
         if (issuer := _issuer_of(exchange, key)) is not None:
             return issuer.name
     return pool.prefer[0].provider.name

@@ -29,7 +29,7 @@ def written_order(
     provider = holder_of(exchange, pool, body.document) if exchange.bound else None
 
     def candidate(target: Target, causes: frozenset[Cause] | None = None) -> Candidate:
-        one = Candidate(target.name, target, None if target.provider.name == provider else causes)
+        one = Candidate(target.name, target, causes)
         if provider is not None and target.provider.name != provider:
             one.rejected = "state.bound"
         elif (rejection := health.rejection(target.name, target.provider.name, operation.name)) is not None:
@@ -37,7 +37,12 @@ def written_order(
         return one
 
     preferred = [candidate(target) for target in pool.prefer]
-    others = [candidate(alternate.target, alternate.causes) for alternate in pool.alternates]
+    issued_elsewhere = provider is not None and all(each.provider.name != provider for each in pool.prefer)
+    others = [
+        # With what the request refers to issued by an alternate only, that need not wait for a cause.
+        candidate(alternate.target, None if issued_elsewhere else alternate.causes)
+        for alternate in pool.alternates
+    ]
     if any(exchange.share >= share for share in pool.at_budget):
         joining = [other for other in others if other.causes is not None and "budget" in other.causes]
         others = [other for other in others if other not in joining]

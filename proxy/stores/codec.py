@@ -18,7 +18,6 @@ __all__ = [
     "hold_from",
     "hold_text",
     "issued_from",
-    "issued_text",
     "key_from",
     "key_text",
 ]
@@ -61,13 +60,8 @@ def key_from(text: bytes | str) -> KeyRecord:
     )
 
 
-def issued_text(issued: Issued) -> bytes:
-    """Returns the issuer and the owner of a key as JSON."""
-    return orjson.dumps([issued.provider, issued.owner])
-
-
 def issued_from(key: str, text: bytes | str) -> Issued:
-    """Returns the issuer of `key` from a JSON text."""
+    """Returns the issuer of `key` from a JSON text, as `lua/put_issued.lua` writes it."""
     provider, owner = orjson.loads(text)
     return Issued(key, provider, owner)
 

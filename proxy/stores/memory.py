@@ -208,7 +208,10 @@ class Memory(Store):
 
     @override
     async def put_issued(self, issued: Sequence[Issued]) -> None:
-        self._issued.update({each.key: each for each in issued})
+        for each in issued:
+            known = self._issued.get(each.key)
+            shared = known is not None and known.owner != each.owner
+            self._issued[each.key] = each._replace(owner="") if shared else each
 
     @override
     async def issuers(self, keys: Sequence[str]) -> list[Issued]:

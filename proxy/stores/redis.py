@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
-from .codec import entry_from, entry_text, issued_from, issued_text, key_from, key_text
+from .codec import entry_from, entry_text, issued_from, key_from, key_text
 from .hold_rules import check, expired
 from .records import ISSUED, Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from .redis_connection import Argument, RedisConnection
@@ -180,7 +180,7 @@ class Redis(Store):
     async def put_issued(self, issued: Sequence[Issued]) -> None:
         arguments: list[Argument] = [ISSUED]
         for each in issued:
-            arguments += (each.key, issued_text(each))
+            arguments += (each.key, each.provider, each.owner)
         await self._call("put_issued", arguments, self._value)
 
     @override

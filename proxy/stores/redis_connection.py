@@ -112,10 +112,18 @@ class RedisConnection:
 
         Returns the jobs that failed because the server does not have their script.
         """
-        packed = b"".join([_packed(self._command(job)) for job in jobs])
-        await connection.send_packed_command(packed, check_health=False)
-        unknown: list[_Job] = []
+        sent: list[_Job] = []
+        packed: list[bytes] = []
         for job in jobs:
+            try:
+                packed.append(_packed(self._command(job)))
+            except UnicodeEncodeError as error:
+                job.call.fail(error)  # no text: the other commands must not fail with it
+            else:
+                sent.append(job)
+        await connection.send_packed_command(b"".join(packed), check_health=False)
+        unknown: list[_Job] = []
+        for job in sent:
             try:
                 job.call.finish(job.read(cast("Any", await connection.read_response())))
             except NoScriptError:

@@ -16,10 +16,9 @@ from .tables import ENDED, GRACE, Clocks, OpenHold, Tables
 
 __all__ = ["VERSION", "SqliteTables", "check_used", "entries_after", "lay_out", "version_of"]
 
-_SCRIPTS: Final = ("schema.sql", "issued.sql")
-"""The statements that lead from each version to the next one, beginning with an empty file."""
-VERSION: Final = len(_SCRIPTS)
-"""The version of the tables, stored in the file as `user_version`."""
+VERSION: Final = 1
+"""The version of schema.sql, stored in the file as `user_version`. Tables that were added later do not change
+it, so that older processes can go on with the file."""
 
 _MEMBERS: Final = tuple([field.name for field in fields(LedgerEntry)])
 _WRITE_ENTRY: Final = (
@@ -32,6 +31,12 @@ _TAKE: Final = (
     " SET taken = min(max(0, taken + ?), 9223372036854775807), forget = ifnull(excluded.forget, forget)"
 )
 _LEASE: Final = "INSERT INTO leases VALUES (?, max(0, ?)) ON CONFLICT DO UPDATE SET held = max(0, held + ?)"
+_PUT_ISSUED: Final = (
+    "INSERT INTO issued VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET provider = excluded.provider,"
+    " owner = iif(owner = excluded.owner, owner, ''), forget = excluded.forget"
+)
+"""A key that was issued to another owner before has none from then on."""
+_KEYS_PER_READ: Final = 500
 _FORGET_BATCH: Final = 5_000
 """The maximum number of rows deleted in one clean-up, so that other processes do not wait long for it."""
 
@@ -45,16 +50,15 @@ def check_used(connection: sqlite3.Connection) -> None:
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Creates the tables if the file has none, or adds those of later versions. Must be called within a
-    transaction.
+    """Creates the tables that the file does not have. Must be called within a transaction.
 
     Raises DatabaseError if the file has a version that is not known, or is another program's.
     """
-    version = version_of(connection)
-    if version == 0 and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
-        raise sqlite3.DatabaseError("the file is the database of another program")
-    for name in _SCRIPTS[version:]:
-        _run_script(connection, name)
+    if version_of(connection) == 0:
+        if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
+            raise sqlite3.DatabaseError("the file is the database of another program")
+        _run_script(connection, "schema.sql")
+    _run_script(connection, "issued.sql")
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -216,7 +220,7 @@ class SqliteTables(Tables):
         """Remembers issuers. Also deletes some that were remembered long enough."""
         now = self._clocks.wall()
         self._many(
-            "INSERT OR REPLACE INTO issued VALUES (?, ?, ?, ?)",
+            _PUT_ISSUED,
             [(each.key, each.provider, each.owner, now + ISSUED) for each in issued],
         )
         self._execute(
@@ -226,14 +230,15 @@ class SqliteTables(Tables):
 
     def issuers(self, keys: Sequence[str]) -> list[Issued]:
         """Returns the issuers of those keys that are known."""
-        now = self._clocks.wall()
-        known: list[Issued] = []
-        for key in keys:
-            row = self._execute(
-                "SELECT provider, owner FROM issued WHERE key = ? AND forget >= ?", (key, now)
-            ).fetchone()
-            if row:
-                known.append(Issued(key, row[0], row[1]))
+        now, known = self._clocks.wall(), list[Issued]()
+        for at in range(0, len(keys), _KEYS_PER_READ):
+            part = keys[at : at + _KEYS_PER_READ]
+            places = ", ".join("?" * len(part))
+            rows = self._execute(
+                f"SELECT key, provider, owner FROM issued WHERE key IN ({places}) AND forget >= ?",  # noqa: S608
+                (*part, now),
+            )
+            known += [Issued(*row) for row in rows]
         return known
 
     def delete_key(self, name: str) -> bool:

@@ -14,6 +14,7 @@ from ..http.body import Body
 from ..http.exhausted import exhausted
 from ..http.opened import opened
 from ..http.refusal import send_refusal
+from ..routing.issuers import find_issuers
 from ..routing.written_order import written_order
 from .coarse_timer import CoarseTimer
 from .transports import Transports
@@ -53,6 +54,8 @@ class Relay:
         exchange = Exchange.of(scope)
         try:
             body = await opened(scope, receive)
+            if exchange.plan is None and exchange.bound:
+                await find_issuers(exchange, body.document)
             attempt = Attempt.of(scope) or _only_attempt(exchange, body)
         except ClientGone:
             return
@@ -81,7 +84,12 @@ def _only_attempt(exchange: Exchange, body: Body) -> Attempt:
     if exchange.pool is None or exchange.health is None:
         raise Refusal("unknown_route")
     if exchange.plan is None:
-        exchange.plan = written_order(exchange, exchange.health, body)[:1]
-    attempt = exchange.begin(exchange.plan[0], time.perf_counter())
+        exchange.plan = written_order(exchange, exchange.health, body)
+    # The first one, unless what the request refers to is another's.
+    candidate = next(
+        (each for each in exchange.plan if not (each.rejected or "").startswith("state.")), exchange.plan[0]
+    )
+    exchange.plan = (candidate,)
+    attempt = exchange.begin(candidate, time.perf_counter())
     exchange.served = attempt
     return attempt

@@ -113,9 +113,6 @@ class UpstreamCall:
         finally:
             self._leave()
         self._attempt.fault = self._answer.fault
-        reader = self._answer.reader
-        if self._answer.complete and reader is not None and reader.issued:
-            remember_issuer(exchange, self._target.provider, reader.issued)
         if self.started and not exchange.client_gone:
             # The provider's connection is released by now: this last message cannot fail because of it.
             code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"
@@ -152,6 +149,8 @@ class UpstreamCall:
             self._attempt.sent = self._clocks.sent
         if self._listener is not None:
             self._listener.cancel()
+        if self._answer.reader is not None:
+            self._answer.reader.on_issue = None  # a reference to the exchange, which would be a cycle
 
     # -- the conversation -------------------------------------------------------------------
 
@@ -181,6 +180,8 @@ class UpstreamCall:
         Everything per chunk happens in this one coroutine, since it runs for every token.
         """
         answer = self._attempt.answer = self._answer
+        if answer.reader is not None:
+            answer.reader.on_issue = partial(remember_issuer, self._exchange, self._target.provider)
         stream = cast("httpx2.AsyncByteStream", response.stream)
         headers: Headers = tuple([(name.lower(), value) for name, value in response.headers.raw])
         verdict = answer.start(response.status_code, headers)

@@ -11,6 +11,7 @@
 --   P ended:ID       there for a day after a hold has ended
 --   P clock          hash: wall, lag (see lease_time)
 --   P ledger         stream: e -> an entry
+--   P issued:KEY     who issued an id or a signature, and to which API key, as JSON
 --   P keys, P digests  hashes: name -> a key, hash of a key -> its name
 --
 -- Lua's numbers are doubles, exact to 2^53; amounts go to 10^18. So amounts are only ever added by HINCRBY and

@@ -42,21 +42,22 @@ def provider_of(affinity: StateAffinity, key: str) -> str | None:
 
 
 async def test_an_id_leads_to_its_issuer() -> None:
-    """Relayed ids are remembered; the last provider wins; another id is unknown, and so is one too long."""
+    """Relayed ids are remembered; the last provider wins; another id is unknown."""
     affinity = StateAffinity()
-    affinity.remember(["r1", "r" * 257], "openai")
-    affinity.remember(["r2"], "azure", "checkout")
+    affinity.remember("r1", "openai")
+    affinity.remember("r2", "azure", "checkout")
     assert affinity.issuer_of("r2") == Issued("r2", "azure", "checkout")
     assert provider_of(affinity, "r1") == "openai"
-    assert [provider_of(affinity, key) for key in ("r3", "R1", "", "r" * 257)] == [None] * 4
-    affinity.remember(["r1"], "azure")
+    assert [provider_of(affinity, key) for key in ("r3", "R1", "")] == [None] * 3
+    affinity.remember("r1", "azure")
     assert provider_of(affinity, "r1") == "azure"
 
 
 async def test_memory_is_bounded() -> None:
     """The oldest ids are evicted first, and of those that wait for the store the oldest are dropped."""
     affinity, store = StateAffinity(), Shared()
-    affinity.remember([f"r{number}" for number in range(KEPT + 10)], "p", "", store)
+    for number in range(KEPT + 10):
+        affinity.remember(f"r{number}", "p", "", store)
     assert provider_of(affinity, "r9") is None
     assert provider_of(affinity, "r10") == "p"
     await affinity.aclose()
@@ -67,7 +68,8 @@ async def test_memory_is_bounded() -> None:
 async def test_another_worker_asks_the_store() -> None:
     """What one worker has relayed, another finds in a store that both share, and then remembers."""
     store, first, second = Shared(), StateAffinity(), StateAffinity()
-    first.remember(["r1", "r2"], "p", "checkout", store)
+    first.remember("r1", "p", "checkout", store)
+    first.remember("r2", "p", "checkout", store)
     await first.aclose()
     await second.look_up(["r1", "r3"], store)
     assert second.issuer_of("r1") == Issued("r1", "p", "checkout")
@@ -82,7 +84,7 @@ async def test_another_worker_asks_the_store() -> None:
 async def test_a_store_of_one_process_is_not_asked() -> None:
     """What is in the memory of this process anyway is not written and not looked up there."""
     affinity, store = StateAffinity(), Memory()
-    affinity.remember(["r1"], "p", "", store)
+    affinity.remember("r1", "p", "", store)
     await affinity.aclose()
     assert await store.issuers(["r1"]) == []
 
@@ -92,7 +94,7 @@ async def test_a_store_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("standby.proxy.health.state_affinity._RETRY", 0.0)
     affinity, store = StateAffinity(), Shared()
     store.down = True
-    affinity.remember(["r1"], "p", "", store)
+    affinity.remember("r1", "p", "", store)
     for _ in range(3):
         await asyncio.sleep(0)
     store.down = False
@@ -100,3 +102,62 @@ async def test_a_store_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0)
     assert affinity.waiting == 0
     assert await store.issuers(["r1"])
+
+
+async def test_an_id_that_two_owners_have() -> None:
+    """An id that a server gives to everybody belongs to nobody, and the last provider has it."""
+    affinity, store = StateAffinity(), Shared()
+    for owner in ("ann", "ben", "ann"):
+        affinity.remember("msg_0", "p", owner, store)
+    assert affinity.issuer_of("msg_0") == Issued("msg_0", "p", "")
+    await affinity.aclose()
+    assert await store.issuers(["msg_0"]) == [Issued("msg_0", "p", "")]
+
+
+async def test_what_cannot_be_written() -> None:
+    """An error of the store's that is no outage is logged, and what comes after is written."""
+
+    class Odd(Shared):
+        @override
+        async def put_issued(self, issued: Sequence[Issued]) -> None:
+            if issued[0].key == "odd":
+                raise ValueError("odd")
+            await super().put_issued(issued)
+
+    affinity, store = StateAffinity(), Odd()
+    for key in ("odd", "r1"):
+        affinity.remember(key, "p", "", store)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert affinity.waiting == 0
+    assert await store.issuers(["r1"])
+
+
+async def test_one_store_that_is_down_keeps_nothing_from_another() -> None:
+    """After a reload to another store, what the old one does not take waits alone, and not for ever."""
+    affinity, old, new = StateAffinity(), Shared(), Shared()
+    old.down = True
+    affinity.remember("r1", "p", "", old)
+    affinity.remember("r2", "p", "", new)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (affinity.waiting, len(await new.issuers(["r2"]))) == (1, 1)
+    await affinity.aclose()
+    assert affinity.waiting == 0
+
+
+def test_a_loop_that_was_closed() -> None:
+    """What a loop left unwritten as it closed is written by the next one."""
+    affinity, store = StateAffinity(), Shared()
+
+    async def remember(key: str) -> None:
+        affinity.remember(key, "p", "", store)
+
+    async def settle() -> None:
+        affinity.remember("r2", "p", "", store)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(remember("r1"))
+    asyncio.run(settle())
+    assert len(asyncio.run(store.issuers(["r1", "r2"]))) == 2

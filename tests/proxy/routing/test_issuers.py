@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from standby.proxy.config import Key
 from standby.proxy.dialects.registry import operation_named
+from standby.proxy.dialects.state_key import id_key
 from standby.proxy.errors import Refusal
 from standby.proxy.exchange import Exchange
 from standby.proxy.health.state_affinity import StateAffinity
 from standby.proxy.http.json_document import Document
 from standby.proxy.keys.principal import Principal
-from standby.proxy.routing.issuers import find_issuers, remember_issuer
+from standby.proxy.routing.issuers import MOST, find_issuers, remember_issuer
 from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.records import Issued
 from standby.proxy.stores.store import StoreDown
@@ -69,7 +70,7 @@ async def test_whose_id_it_is(owner: str, key: str | None, expected: tuple[str, 
     """An id is known to the key that it was issued to, and to all where there were or are no keys."""
     exchange = exchange_of(key)
     assert exchange.affinity is not None
-    exchange.affinity.remember(["resp_1"], "p", owner)
+    exchange.affinity.remember(id_key("resp_1"), "p", owner)
     assert await refusal(exchange, CONTINUED) == expected
 
 
@@ -77,9 +78,20 @@ async def test_reasoning_items_and_signatures() -> None:
     """The id of a reasoning item has an owner; a signature has none, since its content comes with it."""
     exchange = exchange_of()
     assert exchange.affinity is not None
-    exchange.affinity.remember(["rs_1", "sig_1"], "p", "ben")
-    assert await refusal(exchange, {}, "rs_1") == ("unknown_state", "input")
+    exchange.affinity.remember(id_key("rs_1"), "p", "ben")
+    exchange.affinity.remember("sig_1", "p", "ben")
+    item = {"type": "reasoning", "id": "rs_1", "content": [{"type": "reasoning_text", "text": "x"}]}
+    assert await refusal(exchange, {"input": [item]}) == ("unknown_state", "input[0].id")
     assert await refusal(exchange, {}, "sig_1") is None
+
+
+async def test_too_many_references() -> None:
+    """One request cannot keep the store busy with thousands of ids; repeated ones count once."""
+    item = {"type": "item_reference", "id": "msg_1"}
+    assert await refusal(exchange_of(), {"input": [item] * 5_000}) is None
+    items = [{**item, "id": f"msg_{number}"} for number in range(MOST + 1)]
+    assert await refusal(exchange_of(), {"input": items}) == ("invalid_value", "input")
+    assert await refusal(exchange_of(), {"input": items[1:]}) is None
 
 
 async def test_a_store_that_does_not_answer() -> None:
@@ -95,18 +107,13 @@ async def test_a_store_that_does_not_answer() -> None:
 
 @pytest.mark.parametrize(
     ("urls", "key", "kept"),
-    [(1, None, []), (1, "ann", ["resp_1"]), (2, None, ["resp_1", "sig_1"]), (2, "ann", ["resp_1", "sig_1"])],
+    [(1, None, []), (1, "ann", ["id_1"]), (2, None, ["id_1", "sig_1"]), (2, "ann", ["id_1", "sig_1"])],
 )
-async def test_what_is_written(urls: int, key: str | None, kept: list[str]) -> None:
-    """With one provider only ids of keys are written, since there is nobody else to go to."""
+async def test_what_is_remembered(urls: int, key: str | None, kept: list[str]) -> None:
+    """With one provider only ids of keys are remembered, since there is nobody else to go to."""
     exchange = exchange_of(key)
     exchange.routes = routes_to(*["http://127.0.0.1:9/v1"] * urls)
-
-    class Shared(Memory):
-        shared = True
-
-    store = exchange.store = Shared()
+    for each in ("id_1", "sig_1"):
+        remember_issuer(exchange, exchange.routes.providers["at-a"], each)
     assert exchange.affinity is not None
-    remember_issuer(exchange, exchange.routes.providers["at-a"], ("resp_1", "sig_1"))
-    await exchange.affinity.aclose()
-    assert [issued.key for issued in await store.issuers(["resp_1", "sig_1"])] == kept
+    assert [each for each in ("id_1", "sig_1") if exchange.affinity.issuer_of(each)] == kept

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from standby.proxy.dialects.registry import operation_named
-from standby.proxy.dialects.state_key import state_key
+from standby.proxy.dialects.state_key import content_key
 from standby.proxy.exchange import Attempt, Candidate, Exchange
 from standby.proxy.routing.reasoning_strip import ReasoningStrip
 
@@ -21,7 +21,7 @@ THEIRS = {"type": "thinking", "thinking": "Oh.", "signature": "of b"}
 TEXT = {"type": "text", "text": "Hi"}
 CALL: dict[str, Any] = {"type": "tool_use", "id": "t1", "name": "look", "input": {}}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "x"}]}
-DOMAINS = {state_key("of b"): "at-b"}
+DOMAINS = {content_key("of b"): "at-b"}
 
 
 async def strip(operation: str, value: dict[str, Any], **own: Any) -> Attempt:
@@ -56,14 +56,42 @@ async def test_a_message_of_reasoning_alone() -> None:
     assert attempt.amendments == {"messages": [{"role": "user", "content": "Hi"}]}
 
 
-@pytest.mark.parametrize(("thinking", "disabled"), [("enabled", True), ("adaptive", False)])
-async def test_an_answered_tool_call_without_its_thinking(thinking: str, disabled: bool) -> None:
-    """Where Anthropic demands the thinking before a tool call, thinking is switched off."""
-    value = {"messages": [assistant(THEIRS, CALL), RESULT], "thinking": {"type": thinking}}
-    attempt = await strip("messages", value)
+USER: dict[str, Any] = {"role": "user", "content": "Go"}
+LATER: dict[str, Any] = {"role": "user", "content": [{"type": "text", "text": "And?"}]}
+
+
+@pytest.mark.parametrize(
+    ("messages", "thinking", "disabled"),
+    [
+        ([USER, assistant(THEIRS, CALL), RESULT], "enabled", True),
+        ([USER, assistant(THEIRS, CALL), RESULT], "adaptive", False),
+        ([USER, assistant(THEIRS, CALL), RESULT, assistant(CALL), RESULT], "enabled", True),
+        ([USER, assistant(THEIRS), assistant(CALL), RESULT], "enabled", True),
+        ([USER, assistant(THEIRS, CALL), RESULT, LATER], "enabled", True),
+        ([USER, assistant(THEIRS, CALL), RESULT, assistant(TEXT), LATER], "enabled", False),
+        ([USER, assistant(THEIRS, TEXT), USER, assistant(MINE, CALL), RESULT], "enabled", False),
+    ],
+)
+async def test_an_answered_tool_call_without_its_thinking(
+    messages: list[Any], thinking: str, disabled: bool
+) -> None:
+    """Where Anthropic demands the thinking of the turn whose tools are answered, thinking is switched off."""
+    attempt = await strip("messages", {"messages": messages, "thinking": {"type": thinking}})
     assert attempt.amendments is not None
-    assert attempt.amendments["messages"] == [assistant(CALL), RESULT]
+    assert THEIRS not in [block for message in attempt.amendments["messages"] for block in message["content"]]
     assert ("thinking" in attempt.amendments, "thinking" in attempt.dropped) == (disabled, disabled)
+
+
+async def test_what_needs_thinking_goes_with_it() -> None:
+    """With thinking switched off, Anthropic refuses the edit that clears it from the context."""
+    edits = [{"type": "clear_thinking_20251015"}, {"type": "clear_tool_uses_20250919"}]
+    value = {
+        "messages": [USER, assistant(THEIRS, CALL), RESULT],
+        "thinking": {"type": "enabled"},
+        "context_management": {"edits": edits},
+    }
+    attempt = await strip("messages", value)
+    assert (attempt.amendments or {})["context_management"] == {"edits": edits[1:]}
 
 
 async def test_what_a_guardrail_has_redacted() -> None:
@@ -97,3 +125,7 @@ async def test_members_of_chat_messages() -> None:
         assert attempt.amendments == {"messages": [message]}
     attempt = await strip("chat", {"messages": [message | {"tool_calls": [call | signed]}]})
     assert attempt.amendments == {"messages": [message]}
+    attempt = await strip(
+        "chat", {"messages": [message | {"content": [THEIRS], "thinking_blocks": [THEIRS]}]}
+    )
+    assert attempt.amendments == {"messages": [message | {"content": None}]}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from standby.proxy.config import Key, Pool, User, parse_routes
 from standby.proxy.dialects.registry import operation_named
-from standby.proxy.dialects.state_key import state_key
+from standby.proxy.dialects.state_key import content_key, id_key
 from standby.proxy.exchange import Exchange
 from standby.proxy.health.state_affinity import StateAffinity
 from standby.proxy.http.json_document import Document
@@ -111,15 +111,15 @@ def test_reasoning_is_at_home_where_it_was_signed() -> None:
     """The domain of the remembered provider, else of the pool's first one."""
     assert ask("support", THOUGHT).home == "a"
     affinity = StateAffinity()
-    affinity.remember([state_key("sig")], "b")
+    affinity.remember(content_key("sig"), "b")
     assert ask("support", THOUGHT, affinity=affinity).home == "shared"
 
 
 def test_state_is_held_where_it_was_issued() -> None:
     """The remembered provider, else the pool's first one."""
     affinity = StateAffinity()
-    affinity.remember(["resp_1"], "b")
+    affinity.remember(id_key("resp_1"), "b")
     assert ask(bound=True, affinity=affinity, previous_response_id="resp_1").holder == "b"
     assert ask(bound=True, previous_response_id="resp_2").holder == "a"
-    affinity.remember(["resp_3"], "removed by a reload")
+    affinity.remember(id_key("resp_3"), "removed by a reload")
     assert ask(bound=True, affinity=affinity, previous_response_id="resp_3").holder == "a"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
-from standby.proxy.dialects.state_key import state_key
+from standby.proxy.dialects.state_key import content_key, id_key
 from standby.proxy.http.json_document import Document
 from standby.proxy.routing.requirements import Requirements, needs_of
 
@@ -59,7 +59,7 @@ SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 def test_signed_reasoning_is_found(operation: str, request_: dict[str, Any]) -> None:
     """Content that a provider has signed or encrypted is detected at its place in each dialect."""
     needs = read(operation, **request_)
-    assert needs.signatures == (state_key("c2ln"),)
+    assert needs.signatures == (content_key("c2ln"),)
 
 
 NO_SIGNATURES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
@@ -83,7 +83,7 @@ def test_unsigned_reasoning_may_move(operation: str, request_: dict[str, Any]) -
 def test_all_signatures_in_order() -> None:
     """The signatures of a conversation are hashed, in its order."""
     needs = read("messages", **chat(SIGNED, SIGNED | {"signature": "bmV3"}))
-    assert needs.signatures == (state_key("c2ln"), state_key("bmV3"))
+    assert needs.signatures == (content_key("c2ln"), content_key("bmV3"))
     assert "bmV3" not in repr(needs)
 
 
@@ -106,5 +106,5 @@ def test_only_reasoning_can_be_left_out(operation: str, request_: dict[str, Any]
 def test_a_reasoning_item_without_content_is_its_id() -> None:
     """Reasoning of the Responses API without its encrypted content is at its provider, under its id."""
     item: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": []}
-    assert read("responses", input=[item]).signatures == ("rs_1",)
+    assert read("responses", input=[item]).signatures == (id_key("rs_1"),)
     assert not read("responses", input=[item | {"content": [{"type": "reasoning_text"}]}]).signatures

@@ -9,6 +9,7 @@ from standby.proxy.asgi import Message
 from standby.proxy.classify.faults import Fault
 from standby.proxy.config import Pool, Routes
 from standby.proxy.dialects.registry import operation_named
+from standby.proxy.dialects.state_key import id_key
 from standby.proxy.exchange import Candidate, Exchange
 from standby.proxy.health.state_affinity import StateAffinity
 from standby.proxy.health.target_health import Health
@@ -33,7 +34,7 @@ def in_order(
     exchange = Exchange("req_1", 0.0, (), operation=operation_named("responses"), pool=pool, **facts)
     exchange.bound = issuer is not None
     exchange.affinity = StateAffinity()
-    exchange.affinity.remember(["resp_1"], issuer or "")
+    exchange.affinity.remember(id_key("resp_1"), issuer or "")
     providers = {target.provider.name: target.provider for target in (A, B, C)}
     exchange.routes = Routes("", "", (), providers, {}, {}, {})
     body = Body(orjson.dumps({"previous_response_id": "resp_1"}), nothing)

@@ -10,12 +10,14 @@ from typing import Any, Final
 import httpx2
 import pytest
 from standby.proxy.classify.faults import Rejection
+from standby.proxy.dialects.state_key import id_key
 from standby.proxy.exchange import Attempt, Exchange
 from standby.proxy.gateway import Gateway
 from standby.proxy.upstream.coarse_timer import LISTEN_DELAY
 from standby.proxy.upstream.relay import Relay
 from standby.proxy.upstream.timeouts import DRAIN
 
+from tests.middlewares.scene import Scene
 from tests.proxy.harness import ASK, Caller, alone, ask, chunk, scope_of, virtual_time
 from tests.proxy.streams import SPOKEN, Spoken
 
@@ -32,7 +34,7 @@ UNARY: Final = {**ASK, "stream": False}
 
 def issuer(gateway: Gateway, key: str) -> str | None:
     """Returns the provider that is remembered as the issuer of `key`."""
-    issued = gateway.affinity.issuer_of(key)
+    issued = gateway.affinity.issuer_of(id_key(key))
     return None if issued is None else issued.provider
 
 
@@ -246,19 +248,24 @@ FINISHED: Final = SPOKEN["responses"].whole
     ids=["clean", "more", "open", "reset"],
 )
 async def test_an_answers_id_is_remembered(pieces: tuple[Any, ...]) -> None:
-    """The id of a complete response is remembered, however its connection ends."""
-    gateway, script = alone()
-    script.say(*pieces)
-    await ask(gateway, SPOKEN["responses"].document, scope_of("/v1/responses"))
-    assert issuer(gateway, "r1") == "at-a"
+    """The issuer of a response is remembered, however its connection ends."""
+    scene = Scene()
+    scene["a"].say(*pieces)
+    await ask(scene.gateway, SPOKEN["responses"].document, scope_of("/v1/responses"))
+    assert issuer(scene.gateway, "r1") == "at-a"
 
 
-async def test_an_incomplete_answers_id_is_not() -> None:
-    """The id of an incomplete response is not remembered."""
-    gateway, script = alone()
-    script.say(*SPOKEN["responses"].preamble, httpx2.ReadError("reset"))
-    await ask(gateway, SPOKEN["responses"].document, scope_of("/v1/responses"))
-    assert issuer(gateway, "r1") is None
+async def test_an_id_is_remembered_before_the_caller_has_it() -> None:
+    """A caller may continue a response as soon as it has read its id, before the provider's body ends."""
+    scene = Scene()
+    scene["a"].say(FINISHED, 1000.0)
+    caller = Caller(json.dumps(SPOKEN["responses"].document).encode())
+    running = asyncio.create_task(scene.gateway(scope_of("/v1/responses"), caller.receive, caller.send))
+    while b"r1" not in caller.body:
+        assert issuer(scene.gateway, "r1") is None or caller.body == b""
+        await asyncio.sleep(0)
+    assert issuer(scene.gateway, "r1") == "at-a"
+    await running
 
 
 async def test_a_relay_without_routes() -> None:
