@@ -104,6 +104,7 @@ CODES: Final = MappingProxyType(
         # authentication and grants
         "invalid_api_key": Code(401, "The API key is missing or not valid."),
         "api_key_expired": Code(401, "The API key has expired."),
+        "api_key_disabled": Code(401, "The API key is disabled."),
         "api_key_revoked": Code(401, "The API key has been revoked."),
         "ip_not_allowed": Code(403, "The API key may not be used from this address."),
         "model_not_allowed": Code(403, "The API key does not grant a model of this name."),
@@ -115,6 +116,7 @@ CODES: Final = MappingProxyType(
         # budgets and rate limits
         "budget_exceeded": Code(402, "The budget does not allow this request."),
         "rate_limited": Code(429, "The rate limit does not allow this request now."),
+        "too_large_for_limit": Code(413, "The request is larger than a rate limit ever allows at once."),
         "budget_unavailable": Code(503, "The budget cannot be checked now."),
         # guardrails
         "guardrail_blocked": Code(400, "A guardrail does not allow this request."),

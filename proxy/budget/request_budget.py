@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -87,7 +87,14 @@ class RequestBudget:
             accounts += accounts_of("pool", exchange.pool, self._began)
         if self._estimate is None:
             accounts = [account for account in accounts if account.unit in {"requests", "concurrent"}]
-        return accounts
+        return self._counting(accounts)
+
+    def _counting(self, accounts: Sequence[Account]) -> list[Account]:
+        """Returns the accounts on which the operation counts: not on rates, if it has its own at vendors."""
+        operation = self._exchange.operation
+        if operation is None or not operation.own_rates:
+            return list(accounts)
+        return [account for account in accounts if account.line.kind != "rate"]
 
     # -- holding ----------------------------------------------------------------------------
 
@@ -123,7 +130,7 @@ class RequestBudget:
         target, estimate = attempt.candidate.target, self._estimate
         if target is None or estimate is None:
             return None
-        accounts = self._settings.accounts.of("target", target, self._settings.store.now())
+        accounts = self._counting(self._settings.accounts.of("target", target, self._settings.store.now()))
         demand = self._held.attempt(target.name, accounts, estimate.spent(attempt), estimate.amounts(target))
         if not demand.lines and not (demand.cost and self._may_be_held):
             return None  # nothing to hold; a cost without a limit only matters for an existing hold's expiry
@@ -138,6 +145,8 @@ class RequestBudget:
                 return Rejection("budget.unavailable", _RETRY_AFTER)
             account = demand.accounts[outcome.line]
             log.info("%s: %s refuses %s", exchange.id, account.label, target.name)
+            if _never_fits(demand, outcome):
+                return Rejection("limit.too_large", None, account.label)
             return Rejection(_REASONS[account.line.kind], self._ready_in(account, outcome), account.label)
         self._report(demand, outcome)
         return None
@@ -194,6 +203,10 @@ class RequestBudget:
             if 1.0 in account.alert_at and self._settings.thresholds.passed(account, account.line.limit or 0):
                 self._notify(account, "refuses requests")
             return Refusal("budget_exceeded", param=label, retry_after=wait, headers=headers)
+        if _never_fits(demand, denied):
+            amount = demand.lines[denied.line].amount
+            detail = f"{label} allows {account.line.limit}, and it may take {amount}"
+            return Refusal("too_large_for_limit", param=label, detail=detail, headers=headers)
         return Refusal(
             "rate_limited", param=label, retry_after=wait, retryable=wait is not None, headers=headers
         )
@@ -253,6 +266,12 @@ class RequestBudget:
         if self._may_be_held or result.entries:
             lines = self._held.settlement_lines(result.amounts)
             await self._settings.store.settle(self._exchange.id, lines, result.entries, result.cost)
+
+
+def _never_fits(demand: Demand, denied: Denied) -> bool:
+    """Whether the request asks for more of a rate than there ever is."""
+    account, line = demand.accounts[denied.line], demand.lines[denied.line]
+    return account.line.kind == "rate" and line.amount > (account.line.limit or 0)
 
 
 def _deadline(routes: Routes | None) -> float:

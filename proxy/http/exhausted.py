@@ -84,6 +84,8 @@ def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> 
     headers = () if limit is None else ((b"x-standby-limit", limit.encode()),)
     if not limited:
         return Refusal("budget_exceeded", param=limit, retry_after=retry_after, headers=headers)
+    if set(limited) == {"limit.too_large"}:
+        return Refusal("too_large_for_limit", param=limit, headers=headers)
     return Refusal(
         "rate_limited",
         param=limit,

@@ -151,7 +151,7 @@ class KeyStore:
     def _state(self, key: Key) -> str:
         """Returns the state of a key. All its scopes count: a key of a disabled team is disabled too."""
         code = Principal.of(key).ended(self.store.now())
-        words = {None: "active", "api_key_expired": "expired", "api_key_revoked": "disabled"}
+        words = {None: "active", "api_key_expired": "expired", "api_key_disabled": "disabled"}
         return words[code]
 
     def _written(self, name: str) -> dict[str, Any]:

@@ -83,7 +83,9 @@ class Principal:
 
     def ended(self, now: float) -> str | None:
         """Returns the error code if the key no longer works at `now` (seconds since 1970), otherwise None."""
-        if self.disabled or (self.replaced is not None and now >= self.replaced):
+        if self.disabled:
+            return "api_key_disabled"
+        if self.replaced is not None and now >= self.replaced:
             return "api_key_revoked"
         return "api_key_expired" if self.expires is not None and now >= self.expires else None
 

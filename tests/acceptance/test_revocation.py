@@ -86,7 +86,7 @@ async def test_every_process_hears_of_it(folder: Path) -> None:
         new = await made(folder, "rotate", "old", "--overlap", "0s")
         revoked = asyncio.get_running_loop().time()
 
-        expected = {off: "api_key_revoked", gone: "invalid_api_key", old: "api_key_revoked"}
+        expected = {off: "api_key_disabled", gone: "invalid_api_key", old: "api_key_revoked"}
         pending = {(gateway, secret) for gateway in gateways for secret in expected}
         while pending:
             for gateway, secret in tuple(pending):

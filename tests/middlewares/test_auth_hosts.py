@@ -55,7 +55,7 @@ async def test_around_a_foreign_app_it_knows_the_routes_it_is_given() -> None:
     """Keys of the given routes work, and teams of the routes apply to keys of the store."""
     auth = Auth(nothing, routes=routes())
     assert (await call(auth, bearer(OWN), path="/anything")).status == 204
-    assert code(await call(auth, bearer(OFF), path="/anything")) == "api_key_revoked"
+    assert code(await call(auth, bearer(OFF), path="/anything")) == "api_key_disabled"
 
 
 class Shop(Memory):
@@ -179,7 +179,7 @@ async def test_whom_the_host_does_not_know_may_not_call(gateway: Gateway, identi
 
 async def test_the_rules_hold_for_whom_the_host_names(gateway: Gateway) -> None:
     """Grants, expiry and addresses apply as for a key."""
-    assert code(await call(gateway, host_says="off")) == "api_key_revoked"
+    assert code(await call(gateway, host_says="off")) == "api_key_disabled"
     assert code(await call(gateway, host_says="near")) == "ip_not_allowed"
     assert code(await call(gateway, host_says="own", model="writing")) == "model_not_allowed"
 

@@ -10,8 +10,8 @@ import pytest
 from standby.proxy.config import Limits, parse_routes
 from standby.proxy.errors import ConfigError
 
-from tests.middlewares.budget_gateway import COST, ESTIMATE, BudgetGateway, answer, budget, key
-from tests.proxy.harness import scripted, virtual_time
+from tests.middlewares.budget_gateway import COST, ESTIMATE, PRICE, BudgetGateway, answer, budget, key
+from tests.proxy.harness import ASK, ask, scripted, virtual_time
 
 __all__ = ["virtual_time"]
 
@@ -90,11 +90,32 @@ async def test_a_rate_that_is_used_up() -> None:
 
 
 async def test_a_request_larger_than_its_rate() -> None:
-    """A request that never fits has no Retry-After."""
+    """A request that never fits is refused as too large for that limit, with no time to come back."""
     budgeted = BudgetGateway(key(limits=Limits(tokens_per_minute=5)))
     caller = await budgeted.ask()
-    assert (caller.status, b"retry-after" in caller.headers) == (429, False)
+    assert (caller.status, b"retry-after" in caller.headers) == (413, False)
+    assert caller.json["error"]["code"] == "too_large_for_limit"
+    assert "key/checkout tokens_per_minute allows 5, and it may take" in caller.json["error"]["message"]
     assert caller.headers[b"x-should-retry"] == b"false"
+
+
+async def test_a_request_larger_than_a_target_s_rate() -> None:
+    """A target whose rate it never fits is passed over, and if all are, the caller is told the same."""
+    budgeted = BudgetGateway(key(), target=f"{PRICE}\nlimits = {{ tokens_per_minute = 5 }}")
+    caller = await budgeted.ask()
+    assert (caller.status, caller.json["error"]["code"]) == (413, "too_large_for_limit")
+    assert caller.json["error"]["attempts"] == [{"target": "a", "fault": "limit.too_large"}]
+
+
+async def test_counting_tokens_is_no_message() -> None:
+    """Vendors limit `count_tokens` apart, so it takes nothing from a rate of messages."""
+    budgeted = BudgetGateway(key(limits=Limits(requests_per_minute=1)), dialect="anthropic")
+    path = "/v1/messages/count_tokens"
+    budgeted["a"].say(b'{"input_tokens": 7}', headers=((b"content-type", b"application/json"),))
+    for _ in range(3):
+        scope = {**budgeted.scope(), "path": path, "raw_path": path.encode()}
+        caller = await ask(budgeted.gateway, {"model": "support", "messages": ASK["messages"]}, scope)
+        assert caller.status == 200
 
 
 async def test_requests_under_way() -> None:

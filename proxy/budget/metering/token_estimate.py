@@ -7,6 +7,7 @@ characters longer; those characters are counted extra. For English, actual usage
 bound; the settlement books the actual usage.
 
 With a vocabulary (see `vocabularies`) the tokens of the text are counted exactly, up to `EXACT` characters.
+For a model whose own is not public, ASCII text is bounded by `MARGIN` times the count of another vocabulary.
 
 Content other than text is bounded by its kind: images by the highest token count of any vendor, audio by its
 length, files by their pages. The size of content that a request only refers to (a file by its id, an earlier
@@ -16,23 +17,28 @@ input are unknown too, and are not included.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard, cast
 
 import orjson
 
 from ...config import Target
-from .vocabularies import NONE, Vocabularies
+from .vocabularies import NONE, Count, Vocabularies
 
-__all__ = ["EXACT", "UNSEEN", "Prompt", "measure"]
+__all__ = ["EXACT", "MARGIN", "UNSEEN", "Prompt", "measure"]
 
-EXACT: Final = 128 * 1024
+EXACT: Final = 512 * 1024
 """The maximum number of characters of a request that are counted with a vocabulary, at about 10 ns each.
 Further texts are bounded by their bytes, so that a large request does not block the event loop."""
+
+MARGIN: Final = 2.0
+"""How many times more tokens a model of an unpublished vocabulary may make of ASCII text than one of OpenAI's.
+An assumption; of text without words it may be too small."""
 
 UNSEEN: Final = 32_768
 """Tokens assumed for each item that a request refers to but does not contain."""
@@ -112,28 +118,39 @@ class Prompt:
     """The measured content of a request.
 
     `size` is the maximum length of `texts` in bytes after NFC. `extra` is the number of tokens for overhead
-    and for content other than text and images. `images` is the number of images.
+    and for content other than text and images. `images` is the number of images. `counts` caches the tokens
+    of the texts by vocabulary.
     """
 
     texts: tuple[str, ...]
     size: int
     extra: int
     images: int
+    counts: dict[tuple[Count, bool], int] = field(default_factory=dict[tuple[Count, bool], int], repr=False)
 
     def input(self, target: Target, vocabularies: Vocabularies = NONE) -> int:
         """Returns the maximum number of input tokens for `target`."""
         mini = target.model.rpartition("/")[2].startswith("gpt-4o-mini")
         total = self.extra + self.images * (_PER_IMAGE_OF_MINI if mini else _PER_IMAGE)
-        count = vocabularies.count(target.model)
+        own = vocabularies.count(target.model)
+        count = own or vocabularies.stand_in(target.model)
         if count is None:
             return total + self.size
-        remaining = EXACT
+        key = count, own is not None
+        if key not in self.counts:
+            self.counts[key] = self._count(count, is_own=own is not None)
+        return total + self.counts[key]
+
+    def _count(self, count: Count, *, is_own: bool) -> int:
+        """Returns the maximum number of tokens of the texts. `is_own` is whether `count` is the model's."""
+        total, remaining = 0, EXACT
         for text in self.texts:
-            if len(text) <= remaining:
-                remaining -= len(text)
-                total += count(text)
-            else:
+            if len(text) > remaining or not (is_own or text.isascii()):
                 total += _sizes((text,))
+                continue
+            remaining -= len(text)
+            counted = count(text)
+            total += counted if is_own else min(len(text), math.ceil(MARGIN * counted))
         return total
 
 

@@ -50,15 +50,14 @@ class ExpectedUsage(NamedTuple):
     """The maximum usage of a request at one target: input and output tokens, and images.
 
     `limit` is the number of output tokens that the provider will not exceed; it is None if `output` is only
-    an assumption. With `background` the provider continues to generate after the caller has disconnected.
-    `reasons` is whether it may reason without showing it, and `tier` the service tier that is asked for.
+    an assumption. `reasons` is whether it may reason without showing it, and `tier` the service tier that is
+    asked for.
     """
 
     input: int
     output: int
     images: int = 0
     limit: int | None = None
-    background: bool = False
     reasons: bool = False
     tier: str | None = None
 
@@ -119,8 +118,7 @@ def expected_usage(
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
     output = assume_output * choices if limit is None else limit
-    background = value.get("background") is True
-    return ExpectedUsage(tokens, output, prompt.images, limit, background, _reasons(value), _tier(value))
+    return ExpectedUsage(tokens, output, prompt.images, limit, _reasons(value), _tier(value))
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
@@ -172,7 +170,7 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
     if answer is None:
         # There is no answer, for example because the connection failed after the request was sent.
         may_have_generated = attempt.sent and (fault is None or fault.kind not in _NOT_SENT)
-        output = expected.output if expected.background or held else 0
+        output = expected.output if held else 0
         return (Usage(expected.input, output), "estimated") if may_have_generated else (_NO_USAGE, "provider")
     reader = answer.reader
     reported = None if reader is None else reader.usage
@@ -190,7 +188,7 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
     output = answer.written if expected.limit is None else min(answer.written, expected.limit)
     # Generation continues without us, was over before we heard of it, or may have been hidden reasoning.
     unseen = held and not answer.complete and (not answer.is_stream or not answer.written)
-    if expected.background or unseen or expected.reasons:
+    if unseen or expected.reasons:
         output = max(output, expected.output)
     if reported is None:
         return Usage(expected.input, output), "estimated"

@@ -1,7 +1,8 @@
 """Exact token counts, for models with a known vocabulary if the extra `tokens` is installed.
 
 A vocabulary needs about 60 MB of memory and takes a few tenths of a second to load. So only the vocabularies
-of the configured models are loaded, when the gateway is assembled, and no others later.
+of the configured models are loaded, when the gateway is assembled, and no others later. For models whose
+vocabulary is not public, such as Anthropic's, that of OpenAI's current models stands in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["NONE", "Count", "Vocabularies", "encoding_of"]
+__all__ = ["NONE", "Count", "Vocabularies", "encoding_of", "is_known"]
 
 Count = Callable[[str], int]
 """A function that returns the number of tokens in a text. Strings that look like special tokens count as
@@ -29,6 +30,12 @@ _ENCODINGS: Final = (
 """Patterns for the start of a model's name, in lower case and without its vendor prefix, and the name of the
 vocabulary in quicktok. The OpenAI entries follow tiktoken's `model.py`. A name that matches no pattern has no
 known vocabulary."""
+
+
+_STAND_IN: Final = "o200k_base"
+"""The vocabulary that stands in for those that are not public."""
+_NOT_PUBLIC: Final = re.compile(r"claude|gemini|grok")
+"""Patterns for the start of the names of models with such a vocabulary, as in _ENCODINGS."""
 
 
 def encoding_of(model: str) -> str | None:
@@ -51,7 +58,7 @@ class Vocabularies:
 
         Returns an empty instance if quicktok is not installed.
         """
-        needed = {encoding for model in models if (encoding := encoding_of(model)) is not None}
+        needed = set(filter(None, map(_needed, models)))
         if not needed or find_spec("quicktok") is None:
             return cls()
         quicktok: Any = import_module("quicktok")
@@ -61,6 +68,23 @@ class Vocabularies:
         """Returns the function that counts this model's tokens, or None if its vocabulary is not loaded."""
         encoding = encoding_of(model) if self._counts else None
         return None if encoding is None else self._counts.get(encoding)
+
+    def stand_in(self, model: str) -> Count | None:
+        """Returns the function that counts for a model whose vocabulary is not public, or None."""
+        return self._counts.get(_STAND_IN) if self._counts and _is_secret(model) else None
+
+
+def is_known(model: str) -> bool:
+    """Whether the tokens of a model can be counted, with its own vocabulary or another one."""
+    return _needed(model) is not None
+
+
+def _is_secret(model: str) -> bool:
+    return _NOT_PUBLIC.match(model.lower().rpartition("/")[2]) is not None
+
+
+def _needed(model: str) -> str | None:
+    return encoding_of(model) or (_STAND_IN if _is_secret(model) else None)
 
 
 NONE: Final = Vocabularies()

@@ -6,7 +6,7 @@ import asyncio
 from importlib.util import find_spec
 
 from ...config import Routes
-from .vocabularies import NONE, Vocabularies, encoding_of
+from .vocabularies import NONE, Vocabularies, is_known
 
 __all__ = ["VocabularyCache"]
 
@@ -30,7 +30,7 @@ class VocabularyCache:
             if models == self._models:
                 return self._loaded
             self._models = models
-            if find_spec("quicktok") is not None and any(encoding_of(model) for model in models):
+            if find_spec("quicktok") is not None and any(map(is_known, models)):
                 self._loader = asyncio.create_task(self._load(models))
         return self._loaded
 

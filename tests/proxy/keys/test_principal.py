@@ -81,8 +81,8 @@ def test_a_key_ends() -> None:
     assert (expiring.ended(at - 1), expiring.ended(at)) == (None, "api_key_expired")
     replaced = Principal.of(key(), at)
     assert (replaced.ended(at - 1), replaced.ended(at)) == (None, "api_key_revoked")
-    assert Principal.of(key(disabled=True)).ended(0) == "api_key_revoked"
-    assert Principal.of(key(team=Team(name="web", disabled=True))).ended(0) == "api_key_revoked"
+    assert Principal.of(key(disabled=True)).ended(0) == "api_key_disabled"
+    assert Principal.of(key(team=Team(name="web", disabled=True))).ended(0) == "api_key_disabled"
     assert Principal.of(key()).ended(1e12) is None
 
 

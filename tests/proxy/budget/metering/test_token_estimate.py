@@ -256,3 +256,30 @@ def test_any_document_is_measured(value: object, operation: str) -> None:
     prompt = measure(read, operation)
     assert prompt.input(target()) > 0
     assert prompt.images >= 0
+
+
+PROSE: Final = (
+    "The provider answered slowly, so the request went to another one. Nobody had to be woken up for it. "
+)
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "claude-sonnet-4-5"])
+def test_long_prose_is_not_counted_by_its_bytes(model: str) -> None:
+    """300 kB of English are at most twice their tokens, whether the model's vocabulary is known or not."""
+    text = PROSE * 3_000
+    vocabularies = Vocabularies.load([model, "gpt-4o"])
+    count = vocabularies.count("gpt-4o")
+    assert count is not None
+    prompt = measure({"messages": [{"role": "user", "content": text}]}, "messages")
+    tokens = prompt.input(target(model), vocabularies)
+    assert count(text) <= tokens <= 2 * count(text) + 100
+    assert tokens < len(text) / 2
+
+
+def test_text_of_other_scripts_is_bounded_by_its_bytes() -> None:
+    """Another vocabulary says little of text beyond ASCII, so that its bytes are the bound."""
+    text = "Привет, мир. " * 100
+    prompt = measure({"messages": [{"role": "user", "content": text}]}, "messages")
+    assert prompt.input(target("claude-sonnet-4-5"), Vocabularies.load(["claude-sonnet-4-5"])) >= len(
+        text.encode()
+    )

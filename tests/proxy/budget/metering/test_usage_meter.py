@@ -243,24 +243,6 @@ def test_a_head_and_nothing_more(fault: FaultKind) -> None:
     assert actual_usage(attempt_of(answer), EXPECTED)[:2] == (Usage(1_000, 0), "estimated")
 
 
-def test_what_goes_on_in_the_background() -> None:
-    """Background output is generated in any case, so without usage all expected output counts."""
-    value = {"input": "Hi", "max_output_tokens": 100, "background": True}
-    prompt = measure(value, "responses")
-    expected = expected_usage(prompt, value, "responses", target())
-    assert expected.background
-    queued: dict[str, Any] = {
-        "id": "r",
-        "object": "response",
-        "status": "queued",
-        "output": [],
-        "usage": None,
-    }
-    for answer in (document(queued, operation="responses"), None):
-        assert actual_usage(attempt_of(answer), expected)[:2] == (Usage(expected.input, 100), "estimated")
-    assert actual_usage(attempt_of(None, "connect", sent=False), expected).usage == Usage(0, 0)
-
-
 def test_a_served_model_without_a_price() -> None:
     """A model without a price is booked at the held amount and has no cost."""
     answer = streamed(

@@ -50,13 +50,15 @@ def test_the_vocabulary_of_a_model(model: str, encoding: str | None) -> None:
 
 
 def test_only_what_is_needed_is_read() -> None:
-    """Models with the same vocabulary load it once; models without one load nothing."""
+    """Models with the same vocabulary load it once; for those that are not public another stands in."""
+    assert Vocabularies.load(["gpt-4", "unheard-of"]).stand_in("unheard-of") is None
     known = Vocabularies.load(["gpt-4", "gpt-3.5-turbo", "claude-sonnet-4-5"])
     count = known.count("gpt-4-0613")
     assert count is not None
     assert count("hello world") == 2
-    assert known.count("gpt-4o") is None
     assert known.count("claude-sonnet-4-5") is None
+    assert known.stand_in("anthropic/Claude-Sonnet-4-5") is known.count("gpt-4o")
+    assert known.stand_in("unheard-of") is None
 
 
 def test_what_looks_like_a_special_token_is_text() -> None:
