@@ -24,7 +24,7 @@ from ..proxy.keys.credentials import credential, digests
 from ..proxy.keys.keyring import Keyring, Records, Unreadable
 from ..proxy.keys.principal import Principal
 from ..proxy.stores.address import open_store
-from ..proxy.stores.store import Store, StoreDown
+from ..proxy.stores.store import Store, StoreBusy, StoreDown
 
 __all__ = ["Auth", "PrincipalOf"]
 
@@ -151,6 +151,8 @@ class Auth:
         pepper = self.pepper.reveal() if self.pepper is not None else None
         try:
             return await keyring.find(digests(secret, pepper), store)
+        except StoreBusy:
+            raise Refusal("overloaded", retry_after=1.0, retryable=True) from None
         except StoreDown:
             exchange.notices.append(STORE_DOWN)
             raise Refusal("auth_unavailable", retry_after=1.0, retryable=True) from None

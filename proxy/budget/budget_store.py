@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..stores.records import Denied, Held, LedgerEntry, Line
-from ..stores.store import Store, StoreDown
+from ..stores.store import Store, StoreBusy, StoreDown
 from .escrow import Escrow
 from .hold import Demand
 from .outage_allowance import OutageAllowance
@@ -61,17 +61,20 @@ class BudgetStore:
         """Takes a hold for `demand` from the store, or from the allowance if the store is down.
 
         `lease` is in seconds. Raises StoreDown if the store is down and there is no allowance, or if the
-        settlement queue is full.
+        settlement queue is full; StoreBusy if that is for load alone.
         """
         if self._timer is None:
             self._schedule_sweep()
         await self.outbox.begun()
         if self.outbox.full:
-            raise StoreDown("too many settlements wait for the store")
+            error = StoreDown if self.outbox.behind else StoreBusy
+            raise error("too many settlements wait for the store")
         try:
             outcome = await self._store.hold(
                 hold_id, demand.lines, lease=lease, entries=entries, enforce=enforce
             )
+        except StoreBusy:
+            raise  # no outage
         except StoreDown as error:
             if self._allowance is None:
                 raise

@@ -15,7 +15,7 @@ from ..config import Duration, Routes
 from ..errors import Refusal
 from ..exchange import STORE_DOWN, Attempt, BudgetUse, Exchange, Notice
 from ..stores.records import Denied, Held, LedgerEntry
-from ..stores.store import StoreDown
+from ..stores.store import StoreBusy, StoreDown
 from .accounts import Account, Accounts, Amounts
 from .budget_store import BudgetStore
 from .estimate import Estimate, RequestTotals
@@ -112,10 +112,11 @@ class RequestBudget:
         try:
             outcome = await self._hold(demand, None)
         except StoreDown as error:
-            log.warning("%s: %s", exchange.id, error)
-            exchange.notices.append(STORE_DOWN)
+            self._tell(error)
             if not self._settings.enforce:
                 return None
+            if isinstance(error, StoreBusy):
+                return Refusal("overloaded", retry_after=_RETRY_AFTER, retryable=True)
             return Refusal("budget_unavailable", retry_after=_RETRY_AFTER)
         if isinstance(outcome, Denied):
             return self._refusal(demand, outcome)
@@ -137,9 +138,9 @@ class RequestBudget:
         try:
             outcome = await self._hold(demand, attempt)
         except StoreDown as error:
-            log.warning("%s: %s", exchange.id, error)
-            exchange.notices.append(STORE_DOWN)
-            return None if not self._settings.enforce else Rejection("budget.unavailable", _RETRY_AFTER)
+            self._tell(error)
+            reason = "budget.busy" if isinstance(error, StoreBusy) else "budget.unavailable"
+            return None if not self._settings.enforce else Rejection(reason, _RETRY_AFTER)
         if isinstance(outcome, Denied):
             if not 0 <= outcome.line < len(demand.accounts):
                 return Rejection("budget.unavailable", _RETRY_AFTER)
@@ -171,6 +172,12 @@ class RequestBudget:
         else:
             self._may_be_held = before or self._is_held or outcome.unsure
         return outcome
+
+    def _tell(self, error: StoreDown) -> None:
+        """Log that the store did not take a hold, and have an alert raised if it is down."""
+        log.warning("%s: %s", self._exchange.id, error)
+        if not isinstance(error, StoreBusy):
+            self._exchange.notices.append(STORE_DOWN)
 
     def _lease(self) -> float:
         """Returns the duration of the hold, in seconds."""

@@ -70,6 +70,8 @@ def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> 
     budget_or_limit = {reason for reason in reasons if reason.startswith(("budget.", "limit."))}
     if not budget_or_limit:
         return _guarded(exchange) or Refusal("policy_no_eligible_target", detail=detail)
+    if "budget.busy" in budget_or_limit:
+        return Refusal("overloaded", retry_after=_MIN_RETRY_AFTER, retryable=True)
     if "budget.unavailable" in budget_or_limit:
         return Refusal("budget_unavailable", retry_after=_MIN_RETRY_AFTER)
     limited = sorted(reason for reason in budget_or_limit if reason.startswith("limit."))

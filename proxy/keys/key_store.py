@@ -101,8 +101,8 @@ class KeyStore:
 
     async def delete(self, name: str) -> None:
         """Deletes a key. Its usage stays in the ledger. Raises KeyRefused."""
-        await self._stored(name)
-        await self.store.delete_key(name)
+        if name in self.routes.keys or not await self.store.delete_key(name):
+            await self._stored(name)  # says why not
 
     async def show(self, name: str) -> Shown:
         """Returns a key of routes.toml or the store. Raises KeyRefused if there is none."""
@@ -132,6 +132,8 @@ class KeyStore:
         record = await self.store.key(name)
         if record is None:
             raise KeyRefused(f"there is no key {name}")
+        if record.damaged:
+            raise KeyRefused(f"key {name} in the store is damaged; delete it, and make another one")
         return record
 
     def _of_file(self, key: Key) -> Shown:
@@ -140,6 +142,8 @@ class KeyStore:
         )
 
     def _of_store(self, record: KeyRecord) -> Shown:
+        if record.damaged:
+            return Shown(record.name, "unreadable", "store", record.hashes, record.table)
         try:
             state = self._state(
                 stored_key(self.routes, record.name, {**record.table, "hash": [*record.hashes]})

@@ -142,6 +142,8 @@ class Keyring:
         return cached[1]
 
     def _principal(self, record: KeyRecord, digest: str) -> Principal | None:
+        if record.damaged:
+            raise Unreadable(f"key {record.name} in the store is damaged; delete it, and make another one")
         matching = [other for other in record.hashes if same(other, digest)]
         if not matching:
             return None

@@ -49,15 +49,18 @@ def key_text(record: KeyRecord) -> bytes:
     )
 
 
-def key_from(text: bytes | str) -> KeyRecord:
-    """Returns the key of a JSON text."""
-    record = orjson.loads(text)
-    return KeyRecord(
-        name=record["name"],
-        hashes=MappingProxyType(record["hashes"]),
-        table=MappingProxyType(record["table"]),
-        created=record["created"],
-    )
+def key_from(name: str, text: bytes | str) -> KeyRecord:
+    """Returns the key of a JSON text, or a damaged one of this name if it cannot be read."""
+    try:
+        record = orjson.loads(text)
+        return KeyRecord(
+            name=record["name"],
+            hashes=MappingProxyType(record["hashes"]),
+            table=MappingProxyType(record["table"]),
+            created=record["created"],
+        )
+    except (LookupError, TypeError, ValueError):
+        return KeyRecord(name=name, hashes=MappingProxyType({}), damaged=True)
 
 
 def issued_from(key: str, text: bytes | str) -> Issued:

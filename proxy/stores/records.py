@@ -151,9 +151,11 @@ class KeyRecord:
 
     `hashes` maps each valid hash, in the format of `[keys]`, to the time at which it stops working, or None.
     A key that is being rotated has two. `table` holds the other settings that `[keys.NAME]` would have.
+    `damaged` is whether what is stored cannot be read; then there are no hashes and settings.
     """
 
     name: str
     hashes: Mapping[str, float | None]
     table: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType[str, Any]({}))
     created: float = 0.0
+    damaged: bool = False

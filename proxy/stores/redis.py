@@ -155,18 +155,27 @@ class Redis(Store):
 
     @override
     async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        return await self._call("key_by_hash", (digest,), lambda reply: _key(self._value(reply)))
+        def read(reply: Any) -> KeyRecord | None:
+            text = self._value(reply)
+            return None if text is None else key_from(reply[2].decode(), text)
+
+        return await self._call("key_by_hash", (digest,), read)
 
     @override
     async def key(self, name: str) -> KeyRecord | None:
-        return await self._call("HGET", (f"{self._prefix}keys", name), _key)
+        def read(text: Any) -> KeyRecord | None:
+            return None if text is None else key_from(name, text)
+
+        return await self._call("HGET", (f"{self._prefix}keys", name), read)
 
     @override
     async def keys(self) -> list[KeyRecord]:
         def read(reply: Any) -> list[KeyRecord]:
-            return sorted([key_from(text) for text in reply], key=lambda record: record.name)
+            stored = zip(reply[::2], reply[1::2], strict=True)
+            records = [key_from(name.decode(), text) for name, text in stored]
+            return sorted(records, key=lambda record: record.name)
 
-        return await self._call("HVALS", (f"{self._prefix}keys",), read, _READ_TIMEOUT)
+        return await self._call("HGETALL", (f"{self._prefix}keys",), read, _READ_TIMEOUT)
 
     @override
     async def put_key(self, record: KeyRecord) -> None:
@@ -224,7 +233,3 @@ def _text(entries: Sequence[LedgerEntry]) -> bytes:
 def _page(reply: Any) -> list[tuple[str, LedgerEntry]]:
     """Returns the stream ids and entries of an XRANGE reply."""
     return [(line.decode(), entry_from(members[1])) for line, members in reply]
-
-
-def _key(text: Any) -> KeyRecord | None:
-    return None if text is None else key_from(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -21,7 +22,7 @@ __all__ = ["BATCH", "GIVE_UP", "Argument", "RedisConnection"]
 BATCH: Final = 256
 """The maximum number of commands that are sent before their replies are read."""
 GIVE_UP: Final = 1.0
-"""Seconds: the timeout for connecting and for all replies of a batch. After it, the connection is closed. By
+"""Seconds: the timeout for connecting, and for each reply of a batch. After it, the connection is closed. By
 then the batch's callers have timed out (see StoreBreaker), and later callers should not wait for it."""
 _CLOSING: Final = 5.0
 """Seconds that closing waits for pending commands."""
@@ -56,6 +57,8 @@ class RedisConnection:
         self._waiting: deque[_Job] = deque()
         self._connection: AbstractConnection | None = None
         self._runner: asyncio.Task[None] | None = None
+        self.progressed = 0.0
+        """The time of `time.monotonic` at which a reply was last read."""
 
     def put(
         self,
@@ -65,6 +68,7 @@ class RedisConnection:
         read: Callable[[Any], object] = lambda reply: reply,
     ) -> None:
         """Queues `command`. `call` ends with `read(reply)`, or with StoreDown."""
+        call.executor = self
         self._waiting.append(_Job(call, command, arguments, read))
         if self._runner is None:
             self._runner = asyncio.get_running_loop().create_task(self._run())
@@ -91,12 +95,12 @@ class RedisConnection:
     async def _carry_out(self, jobs: Sequence[_Job]) -> None:
         reason = StoreDown("the connection to Redis has ended")
         try:
-            async with asyncio.timeout(GIVE_UP):
+            async with asyncio.timeout(GIVE_UP) as limit:
                 connection = self._connection or await self._connect()
-                unknown = await self._exchange(connection, jobs)
+                unknown = await self._exchange(connection, jobs, limit)
                 if unknown:  # the server's scripts were flushed, so these commands were not executed
                     await self._load(connection)
-                    await self._exchange(connection, unknown)
+                    await self._exchange(connection, unknown, limit)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             reason = StoreDown(f"Redis: {type(error).__name__}")
             await self._disconnect()
@@ -107,8 +111,10 @@ class RedisConnection:
             for job in jobs:
                 job.call.fail(reason)  # no effect on calls that have already ended
 
-    async def _exchange(self, connection: AbstractConnection, jobs: Sequence[_Job]) -> list[_Job]:
-        """Sends all commands, then ends each call with its reply.
+    async def _exchange(
+        self, connection: AbstractConnection, jobs: Sequence[_Job], limit: asyncio.Timeout
+    ) -> list[_Job]:
+        """Sends all commands, then ends each call with its reply. With each, `limit` starts anew.
 
         Returns the jobs that failed because the server does not have their script.
         """
@@ -123,9 +129,13 @@ class RedisConnection:
                 sent.append(job)
         await connection.send_packed_command(b"".join(packed), check_health=False)
         unknown: list[_Job] = []
+        loop = asyncio.get_running_loop()
         for job in sent:
             try:
-                job.call.finish(job.read(cast("Any", await connection.read_response())))
+                reply = cast("Any", await connection.read_response())
+                self.progressed = time.monotonic()
+                limit.reschedule(loop.time() + GIVE_UP)
+                job.call.finish(job.read(reply))
             except NoScriptError:
                 unknown.append(job)
             except ResponseError as error:

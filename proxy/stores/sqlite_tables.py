@@ -194,18 +194,18 @@ class SqliteTables(Tables):
     def key_by_hash(self, digest: str) -> KeyRecord | None:
         """Returns the key that has this hash, or None."""
         row = self._execute(
-            "SELECT record FROM digests JOIN keys USING (name) WHERE digest = ?", (digest,)
+            "SELECT name, record FROM digests JOIN keys USING (name) WHERE digest = ?", (digest,)
         ).fetchone()
-        return key_from(row[0]) if row else None
+        return key_from(*row) if row else None
 
     def key(self, name: str) -> KeyRecord | None:
         """Returns the key of this name, or None."""
         row = self._execute("SELECT record FROM keys WHERE name = ?", (name,)).fetchone()
-        return key_from(row[0]) if row else None
+        return key_from(name, row[0]) if row else None
 
     def keys(self) -> list[KeyRecord]:
         """Returns all keys, sorted by name."""
-        return [key_from(row[0]) for row in self._execute("SELECT record FROM keys ORDER BY name")]
+        return [key_from(*row) for row in self._execute("SELECT name, record FROM keys ORDER BY name")]
 
     def put_key(self, record: KeyRecord) -> None:
         """Writes a key. Replaces an existing key of the same name."""

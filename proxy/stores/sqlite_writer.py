@@ -68,6 +68,9 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._tables: SqliteTables | None = None
         self._file: tuple[int, int] | None = None
+        self._logs: dict[Path, tuple[int, int]] = {}  # the identity of each log of that file
+        self.progressed = 0.0
+        """The time of `time.monotonic` at which a step of an operation was last completed."""
         self._thread = threading.Thread(target=self._run, name=f"standby store {path.name}", daemon=True)
 
     def put(self, call: StoreCall, work: Work) -> None:
@@ -77,6 +80,7 @@ class SqliteWriter:
         """
         if self._thread.ident is None:
             self._thread.start()
+        call.executor = self
         self._queue.put((call, work))
 
     def stop(self, timeout: float) -> None:
@@ -130,8 +134,12 @@ class SqliteWriter:
         if tables is None or connection is None:
             return [], False  # no caller is waiting any more
         try:
-            outcomes = [(call, work(tables), None) for call, work in jobs if not call.dropped]
+            for call, work in jobs:
+                if not call.dropped:
+                    outcomes.append((call, work(tables), None))
+                    self.progressed = time.monotonic()
             connection.execute("COMMIT")
+            self.progressed = time.monotonic()
         except Exception as error:  # noqa: BLE001
             try:
                 connection.execute("ROLLBACK")
@@ -170,10 +178,13 @@ class SqliteWriter:
         if self._file is not None:
             # If the file was deleted, writes to it would be lost; a new, empty file would lose all spending.
             # So the store counts as down until a file with a ledger is there, or this process restarts.
-            unchanged = _identity(self._path) == self._file
+            current = _identity(self._path)
+            unchanged = current == self._file
             if unchanged and self._connection is not None and self._tables is not None:
                 return self._connection, self._tables
             self._close()
+            if not unchanged:
+                self._remove_stale_logs()
         connection = connect(self._path, self._synchronous, create=self._file is None)
         try:
             if self._file is None:
@@ -194,7 +205,21 @@ class SqliteWriter:
         if self._file not in {None, file}:
             _log.warning("SQLite: %s was replaced; what is spent is what the new file says", self._path)
         self._file, self._connection, self._tables = file, connection, tables
+        self._logs = {path: _identity(path) for path in self._log_paths() if path.exists()}
         return connection, tables
+
+    def _log_paths(self) -> list[Path]:
+        """Returns the paths of the write-ahead log and its index, which SQLite finds by the file's name."""
+        return [self._path.with_name(self._path.name + suffix) for suffix in ("-wal", "-shm")]
+
+    def _remove_stale_logs(self) -> None:
+        """Remove the logs of the file that was replaced, which SQLite would apply to the new one.
+
+        Logs that came with the new file, or that another process has made for it, are others and stay.
+        """
+        for path in self._log_paths():
+            if path.exists() and _identity(path) == self._logs.get(path):
+                path.unlink()
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -217,6 +242,7 @@ def _deliver(outcomes: Sequence[_Outcome]) -> None:
     """Passes the outcomes to the event loops of their calls, with one callback per loop."""
     loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
+        outcome[0].answered = True
         loops.setdefault(outcome[0].loop, []).append(outcome)
     for loop, ended in loops.items():
         try:

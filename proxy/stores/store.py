@@ -9,7 +9,7 @@ from typing import ClassVar
 from ..errors import StandbyError
 from .records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 
-__all__ = ["Store", "StoreDown"]
+__all__ = ["Store", "StoreBusy", "StoreDown"]
 
 
 class StoreDown(StandbyError):
@@ -21,6 +21,13 @@ class StoreDown(StandbyError):
     def __init__(self, message: str, *, asked: bool = True) -> None:
         super().__init__(message)
         self.asked = asked
+
+
+class StoreBusy(StoreDown):
+    """The store works, but has so much to do that the operation waited too long, and was not executed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, asked=False)
 
 
 class Store(ABC):

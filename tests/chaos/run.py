@@ -24,8 +24,6 @@ from .verdict import Figures, judge
 
 __all__ = ["Scale", "chaos"]
 
-CALLERS: Final = 24
-"""Callers at a time."""
 HOUR: Final = 3600.0
 
 _LOOK: Final = 0.1
@@ -36,11 +34,13 @@ _PATIENCE: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much happens: requests, and after how many of them something is killed, or a clock jumps."""
+    """How much happens: requests, after how many of them something is killed, or a clock jumps, and callers
+    at a time."""
 
     requests: int
     kill_every: int
     jump_every: int
+    callers: int = 24
 
 
 class _Run:
@@ -63,7 +63,7 @@ class _Run:
         eye = asyncio.create_task(self._watch(accounts))
         todo = self._todo()
         async with asyncio.TaskGroup() as callers:
-            for _ in range(CALLERS):
+            for _ in range(self._scale.callers):
                 callers.create_task(self._call(todo))
         if self._repair is not None:
             await self._repair

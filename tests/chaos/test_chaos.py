@@ -33,3 +33,16 @@ async def test_nothing_is_lost_and_nothing_is_spent_twice(kind: Kind, escrow: bo
     assert figures.failovers > 0
     assert figures.jumps > 0
     assert kind == "memory" or figures.kills > 0
+
+
+@pytest.mark.parametrize("escrow", [False, True], ids=["each", "escrow"])
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_load_is_no_outage(kind: Kind, escrow: bool, tmp_path: Path) -> None:
+    """With far more callers than can be served at once the money is right, and nobody hears of a store that
+    is down."""
+    scale = Scale(requests=1_000, kill_every=10**9, jump_every=10**9, callers=250)
+    figures = await chaos(kind, scale, 7, tmp_path, escrow=escrow)
+    print("\n".join(figures.lines()))
+    assert figures.wrong == []
+    assert figures.answered > scale.requests // 8
+    assert not {"budget_unavailable", "auth_unavailable"} & figures.refused.keys()

@@ -86,5 +86,5 @@ async def _again(python: str, folder: Path, environ: Mapping[str, str]) -> int:
     known = {"PATH": f"{Path(STANDBY).parent}:/usr/bin:/bin", **environ}
     async with running("sh", "-ec", python, folder=folder, environ=known) as program:
         code = await program.ends()
-    assert code == 0 or "The API key has been revoked." in program.output
+    assert code == 0 or "The API key is disabled." in program.output
     return code

@@ -37,7 +37,7 @@ EXACT: Final = 512 * 1024
 Further texts are bounded by their bytes, so that a large request does not block the event loop."""
 
 MARGIN: Final = 2.0
-"""How many times more tokens a model of an unpublished vocabulary may make of ASCII text than one of OpenAI's.
+"""How many times more tokens a model of an unpublished vocabulary may make of ASCII text than OpenAI's.
 An assumption; of text without words it may be too small."""
 
 UNSEEN: Final = 32_768

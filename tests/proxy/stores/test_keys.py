@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from standby.proxy.stores.records import KeyRecord
 from standby.proxy.stores.store import Store
+
+from tests.proxy.stores.scenes import LocalScene, RedisScene, Scene
 
 __all__: list[str] = []
 
@@ -61,3 +66,30 @@ async def test_a_hash_moves_with_whoever_wrote_it_last(store: Store) -> None:
     record = await store.key_by_hash("shared")
     assert record is not None
     assert record.name == "second"
+
+
+async def test_a_damaged_record_is_that_key_s_trouble_alone(scene: Scene) -> None:
+    """A record that cannot be read is shown as damaged among the others, and can be deleted."""
+    store = scene.store
+    for name in ("a", "b"):
+        await store.put_key(key(name, **{f"hash-{name}": None}))
+    damage(scene, "a")
+    damaged = KeyRecord(name="a", hashes={}, damaged=True)
+    assert await store.keys() == [damaged, key("b", **{"hash-b": None})]
+    assert await store.key("a") == await store.key_by_hash("hash-a") == damaged
+    assert await store.key_by_hash("hash-b") == key("b", **{"hash-b": None})
+    assert await store.delete_key("a")
+    assert await store.key_by_hash("hash-a") is None
+    await store.put_key(key("a", again=None))
+    assert await store.keys() == [key("a", again=None), key("b", **{"hash-b": None})]
+
+
+def damage(scene: Scene, name: str) -> None:
+    """Overwrites the record of a key with what is none."""
+    if isinstance(scene, RedisScene):
+        scene.server.say("HSET", f"{{{scene.prefix}}}:keys", name, "{")
+    elif isinstance(scene, LocalScene) and scene.path is not None:
+        with closing(sqlite3.connect(scene.path)) as connection, connection:
+            connection.execute("UPDATE keys SET record = '[1]' WHERE name = ?", (name,))
+    else:
+        pytest.skip("what is kept in memory is no text")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from standby.proxy.stores.address import open_store
-from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
+from standby.proxy.stores.records import Denied, Held, KeyRecord, LedgerEntry, Line
 from standby.proxy.stores.sqlite import Sqlite
 from standby.proxy.stores.store import Store, StoreDown
 from standby.proxy.stores.store_breaker import TRIP
@@ -237,6 +237,28 @@ async def test_a_file_that_was_taken_away_is_a_store_down(path: Path, store: Sto
     await other.aclose()
     rename(away, path.name)
     assert await store.hold("f", [LINE], lease=60) == Denied(0, 100)
+
+
+async def test_a_file_that_is_replaced_while_its_log_is_there(path: Path) -> None:
+    """Every process goes on with a backup that was moved into place, and not with what the log of the old
+    file says of it."""
+    workers = [Sqlite(path, breaker=patient()) for _ in range(2)]
+    for worker in workers:
+        await worker.put_key(KeyRecord(name="k", hashes={"h": None}, table={"in": "old"}))
+    backup = Sqlite(path.with_name("backup.db"), breaker=patient())
+    await backup.put_key(KeyRecord(name="k", hashes={"h": None}, table={"in": "backup"}))
+    await backup.settle("b", [LINE._replace(amount=30)], [ENTRY])
+    await backup.aclose()
+    assert path.with_name(f"{path.name}-wal").stat().st_size > 0
+    rename(backup.path, path.name)
+    for worker in (*workers, *workers):
+        record = await worker.key("k")
+        assert record is not None
+        assert record.table == {"in": "backup"}
+    await workers[0].settle("c", [LINE._replace(amount=5)], [ENTRY])
+    assert [await worker.used([LINE]) for worker in workers] == [(35,), (35,)]
+    for worker in workers:
+        await worker.aclose()
 
 
 async def test_a_file_that_was_replaced_is_the_store(

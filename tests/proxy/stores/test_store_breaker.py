@@ -7,7 +7,7 @@ import logging
 import time
 
 import pytest
-from standby.proxy.stores.store import StoreDown
+from standby.proxy.stores.store import StoreBusy, StoreDown
 from standby.proxy.stores.store_breaker import LONGEST_REST, REST, TIMEOUT, TRIP, StoreBreaker, StoreCall
 
 __all__: list[str] = []
@@ -47,7 +47,7 @@ async def test_a_call_ends_with_what_came_of_it() -> None:
 
 
 async def test_no_answer_in_time_is_a_failure() -> None:
-    """A call fails at its timeout even if it was never started, and is then marked as dropped."""
+    """A call fails at its timeout if nothing happens, and is then marked as dropped."""
     call = Ward(timeout=0.0).breaker.begin()
     with pytest.raises(StoreDown, match="in time"):
         await call.future
@@ -66,6 +66,47 @@ async def test_a_loop_that_was_held_up_blames_no_store() -> None:
     assert not call.future.done()
     call.finish("in time")
     assert await call.future == "in time"
+
+
+class Busy:
+    """An executor that goes on with other operations all the time."""
+
+    @property
+    def progressed(self) -> float:
+        return time.monotonic()
+
+
+async def test_waiting_behind_others_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store goes on with other operations a call may wait, and too long a wait says nothing of the
+    store."""
+    monkeypatch.setattr("standby.proxy.stores.store_breaker.LONGEST_WAIT", 0.0)
+    ward = Ward(timeout=0.01)
+    for _ in range(TRIP + 1):
+        call = ward.breaker.begin()
+        call.executor = Busy()
+        with pytest.raises(StoreBusy, match="too much to do"):
+            await call.future
+        assert call.dropped
+    assert not ward.refuses()
+
+
+async def test_a_result_that_is_on_its_way() -> None:
+    """A call whose result has not reached its loop yet does not fail."""
+    call = Ward(timeout=0.0).breaker.begin()
+    call.answered = True
+    await asyncio.sleep(0.01)
+    call.finish(7)
+    assert await call.future == 7
+
+
+async def test_a_store_that_went_down_meanwhile() -> None:
+    """Who waits behind others as the store goes down is told so, and does not wait any longer."""
+    ward = Ward(timeout=0.01)
+    call = ward.breaker.begin()
+    call.executor = Busy()
+    ward.fail(TRIP)
+    with pytest.raises(StoreDown, match="in time"):
+        await call.future
 
 
 async def test_a_cancelled_caller_is_no_failure_and_drops_nothing() -> None:
