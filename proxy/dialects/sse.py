@@ -23,6 +23,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _LONGEST_BLANK_LINE: Final = 4  # CRLF CRLF
 # Atomic groups: a CRLF is one line end, never two with an empty line between them.
 BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_ENDS: Final = re.compile(rb"\n++")
 
 
 Event: TypeAlias = tuple[bytes, bytes, int]
@@ -88,11 +89,16 @@ class Splitter:
         begin = 0
         if b"\r" not in buffer:
             while (end := buffer.find(b"\n\n", search)) >= 0:
-                self._dispatch(events, buffer[begin:end], end + 2 - searched)
-                begin = search = end + 2
+                if end > begin:
+                    self._dispatch(events, buffer[begin:end], end + 2 - searched)
+                    begin = search = end + 2
+                else:  # more blank lines: all of them at once, since there may be half a million
+                    blank = _LINE_ENDS.match(buffer, end)
+                    begin = search = end + 2 if blank is None else blank.end()
         else:
             for match in BLANK_LINE.finditer(buffer, search):
-                self._dispatch(events, buffer[begin : match.start()], match.end() - searched)
+                if match.start() > begin:
+                    self._dispatch(events, buffer[begin : match.start()], match.end() - searched)
                 begin = match.end()
         self.boundary = max(0, begin - searched)
         if begin == len(buffer):

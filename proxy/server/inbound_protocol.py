@@ -80,6 +80,7 @@ class InboundProtocol(asyncio.Protocol):
         self._limits = limits if isinstance(limits, ServerLimits) else ServerLimits()
         self._framing = Framing(self._limits)
         self._transport: asyncio.Transport
+        self._lingering_close: LingeringClose
         self._lingering = False
         self._deadline: float | None = None  # the client's current deadline, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +89,8 @@ class InboundProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A server's transport can always read and write.
         self._transport = cast("asyncio.Transport", transport)
-        self._inner.connection_made(LingeringClose(self._transport, self._close))
+        self._lingering_close = LingeringClose(self._transport, self._close)
+        self._inner.connection_made(self._lingering_close)
         self._set_deadline(self._limits.head_seconds)
 
     @override
@@ -99,6 +101,10 @@ class InboundProtocol(asyncio.Protocol):
             self._timer = None
         self._stop_keep_alive()  # after a reset uvicorn does not, and would keep this object for 75 s
         self._inner.connection_lost(exc)
+        # These make cycles, and with them an unfinished head would stay until the next garbage collection.
+        self._framing.begin()
+        self._inner.malformed = _nothing
+        self._lingering_close.detach()
 
     @override
     def eof_received(self) -> None:
@@ -272,6 +278,10 @@ class InboundProtocol(asyncio.Protocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._set_deadline(self._limits.linger_seconds)
+
+
+def _nothing() -> None:
+    """What follows on a connection that is lost."""
 
 
 class HttpToolsInbound(InboundProtocol):

@@ -26,6 +26,11 @@ class LingeringClose(asyncio.Transport):
         self._closing = closing
         self._closed = False
 
+    def detach(self) -> None:
+        """Forget `closing`, since the connection is lost."""
+        self._closed = True
+        self._closing = _nothing
+
     @override
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._closed:
@@ -51,3 +56,7 @@ class LingeringClose(asyncio.Transport):
     @override
     def resume_reading(self) -> None:
         self._transport.resume_reading()
+
+
+def _nothing() -> None:
+    """What a close means on a connection that is lost."""

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standby.proxy.dialects.sse import MAX_EVENT, EventTooLarge, Splitter
+from standby.proxy.dialects.sse import MAX_EVENT, Event, EventTooLarge, Splitter
 
 __all__: list[str] = []
 
@@ -191,3 +191,20 @@ def test_whole_events_may_be_as_long_as_they_like_together() -> None:
     """The limit is per event: a long chunk of short events is valid."""
     assert len(split([b"data: " + b"x" * 1000 + b"\n\n"] * 3)) == 3
     assert len(split([(b"data: " + b"x" * 1000 + b"\n\n") * 2000])) == 2000
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"\r", b"\n\r\n"])
+def test_blank_lines_without_end_are_nothing(monkeypatch: pytest.MonkeyPatch, blank: bytes) -> None:
+    """Blank lines between events are skipped and not read one by one, however many a provider sends."""
+    read: list[bytes] = []
+    dispatch = Splitter._dispatch
+
+    def recording(self: Splitter, events: list[Event], block: bytes, end: int) -> None:
+        read.append(block)
+        dispatch(self, events, block, end)
+
+    monkeypatch.setattr(Splitter, "_dispatch", recording)
+    splitter = Splitter()
+    data = [event[1] for event in splitter.feed(b"data: a\n\n" + blank * 10_001 + b"data: b\n\n")]
+    assert data == [b"a", b"b"]
+    assert len(read) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -244,5 +246,27 @@ def test_a_lost_connection_leaves_no_timer(parser: Parser) -> None:
         await line.hang_up()
         assert loop.timers == before
         assert line.state.connections == set()
+
+    _run(scene())
+
+
+def test_an_unfinished_head_goes_with_its_connection(parser: Parser) -> None:
+    """What a client sent of a head is freed as its connection is lost, without a garbage collection."""
+
+    async def scene() -> None:
+        line = Line(parser)
+        line.send(_HEAD.removesuffix(b"\r\n") + b"X-A: " + b"a" * 50_000)
+        entrance = line.entrance
+        gone, framing = weakref.ref(entrance), entrance._framing
+        gc.disable()
+        try:
+            await line.hang_up()
+            assert not framing._part
+            assert not framing.seen
+            del line, entrance, framing
+            await asyncio.sleep(0)
+            assert gone() is None
+        finally:
+            gc.enable()
 
     _run(scene())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations, pairwise
+
 import pytest
 from standby.proxy.errors import Refusal
 from standby.proxy.http.request_checks import CHUNKED
-from standby.proxy.server import ServerLimits
-from standby.proxy.server.request_head import read_head
+from standby.proxy.server import ServerLimits, request_head
+from standby.proxy.server.request_head import check_part, read_head
 
 __all__: list[str] = []
 
@@ -115,3 +117,39 @@ def test_the_limits_are_the_configured_ones(code: str) -> None:
     with pytest.raises(Refusal) as refused:
         read_head(raw, limits)
     assert refused.value.code == code
+
+
+def test_an_unfinished_head_is_not_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large it is, a head is parsed once: when its end has arrived."""
+    monkeypatch.setattr(request_head, "_PLAIN", None)
+    begun = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 50_000
+    assert read_head(begun, ServerLimits()) is None
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("head", "broken"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX", False),
+        (b"GET / HTTP/1.1\r\nHost: a\r", False),
+        (b"GET / HTTP/1.1\r\n\tX: \x80\xff", False),
+        (b"GET / HTTP/1.1\nHost: a\r\n", True),
+        (b"GET / HTTP/1.1\rHost: a\r\n", True),
+        (b"GET / HTTP/1.1\r\r\nHost: a", True),
+        (b"GET / HTTP/1.1\r\n\nHost: a", True),
+        (b"GET / HTTP/1.1\r\nHost: a\x00", True),
+        (b"GET / HTTP/1.1\r\nHost: a\x7f", True),
+    ],
+)
+def test_what_cannot_become_a_head(head: bytes, broken: bool, pieces: int) -> None:
+    """A control character and a bare line end are refused before the end is there, in whatever pieces they
+    come."""
+    for cuts in combinations(range(1, len(head)), pieces - 1):
+        refused = False
+        for start, end in pairwise((0, *cuts, len(head))):
+            try:
+                check_part(head[:end], start, ServerLimits())
+            except Refusal as refusal:
+                refused = refusal.code == "malformed_request"
+                break
+        assert refused is broken
