@@ -211,13 +211,15 @@ class _Walk:
         return None
 
     def _claim_resting(self) -> tuple[Candidate, Permit] | None:
-        """If nobody can be tried, the target whose rest after failures ends first may be, by one request at
-        a time. So callers need not wait for the end of its rest once it is well again."""
+        """If nobody can be tried, one request at a time may try a target whose breaker is open, the one that
+        closes first. So callers need not wait for the end of its time once it is well again."""
         operation = self._exchange.operation
-        resting = [each for each in self._walk.passed_over if (each.rejected or "").startswith("health.")]
+        resting = [each for each in self._walk.passed_over if each.rejected == "health.breaker_open"]
+        if operation is None or any(self._health.is_probed(each.name, operation.name) for each in resting):
+            return None
         for candidate in sorted(resting, key=lambda each: each.ready_in or math.inf):
             target = candidate.target
-            if target is None or operation is None:
+            if target is None:
                 continue
             permit = self._health.enter_early(
                 target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
@@ -250,8 +252,12 @@ class _Walk:
         """Whether the walk can go on after this fault: to another candidate, or with the hedge beside it."""
         if self._broken is not None or self._walk.opens(candidate, fault):
             return True
+        if self._original and is_callers(fault):
+            return True  # to the end of the walk, where the first such answer is sent
         beside = self._race is not None and self._race.running > 1
-        return beside and RULES[fault.kind].moves in {"yes", "larger"}
+        moves = RULES[fault.kind].moves
+        is_hedge = self._hedge is not None and candidate is self._hedge.candidate
+        return beside and (moves in {"yes", "larger"} or (moves == "if_failed" and is_hedge))
 
     def _apply(self, run: AttemptRun) -> None:
         """Apply the outcome of an attempt that has ended to the walk."""

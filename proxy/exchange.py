@@ -8,6 +8,7 @@ stands in one place.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -218,8 +219,8 @@ class Exchange:
     Written by `Exchange.of`: `id`, `began` (of `time.perf_counter`), `path` (relative to the mount point),
     `headers` (a snapshot; later changes such as trailers have no effect).
     Written by Gateway: `routes` (the configuration that this request keeps to its end), `health`, `store`,
-    `affinity`, `relayed` (the innermost app is a Relay, so a response that is not the provider's is the
-    gateway's own).
+    `affinity`, `large` (the lock under which large bodies are parsed, one at a time), `relayed` (the
+    innermost app is a Relay, so a response that is not the provider's is the gateway's own).
     Written by Hygiene: `operation`, `dialect`, `max_body` (bytes), `time_limit` (the caller's, in seconds),
     and the cleaned `headers` and `path`.
     Written by `opened.resolve`: `pool`, `model`, `streamed`, `bound`.
@@ -252,6 +253,7 @@ class Exchange:
     health: Health | None = None
     store: Store | None = None
     affinity: StateAffinity | None = None
+    large: asyncio.Lock | None = None
     principal: Principal | None = None
     amendments: dict[str, Any] = field(default_factory=_dict)
     hides_usage: bool = False

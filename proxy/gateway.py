@@ -48,6 +48,7 @@ class Gateway:
         """What all requests of this gateway add up to."""
         self.observer = Observer(self.metrics, PoolStates(self.health))
         self.affinity = StateAffinity()
+        self._large = asyncio.Lock()
         self.requests: set[Exchange] = set()
         """The requests that are being handled now."""
         self.beside: list[AbstractAsyncContextManager[object]] = []
@@ -106,6 +107,7 @@ class Gateway:
             exchange.health = self.health
             exchange.store = snapshot.store
             exchange.affinity = self.affinity
+            exchange.large = self._large
             exchange.relayed = True
             if snapshot.prober is not None:
                 snapshot.prober.start()

@@ -92,7 +92,8 @@ def _check(value: dict[str, Any], shape: _Shape) -> None:
 def _model(given: Any) -> None:
     # Rejects other types, the empty string and very long ones. Routing decides whether the model exists.
     if given.__class__ is not str or not 0 < len(given) <= _LONGEST_MODEL:
-        raise Refusal("unknown_model", status=400, param="model")
+        detail = f"model must be a text of 1 to {_LONGEST_MODEL} characters"
+        raise Refusal("unknown_model", status=400, param="model", detail=detail)
 
 
 def _background(given: Any) -> str | None:

@@ -1,7 +1,8 @@
 """A circuit breaker for one target and operation: opens after failures and closes after probes. No I/O.
 
     closed     all attempts are admitted. Consecutive failures, or too large a share of failures, open it
-    open       no attempt is admitted. The open time doubles each time the breaker opens again
+    open       no attempt is admitted, but an early probe where no other target is left (`target_health`).
+               The open time doubles each time the breaker opens again
     half open  the open time is over: one attempt at a time is admitted, a probe. Two successful probes in
                a row close the breaker
 
@@ -18,6 +19,7 @@ from .ratio_window import RatioWindow
 
 __all__ = [
     "CLOSE_AFTER",
+    "EARLY",
     "LEAST",
     "MAX_OPEN",
     "OPEN",
@@ -45,6 +47,8 @@ MAX_OPEN: Final = 300.0
 """Maximum number of seconds that a breaker stays open (Envoy, Finagle)."""
 CLOSE_AFTER: Final = 2
 """Successful probes that close a breaker (HAProxy's `rise`)."""
+EARLY: Final = 1.0
+"""Seconds from one early probe to the next. Also bounds what a dead provider is asked in a total outage."""
 SETTLED: Final = 30.0
 """Minimum number of seconds that a breaker must stay closed before the open time is reset to OPEN."""
 
@@ -63,6 +67,7 @@ class Breaker:
     __slots__ = (
         "_closed_at",
         "_opened_at",
+        "early_at",
         "failures",
         "open_seconds",
         "probing",
@@ -77,6 +82,8 @@ class Breaker:
         self.open_seconds = OPEN / 2
         self.until: float | None = None
         self.probing = False
+        self.early_at = -inf
+        """The time of the next early probe at the earliest."""
         self.window = RatioWindow(WINDOW)
         self._opened_at = -inf
         self._closed_at = -inf
@@ -111,6 +118,8 @@ class Breaker:
                 self._open(now, chance())
                 return "opened"
             self.successes += 1
+            if self.until is not None:
+                self.until = min(self.until, now)  # after an early probe: half open from now on
             # Half of the open time is random and may have been short. OPEN limits how fast a target can flap.
             if self.successes < CLOSE_AFTER or now < self._opened_at + OPEN:
                 return None

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from ..classify.faults import RULES, Fault, HealthEffect, Rejection
 from ..config import Pool
-from .breaker import CLOSE_AFTER, MAX_OPEN, OPEN, TRIP, Breaker
+from .breaker import CLOSE_AFTER, EARLY, MAX_OPEN, OPEN, TRIP, Breaker
 from .cooldown import (
     COOLDOWN,
     EVERY_TARGET,
@@ -38,6 +38,7 @@ from .target_state import Ejection, HealthChange, TargetState
 __all__ = [
     "CLOSE_AFTER",
     "COOLDOWN",
+    "EARLY",
     "FLOOR",
     "LONG_COOLDOWN",
     "MAX_OPEN",
@@ -125,18 +126,24 @@ class Health:
     def enter_early(
         self, target: str, credential: str, operation: str, *, streamed: bool = True
     ) -> Permit | None:
-        """Begin an attempt at a target that rests after failures, before its rest is over.
+        """Begin an attempt at a target whose breaker is open, before its time. It is the target's probe.
 
-        It is the target's probe. Returns None if there is one already, or if the target rests because it
-        asked for it or refuses us, which an attempt would not change.
+        Returns None if there is one already, if the last one was less than EARLY seconds ago, or if the
+        target asked to be left alone or refuses us, which an attempt would not change.
         """
-        cooldowns = self._cooldowns.of(target, credential, operation)
-        if any(each.probing or RULES[each.reason].health != "failure" for each in cooldowns):
+        key, now = (target, operation), self.clock()
+        breaker = self._breakers.get(key)
+        if breaker is None or breaker.probing or self._cooldowns.of(target, credential, operation):
             return None
-        breaker = self._breakers.get((target, operation))
-        if breaker is not None and breaker.probing:
+        if now < breaker.early_at:
             return None
+        breaker.early_at = now + EARLY
         return self._admit(target, credential, operation, streamed=streamed)
+
+    def is_probed(self, target: str, operation: str) -> bool:
+        """Whether an attempt is in flight that will show if the target's breaker closes."""
+        breaker = self._breakers.get((target, operation))
+        return breaker is not None and breaker.probing
 
     def _admit(self, target: str, credential: str, operation: str, *, streamed: bool) -> Permit:
         """Begin an attempt. If the target rests, the attempt is its probe."""
@@ -194,6 +201,7 @@ class Health:
             self._release(permit)
             return
         if self._targets is not None and permit.target not in self._targets:
+            self._release(permit)  # a cooldown may be one of other targets too
             return  # it was removed from the configuration during the attempt
         if measurements is None or self._measurements.get(key) is not measurements:
             measurements = self._measurements.get(key) or self._create_measurements(key)

@@ -36,6 +36,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_ELEMENTS",
     "MAX_PARTS",
+    "MAX_QUOTES",
     "Document",
     "checked",
     "parsed",
@@ -53,6 +54,9 @@ MAX_PARTS: Final = 100_000
 MAX_ELEMENTS: Final = 300_000
 """Commas, that is elements and members. It equals the most tokens of one embeddings request at OpenAI, which
 SDKs send as arrays of integers."""
+
+MAX_QUOTES: Final = 2 * (MAX_ELEMENTS + 2 * MAX_PARTS)
+"""Quotes around strings. A document within the other limits has no more, and each costs time to remove."""
 
 # Bytes searched to tell whether a body is too deep or too complex if it is both; 65 brackets suffice for
 # that.
@@ -151,10 +155,9 @@ def _check_size(raw: bytes) -> None:
     """
     if _within(raw):
         return
-    # Removing strings costs time per string. With this many strings, the counts are not high due to a prompt.
     if (
         _depth(raw[:_PREFIX]) > MAX_DEPTH
-        or raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_PARTS
+        or raw.count(b'"') - raw.count(b'\\"') > MAX_QUOTES
         or not _within(_without_strings(raw))
     ):
         raise too_complex(raw)

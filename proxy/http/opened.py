@@ -6,6 +6,8 @@ outermost pays for it; the others get the same body.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ..asgi import Receive, Scope
 from ..errors import ClientGone, Refusal
 from ..exchange import Exchange
@@ -26,7 +28,8 @@ async def opened(scope: Scope, receive: Receive) -> Body:
         exchange.client_gone = True
         raise
     if body.is_large and exchange.operation is not None:
-        await body.parse()
+        async with exchange.large or nullcontext():
+            await body.parse()
     resolve(exchange, body)
     return body
 

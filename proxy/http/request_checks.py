@@ -36,6 +36,8 @@ MAX_HEADERS: Final = 100
 """The most headers of a request. Envoy has the same limit, HAProxy allows 101; the official SDKs send about
 20."""
 
+_NO_BODY: Final = 64 * 1024
+"""Bytes of a body that nobody reads, as some clients send with a GET."""
 _MAX_DIGITS: Final = 18  # of a content length; more would not fit into 64 bits
 
 _Pairs: TypeAlias = list[tuple[bytes, bytes]]
@@ -164,8 +166,8 @@ def _check(
         kept = _without_named(kept, (connection, *repeated.get(b"connection", ())))
     if matched.operation is not None:
         _check_content(first, repeated)
-        if length > max_body:
-            raise Refusal("body_too_large", close=True)
+    if length > (max_body if matched.operation is not None else _NO_BODY):
+        raise Refusal("body_too_large", close=True)
     time_limit = None
     if repeated is not _NONE_REPEATED and not _RARE.isdisjoint(first):  # never on the fast path
         _check_idempotency_key(first, repeated)

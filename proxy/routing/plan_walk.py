@@ -35,8 +35,8 @@ class PlanWalk:
     (in cooldown, unsuitable or too expensive), from a degraded preferred candidate, and from one whose
     quality leaves it for the end. Two faults restrict the remaining candidates: after a context overflow only
     larger context windows are tried, and after a content refusal only alternates that name the cause
-    `refused`. A bad request ends the walk, unless another target failed before: then it may be a rule of
-    this one alone.
+    `refused`. A bad request ends the walk, unless another target failed before or rests: then it may be a
+    rule of this one alone.
     """
 
     __slots__ = ("_causes", "_failed", "_left", "_limit", "_plan", "_refused", "_tried", "_window")
@@ -86,8 +86,7 @@ class PlanWalk:
             self._window = _window_of(candidate)
         elif rule.moves == "opt_in":
             self._refused = True
-        elif rule.moves == "yes":
-            self._failed = True
+        self._failed = self._failed or rule.moves in {"yes", "larger", "opt_in"}
 
     @property
     def passed_over(self) -> list[Candidate]:
@@ -95,12 +94,17 @@ class PlanWalk:
         left = set(map(id, self._left))
         return [each for each in self._plan if each.rejected is not None and id(each) not in left]
 
+    @property
+    def _is_fallback(self) -> bool:
+        """Whether the last candidate was tried because another one failed, now or before this request."""
+        return self._failed or any((each.rejected or "").startswith("health.") for each in self.passed_over)
+
     def opens(self, candidate: Candidate, fault: Fault) -> bool:
         """Whether another candidate could be tried if `candidate` failed with `fault` now."""
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
-        if rule.moves == "if_failed" and not self._failed:
+        if rule.moves == "if_failed" and not self._is_fallback:
             return False
         window = _window_of(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"

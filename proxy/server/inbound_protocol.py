@@ -83,6 +83,7 @@ class InboundProtocol(asyncio.Protocol):
         self._lingering_close: LingeringClose
         self._lingering = False
         self._deadline: float | None = None  # the client's current deadline, on the loop's clock
+        self._body_due = 0.0  # when a body that nobody has answered yet must be complete
         self._timer: asyncio.TimerHandle | None = None
 
     @override
@@ -142,7 +143,8 @@ class InboundProtocol(asyncio.Protocol):
                 self._start_keep_alive()
         elif framing.head is not None and awaiting_head:
             length = max(0, framing.head.length)  # unknown in chunks
-            self._set_deadline(self._limits.body_seconds + length / self._limits.body_rate)
+            self._body_due = self._loop.time() + self._limits.body_seconds + length / self._limits.body_rate
+            self._set_deadline(self._limits.body_seconds)
         elif idle:
             self._stop_keep_alive()
             self._set_deadline(self._limits.head_seconds)
@@ -221,6 +223,8 @@ class InboundProtocol(asyncio.Protocol):
         elif self._framing.in_body and self._inner.flow.read_paused:
             # The application is not reading, so the client cannot send.
             self._set_deadline(self._limits.body_seconds)
+        elif self._framing.in_body and (left := self._body_due - self._loop.time()) > 0:
+            self._set_deadline(min(left, self._limits.body_seconds))
         elif self._framing.in_body and cycle.response_started:
             cycle.keep_alive = False  # let the answer in progress end, then close the connection
         else:

@@ -112,10 +112,8 @@ def _framed(raw: bytes, minor: bytes) -> tuple[str, dict[bytes, bytes], int]:
 
 
 def check_part(data: bytes | bytearray, start: int, limits: ServerLimits) -> None:
-    """Raise Refusal if the beginning of `data`, an incomplete head, cannot become valid, or if it is too long.
-
-    It was checked up to `start`.
-    """
+    """Raise Refusal if `data`, an incomplete head, is too long or begins like none. It was checked up to
+    `start`."""
     if start < _LARGE and _is_broken(data[:_LARGE], start):
         raise Refusal("malformed_request", close=True)
     longest = limits.target_bytes + _AROUND_TARGET

@@ -289,13 +289,18 @@ async def test_a_shutdown_while_the_winner_speaks() -> None:
 
 
 async def test_a_refusal_that_is_the_callers() -> None:
-    """A fault that no target can fix is returned at once, without waiting for the other attempt."""
+    """If the first target rejects the request, its answer is returned at once; a hedge that does may follow a
+    rule of its own, so that the first target is waited for."""
+    refusal = b'{"error": {"message": "No."}}'
     scene = await Hedged().warm()
     scene["a"].say(9.0, chunk("slow"), DONE)
-    scene["b"].say(b'{"error": {"message": "No."}}', status=400)
-    caller = await scene.ask()
-    assert (caller.status, caller.json["error"]["message"]) == (400, "No.")
-    assert scene["a"].closed == 1
+    scene["b"].say(refusal, status=400)
+    assert (await scene.ask()).body == chunk("slow") + DONE
+    scene = await Hedged().warm()
+    scene["a"].say(5.0, refusal, status=400)
+    scene["b"].say(9.0, chunk("slow"), DONE)
+    assert (await scene.ask()).status == 400
+    assert scene["b"].closed == 1
 
 
 async def test_a_refusal_that_the_other_may_not_share() -> None:

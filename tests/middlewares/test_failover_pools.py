@@ -262,3 +262,15 @@ async def test_what_is_no_operation_passes() -> None:
     scene, caller = Scene(), Caller()
     await scene.gateway(scope_of("/v1/models", method="GET"), caller.receive, caller.send)
     assert (caller.status, scene.asked) == (200, {"a": 0, "b": 0})
+
+
+async def test_the_first_refusal_of_several_fallbacks() -> None:
+    """If all fallbacks reject the request, the caller gets the answer of the first one."""
+    scene = Scene(3)
+    scene["a"].say(b"", status=500)
+    for name in ("b", "c"):
+        body = json.dumps({"error": {"message": f"from {name}", "type": "invalid_request_error"}}).encode()
+        scene[name].say(body, status=400, headers=((b"content-type", b"application/json"),))
+    caller = await scene.ask()
+    assert (caller.status, caller.json["error"]["message"]) == (400, "from b")
+    assert scene.asked == {"a": 1, "b": 1, "c": 1}

@@ -380,3 +380,18 @@ def test_health_forgets_the_healthy(ward: Ward) -> None:
     assert ward.health.ramp("t", "chat") == 1.0
     tables = sorted(name for name, kept in vars(ward.health).items() if isinstance(kept, dict) and kept)
     assert tables == ["_loads", "_measurements"]
+
+
+def test_a_probe_of_a_target_that_was_removed() -> None:
+    """The cooldown of a whole provider goes on to be probed if the target of its probe is removed."""
+    now = 0.0
+    health = Health(lambda: now)
+    entered = health.enter("a", "at-a", "chat")
+    assert isinstance(entered, Permit)
+    health.record(entered, Fault("upstream_auth", 401), proved=True)
+    now = 400.0
+    permit = health.enter("a", "at-a", "chat")
+    assert isinstance(permit, Permit)
+    health.keep({"twin"})
+    health.record(permit, None, proved=True)
+    assert isinstance(health.enter("twin", "at-a", "chat"), Permit)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standby.proxy.errors import Refusal
 from standby.proxy.http import large_document
-from standby.proxy.http.json_document import MAX_PARTS, Document, read
+from standby.proxy.http.json_document import MAX_PARTS, MAX_QUOTES, Document, read
 from standby.proxy.http.large_document import LARGE, read_large
 
 __all__: list[str] = []
@@ -90,13 +90,21 @@ def _compact(value: dict[str, Any]) -> bytes:
     [
         (b'{"a":[' + b"{}," * (MAX_PARTS + 1) + b"1]}", "json_too_complex"),
         (b'{"a":[' + b"1," * 300_001 + b"1]}", "json_too_complex"),
-        (b'{"a":[' + b'"",' * (MAX_PARTS + 1) + b"1]}", "json_too_complex"),
+        (b'"' * (MAX_QUOTES + 2), "json_too_complex"),
         (b"[" * (2 * LARGE), "json_too_deep"),
     ],
 )
 def test_a_body_is_bounded_by_its_structure(body: bytes, code: str) -> None:
     """Too many parts, elements, strings or levels are refused before they are parsed."""
     assert result(body + b" " * LARGE, stepwise=True) == (code, None)
+
+
+@pytest.mark.parametrize("blank", [b"", b" " * 2 * LARGE])
+def test_many_strings(blank: bytes) -> None:
+    """A list of many strings is within the limits, however many bytes it has."""
+    words = b'{"a":[' + b'"ab",' * 150_000 + b'"ab"]' + blank + b"}"
+    assert result(words, stepwise=True) == result(words, stepwise=False)
+    assert len(result(words, stepwise=True)[0]["a"]) == 150_001
 
 
 def test_an_image_of_many_megabytes() -> None:

@@ -106,6 +106,10 @@ def test_a_bad_request_of_a_fallback() -> None:
     """After another target has failed, one that refuses the request may have a rule of its own."""
     plan = [preferred("a"), alternate("b", "outage"), alternate("c", "outage")]
     assert walk(plan, "overloaded", "bad_request") == "abc"
+    resting = [preferred("a", rejected="health.breaker_open"), *plan[1:]]
+    assert walk(resting, "bad_request") == "bc"
+    larger = [preferred("a", 100), preferred("b", 200), preferred("c", 300)]
+    assert walk(larger, "context_overflow", "bad_request") == "abc"
     assert walk(plan, "bad_request") == "a"
 
 

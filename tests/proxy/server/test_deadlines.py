@@ -270,3 +270,22 @@ def test_an_unfinished_head_goes_with_its_connection(parser: Parser) -> None:
             gc.enable()
 
     _run(scene())
+
+
+def test_an_announced_length_keeps_no_connection_open(parser: Parser) -> None:
+    """A request that is answered before its body has come is closed after thirty seconds, whatever length it
+    has announced."""
+
+    async def scene() -> None:
+        line = Line(parser)
+        line.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999\r\n\r\n")
+        await line.settle()
+        start = asyncio.get_running_loop().time()
+        for second in range(1, 40):
+            if line.wire.is_closing():
+                break
+            await _until(start + second)
+            line.send(b"a")
+        assert second <= 34
+
+    _run(scene())
