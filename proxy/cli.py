@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="standby",
         description="An LLM gateway that makes provider failover a policy: readable, testable, traced.",
     )
+    parser.add_argument("--version", action="version", version=f"standby {version('standby')}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("serve", help="run the gateway as a process of its own")
@@ -133,7 +135,7 @@ def _add_routes_argument(parser: argparse.ArgumentParser) -> None:
 
 def _add_address_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="port to listen on (default: %(default)s)")
 
 
 def _add_log_options(parser: argparse.ArgumentParser) -> None:
@@ -151,6 +153,12 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError("must be 0 to 65535")
+    return int(text)
+
+
 def _worker_count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -160,14 +168,19 @@ def _worker_count(text: str) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     if options.diff is not None:
-        before, after = (Gateway(file).routes for file in options.diff)
+        before, after = (_looked_at(file).routes for file in options.diff)
         print(differences(before, after))
         return 0
-    gateway = Gateway(options.routes)
+    gateway = _looked_at(options.routes)
     print(describe(gateway.routes))
     if lines := warnings(gateway.routes):
         print("\n".join(("", *(f"warning: {line}" for line in lines))))
     return 0
+
+
+def _looked_at(file: str) -> Gateway:
+    """The gateway of a file whose providers need no keys, since it is not served."""
+    return Gateway(load_routes(file, prices=lookup, lenient=True))
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -178,7 +191,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _usage(options: argparse.Namespace) -> int:
-    routes = load_routes(options.routes, prices=lookup)
+    routes = load_routes(options.routes, prices=lookup, lenient=True)
     try:
         totals = asyncio.run(recorded(routes, options.by, options.timezone, options.since, options.until))
     except (StoreDown, ValueError) as error:

@@ -13,14 +13,15 @@ from typing import Final, Self
 from .asgi import ASGIApp, Receive, Scope, Send
 from .budget.metering.price_card import lookup
 from .config import Changes, Routes, Target, differences, load_routes, targets_of
+from .config.storage import shown
 from .errors import ConfigError
 from .exchange import Exchange
 from .health.pool_state import PoolStates
 from .health.state_affinity import StateAffinity
 from .health.target_health import Health
 from .snapshot import Snapshot
-from .stores.address import AddressError, open_store
-from .stores.store import Store
+from .stores.address import AddressError, examine, open_store
+from .stores.store import Store, StoreDown
 from .telemetry.health_log import log_health_change
 from .telemetry.line_writer import LineWriter
 from .telemetry.metrics import Metrics
@@ -30,6 +31,8 @@ from .upstream.transports import Transports
 __all__ = ["Gateway"]
 
 _log: Final = logging.getLogger("standby.reload")
+_STORE_RETRY: Final = 1.0
+"""Seconds between two attempts to reach a store that has not answered since the start."""
 
 
 class Gateway:
@@ -59,6 +62,7 @@ class Gateway:
         """The error of the last reload, or None if that succeeded."""
         self._snapshot = Snapshot(initial, _open_store(initial), Transports(), self.health)
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
+        self._first_answer: asyncio.Task[None] | None = None
         """The replaced snapshots whose requests have not all ended, with the tasks that close them."""
         self._reloading = asyncio.Lock()
         self.observer.decisions = _decision_log(initial)
@@ -159,6 +163,8 @@ class Gateway:
 
         Call this when no request is running. Middlewares with an `aclose` are closed first.
         """
+        if self._first_answer is not None:
+            self._first_answer.cancel()
         for snapshot in self._retired:
             snapshot.hurry()
         await asyncio.gather(*self._retired.values())
@@ -180,6 +186,7 @@ class Gateway:
             yield
 
     async def __aenter__(self) -> Self:
+        self._first_answer = asyncio.create_task(self._wait_for_store(self.store))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -188,13 +195,34 @@ class Gateway:
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as contexts:
-            contexts.push_async_callback(self.aclose)  # whatever the others do as they end
+            await contexts.enter_async_context(self)  # first: closed whatever the others do as they end
             for context in self.beside:
                 await contexts.enter_async_context(context)
             await send({"type": "lifespan.startup.complete"})
             await receive()
         # Only now: the server may exit right after the reply.
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _wait_for_store(self, store: Store) -> None:
+        """Ask the store until it answers for the first time; until then the gateway is not ready."""
+        if not store.shared or {"auth", "budget"}.isdisjoint(self.routes.stack):
+            return
+        store.is_ready = False
+        logged = False
+        while True:
+            try:
+                await store.held()
+                break
+            except StoreDown as error:
+                if not logged:
+                    _log.error(
+                        "not ready, since the store does not answer: %s: %s", shown(self.routes.store), error
+                    )
+                logged = True
+            await asyncio.sleep(_STORE_RETRY)
+        store.is_ready = True
+        if logged:
+            _log.warning("ready: the store answers")
 
     def _change_decision_log(self, before: Routes, after: Routes) -> None:
         if (before.decisions, before.folder) == (after.decisions, after.folder):
@@ -284,11 +312,14 @@ def _identity(target: Target) -> tuple[object, ...]:
 
 
 def _open_store(routes: Routes) -> Store:
-    """Returns the store that the file names, without connecting yet. Raises ConfigError for a bad address."""
+    """Returns the store that the file names, without connecting yet. Raises ConfigError for one that can
+    never work."""
     try:
-        return open_store(routes.store, routes.folder)
+        store = open_store(routes.store, routes.folder)
+        examine(store)
     except AddressError as error:
         raise routes.error(("store",), str(error)) from error
+    return store
 
 
 def _read(file: str | os.PathLike[str], before: Routes) -> tuple[Routes, Changes]:

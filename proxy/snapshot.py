@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
 from typing import Any, Final, cast
+
+import httpx2
 
 from .asgi import ASGIApp
 from .config import BUILT_IN, Routes, settings
@@ -62,7 +65,7 @@ class Snapshot:
         self._middlewares: dict[str, ASGIApp] = {}
         for name, provider in routes.providers.items():
             if provider.transport is not None:
-                _import(routes, ("providers", name, "transport"), provider.transport)
+                _check_transport(routes, name, provider.transport)
         self.app = self._build_app()
         probed = [target for target in routes.targets.values() if target.probe is not None]
         self.prober = Prober(probed, transports, health) if probed else None
@@ -156,6 +159,20 @@ class Snapshot:
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:
     make = _import(routes, (name, "use"), BUILT_IN.get(name) or str(routes.tables[name]["use"]))
     return partial(make, **_settings(routes, name, make))
+
+
+def _check_transport(routes: Routes, name: str, path: str) -> None:
+    """Raises ConfigError unless `path` leads to a class of transports, or to a function that may make one.
+
+    The function is not called yet: what is named by mistake may do anything.
+    """
+    key = ("providers", name, "transport")
+    made: object = _import(routes, key, path)
+    if isinstance(made, type) and issubclass(made, httpx2.AsyncBaseTransport):
+        return
+    if isinstance(made, type) or not inspect.isroutine(made) or inspect.isbuiltin(made):
+        hint = "name an httpx2.AsyncBaseTransport, or a function that makes one"
+        raise routes.error(key, f"{path} is no transport", hint)
 
 
 def _import(routes: Routes, key: tuple[str, ...], path: str) -> Callable[..., Any]:

@@ -19,6 +19,12 @@ _URL: Final = re.compile(r"[\x21-\x7e]{1,2048}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _PORT: Final = re.compile(r"(?::[0-9]{1,5})?")
 
+_OPERATIONS: Final = (
+    *("/chat/completions", "/completions", "/responses", "/embeddings", "/messages"),
+    *("/messages/count_tokens", "/models"),
+)
+"""What is appended to a base URL, and the path of no API's root."""
+
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
 
@@ -66,7 +72,11 @@ def _base_url(value: str) -> str:
         raise objection(Remark("not a URL: its host or port is malformed"))
     if any(part.replace("%2e", ".").replace("%2E", ".") in (".", "..") for part in parts.path.split("/")):
         raise objection(Remark('a base URL has no "." or ".." in its path'))
-    return value.rstrip("/")
+    value = value.rstrip("/")
+    for path in _OPERATIONS:
+        if value.endswith(path):
+            raise objection(Remark("ends in the path of an operation", f"leave {path} out"))
+    return value
 
 
 def _is_authority(netloc: str) -> bool:

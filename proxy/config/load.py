@@ -32,6 +32,9 @@ __all__ = ["PriceLookup", "load_routes", "parse_routes", "stored_key"]
 
 T = TypeVar("T", bound=Table)
 
+_TWICE: Final = re.compile(r"[Cc]annot declare (\(.*\)) twice")
+_UNQUOTED: Final = re.compile(r"([A-Za-z_][\w-]*)\s*=\s*([0-9][0-9.]*(?:ms|s|m|h|B|KiB|MiB|GiB))\b")
+"""A duration or a size without quotes, which is no TOML."""
 _SYNTAX: Final = re.compile(r"(.*) \(at (?:line (\d+), (column \d+)|end of document)\)", re.DOTALL)
 
 
@@ -43,11 +46,14 @@ def load_routes(
     path: str | os.PathLike[str],
     environ: Mapping[str, str] | None = os.environ,
     prices: PriceLookup | None = None,
+    *,
+    lenient: bool = False,
 ) -> Routes:
     """Load a configuration file. Raises `ConfigError` with all problems of the file.
 
     `environ` has the secrets of the form "env:NAME"; if it is None, no secret is looked up, in files neither,
     and the routes can be looked at but not served. `prices` returns the cards of targets without a price.
+    With `lenient`, secrets of providers, `[admin]` and `[alerts]` may be missing, for commands without need.
     """
     file = os.fspath(path)
     problem = None
@@ -61,7 +67,7 @@ def load_routes(
         problem = Problem(file, line, "", "not UTF-8 text")
     if problem is not None:
         raise ConfigError([problem])
-    return parse_routes(source, file, environ, prices=prices)
+    return parse_routes(source, file, environ, prices=prices, lenient=lenient)
 
 
 def parse_routes(
@@ -70,18 +76,20 @@ def parse_routes(
     environ: Mapping[str, str] | None = os.environ,
     folder: Path | None = None,
     prices: PriceLookup | None = None,
+    *,
+    lenient: bool = False,
 ) -> Routes:
     """Load a configuration from its text. `file` is its name in messages.
 
     Only secrets are read from elsewhere: from `environ`, and from files relative to `folder`, by default the
-    folder of `file`. `prices` returns the cards of targets without a price. Raises `ConfigError` with all
+    folder of `file`. `prices` and `lenient` are those of `load_routes`. Raises `ConfigError` with all
     problems of the text.
     """
     document = _document(text, file)
     report = Report(file, text)
     folder = Path(file).parent if folder is None else folder
     tables: dict[str, Mapping[str, Table | None]] = {}
-    around = Surroundings(environ, folder, tables)
+    around = Surroundings(environ, folder, tables, lenient)
     store = read_store(report, document, around)
     tables["providers"] = providers = _section(report, document, Provider, around)
     targets = _section(report, document, Target, around)
@@ -153,6 +161,14 @@ def _syntax(message: str, text: str, file: str) -> Problem:
     if match is None:
         return Problem(file, None, "", "not TOML: a number is too large")
     reason, line, column = match.groups()
+    written = text.splitlines()[int(line) - 1] if line is not None else ""
+    if (twice := _TWICE.search(reason)) is not None:
+        name = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return Problem(file, int(line or 0), "", f"[{name}] is in the file twice", "write each table once")
+    if (unquoted := _UNQUOTED.search(written)) is not None:
+        key, value = unquoted.groups()
+        hint = f'did you mean {key} = "{value}"?'
+        return Problem(file, int(line or 0), key, "a duration or size is text", hint)
     message = f"not TOML: {reason[:1].lower()}{reason[1:]}"
     if line is None:
         return Problem(file, text.rstrip("\n").count("\n") + 1, "", f"{message}, at the end of the file")

@@ -118,13 +118,18 @@ class Report:
                 pass  # a consequence of invalid items, which have their own errors
             elif kind != "default_factory_not_called" and where not in seen:
                 template = _MESSAGES.get(kind)
-                self.add(where, template.format(**context) if template else detail["msg"])
+                is_list = kind in _LISTS and isinstance(value, str)
+                hint = f"write {where[-1]} = [{quoted(str(value))}]" if is_list else None
+                self.add(where, template.format(**context) if template else detail["msg"], hint)
             seen.add(where)
 
     def finish(self) -> None:
         """Raise a `ConfigError` with all problems, sorted by line, if there are any."""
         if self.problems:
             raise ConfigError(sorted(self.problems, key=lambda problem: problem.line or 0))
+
+
+_LISTS: Final = frozenset({"frozen_set_type", "list_type", "set_type", "tuple_type"})
 
 
 def _inside(raw: object, loc: KeyPath) -> tuple[KeyPath, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Self
 
 from pydantic import GetCoreSchemaHandler, ValidationInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .values import Remark, Surroundings, objection
 
@@ -99,7 +99,12 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     around = info.context
     if not isinstance(value, str) or not isinstance(around, Surroundings):
         raise objection(Remark("a secret is never a literal", _FORMS))
-    return Secret.find(value, around.environ, around.folder)
+    try:
+        return Secret.find(value, around.environ, around.folder)
+    except PydanticCustomError:
+        if not around.lenient:
+            raise
+        return Secret.find(value, None, around.folder)  # raises if it is not even the form of one
 
 
 def _contents(folder: Path, name: str) -> str:

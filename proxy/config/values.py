@@ -76,6 +76,8 @@ class Surroundings:
         default_factory=dict[str, Mapping[str, object | None]]
     )
     """Tables by section, then by name. None stands for a table that is invalid."""
+    lenient: bool = False
+    """Whether a secret that is not there is empty instead of an error, for commands that do not need it."""
 
 
 _MILLISECONDS: Final = MappingProxyType({"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000})

@@ -8,30 +8,36 @@ from typing import Final
 
 from ..asgi import ASGIApp, Receive, Scope, Send
 from ..exchange import Exchange
-from .paths import PROBES
+from .paths import PROBES, READY
 
 __all__ = ["Probes"]
 
 _BODY: Final = b'{"status":"ok"}'
+_WAITING: Final = b'{"status":"the store has not answered yet"}'
 
 
 @dataclass(eq=False)
 class Probes:
     """Answers `/healthz` and `/readyz` before any middleware, since a platform has no credential.
 
-    Both always return 200. A provider outage is no reason to restart the gateway or to stop sending it
-    traffic, because failover is its purpose. A process that is stopping closes its port at once.
+    `/healthz` always returns 200. `/readyz` returns 503 until the store has answered once, since a process
+    that was started with a wrong address or password should not replace one that works. Later outages, of the
+    store or of a provider, are no reason to stop sending it traffic: they meet all processes alike. A process
+    that is stopping closes its port at once.
     """
 
     app: ASGIApp
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if Exchange.of(scope).path in PROBES:
-            return _answer(scope, send)
+        exchange = Exchange.of(scope)
+        if exchange.path in PROBES:
+            waits = exchange.path == READY and exchange.store is not None and not exchange.store.is_ready
+            return _answer(scope, send, 503 if waits else 200)
         return self.app(scope, receive, send)
 
 
-async def _answer(scope: Scope, send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else _BODY})
+async def _answer(scope: Scope, send: Send, status: int) -> None:
+    body = _BODY if status == 200 else _WAITING
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -45,6 +45,9 @@ def _pool(routes: Routes, pool: Pool) -> str:
         for i, other in enumerate(pool.alternates, len(pool.prefer) + 1)
     ]
     timeouts = "  ".join(f"{name} {spelled(getattr(pool.timeouts, name))}" for name in Timeouts.model_fields)
+    given = pool.timeouts.model_fields_set
+    if "first_token" in given and "answer" not in given:
+        timeouts += "  (answer follows from first_token)"
     # Everything whose budgets and limits may apply to a request to this pool.
     places: dict[str, Pool | Target | Grants] = {"pool": pool}
     places |= {f"target {target.name}": target for target in targets_of(pool)}

@@ -94,7 +94,7 @@ def _add_grant_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    routes = load_routes(options.routes, prices=lookup)
+    routes = load_routes(options.routes, prices=lookup, lenient=True)
     return asyncio.run(_act(routes, options))
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from ..config.agreement import scopes_of
 from ..config.pools import Alternate, Pool, targets_of
 from ..config.routes import Routes
+from ..config.storage import MEMORY
 from ..errors import Refusal
+from ..keys.principal import Principal
 from .explain import Question, explain
 
 __all__ = ["warnings"]
@@ -17,15 +19,39 @@ def warnings(routes: Routes) -> list[str]:
     """Returns one line for each warning, in the order of the file.
 
     They are: a pool that depends on one provider or that no request can pass, one that prefers the cheapest
-    target and does not know every price, an alternate that no cause can open, and targets and providers that
-    nothing uses.
+    target and does not know every price, an alternate that no cause can open, targets, providers, teams and
+    others that nothing uses, keys of providers that are not there, and web pages that may call without keys.
     """
     lines = [line for pool in routes.pools.values() for line in _of_pool(routes, pool)]
     used = {target.name for pool in routes.pools.values() for target in targets_of(pool)}
     lines += [f"target {name}: no pool uses it" for name in routes.targets if name not in used]
     providers = {target.provider.name for target in routes.targets.values()}
     lines += [f"provider {name}: no target uses it" for name in routes.providers if name not in providers]
+    lines += _unused_scopes(routes)
+    lines += [
+        f"provider {name}: its key ({provider.key.source}) is not here; `standby serve` needs it"
+        for name, provider in routes.providers.items()
+        if provider.key is not None and not provider.key.reveal()
+    ]
+    if routes.tables.get("hygiene", {}).get("cors") and "auth" not in routes.stack:
+        lines.append(
+            "hygiene: with `cors` and without `auth`, the pages of these origins may call without a key"
+        )
     return lines
+
+
+def _unused_scopes(routes: Routes) -> Iterator[str]:
+    """Warns of organisations, teams and users of which there is no key, if all keys are in the file."""
+    if routes.store != MEMORY or "auth" not in routes.stack or "principal" in routes.tables.get("auth", {}):
+        return
+    used = {id(scope.grants) for key in routes.keys.values() for scope in Principal.of(key).scopes}
+    for kind, scopes in (
+        *(("organisation", routes.organisations), ("team", routes.teams)),
+        ("user", routes.users),
+    ):
+        yield from (
+            f"{kind} {name}: no key is of it" for name, scope in scopes.items() if id(scope) not in used
+        )
 
 
 def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:

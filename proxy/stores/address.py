@@ -11,9 +11,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 from ..errors import StandbyError
 from .memory import Memory
 from .sqlite import Sqlite
+from .sqlite_file import sqlite_flaw
 from .store import Store
 
-__all__ = ["SPELLINGS", "AddressError", "open_store"]
+__all__ = ["SPELLINGS", "AddressError", "examine", "open_store"]
 
 SPELLINGS: Final = (
     'write "memory:", "sqlite:///standby.db" (beside routes.toml), "sqlite:////var/lib/standby.db"'
@@ -53,11 +54,24 @@ def open_store(url: str, folder: Path | None = None) -> Store:
     raise AddressError(f"there is no store of this kind; {SPELLINGS}")
 
 
+def examine(store: Store) -> None:
+    """Raises AddressError if `store` can never work, as far as that can be seen without opening it."""
+    if isinstance(store, Sqlite):
+        try:
+            flaw = sqlite_flaw(store.path)
+        except OSError as error:
+            flaw = f"cannot be read: {error.strerror}"
+        if flaw is not None:
+            raise AddressError(f"{store.path} {flaw}")
+
+
 def _sqlite(parts: SplitResult, folder: Path) -> Store:
     options = _options(parts, "sqlite")
     if parts.netloc:
         raise AddressError('SQLite has no host; three slashes begin a relative path: "sqlite:///standby.db"')
     path = unquote(parts.path.removeprefix("/"))
+    if path == ":memory:":
+        return Memory()  # as SQLite names it
     if not path or path.endswith("/") or "\0" in path:
         raise AddressError('SQLite needs a file: "sqlite:///standby.db"')
     synchronous = options.get("synchronous", "normal")

@@ -58,7 +58,7 @@ class Redis(Store):
         self._url = url
         self._prefix = f"{{{prefix}}}:"
         self._ledger_days = ledger_days
-        self.breaker = breaker or StoreBreaker("Redis")
+        self.breaker = breaker or StoreBreaker(f"Redis ({url.rpartition('@')[2].partition('?')[0]})")
         self._clock = clock
         self._redis: RedisConnection | None = None
         self._offset: float | None = None  # seconds: the server's time minus this process's monotonic time

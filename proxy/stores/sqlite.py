@@ -49,7 +49,7 @@ class Sqlite(Store):
         self.path = path
         self._synchronous = synchronous
         self._clocks = clocks or Clocks()
-        self.breaker = breaker or StoreBreaker("SQLite")
+        self.breaker = breaker or StoreBreaker(f"SQLite ({path})")
         self._writer: SqliteWriter | None = None
 
     @override

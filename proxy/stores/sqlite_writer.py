@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
+from .sqlite_file import make_private
 from .sqlite_tables import SqliteTables, check_used, lay_out
 from .store import StoreDown
 from .store_breaker import StoreCall
@@ -185,6 +186,8 @@ class SqliteWriter:
             self._close()
             if not unchanged:
                 self._remove_stale_logs()
+        if self._file is None:
+            make_private(self._path)
         connection = connect(self._path, self._synchronous, create=self._file is None)
         try:
             if self._file is None:

@@ -43,6 +43,8 @@ class Store(ABC):
 
     shared: ClassVar[bool] = True
     """Whether other processes, and later ones, see the same data."""
+    is_ready = True
+    """Whether it has answered since the server started. True where nobody has waited for that."""
 
     @abstractmethod
     def now(self) -> float:

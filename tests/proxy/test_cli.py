@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from standby.proxy import cli
@@ -132,3 +133,67 @@ def test_an_interrupt_is_no_crash(file: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(cli, "describe", interrupted)
     assert main(["check", str(file)]) == 130
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` is that of the package."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"standby {version('standby')}\n"
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "x", "8e3"])
+def test_a_port_that_is_none(file: Path, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port beyond 65535 is refused, instead of listening at another one."""
+    with pytest.raises(SystemExit):
+        main(["serve", str(file), "--port", port])
+    error = capsys.readouterr().err
+    assert "must be 0 to 65535" in error or "expected one argument" in error
+
+
+NEEDY: Final = """
+stack = ["auth", "failover"]
+store = "sqlite:///keys.db"
+[providers.p]
+dialect = "openai"
+base_url = "https://api.example.com/v1"
+key = "env:STANDBY_TEST_KEY_THAT_IS_NOWHERE"
+[targets]
+t = { provider = "p", model = "m" }
+[pools.support]
+prefer = ["t"]
+"""
+
+
+def test_commands_that_need_no_provider(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`check`, `keys` and `usage` work where the keys of providers are not; `serve` says what it needs."""
+    file = tmp_path / "needy.toml"
+    file.write_text(NEEDY)
+    assert main(["check", str(file)]) == 0
+    assert "provider p: its key (env:STANDBY_TEST_KEY_THAT_IS_NOWHERE) is not here" in capsys.readouterr().out
+    assert main(["keys", "list", "--routes", str(file)]) == 0
+    assert main(["usage", str(file)]) == 0
+    assert main(["serve", str(file)]) == 1
+    assert "STANDBY_TEST_KEY_THAT_IS_NOWHERE is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("sqlite:///keys.db", "sqlite:///no/keys.db", "store: {folder}/no/keys.db cannot be made"),
+        ('dialect = "openai"', 'dialect = "openai"\ntransport = "os:system"', "os:system is no transport"),
+        (
+            'dialect = "openai"',
+            'dialect = "openai"\ntransport = "os:PathLike"',
+            "os:PathLike is no transport",
+        ),
+    ],
+)
+def test_what_can_never_work(
+    tmp_path: Path, old: str, new: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused by `check`, with its line and key."""
+    file = tmp_path / "routes.toml"
+    file.write_text(NEEDY.replace(old, new))
+    assert main(["check", str(file)]) == 1
+    assert problem.format(folder=tmp_path) in capsys.readouterr().err

@@ -105,7 +105,7 @@ async def test_a_wrong_configuration_stops_the_start(command: str, routes: Path)
 
 async def test_a_missing_secret_stops_the_start(routes: Path) -> None:
     """Without the variable that holds a key nothing starts, and the message names the variable."""
-    async with running(STANDBY, "check", folder=routes) as program:
+    async with running(STANDBY, "serve", folder=routes) as program:
         assert await program.ends() == 1
     assert "routes.toml:4: providers.alpha.key" in program.output
     assert "ALPHA_KEY" in program.output

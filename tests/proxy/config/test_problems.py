@@ -34,6 +34,23 @@ TWICE: Final = "is in this pool already; name each target once"
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
+        # what people write instead
+        (
+            PREFER,
+            f"{PREFER}\ntimeouts = {{ first_token = 8s }}",
+            '26: first_token: a duration or size is text; did you mean first_token = "8s"?',
+        ),
+        (PREFER, 'prefer = "main"', '25: pools.support.prefer: must be a list; write prefer = ["main"]'),
+        (
+            SUPPORT,
+            f"{SUPPORT}\n{PREFER}\n{SUPPORT}",
+            "25: [pools.support] is in the file twice; write each table once",
+        ),
+        (
+            'base_url = "https://openai.example/v1"',
+            'base_url = "https://openai.example/v1/chat/completions/"',
+            "3: providers.openai.base_url: ends in the path of an operation; leave /chat/completions out",
+        ),
         # unknown keys, each with the nearest valid one
         (
             SUPPORT,
@@ -115,7 +132,6 @@ TWICE: Final = "is in this pool already; name each target once"
         (OPENAI, f"{OPENAI}\ninsecure = 1", "2: providers.openai.insecure: must be true or false"),
         (OPENAI, f"{OPENAI}\nregion = 2020-01-01", "2: providers.openai.region: must be text"),
         (OPENAI, f"{OPENAI}\nheaders = []", "2: providers.openai.headers: must be a table"),
-        (PREFER, 'prefer = "main"', "25: pools.support.prefer: must be a list"),
         (PREFER, "prefer = [1]", "25: pools.support.prefer[0]: must be the name of a target"),
         (PREFER, f'{PREFER}\ntimeouts = "8s"', "26: pools.support.timeouts: must be a table"),
         (SERVES, "serves = [1]", "24: pools.support.serves[0]: must be text"),
@@ -206,7 +222,7 @@ def test_a_mistake_is_told_with_its_line_and_key(old: str, new: str, problem: st
         ("a = 1\n\nb = [1,\n", "3: not TOML: invalid value, at the end of the file"),
         ("a = 1\nb\n", "2: not TOML: expected '=' after a key in a key/value pair, at column 2"),
         ("a = 1\na = 2\n", "2: not TOML: cannot overwrite a value, at column 6"),
-        ("[a]\nx = 1\n[a]\n", "3: not TOML: cannot declare ('a',) twice, at column 3"),
+        ("[a]\nx = 1\n[a]\n", "3: [a] is in the file twice; write each table once"),
         ("a = 1 # \x00\n", "1: not TOML: found invalid character '\\x00', at column 9"),
     ],
 )

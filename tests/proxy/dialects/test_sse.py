@@ -197,7 +197,7 @@ def test_whole_events_may_be_as_long_as_they_like_together() -> None:
 def test_blank_lines_without_end_are_nothing(monkeypatch: pytest.MonkeyPatch, blank: bytes) -> None:
     """Blank lines between events are skipped and not read one by one, however many a provider sends."""
     read: list[bytes] = []
-    dispatch = Splitter._dispatch
+    dispatch = Splitter._dispatch  # pyright: ignore[reportPrivateUsage]
 
     def recording(self: Splitter, events: list[Event], block: bytes, end: int) -> None:
         read.append(block)

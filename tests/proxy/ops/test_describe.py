@@ -29,7 +29,7 @@ pool support (openai)
   serves      support, gpt-4.1
   prefer      1  main   openai/gpt-4.1       eu
   alternates  2  small  openai/gpt-4.1-mini  eu  for outage, slow
-  timeouts    connect 3s  first_token 8s  answer 8s  stall 250ms  total 4m
+  timeouts    connect 3s  first_token 8s  answer 8s  stall 250ms  total 4m  (answer follows from first_token)
 
 pool writing (anthropic)
   serves      writing

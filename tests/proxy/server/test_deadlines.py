@@ -257,11 +257,11 @@ def test_an_unfinished_head_goes_with_its_connection(parser: Parser) -> None:
         line = Line(parser)
         line.send(_HEAD.removesuffix(b"\r\n") + b"X-A: " + b"a" * 50_000)
         entrance = line.entrance
-        gone, framing = weakref.ref(entrance), entrance._framing
+        gone, framing = weakref.ref(entrance), entrance._framing  # pyright: ignore[reportPrivateUsage]
         gc.disable()
         try:
             await line.hang_up()
-            assert not framing._part
+            assert not framing._part  # pyright: ignore[reportPrivateUsage]
             assert not framing.seen
             del line, entrance, framing
             await asyncio.sleep(0)
@@ -281,11 +281,11 @@ def test_an_announced_length_keeps_no_connection_open(parser: Parser) -> None:
         line.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999\r\n\r\n")
         await line.settle()
         start = asyncio.get_running_loop().time()
-        for second in range(1, 40):
-            if line.wire.is_closing():
-                break
-            await _until(start + second)
+        seconds = 0
+        while not line.wire.is_closing() and seconds < 40:
+            seconds += 1
+            await _until(start + seconds)
             line.send(b"a")
-        assert second <= 34
+        assert seconds <= 34
 
     _run(scene())
