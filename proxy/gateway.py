@@ -308,6 +308,8 @@ def _identity(target: Target) -> tuple[object, ...]:
         provider.auth,
         provider.headers,
         provider.transport,
+        provider.proxy,
+        provider.ca,
     )
 
 

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .values import Remark, Surroundings, objection
 
-__all__ = ["Secret"]
+__all__ = ["Secret", "contents_of", "secret_of"]
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # valid in a header without encoding
@@ -52,7 +52,7 @@ class Secret:
             if value is None:
                 raise objection(Remark(f"{where} is not set"))
         elif kind == "file":
-            where, value = f"file {name}", _contents(folder, name)
+            where, value = f"file {name}", contents_of(folder, name, _LIMIT)
         else:
             raise objection(Remark("a secret is never a literal", _FORMS))
         value = value.rstrip("\r\n")
@@ -99,6 +99,14 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     around = info.context
     if not isinstance(value, str) or not isinstance(around, Surroundings):
         raise objection(Remark("a secret is never a literal", _FORMS))
+    return secret_of(value, around)
+
+
+def secret_of(value: str, around: Surroundings) -> Secret:
+    """Returns the secret that `value` names; an empty one if it is not looked up, or missing and not needed.
+
+    Raises a `PydanticCustomError` like `Secret.find`.
+    """
     try:
         return Secret.find(value, around.environ, around.folder)
     except PydanticCustomError:
@@ -107,14 +115,18 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
         return Secret.find(value, None, around.folder)  # raises if it is not even the form of one
 
 
-def _contents(folder: Path, name: str) -> str:
+def contents_of(folder: Path, name: str, limit: int) -> str:
+    """Returns the text of a file that the configuration names, of at most `limit` bytes, each a character.
+
+    Raises a `PydanticCustomError` with the name of the file.
+    """
     if not name or "\0" in name:
         raise objection(Remark("not a path", 'write "file:path"'))
     try:
         with (folder / name).open("rb") as file:
-            raw = file.read(_LIMIT + 1)
+            raw = file.read(limit + 1)
     except OSError as error:
         raise objection(Remark(f"file {name} cannot be read: {error.strerror}")) from None
-    if len(raw) > _LIMIT:
-        raise objection(Remark(f"file {name} is too large for a secret"))
-    return raw.decode("latin-1")  # decodes any byte; `find` rejects what is not ASCII
+    if len(raw) > limit:
+        raise objection(Remark(f"file {name} is too large"))
+    return raw.decode("latin-1")  # decodes any byte; those who need ASCII check for it

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from .addresses import BaseURL, is_private, outgoing_headers
+from .authorities import Authorities
+from .forward_proxy import ForwardProxy
 from .limits import BudgetWindow, Limits
 from .price import Price
 from .references import named
@@ -62,6 +64,10 @@ class Provider(Table):
     """The factory of the `httpx2.AsyncBaseTransport` for this provider. By default the gateway's own."""
     insecure: bool = False
     """Allow plain http to a host that is not loopback."""
+    proxy: ForwardProxy | None = None
+    """The forward proxy to it. By default the one of the environment: `HTTPS_PROXY`, `NO_PROXY`."""
+    ca: Authorities | None = None
+    """The authorities trusted for its certificate, instead of those of the environment or the system."""
     signature_domain: Name = Field(default_factory=_own_name)
     """Providers with the same value here can verify each other's signed reasoning. Defaults to `name`."""
 

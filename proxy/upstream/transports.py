@@ -1,12 +1,13 @@
 """Connections to providers, behind httpx2's `AsyncBaseTransport`.
 
 Transports are called directly, never through an `AsyncClient`: no cookie jar that two tenants would share, no
-redirects, no proxies from the environment, no decompression. Every target has its own connections, so that a
+redirects, no decompression. Every target has its own connections, so that a
 target that hangs cannot use up those of another.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable
 from importlib import import_module
@@ -18,9 +19,13 @@ from typing_extensions import override
 from ..asgi import Headers
 from ..classify.faults import FaultKind
 from ..config import Secret, Target
+from ..config.authorities import Authorities
+from ..config.forward_proxy import ForwardProxy
 from ..dialects.registry import dialect_named
 from ..errors import StandbyError
+from .environment import proxy_of_environment, trusted_by_environment
 from .http1.pool import Pool
+from .http1.proxy import Proxy
 from .timeouts import AttemptTimeouts
 
 __all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream", "pooled"]
@@ -31,6 +36,7 @@ before the connect timeout, since a full pool is our own overload and not the ta
 KEEP_ALIVE: Final = 30.0
 """Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
 _RawHeaders = list[tuple[bytes, bytes]]
+_log: Final = logging.getLogger("standby.upstream")
 
 
 class Unreachable(StandbyError):
@@ -50,6 +56,8 @@ class Upstream:
         self._base = target.provider.base_url.rstrip("/")
         self._urls: dict[str, httpx2.URL] = {}
         self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
+        self._reason = ""
+        """Why the last attempt had no connection, as it was logged. Empty once one had."""
 
     def url(self, path: str) -> httpx2.URL:
         """The URL of `path`, a fixed upstream path, at this target. Nothing of a request enters it."""
@@ -75,13 +83,23 @@ class Upstream:
         body = _Content(content, clocks)
         request = httpx2.Request("POST", url, headers=headers, stream=body, extensions={"timeout": limits})
         try:
-            return await self.transport.handle_async_request(request)
+            response = await self.transport.handle_async_request(request)
         except httpx2.PoolTimeout as error:
             raise Unreachable("local_overload") from error
         except OSError as error:
             raise Unreachable("connect") from error  # only a custom transport raises a bare OSError
         except httpx2.TransportError as error:
+            if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+                self._log_reason(str(error))
             raise Unreachable(_kind(error)) from error
+        self._reason = ""
+        return response
+
+    def _log_reason(self, reason: str) -> None:
+        # Once until it changes, since health is logged too. Messages of other transports may have secrets.
+        if reason != self._reason and isinstance(self.transport, Pool):
+            self._reason = reason
+            _log.warning("no connection to target %s: %s", self.target.name, reason)
 
     async def get(self, path: str) -> int:
         """GET `path`. Returns the status; the body is not read. Raises what the transport raises."""
@@ -111,15 +129,28 @@ def _own_headers(target: Target, host: bytes) -> Headers:
     return tuple(headers)
 
 
-def pooled(url: httpx2.URL, connections: int, context: ssl.SSLContext | None = None) -> Pool:
-    """Connections to the origin of `url` as every target has them, unless its provider names others."""
+def pooled(
+    url: httpx2.URL,
+    connections: int,
+    context: ssl.SSLContext | None = None,
+    proxy: ForwardProxy | None = None,
+) -> Pool:
+    """Connections to the origin of `url` as every target has them, unless its provider names others.
+
+    Without a `context` or `proxy` those of the environment hold. Raises ValueError or OSError if these are
+    wrong.
+    """
     if context is None and url.scheme == "https":
-        context = _trusting()
-    return Pool(url, context=context, connections=connections, keep_alive=KEEP_ALIVE)
+        context = trusted_by_environment()
+    proxy = proxy or proxy_of_environment(str(url))
+    way = None if proxy is None else Proxy(proxy.host, proxy.port, _credential(proxy))
+    return Pool(url, context=context, connections=connections, keep_alive=KEEP_ALIVE, proxy=way)
 
 
-def _trusting() -> ssl.SSLContext:
-    return httpx2.create_ssl_context(trust_env=False)
+def _credential(proxy: ForwardProxy) -> bytes:
+    if proxy.authorization is None:
+        return b""
+    return b"Proxy-Authorization: %b\r\n" % proxy.authorization
 
 
 class _Line(NamedTuple):
@@ -133,6 +164,8 @@ class _Line(NamedTuple):
     auth: str | None
     headers: tuple[tuple[str, str], ...]
     transport: str | None
+    proxy: ForwardProxy | None
+    ca: Authorities | None
 
 
 class _Shared:
@@ -141,7 +174,7 @@ class _Shared:
     def __init__(self) -> None:
         self.upstreams: dict[_Line, Upstream] = {}
         self.users: dict[_Line, int] = {}
-        self.ssl: ssl.SSLContext | None = None
+        self.contexts: dict[Authorities | None, ssl.SSLContext] = {}
 
 
 class Transports:
@@ -203,10 +236,16 @@ class Transports:
             made: httpx2.AsyncBaseTransport = getattr(import_module(module), attribute)()
             return made
         url = httpx2.URL(target.provider.base_url)
-        if self._shared.ssl is None and url.scheme == "https":
-            # One for all targets: loading the trust store takes 20 ms and 1 MB.
-            self._shared.ssl = _trusting()
-        return pooled(url, target.connections, self._shared.ssl)
+        context = self._context(target.provider.ca) if url.scheme == "https" else None
+        return pooled(url, target.connections, context, target.provider.proxy)
+
+    def _context(self, ca: Authorities | None) -> ssl.SSLContext:
+        # One for all targets: loading the trust store takes 20 ms and 1 MB.
+        context = self._shared.contexts.get(ca)
+        if context is None:
+            context = trusted_by_environment() if ca is None else ca.context()
+            self._shared.contexts[ca] = context
+        return context
 
 
 def _line(target: Target) -> _Line:
@@ -215,7 +254,7 @@ def _line(target: Target) -> _Line:
     name = target.name
     return _Line(
         *(name, target.connections, provider.dialect, provider.base_url, provider.key, provider.auth),
-        *(headers, provider.transport),
+        *(headers, provider.transport, provider.proxy, provider.ca),
     )
 
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from .connection import Connection, NoResponseError
 from .dialing import dial
+from .proxy import Proxy
 from .reply import Reply
 from .request_writer import RequestWriter
 from .slots import Slots
@@ -28,6 +29,7 @@ class Pool(httpx2.AsyncBaseTransport):
 
     `context` is required for https; its ALPN is set to HTTP/1.1. Of a request's timeouts, `pool` limits the
     wait for a free connection and `connect` limits name resolution, TCP and TLS together, both in seconds.
+    With a `proxy`, connections go to it: it tunnels https, and forwards http.
     Raises the exceptions of httpx2's transports.
 
     A provider may close an idle connection at the moment it is reused. If no byte of a response has arrived,
@@ -36,7 +38,13 @@ class Pool(httpx2.AsyncBaseTransport):
     """
 
     def __init__(
-        self, url: httpx2.URL, *, context: ssl.SSLContext | None, connections: int, keep_alive: float
+        self,
+        url: httpx2.URL,
+        *,
+        context: ssl.SSLContext | None,
+        connections: int,
+        keep_alive: float,
+        proxy: Proxy | None = None,
     ) -> None:
         if url.scheme not in {"http", "https"} or (url.scheme == "https" and context is None):
             raise ValueError("a pool speaks http, or https with a context")
@@ -46,6 +54,10 @@ class Pool(httpx2.AsyncBaseTransport):
         self._context = context if url.scheme == "https" else None
         if self._context is not None:
             self._context.set_alpn_protocols(["http/1.1"])
+        self._proxy = proxy
+        self._forwarded: tuple[bytes, bytes] = (b"", b"")
+        if proxy is not None and self._context is None:
+            self._forwarded = (b"http://%b" % url.netloc, proxy.credential)
         self._limit = connections
         self._keep_alive = keep_alive
         self._slots: Slots | None = None
@@ -66,7 +78,7 @@ class Pool(httpx2.AsyncBaseTransport):
         content = request.stream
         if not isinstance(content, httpx2.AsyncByteStream):
             raise httpx2.LocalProtocolError("the body of the request cannot be read asynchronously")
-        head = RequestWriter(request)
+        head = RequestWriter(request, *self._forwarded)
         timeouts = request.extensions.get("timeout", {})
         slots = self.slots
         connection = await slots.acquire(timeouts.get("pool"))
@@ -77,7 +89,7 @@ class Pool(httpx2.AsyncBaseTransport):
                     return _response(await connection.send_request(head, content), connection, slots)
                 except NoResponseError:
                     connection.abort()
-                is_repeat, head = True, RequestWriter(request)
+                is_repeat, head = True, RequestWriter(request, *self._forwarded)
             connection = await self._dial(slots, timeouts.get("connect"))
             connection.single_use = is_repeat
             return _response(await connection.send_request(head, content), connection, slots)
@@ -89,7 +101,8 @@ class Pool(httpx2.AsyncBaseTransport):
 
     async def _dial(self, slots: Slots, max_seconds: float | None) -> Connection:
         make = partial(Connection, slots.remove)
-        return await slots.connect(partial(dial, self._host, self._port, self._context, make, max_seconds))
+        origin = (self._host, self._port)
+        return await slots.connect(partial(dial, *origin, self._context, make, max_seconds, self._proxy))
 
     @override
     async def aclose(self) -> None:

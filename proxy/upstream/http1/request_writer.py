@@ -20,13 +20,14 @@ _VISIBLE: Final = bytes(range(0x21, 0x7F))
 class RequestWriter:
     """The serialised head of a request (`data`) and the framing of its body.
 
-    `bodiless` is whether the response has no body (HEAD). Raises httpx2.LocalProtocolError if the request is
-    not valid HTTP.
+    `bodiless` is whether the response has no body (HEAD). For a proxy that forwards the request (RFC 9112,
+    3.2.2), `origin` is put before the target and `credential`, a whole line, before the headers. Raises
+    httpx2.LocalProtocolError if the request is not valid HTTP.
     """
 
     __slots__ = ("_chunked", "_remaining", "bodiless", "data")
 
-    def __init__(self, request: httpx2.Request) -> None:
+    def __init__(self, request: httpx2.Request, origin: bytes = b"", credential: bytes = b"") -> None:
         method = request.method.encode("ascii", "replace")
         target = request.url.raw_path
         raw = request.headers.raw
@@ -38,7 +39,7 @@ class RequestWriter:
         lines = b"".join([b"%b: %b\r\n" % pair for pair in raw])
         if lines.count(b"\r") != len(raw) or lines.count(b"\n") != len(raw) or b"\0" in lines:
             raise httpx2.LocalProtocolError("the value of a header is no HTTP")
-        self.data = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
+        self.data = b"%b %b%b HTTP/1.1\r\n%b%b\r\n" % (method, origin, target, credential, lines)
         self.bodiless = method == b"HEAD"
         self._remaining = 0
         self._chunked = False

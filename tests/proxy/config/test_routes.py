@@ -42,7 +42,8 @@ from .documents import ENVIRON, ROUTES
 __all__: list[str] = []
 
 OPTIONAL: Final = (
-    *("endpoint", "headers", "pepper", "providers", "regions", "slack", "token", "transport", "webhook"),
+    *("ca", "endpoint", "headers", "pepper", "providers", "regions", "slack", "token"),
+    *("transport", "webhook"),
 )
 """Keys of the example that need other files or variables, or change its meaning."""
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "routes.toml"

@@ -91,7 +91,7 @@ def test_an_unusable_variable_stops_the_load(environ: dict[str, str], reason: st
         (None, "file key cannot be read: No such file or directory"),
         (b"", "file key is empty"),
         (b"\xff\xfe", "file key holds characters that no header can carry"),
-        (b"a" * 70_000, "file key is too large for a secret"),
+        (b"a" * 70_000, "file key is too large"),
     ],
 )
 def test_an_unusable_file_stops_the_load(tmp_path: Path, content: bytes | None, reason: str) -> None:

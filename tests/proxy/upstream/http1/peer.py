@@ -16,6 +16,7 @@ from standby.proxy.upstream.http1.pool import Pool
 __all__ = [
     "BODY",
     "CERTIFICATE",
+    "EXPIRED",
     "OK",
     "Cancelling",
     "Peer",
@@ -34,6 +35,9 @@ OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CERTIFICATE: Final = Path(__file__).with_name("certificate.pem")
 """A self-signed certificate with its key for localhost, provider.test and 127.0.0.1, valid for a hundred
 years."""
+
+EXPIRED: Final = Path(__file__).with_name("expired.pem")
+"""The same, for January 2020."""
 
 Serve: TypeAlias = Callable[["Peer", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -101,7 +105,12 @@ class Peer:
 
 @asynccontextmanager
 async def peer(
-    serve: Serve, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False
+    serve: Serve,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: bool = False,
+    certificate: Path = CERTIFICATE,
 ) -> AsyncGenerator[Peer]:
     """A provider that serves every connection with `serve`.
 
@@ -111,7 +120,7 @@ async def peer(
     context = None
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(CERTIFICATE)
+        context.load_cert_chain(certificate)
         context.set_alpn_protocols(["h2", "http/1.1"])
         listening.scheme = "https"
     server = await asyncio.start_server(listening, host, port, ssl=context)
