@@ -73,7 +73,10 @@ async def _open(
     # The certificate is checked against the host name, also when the socket is created below.
     options: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": host}
     if proxy is not None:
-        sock = await _connect(proxy.host, proxy.port)
+        try:
+            sock = await _connect(proxy.host, proxy.port)
+        except OSError as error:
+            raise ProxyError(f"the proxy is not reached: {_reason(error)}") from error
         if context is not None:
             await proxy.tunnel(sock, host, port)
         options["sock"] = sock

@@ -213,6 +213,14 @@ async def test_a_proxy_that_opens_no_tunnel(
                 await asyncio.sleep(0)
 
 
+async def test_a_proxy_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says that it is the proxy that is missing, not the provider."""
+    with caplog.at_level(logging.WARNING, "standby.upstream"), pytest.raises(Unreachable, match="connect"):
+        await ask(routes(PROVIDER, 'proxy = "http://127.0.0.1:9"'))
+    [message] = caplog.messages
+    assert message == "no connection to target a: the proxy is not reached: ConnectionRefusedError"
+
+
 @pytest.mark.parametrize(
     ("certificate", "ca", "url", "reason"),
     [
