@@ -70,6 +70,7 @@ class Candidate:
     until that reason no longer applies, if known, and `limit` the name of the limit that refused, if one did.
     `degraded` is the reason why it is tried after others. `score` is the balancer's value among equal
     candidates (lower is better), and `cost` the estimated cost of the request there, in nano-dollars.
+    `presumed` is whether it gets reasoning of unknown origin in the prompt, which may be left out elsewhere.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Candidate:
     degraded: str | None = None
     score: float | None = None
     cost: int | None = None
+    presumed: bool = False
 
 
 class Break(NamedTuple):

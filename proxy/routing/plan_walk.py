@@ -35,8 +35,8 @@ class PlanWalk:
     (in cooldown, unsuitable or too expensive), from a degraded preferred candidate, and from one whose
     quality leaves it for the end. Two faults restrict the remaining candidates: after a context overflow only
     larger context windows are tried, and after a content refusal only alternates that name the cause
-    `refused`. A bad request ends the walk, unless another target failed before or rests: then it may be a
-    rule of this one alone.
+    `refused`. A bad request ends the walk, unless it may be a rule of this target alone: if another failed
+    before or rests, or if the reasoning in the prompt is only presumed to be its own.
     """
 
     __slots__ = ("_causes", "_failed", "_left", "_limit", "_plan", "_refused", "_tried", "_window")
@@ -104,7 +104,7 @@ class PlanWalk:
         rule = RULES[fault.kind]
         if rule.moves == "no" or self._tried >= self._limit:
             return False
-        if rule.moves == "if_failed" and not self._is_fallback:
+        if rule.moves == "if_failed" and not (candidate.presumed or self._is_fallback):
             return False
         window = _window_of(candidate) if rule.moves == "larger" else self._window
         refused = self._refused or rule.moves == "opt_in"

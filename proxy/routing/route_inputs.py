@@ -28,9 +28,10 @@ class RouteInputs:
 
     `share` is the used part of the caller's fullest budget (1.0 is all of it). `estimates` is the estimated
     cost at each target in nano-dollars, where Budget has made one. `holder` is the provider that holds the
-    state to which this request refers, and `home` the domain that signed its reasoning. `seconds` is the
-    caller's time limit. `key` is the sticky key, and `caller` identifies the caller for the canary. Targets
-    in `down` count as ejected and those in `slow` as too slow for the pool, to explain what would happen.
+    state to which this request refers, and `home` the domain that signed its reasoning, which is only
+    `presumed` if the issuer of the reasoning is unknown. `seconds` is the caller's time limit. `key` is the
+    sticky key, and `caller` identifies the caller for the canary. Targets in `down` count as ejected and
+    those in `slow` as too slow for the pool, to explain what would happen.
     """
 
     pool: Pool
@@ -41,6 +42,7 @@ class RouteInputs:
     estimates: Mapping[str, int] = field(default_factory=dict[str, int])
     holder: str | None = None
     home: str | None = None
+    presumed: bool = False
     seconds: float | None = None
     key: str | None = None
     caller: str = ""
@@ -66,6 +68,7 @@ def route_inputs(
     if needs is None:
         needs = needs_of(document, "" if operation is None else operation.name)
     holder = holder_of(exchange, pool, document, needs.signatures) if exchange.bound else None
+    home, presumed = _home_of(exchange, pool, needs, holder) if needs.signatures else (None, False)
     key = None if principal is None else principal.name("key")
     user = (None if principal is None else principal.name("user")) or key or _own_user(value)
     return RouteInputs(
@@ -76,7 +79,8 @@ def route_inputs(
         share=exchange.share,
         estimates=exchange.estimates,
         holder=holder,
-        home=_home_of(exchange, pool, needs, holder) if needs.signatures else None,
+        home=home,
+        presumed=presumed,
         seconds=exchange.time_limit,
         key=None if pool.sticky is None else _sticky_key(exchange, pool.sticky, user, key),
         caller=key or user or exchange.id,
@@ -105,17 +109,17 @@ def domains_of(exchange: Exchange, needs: Requirements) -> dict[str, str]:
     return {key: issuer.signature_domain for key, issuer in issuers if issuer is not None}
 
 
-def _home_of(exchange: Exchange, pool: Pool, needs: Requirements, holder: str | None) -> str:
-    """Returns the domain that signed the reasoning in the prompt.
+def _home_of(exchange: Exchange, pool: Pool, needs: Requirements, holder: str | None) -> tuple[str, bool]:
+    """Returns the domain that signed the reasoning in the prompt, and whether that is only presumed.
 
     This is the domain of the newest of it whose issuer is known, else that of the holder of the request's
     other state, else that of the pool's first target.
     """
     for key in reversed(needs.signatures):
         if (issuer := _issuer_of(exchange, key)) is not None:
-            return issuer.signature_domain
+            return issuer.signature_domain, False
     known = None if holder is None or exchange.routes is None else exchange.routes.providers.get(holder)
-    return (known or pool.prefer[0].provider).signature_domain
+    return (known or pool.prefer[0].provider).signature_domain, True
 
 
 def _issuer_of(exchange: Exchange, key: str) -> Provider | None:

@@ -221,6 +221,22 @@ async def test_reasoning_is_left_out_where_its_issuer_cannot_be_asked(
             assert "One." in str(document)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("kind", ["encrypted", "thinking"])
+async def test_reasoning_of_unknown_origin(kind: str, stream: bool) -> None:
+    """With `strip`, reasoning whose issuer nobody remembers ends no conversation: the first target rejects
+    it, and the next one gets the request without it."""
+    dialect, conversation = KINDS[kind]
+    async with stage_of("memory:", dialect, 'reasoning_state = "strip"') as stage:
+        (_, first), (_, second) = stage.workers
+        turn = conversation(stream).turn
+        stage.a.down = True
+        assert await turn(first, "One.") == B
+        stage.a.down = False
+        assert await turn(second, "Two.") == STRIPPED
+        assert not re.search("(enc|sig)_b", str(stage.b.seen[-1]))
+
+
 async def test_an_id_of_another_key(tmp_path: Path) -> None:
     """What was issued to one key is unknown to all others, also at another worker."""
     keys = "\n".join(

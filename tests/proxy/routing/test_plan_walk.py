@@ -111,6 +111,8 @@ def test_a_bad_request_of_a_fallback() -> None:
     larger = [preferred("a", 100), preferred("b", 200), preferred("c", 300)]
     assert walk(larger, "context_overflow", "bad_request") == "abc"
     assert walk(plan, "bad_request") == "a"
+    unsure = [preferred("a", presumed=True), alternate("b", "outage"), alternate("c", "outage")]
+    assert walk(unsure, "bad_request", "bad_request") == "ab"
 
 
 def test_who_was_passed_over() -> None:

@@ -60,3 +60,11 @@ def test_reasoning_that_may_be_left_out() -> None:
     pool = pool_of(A, alternates={B: {"outage"}}).model_copy(update={"reasoning_state": "strip"})
     assert open_ones(planned(pool, SIGNED, home="at-b")) == ["b", "a"]
     assert open_ones(planned(pool, SIGNED, home="at-a")) == ["a"]
+
+
+@pytest.mark.parametrize(("state", "presumed"), [("strip", [True, False]), ("keep", [False, False])])
+def test_reasoning_of_unknown_origin(state: str, presumed: list[bool]) -> None:
+    """Only where it may be left out is the rejection by a presumed issuer not the last word."""
+    pool = pool_of(A, alternates={B: {"outage"}}).model_copy(update={"reasoning_state": state})
+    candidates = planned(pool, SIGNED, home="at-a", presumed=True)
+    assert [candidate.presumed for candidate in candidates] == presumed
