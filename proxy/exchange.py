@@ -70,7 +70,8 @@ class Candidate:
     until that reason no longer applies, if known, and `limit` the name of the limit that refused, if one did.
     `degraded` is the reason why it is tried after others. `score` is the balancer's value among equal
     candidates (lower is better), and `cost` the estimated cost of the request there, in nano-dollars.
-    `presumed` is whether it gets reasoning of unknown origin in the prompt, which may be left out elsewhere.
+    `presumed` is whether it gets reasoning of unknown origin in the prompt, which may be left out elsewhere,
+    and `strips` whether reasoning in the prompt is left out for it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Candidate:
     score: float | None = None
     cost: int | None = None
     presumed: bool = False
+    strips: bool = False
 
 
 class Break(NamedTuple):

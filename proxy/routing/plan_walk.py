@@ -62,8 +62,11 @@ class PlanWalk:
         return self._take(self._first(self._left, self._causes, self._window, refused=self._refused))
 
     def besides(self) -> Candidate | None:
-        """Returns a candidate to try in parallel with a slow attempt, or None."""
-        left = [candidate for candidate in self._left if candidate.role != "last"]
+        """Returns a candidate to try in parallel with a slow attempt, or None.
+
+        It is none that would answer with less than the slow one: of low quality, or without the reasoning.
+        """
+        left = [each for each in self._left if each.role != "last" and not each.strips]
         return self._take(self._first(left, self._causes | _SLOW, self._window, refused=self._refused))
 
     def again(self) -> bool:

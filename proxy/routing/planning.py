@@ -144,9 +144,9 @@ class _Planner:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
         candidate = Candidate(target.name, target, causes, role=role)
-        candidate.presumed = (
-            self._inputs.presumed and pool.reasoning_state == "strip" and self._inputs.issued_by(target)
-        )
+        if self._inputs.home is not None and pool.reasoning_state == "strip":
+            candidate.strips = not self._inputs.issued_by(target)
+            candidate.presumed = self._inputs.presumed and not candidate.strips
         candidate.cost = self._eligibility.cost(target)
         if (rejection := self._eligibility.rejection(target)) is not None:
             candidate.rejected, candidate.ready_in, candidate.limit = rejection

@@ -306,9 +306,11 @@ def test_besides() -> None:
     assert [plan_walk.next() for _ in range(3)] == [plan[1], plan[3], None]
 
 
-def test_the_last_resort_is_no_hedge() -> None:
-    """A target below the pool's quality is for when no other is left, not for when another is late."""
-    plan_walk = PlanWalk([preferred("a"), preferred("b", role="last")], 3)
+@pytest.mark.parametrize("less", [{"role": "last"}, {"strips": True}], ids=["low quality", "no reasoning"])
+def test_what_gives_less_is_no_hedge(less: dict[str, Any]) -> None:
+    """A target below the pool's quality, or without the conversation's reasoning, is for when no other is
+    left, not for when another is late."""
+    plan_walk = PlanWalk([preferred("a"), preferred("b", **less)], 3)
     plan_walk.next()
     assert plan_walk.besides() is None
     last = plan_walk.next()

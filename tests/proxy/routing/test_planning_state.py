@@ -68,3 +68,4 @@ def test_reasoning_of_unknown_origin(state: str, presumed: list[bool]) -> None:
     pool = pool_of(A, alternates={B: {"outage"}}).model_copy(update={"reasoning_state": state})
     candidates = planned(pool, SIGNED, home="at-a", presumed=True)
     assert [candidate.presumed for candidate in candidates] == presumed
+    assert [candidate.strips for candidate in candidates] == [False, state == "strip"]
