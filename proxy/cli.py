@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .budget.metering.price_card import lookup
 from .config import Routes, differences, load_routes
-from .errors import StandbyError
+from .errors import ConfigError, StandbyError
 from .gateway import Gateway
 from .guardrails.rules import Rule
 from .ops import guard_command
@@ -21,6 +21,7 @@ from .ops.describe import describe
 from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
 from .ops.ledger_totals import BY, grouping
+from .ops.machine import check_machine
 from .ops.usage_report import FORMATS, recorded, shown
 from .ops.warnings import warnings
 from .rehearsal.demo import demo
@@ -173,13 +174,18 @@ def _check(options: argparse.Namespace) -> int:
         return 0
     gateway = _looked_at(options.routes)
     print(describe(gateway.routes))
-    if lines := warnings(gateway.routes):
+    lines = warnings(gateway.routes)
+    try:
+        check_machine(gateway.routes, gateway.store)
+    except ConfigError as error:
+        lines += [f"`standby serve` would refuse this here: {problem}" for problem in error.problems]
+    if lines:
         print("\n".join(("", *(f"warning: {line}" for line in lines))))
     return 0
 
 
 def _looked_at(file: str) -> Gateway:
-    """The gateway of a file whose providers need no keys, since it is not served."""
+    """The gateway of a file that is not served: it needs no keys, nor the machine on which it will be."""
     return Gateway(load_routes(file, prices=lookup, lenient=True))
 
 

@@ -19,9 +19,10 @@ from .exchange import Exchange
 from .health.pool_state import PoolStates
 from .health.state_affinity import StateAffinity
 from .health.target_health import Health
+from .ops.machine import check_machine
 from .snapshot import Snapshot
-from .stores.address import AddressError, examine, open_store
-from .stores.store import Store, StoreDown
+from .stores.address import AddressError, open_store
+from .stores.store import Store
 from .telemetry.health_log import log_health_change
 from .telemetry.line_writer import LineWriter
 from .telemetry.metrics import Metrics
@@ -32,7 +33,8 @@ __all__ = ["Gateway"]
 
 _log: Final = logging.getLogger("standby.reload")
 _STORE_RETRY: Final = 1.0
-"""Seconds between two attempts to reach a store that has not answered since the start."""
+"""Seconds between two looks at a store that has not answered since the start. After failures its breaker lets
+only one in up to 30 seconds ask."""
 
 
 class Gateway:
@@ -61,9 +63,12 @@ class Gateway:
         self.reload_failed: ConfigError | None = None
         """The error of the last reload, or None if that succeeded."""
         self._snapshot = Snapshot(initial, _open_store(initial), Transports(), self.health)
+        if not initial.lenient:
+            check_machine(initial, self.store)
         self._retired: dict[Snapshot, asyncio.Task[None]] = {}
-        self._first_answer: asyncio.Task[None] | None = None
         """The replaced snapshots whose requests have not all ended, with the tasks that close them."""
+        self._first_answer: asyncio.Task[None] | None = None
+        """Waits for the first answer of the store, once the lifespan has begun."""
         self._reloading = asyncio.Lock()
         self.observer.decisions = _decision_log(initial)
 
@@ -144,6 +149,7 @@ class Gateway:
                     # In a thread, since a large file would block the event loop.
                     new, changes = await asyncio.to_thread(_read, file, before.routes)
                 after = Snapshot(new, self._store_for(new), before.transports.following(), self.health)
+                await asyncio.to_thread(check_machine, new, after.store)
             except ConfigError as error:
                 self.reload_failed = error
                 raise
@@ -155,6 +161,8 @@ class Gateway:
             self._change_decision_log(before.routes, new)
             self.reload_failed, self.reloaded = None, time.time()
             self._retired[before] = asyncio.create_task(self._retire(before))
+            if after.store is not before.store and not before.store.is_ready:
+                self._expect_answer()
             self._forget_unused()
             return changes
 
@@ -165,6 +173,8 @@ class Gateway:
         """
         if self._first_answer is not None:
             self._first_answer.cancel()
+            self._first_answer = None
+            self.store.is_ready = True  # nobody waits any more
         for snapshot in self._retired:
             snapshot.hurry()
         await asyncio.gather(*self._retired.values())
@@ -186,7 +196,7 @@ class Gateway:
             yield
 
     async def __aenter__(self) -> Self:
-        self._first_answer = asyncio.create_task(self._wait_for_store(self.store))
+        self._expect_answer()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -203,17 +213,24 @@ class Gateway:
         # Only now: the server may exit right after the reply.
         await send({"type": "lifespan.shutdown.complete"})
 
+    def _expect_answer(self) -> None:
+        """Start to wait for the store, if requests need one that others share."""
+        if self._first_answer is not None:
+            self._first_answer.cancel()
+        store = self.store
+        store.is_ready = not store.shared or {"auth", "budget"}.isdisjoint(self.routes.stack)
+        self._first_answer = asyncio.create_task(self._wait_for_store(store))
+
     async def _wait_for_store(self, store: Store) -> None:
         """Ask the store until it answers for the first time; until then the gateway is not ready."""
-        if not store.shared or {"auth", "budget"}.isdisjoint(self.routes.stack):
+        if store.is_ready:
             return
-        store.is_ready = False
         logged = False
         while True:
             try:
                 await store.held()
                 break
-            except StoreDown as error:
+            except Exception as error:  # noqa: BLE001  (a host's own store may raise anything)
                 if not logged:
                     _log.error(
                         "not ready, since the store does not answer: %s: %s", shown(self.routes.store), error
@@ -314,14 +331,11 @@ def _identity(target: Target) -> tuple[object, ...]:
 
 
 def _open_store(routes: Routes) -> Store:
-    """Returns the store that the file names, without connecting yet. Raises ConfigError for one that can
-    never work."""
+    """Returns the store that the file names, without connecting yet. Raises ConfigError for a bad address."""
     try:
-        store = open_store(routes.store, routes.folder)
-        examine(store)
+        return open_store(routes.store, routes.folder)
     except AddressError as error:
         raise routes.error(("store",), str(error)) from error
-    return store
 
 
 def _read(file: str | os.PathLike[str], before: Routes) -> tuple[Routes, Changes]:

@@ -16,13 +16,11 @@ import httpx2
 from .asgi import ASGIApp
 from .config import BUILT_IN, Routes, settings
 from .config.settings import SettingsError
-from .config.tables import Provider
 from .health.target_health import Health
 from .http.hygiene import Hygiene
 from .http.model_list import ModelList
 from .http.probes import Probes
 from .stores.store import Store
-from .upstream.environment import authorities_of_environment, proxy_of_environment
 from .upstream.prober import Prober
 from .upstream.relay import Relay
 from .upstream.transports import Transports
@@ -68,8 +66,6 @@ class Snapshot:
         for name, provider in routes.providers.items():
             if provider.transport is not None:
                 _check_transport(routes, name, provider.transport)
-            else:
-                _check_environment(routes, provider)
         self.app = self._build_app()
         probed = [target for target in routes.targets.values() if target.probe is not None]
         self.prober = Prober(probed, transports, health) if probed else None
@@ -163,17 +159,6 @@ class Snapshot:
 def _middleware(routes: Routes, name: str) -> Callable[[ASGIApp], ASGIApp]:
     make = _import(routes, (name, "use"), BUILT_IN.get(name) or str(routes.tables[name]["use"]))
     return partial(make, **_settings(routes, name, make))
-
-
-def _check_environment(routes: Routes, provider: Provider) -> None:
-    """Raises ConfigError if the environment names a proxy or authorities for the provider that are none."""
-    try:
-        if provider.proxy is None:
-            proxy_of_environment(provider.base_url)
-        if provider.ca is None and provider.base_url.startswith("https:"):
-            authorities_of_environment()
-    except (ValueError, OSError) as error:
-        raise routes.error(("providers", provider.name, "base_url"), str(error)) from None
 
 
 def _check_transport(routes: Routes, name: str, path: str) -> None:

@@ -6,7 +6,7 @@ import base64
 import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import ValidationInfo
 from pydantic_core import CoreSchema, core_schema
@@ -16,7 +16,7 @@ from .values import Remark, Surroundings, objection
 
 __all__ = ["ForwardProxy"]
 
-_HOST: Final = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
+_HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _HINT: Final = 'write "http://proxy.example:3128", or "env:NAME" for an address with a password'
 
 
@@ -38,16 +38,22 @@ class ForwardProxy:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
+            name, password = unquote_to_bytes(parts.username or ""), unquote_to_bytes(parts.password or "")
         except ValueError:
             raise ValueError("not the address of a proxy") from None
         if parts.scheme != "http":
             raise ValueError("only http proxies are supported")  # TLS to providers passes through them
-        if _HOST.fullmatch(host) is None or parts.path.strip("/") or parts.query or parts.fragment:
+        if (
+            _HOST.fullmatch(host) is None
+            or port == 0
+            or parts.path.strip("/")
+            or parts.query
+            or parts.fragment
+        ):
             raise ValueError("not the address of a proxy")
         authorization = None
         if parts.username is not None:
-            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = b"Basic " + base64.b64encode(credentials.encode())
+            authorization = b"Basic " + base64.b64encode(b"%b:%b" % (name, password))
         shown = f"http://{f'[{host}]' if ':' in host else host}:{port or 80}"
         return cls(host, port or 80, authorization, source or shown)
 

@@ -115,6 +115,7 @@ def parse_routes(
         admin=_single(report, document, Admin, around),
         alerts=_single(report, document, Alerts, around),
         decisions=_single(report, document, Decisions, around),
+        lenient=lenient,
     )
     check_hashes(report, routes)
     check_effect(report, routes)

@@ -53,6 +53,8 @@ class Routes:
     admin: Admin | None = field(default=None, repr=False)
     alerts: Alerts | None = field(default=None, repr=False)
     decisions: Decisions | None = field(default=None, repr=False)
+    lenient: bool = False
+    """Whether it is only looked at: secrets may be missing, and the machine need not be fit to serve it."""
     _served: Mapping[str, Pool] = field(init=False, repr=False)
     _hashes: Mapping[str, Key] = field(init=False, repr=False)
 

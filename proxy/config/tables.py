@@ -80,6 +80,9 @@ class Provider(Table):
             hint = "use https, or set insecure = true if the network between is yours"
             message = "plain http would show keys and prompts to the network"
             raise objection(Remark(message, hint, at=("base_url",)))
+        if not self.insecure and self.proxy is not None and self.base_url.startswith("http:"):
+            hint = "use https, or set insecure = true if the network between is yours"
+            raise objection(Remark("plain http would show keys and prompts to it", hint, at=("proxy",)))
         return self
 
 

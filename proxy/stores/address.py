@@ -55,12 +55,9 @@ def open_store(url: str, folder: Path | None = None) -> Store:
 
 
 def examine(store: Store) -> None:
-    """Raises AddressError if `store` can never work, as far as that can be seen without opening it."""
+    """Raises AddressError if `store` can never work, as far as that can be seen without a server."""
     if isinstance(store, Sqlite):
-        try:
-            flaw = sqlite_flaw(store.path)
-        except OSError as error:
-            flaw = f"cannot be read: {error.strerror}"
+        flaw = sqlite_flaw(store.path)
         if flaw is not None:
             raise AddressError(f"{store.path} {flaw}")
 

@@ -1,27 +1,30 @@
-"""What can be seen of an SQLite file without opening it, and its creation."""
+"""Whether an SQLite file can be a store, and its creation."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from .sqlite_tables import VERSION
 
 __all__ = ["make_private", "sqlite_flaw"]
 
-_MAGIC: Final = b"SQLite format 3\0"  # https://sqlite.org/fileformat2.html, 1.3
-_HEADER: Final = 100  # bytes
-_PAGES: Final = slice(28, 32)
-_USER_VERSION: Final = slice(60, 64)
+_WAIT: Final = 0.1
+"""Seconds to wait for another connection. What a busy file holds is not worth more of the start."""
 
 
 def sqlite_flaw(path: Path) -> str | None:
     """Returns why the file at `path` can never be a store, to follow its path in a sentence; None if it can.
 
-    A file that does not exist yet can, if its folder does. Raises OSError if it cannot be read.
+    A file that does not exist yet can, if its folder does. It may be in use.
     """
+    path = Path(
+        os.path.realpath(path)
+    )  # SQLite makes its log beside the file itself, not beside a link to it
     if not path.exists():
         if not path.parent.is_dir():
             return f"cannot be made: there is no folder {path.parent}"
@@ -30,19 +33,18 @@ def sqlite_flaw(path: Path) -> str | None:
         return "is a directory" if path.is_dir() else "is no file"
     if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK):
         return "cannot be written, or its folder cannot"  # SQLite makes its log there
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-    if not header:
-        return None
-    if len(header) < _HEADER or not header.startswith(_MAGIC):
-        return "is no SQLite file"
-    version = int.from_bytes(header[_USER_VERSION])
+    # Only SQLite may open it: whoever closes a file drops all locks that the process has on it
+    # (https://sqlite.org/howtocorrupt.html, 2.2).
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_WAIT)) as file:
+            (version,) = file.execute("PRAGMA user_version").fetchone()
+            is_empty = file.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
+    except sqlite3.DatabaseError as error:
+        # Anything else passes, as a lock does: the store itself will tell.
+        return "is no SQLite file" if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB else None
     if version > VERSION:
         return f"has version {version}, of which this program knows nothing"
-    log = path.with_name(f"{path.name}-wal")
-    if version == 0 and int.from_bytes(header[_PAGES]) > 1 and not (log.exists() and log.stat().st_size):
-        return "is the database of another program"
-    return None
+    return None if version or is_empty else "is the database of another program"
 
 
 def make_private(path: Path) -> None:
@@ -51,4 +53,4 @@ def make_private(path: Path) -> None:
     SQLite gives its log the same mode.
     """
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

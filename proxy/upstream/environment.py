@@ -1,4 +1,4 @@
-"""What the variables of the environment, the same that curl reads, say of the way to providers.
+"""What the variables of the environment that most clients read say of the way to providers.
 
 `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name a forward proxy, `NO_PROXY` the hosts that are reached
 without it, `SSL_CERT_FILE` and `SSL_CERT_DIR` the authorities that are trusted instead of the system's.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import ssl
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
@@ -19,6 +21,8 @@ from ..config.addresses import is_loopback
 from ..config.forward_proxy import ForwardProxy
 
 __all__ = ["authorities_of_environment", "proxy_of_environment", "trusted_by_environment"]
+
+_WITH_PORT: Final = re.compile(r"(\[[^]]+\]|[^:]+):([0-9]{1,5})")
 
 
 def proxy_of_environment(url: str) -> ForwardProxy | None:
@@ -33,7 +37,7 @@ def proxy_of_environment(url: str) -> ForwardProxy | None:
     if not address or is_loopback(host):
         return None
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    if any(_covers(entry.strip(), host, port) for entry in proxies.get("no", "").split(",")):
+    if any(_covers(entry, host, port) for entry in re.split(r"[,\s]+", proxies.get("no", ""))):
         return None
     try:
         return ForwardProxy.parse(address if "://" in address else f"http://{address}")
@@ -60,6 +64,7 @@ def authorities_of_environment() -> ssl.SSLContext | None:
     if folders and not any(Path(folder).is_dir() for folder in folders.split(os.pathsep)):
         raise OSError(f"SSL_CERT_DIR: there is no folder {folders}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority is trusted too
     try:
         context.load_verify_locations(file or None, folders or None)
     except OSError as error:
@@ -73,14 +78,13 @@ def _covers(entry: str, host: str, port: int) -> bool:
     also with a port."""
     if entry == "*":
         return True
+    match = _WITH_PORT.fullmatch(entry)
+    name = entry if match is None else match[1]
+    if match is not None and int(match[2]) != port:
+        return False
     try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+        return ipaddress.ip_address(host) in ipaddress.ip_network(name.strip("[]"), strict=False)
     except ValueError:
         pass
-    name, _, its_port = entry.lower().rpartition(":")
-    if not its_port.isdecimal():
-        name, its_port = entry.lower(), ""
-    if its_port and int(its_port) != port:
-        return False
-    name = name.removeprefix("*").removeprefix(".").strip("[]")
+    name, host = name.lower().removeprefix("*").strip("."), host.removesuffix(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))

@@ -27,6 +27,7 @@ DELAY: Final = 0.25
 
 _FLAWS: Final = MappingProxyType(
     {
+        2: "the certificate is of an unknown authority",
         9: "the certificate is not valid yet",
         10: "the certificate has expired",
         18: "the certificate is self-signed, by nobody who is trusted",

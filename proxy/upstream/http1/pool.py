@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from .connection import Connection, NoResponseError
 from .dialing import dial
-from .proxy import Proxy
+from .proxy import REJECTED, Proxy
 from .reply import Reply
 from .request_writer import RequestWriter
 from .slots import Slots
@@ -86,18 +86,24 @@ class Pool(httpx2.AsyncBaseTransport):
         try:
             if connection is not None:
                 try:
-                    return _response(await connection.send_request(head, content), connection, slots)
+                    return self._response(await connection.send_request(head, content), connection, slots)
                 except NoResponseError:
                     connection.abort()
                 is_repeat, head = True, RequestWriter(request, *self._forwarded)
             connection = await self._dial(slots, timeouts.get("connect"))
             connection.single_use = is_repeat
-            return _response(await connection.send_request(head, content), connection, slots)
+            return self._response(await connection.send_request(head, content), connection, slots)
         except BaseException:
             if connection is not None:
                 connection.abort()
             slots.release(None)
             raise
+
+    def _response(self, reply: Reply, connection: Connection, slots: Slots) -> httpx2.Response:
+        if reply.status == 407 and self._forwarded[0]:
+            raise httpx2.ConnectError(REJECTED)  # the word of the proxy that forwards, never the provider's
+        stream = Stream(reply, connection, slots)
+        return httpx2.Response(reply.status, headers=reply.headers, stream=stream)
 
     async def _dial(self, slots: Slots, max_seconds: float | None) -> Connection:
         make = partial(Connection, slots.remove)
@@ -110,8 +116,3 @@ class Pool(httpx2.AsyncBaseTransport):
         slots, self._slots = self._slots, None
         if slots is not None and slots.loop is asyncio.get_running_loop():
             await slots.aclose()
-
-
-def _response(reply: Reply, connection: Connection, slots: Slots) -> httpx2.Response:
-    stream = Stream(reply, connection, slots)
-    return httpx2.Response(reply.status, headers=reply.headers, stream=stream)

@@ -7,7 +7,11 @@ import re
 import socket
 from typing import Final, NamedTuple
 
-__all__ = ["Proxy", "ProxyError"]
+from typing_extensions import override
+
+__all__ = ["REJECTED", "Proxy", "ProxyError"]
+
+REJECTED: Final = "the proxy requires other credentials (407)"
 
 _LIMIT: Final = 16 * 1024  # bytes of the head of its answer
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r\n")
@@ -23,6 +27,10 @@ class Proxy(NamedTuple):
     host: str
     port: int
     credential: bytes = b""
+
+    @override
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
 
     async def tunnel(self, sock: socket.socket, host: str, port: int) -> None:
         """Make `sock`, connected to the proxy, a connection to `host` (RFC 9110, 9.3.6).
@@ -57,7 +65,7 @@ def _check(head: bytes) -> None:
         raise ProxyError("the proxy gave no answer that is HTTP")
     status = int(match[1])
     if status == 407:
-        raise ProxyError("the proxy requires other credentials (407)")
+        raise ProxyError(REJECTED)
     if not 200 <= status < 300:
         raise ProxyError(f"the proxy opens no connection ({status})")
     if not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from standby.proxy.gateway import Gateway
@@ -52,3 +53,29 @@ async def test_ready_without_a_store_to_wait_for(top: str) -> None:
     gateway = Gateway(routes_to(URL, top=top))
     async with gateway.lifespan(None):
         assert await probe(gateway, "/readyz") == (200, b'{"status":"ok"}')
+
+
+async def broken(asked: list[int]) -> int:
+    """A store that fails in a way of its own."""
+    asked.append(1)
+    raise RuntimeError
+
+
+async def test_ready_after_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that a reload brings has to answer too; the one it replaces is asked no more."""
+    monkeypatch.setattr("standby.proxy.gateway._STORE_RETRY", 0.02)
+    stack = 'stack = ["auth", "failover"]'
+    with RedisServer() as server:
+        gateway = Gateway(routes_to(URL, top=f'store = "redis://127.0.0.1:9/0"\n{stack}'))
+        async with gateway.lifespan(None), asyncio.timeout(20):
+            asked: list[int] = []
+            monkeypatch.setattr(first := gateway.store, "held", partial(broken, asked))
+            while len(asked) < 3:  # noqa: ASYNC110  (nobody says when)
+                await asyncio.sleep(0.02)
+            await gateway.reload(routes_to(URL, top=f'store = "redis://127.0.0.1:7/0"\n{stack}'))
+            assert (await probe(gateway, "/readyz"))[0] == 503
+            count = len(asked)
+            await gateway.reload(routes_to(URL, top=f'store = "{server.url}"\n{stack}'))
+            while (await probe(gateway, "/readyz"))[0] != 200:  # noqa: ASYNC110  (nobody says when)
+                await asyncio.sleep(0.02)
+        assert (len(asked), first.is_ready) == (count, False)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 from standby.proxy.stores.address import AddressError, examine, open_store
 from standby.proxy.stores.memory import Memory
 from standby.proxy.stores.sqlite import Sqlite
-from standby.proxy.stores.sqlite_file import sqlite_flaw
+from standby.proxy.stores.sqlite_file import make_private, sqlite_flaw
 
 __all__: list[str] = []
 
@@ -87,3 +90,32 @@ async def test_a_file_of_ours(tmp_path: Path) -> None:
 def test_sqlite_s_own_name_for_memory() -> None:
     """`sqlite:///:memory:` is no file of that name."""
     assert isinstance(open_store("sqlite:///:memory:"), Memory)
+
+
+def test_behind_a_link(tmp_path: Path) -> None:
+    """What counts is the file to which a link leads, and its folder; a link to itself is none."""
+    (tmp_path / "volume").mkdir()
+    link = tmp_path / "x.db"
+    link.symlink_to(tmp_path / "volume" / "real.db")
+    assert sqlite_flaw(link) is None
+    make_private(link)
+    assert stat.S_IMODE((tmp_path / "volume" / "real.db").stat().st_mode) == 0o600
+    loop = tmp_path / "loop.db"
+    loop.symlink_to(loop)
+    assert sqlite_flaw(loop) is None or "is no" in str(sqlite_flaw(loop))
+
+
+CLOSE: Final = "import sqlite3 as s, sys; c = s.connect(sys.argv[1]); c.execute('PRAGMA user_version'); c.close()"
+
+
+async def test_a_look_at_a_file_in_use(tmp_path: Path) -> None:
+    """It drops no lock: what is written afterwards is there for others, also after another process has
+    opened and closed the file."""
+    path = tmp_path / "x.db"
+    store = Sqlite(path)
+    await store.settle("1", [], [])
+    assert sqlite_flaw(path) is None
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CLOSE, str(path))
+    assert await process.wait() == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"x.db", "x.db-wal", "x.db-shm"}  # noqa: ASYNC240
+    await store.aclose()

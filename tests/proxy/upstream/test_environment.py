@@ -125,6 +125,7 @@ async def test_a_folder_of_authorities(environment: pytest.MonkeyPatch, tmp_path
         (" other.test , PROVIDER.test", True),
         ("test", True),
         (".test", True),
+        ("other.test provider.test.", True),
         ("*.test", True),
         ("provider.test:443", True),
         ("provider.test:8443", False),
@@ -146,11 +147,14 @@ def test_what_needs_no_proxy(environment: pytest.MonkeyPatch, no_proxy: str, dir
     ("url", "direct"),
     [
         ("https://10.1.2.3/v1", True),
-        ("https://10.1.2.3:8443/v1", True),
         ("https://11.1.2.3/v1", False),
         ("https://192.0.2.7:8443/v1", True),
         ("https://192.0.2.7/v1", False),
+        ("https://10.1.2.3:8443/v1", True),
+        ("https://172.16.0.1:8443/v1", True),
+        ("https://172.16.0.1/v1", False),
         ("https://[fd00::7]/v1", True),
+        ("https://[fe80::8]:8443/v1", True),
         ("https://[fe80::7]/v1", False),
         ("https://localhost:8443/v1", True),
         ("https://127.0.0.1:8443/v1", True),
@@ -160,7 +164,7 @@ def test_what_needs_no_proxy(environment: pytest.MonkeyPatch, no_proxy: str, dir
 def test_which_addresses_need_no_proxy(environment: pytest.MonkeyPatch, url: str, direct: bool) -> None:
     """NO_PROXY has addresses and networks too. This machine needs no proxy, nor a scheme that has none."""
     environment.setenv("HTTPS_PROXY", "http://proxy.test:3128")
-    environment.setenv("NO_PROXY", "10.0.0.0/8,192.0.2.7:8443,fd00::/8")
+    environment.setenv("NO_PROXY", "10.0.0.0/8,192.0.2.7:8443,172.16.0.0/12:8443,fd00::/8,[fe80::8]:8443")
     assert (proxy_of_environment(url) is None) is direct
 
 
@@ -170,6 +174,9 @@ def test_which_addresses_need_no_proxy(environment: pytest.MonkeyPatch, url: str
         ("HTTPS_PROXY", "socks5://ada:secret@proxy.test", "for https: only http proxies are supported"),
         ("ALL_PROXY", "http://ada:secret@proxy.test:99999", "for https: not the address of a proxy"),
         ("HTTPS_PROXY", "http://ada:secret@", "for https: not the address of a proxy"),
+        ("HTTPS_PROXY", "http://ada:secret@proxy.test:0", "for https: not the address of a proxy"),
+        ("HTTPS_PROXY", "http://ad\udce9:secret@proxy.test", "for https: not the address of a proxy"),
+        ("HTTPS_PROXY", "http://proxy%0d%0a.test", "for https: not the address of a proxy"),
         ("SSL_CERT_FILE", "/nowhere.pem", "SSL_CERT_FILE: no certificates in /nowhere.pem: No such file"),
         ("SSL_CERT_FILE", __file__, "SSL_CERT_FILE: no certificates in "),
         ("SSL_CERT_DIR", "/nowhere", "SSL_CERT_DIR: there is no folder /nowhere"),
@@ -186,6 +193,7 @@ def test_an_environment_that_cannot_work(
     assert "providers.at-a.base_url" in str(caught.value)
     assert "secret" not in str(caught.value)
     Gateway(routes("http://127.0.0.1:9/v1"))
+    Gateway(parse_routes(routes(PROVIDER).source, lenient=True))
 
 
 @pytest.mark.parametrize(
@@ -211,6 +219,19 @@ async def test_a_proxy_that_opens_no_tunnel(
         async with asyncio.timeout(20):
             while proxy.open:  # noqa: ASYNC110  (nobody says when)
                 await asyncio.sleep(0)
+
+
+async def test_a_proxy_that_forwards_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Where plain http is forwarded, a 407 is the proxy's word too, and no answer for the caller."""
+    async with behind_a_proxy(tls=False) as (proxy, _):
+        proxy.refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
+        own = f'insecure = true\nproxy = "http://{proxy.address}"'
+        with (
+            caplog.at_level(logging.WARNING, "standby.upstream"),
+            pytest.raises(Unreachable, match="connect"),
+        ):
+            await ask(routes("http://provider.test/v1", own))
+        assert caplog.messages == ["no connection to target a: the proxy requires other credentials (407)"]
 
 
 async def test_a_proxy_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
@@ -270,13 +291,20 @@ async def test_a_tls_failure_is_named(
         ('ca = "own.pem"', 'ca: must name a file of certificates; write "file:path"'),
         ('ca = "file:nowhere.pem"', "ca: file nowhere.pem cannot be read: No such file or directory"),
         (f'ca = "file:{__file__}"', "holds no certificates in PEM form"),
+        (
+            'proxy = "http://proxy.test"\nbase_url = "http://127.0.0.1:9/v1"',
+            "proxy: plain http would show keys and prompts to it",
+        ),
         ("ca = true", "ca: must name a file of certificates"),
     ],
 )
 def test_a_setting_that_cannot_work(setting: str, message: str) -> None:
     """It is refused with its line, and without what is secret in it."""
+    text = routes(PROVIDER, "#").source.replace("#", setting)
+    if "base_url" in setting:
+        text = text.replace(f'base_url = "{PROVIDER}"\n', "")
     with pytest.raises(ConfigError, match=message.replace("(", r"\(")) as caught:
-        routes(PROVIDER, setting)
+        parse_routes(text, environ={})
     assert "secret" not in str(caught.value)
 
 
