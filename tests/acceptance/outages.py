@@ -80,11 +80,12 @@ class _Unreachable(Outage):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "volume"
+        self._folder.mkdir()  # a gateway does not start without it
         self.url = f"sqlite:///{self._folder / 'standby.db'}"
 
     @override
     def begin(self) -> None:
-        assert not self._folder.exists()
+        self._folder.rmdir()  # nothing was asked of the store yet
 
     @override
     def end(self) -> None:

@@ -264,11 +264,8 @@ async def test_an_sdk_that_retries_does_not_multiply(front: Front, api: Api, fau
     [
         (RESPONSES, {"previous_response_id": "resp_1"}),
         (RESPONSES, {"conversation": "conv_1"}),
-        (RESPONSES, {"store": True}),
-        (RESPONSES, {"background": True}),
         (RESPONSES, {"input": [{"type": "item_reference", "id": "msg_1"}]}),
         (RESPONSES, {"prompt": {"id": "pmpt_1"}}),
-        (CHAT, {"store": True}),
         (
             CHAT,
             {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},

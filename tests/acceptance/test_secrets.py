@@ -148,7 +148,6 @@ async def test_when_a_stream_breaks(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"model": PROMPT},
         {"temperature": PROMPT},
         {"messages": PROMPT, "input": {PROMPT: PROMPT}},
         {"max_tokens": PROMPT, "max_output_tokens": PROMPT},
@@ -160,7 +159,8 @@ async def test_when_a_stream_breaks(
 async def test_when_we_refuse(
     stage: Scene, caplog: pytest.LogCaptureFixture, api: Api, fields: dict[str, Any]
 ) -> None:
-    """A request that is refused before anybody is asked is not quoted, in the answer or in our log."""
+    """A request that is refused before anybody is asked is not quoted, in the answer or in our log, but for
+    the name of a model that is not there."""
     caplog.set_level(logging.DEBUG)
 
     answer = await stage.raw.ask(api, stream=False, headers=shown(api), **{**request_of(api), **fields})
@@ -170,6 +170,18 @@ async def test_when_we_refuse(
         assert CLIENT not in text
         assert PROMPT not in text
     assert stage.alpha.requests == stage.beta.requests == []
+
+
+@pytest.mark.parametrize("api", APIS, ids=str)
+async def test_a_model_that_is_not_there(stage: Scene, caplog: pytest.LogCaptureFixture, api: Api) -> None:
+    """Its name is told to its caller, and to nobody else."""
+    caplog.set_level(logging.DEBUG)
+
+    answer = await stage.raw.ask(api, headers=shown(api), **{**request_of(api), "model": PROMPT})
+
+    assert answer.status == 404
+    assert PROMPT in answer.whole.decode()
+    assert PROMPT not in logged(caplog)
 
 
 @pytest.mark.parametrize(("api", "code", "stream"), pairwise(APIS, [301, 302, 303, 307, 308]), ids=str)

@@ -157,10 +157,12 @@ async def test_a_regulated_tenant_stays_in_its_region(
         assert [(await ask(raw, "bank")).status for _ in range(5)] == [503] * 5
         failed = await ask(raw, "bank")
         assert failed.status == 503
-        assert orjson.loads(failed.body)["error"]["attempts"] == [
+        alpha_s, beta_s = orjson.loads(failed.body)["error"]["attempts"]
+        assert alpha_s in (  # while all rest, one request a second may try one of them
             {"target": "alpha", "fault": "health.breaker_open"},
-            {"target": "beta", "fault": "policy.residency"},
-        ]
+            {"target": "alpha", "fault": "connect"},
+        )
+        assert beta_s == {"target": "beta", "fault": "policy.residency"}
         assert beta.accepted == 0
         assert (await ask(raw)).header("x-standby-target") == "beta"
 

@@ -132,7 +132,7 @@ def test_an_unknown_model_is_an_error(turns: Turns) -> None:
         "turn": "unknownModel",
         "error": "AI_APICallError",
         "status": 404,
-        "message": "There is no model of this name.",
+        "message": "There is no model of this name: nope.",
     }
 
 

@@ -102,9 +102,9 @@ def test_the_models_are_the_pools(claude: anthropic.Anthropic) -> None:
     """The list of models has the names that pools serve, and each can be asked for."""
     models = list(claude.models.list())
 
-    assert [model.id for model in models] == ["support", "drafting"]
-    assert claude.models.retrieve("drafting") == models[1]
-    assert (models[1].display_name, models[1].type) == ("drafting", "model")
+    assert [model.id for model in models] == ["drafting"]
+    assert claude.models.retrieve("drafting") == models[0]
+    assert (models[0].display_name, models[0].type) == ("drafting", "model")
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -118,7 +118,7 @@ def test_an_unknown_model_is_not_found(claude: anthropic.Anthropic, streamed: bo
         claude.models.retrieve("nope")
 
     for raised in (messages, counts, models):
-        assert "There is no model of this name." in str(raised.value)
+        assert "There is no model of this name: nope." in str(raised.value)
         assert raised.value.type == "not_found_error"
         assert raised.value.request_id
 
@@ -128,7 +128,7 @@ def test_a_model_of_another_dialect_is_a_bad_request(claude: anthropic.Anthropic
     with pytest.raises(anthropic.BadRequestError) as raised:
         claude.messages.create(model="support", max_tokens=64, messages=asks())
 
-    assert "This model is not served at this path." in str(raised.value)
+    assert "This model is not served at this path: support (call /v1/ch" in str(raised.value)
     assert raised.value.type == "invalid_request_error"
 
 

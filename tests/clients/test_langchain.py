@@ -138,7 +138,7 @@ def test_structured_output_by_a_schema(demo: str, api: Api) -> None:
 
 def test_an_unknown_model_is_not_found(demo: str, api: Api) -> None:
     """A name that no pool serves raises the SDK's NotFoundError, which says so."""
-    with pytest.raises(Exception, match=r"There is no model of this name\.") as raised:
+    with pytest.raises(Exception, match=r"There is no model of this name: nope\.") as raised:
         api.make(demo, model="nope").invoke("hello")
 
     assert "NotFoundError" in [kind.__name__ for kind in type(raised.value).__mro__]
