@@ -177,7 +177,8 @@ async def test_a_model_that_is_not_there(stage: Scene, caplog: pytest.LogCapture
     """Its name is told to its caller, and to nobody else."""
     caplog.set_level(logging.DEBUG)
 
-    answer = await stage.raw.ask(api, headers=shown(api), **{**request_of(api), "model": PROMPT})
+    fields: dict[str, Any] = {**request_of(api), "model": PROMPT}
+    answer = await stage.raw.ask(api, stream=False, headers=shown(api), **fields)
 
     assert answer.status == 404
     assert PROMPT in answer.whole.decode()

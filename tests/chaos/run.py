@@ -35,12 +35,13 @@ _PATIENCE: Final = 20.0
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How much happens: requests, after how many of them something is killed, or a clock jumps, and callers
-    at a time."""
+    at a time. `first_token` is the time limit of an attempt until its answer begins."""
 
     requests: int
     kill_every: int
     jump_every: int
     callers: int = 24
+    first_token: str = "400ms"
 
 
 class _Run:
@@ -187,7 +188,7 @@ async def chaos(kind: Kind, scale: Scale, seed: int, folder: Path, *, escrow: bo
         reader = stack.enter_context(reader_of(kind, folder))
         vendors = await stack.enter_async_context(providers(seed))
         urls = {name: provider.url for name, provider in vendors.items()}
-        text = routes(reader.url, urls, scale.requests, escrow=escrow)
+        text = routes(reader.url, urls, scale.requests, escrow=escrow, first_token=scale.first_token)
         path = folder / "routes.toml"
         path.write_text(text)
         accounts = _accounts(parse_routes(text))

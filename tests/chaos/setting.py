@@ -68,7 +68,7 @@ _ROUTES: Final = """
 use = "tests.chaos.store_probe:StoreProbe"
 [pools.cheap]
 prefer = ["alpha", "beta", "gamma"]
-timeouts = {{ connect = "1s", first_token = "400ms", stall = "400ms", total = "5s" }}
+timeouts = {{ connect = "1s", first_token = "{first_token}", stall = "400ms", total = "5s" }}
 [teams.shop]
 budget = [{{ limit = "{team}", window = "month" }}]
 limits = {{ requests_per_minute = 1_000_000, concurrent = 500 }}
@@ -129,7 +129,9 @@ def _dollars(nano: int) -> str:
     return f"{nano // 10**9}.{nano % 10**9:09d}"
 
 
-def routes(store: str, urls: Mapping[str, str], requests: int, *, escrow: bool = False) -> str:
+def routes(
+    store: str, urls: Mapping[str, str], requests: int, *, escrow: bool = False, first_token: str
+) -> str:
     """The configuration. Budgets are such that about so many requests wear three of them out."""
     text = "".join(
         _PROVIDER.format(
@@ -153,6 +155,7 @@ def routes(store: str, urls: Mapping[str, str], requests: int, *, escrow: bool =
             half=_dollars(usual * requests // 5),
             trial_limit=_dollars(usual * requests // 12),
             escrow=str(escrow).lower(),
+            first_token=first_token,
         )
     )
 

@@ -105,7 +105,9 @@ def test_behind_a_link(tmp_path: Path) -> None:
     assert sqlite_flaw(loop) is None or "is no" in str(sqlite_flaw(loop))
 
 
-CLOSE: Final = "import sqlite3 as s, sys; c = s.connect(sys.argv[1]); c.execute('PRAGMA user_version'); c.close()"
+CLOSE: Final = (
+    "import sqlite3 as s, sys; c = s.connect(sys.argv[1]); c.execute('PRAGMA user_version'); c.close()"
+)
 
 
 async def test_a_look_at_a_file_in_use(tmp_path: Path) -> None:
