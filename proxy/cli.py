@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("OLD", "NEW"),
         help="say instead what changes from one configuration to another, for which pools and keys",
     )
+    check.add_argument(
+        "--elsewhere",
+        action="store_true",
+        help="only warn of what this machine lacks, for a file that another one will serve",
+    )
     check.set_defaults(run=_check)
 
     explain = commands.add_parser("explain", help="say where a request would go, and why; nothing is sent")
@@ -173,12 +178,14 @@ def _check(options: argparse.Namespace) -> int:
         print(differences(before, after))
         return 0
     gateway = _looked_at(options.routes)
-    print(describe(gateway.routes))
     lines = warnings(gateway.routes)
     try:
         check_machine(gateway.routes, gateway.store)
     except ConfigError as error:
+        if not options.elsewhere:
+            raise
         lines += [f"`standby serve` would refuse this here: {problem}" for problem in error.problems]
+    print(describe(gateway.routes))
     if lines:
         print("\n".join(("", *(f"warning: {line}" for line in lines))))
     return 0

@@ -21,7 +21,10 @@ _LIMIT: Final = 4 * 1024 * 1024  # bytes; the bundles of whole systems have a qu
 
 @dataclass(frozen=True)
 class Authorities:
-    """Certificates in PEM form, read when the configuration is loaded. `source` is `"file:path"`."""
+    """Certificates in PEM form, read when the configuration is loaded. `source` is `"file:path"`.
+
+    `pem` is empty if the file is not there and the configuration is only looked at.
+    """
 
     source: str
     pem: str

@@ -1,4 +1,4 @@
-"""What a configuration needs of the machine that serves it, which `standby check` elsewhere cannot know."""
+"""What a configuration needs of the machine that serves it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["check_machine"]
 def check_machine(routes: Routes, store: Store) -> None:
     """Raises ConfigError if these routes can never be served here. It may take 50 ms.
 
-    This is so if the file of the store can be none, or if the environment names a proxy or authorities for a
-    provider that are none.
+    This is so if the file of the store can be none, if certificates that `ca` names are not there, or if the
+    environment names a proxy or authorities for a provider that are none.
     """
     try:
         examine(store)
@@ -24,6 +24,8 @@ def check_machine(routes: Routes, store: Store) -> None:
     for name, provider in routes.providers.items():
         if provider.transport is not None:
             continue
+        if provider.ca is not None and not provider.ca.pem:
+            raise routes.error(("providers", name, "ca"), f"there is no {provider.ca.source}")
         try:
             if provider.proxy is None:
                 proxy_of_environment(provider.base_url)

@@ -201,16 +201,21 @@ def test_what_can_never_work(
 def test_what_cannot_work_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file for another machine passes `check` with a warning; `serve` refuses it."""
+    """What this machine lacks is refused by `check` and `serve`; `check --elsewhere` warns of it."""
     monkeypatch.setenv("STANDBY_TEST_KEY_THAT_IS_NOWHERE", "k")
     file = tmp_path / "routes.toml"
     ca = 'dialect = "openai"\nca = "file:corporate.pem"'
     file.write_text(NEEDY.replace("keys.db", "no/keys.db").replace('dialect = "openai"', ca))
-    assert main(["check", str(file)]) == 0
     problem = f"store: {tmp_path}/no/keys.db cannot be made: there is no folder {tmp_path}/no"
+    assert main(["check", str(file)]) == 1
+    assert problem in capsys.readouterr().err
+    assert main(["check", "--elsewhere", str(file)]) == 0
     assert f"`standby serve` would refuse this here: {file}:3: {problem}" in capsys.readouterr().out
     assert main(["serve", str(file)]) == 1
     assert "file corporate.pem cannot be read" in capsys.readouterr().err
     file.write_text(NEEDY.replace("keys.db", "no/keys.db"))
     assert main(["serve", str(file)]) == 1
     assert problem in capsys.readouterr().err
+    file.write_text(NEEDY.replace('dialect = "openai"', ca))
+    assert main(["check", str(file)]) == 1
+    assert "providers.p.ca: there is no file:corporate.pem" in capsys.readouterr().err
