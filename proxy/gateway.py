@@ -149,7 +149,7 @@ class Gateway:
                     # In a thread, since a large file would block the event loop.
                     new, changes = await asyncio.to_thread(_read, file, before.routes)
                 after = Snapshot(new, self._store_for(new), before.transports.following(), self.health)
-                await asyncio.to_thread(check_machine, new, after.store)
+                check_machine(new, after.store)
             except ConfigError as error:
                 self.reload_failed = error
                 raise
