@@ -194,9 +194,8 @@ class _Walk:
         return self._begin(*claim, send, "failover" if self._exchange.attempts else "primary")
 
     def _claim_next(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Permit | None] | None:
-        operation = self._exchange.operation
         while (candidate := choose()) is not None:
-            target = candidate.target
+            target, operation = candidate.target, self._exchange.asked_of(candidate)
             if target is None or operation is None:
                 return candidate, None
             entered = self._health.enter(
@@ -213,22 +212,25 @@ class _Walk:
     def _claim_resting(self) -> tuple[Candidate, Permit] | None:
         """If nobody can be tried, one request at a time may try a target whose breaker is open, the one that
         closes first. So callers need not wait for the end of its time once it is well again."""
-        operation = self._exchange.operation
         resting = [each for each in self._walk.passed_over if each.rejected == "health.breaker_open"]
-        if operation is None or any(self._health.is_probed(each.name, operation.name) for each in resting):
+        if any(self._health.is_probed(each.name, self._asked_of(each)) for each in resting):
             return None
         for candidate in sorted(resting, key=lambda each: each.ready_in or math.inf):
             target = candidate.target
             if target is None:
                 continue
             permit = self._health.enter_early(
-                target.name, target.provider.name, operation.name, streamed=self._exchange.streamed
+                target.name, target.provider.name, self._asked_of(candidate), streamed=self._exchange.streamed
             )
             if permit is not None:
                 candidate.rejected = candidate.ready_in = None
                 self._walk.again()
                 return candidate, permit
         return None
+
+    def _asked_of(self, candidate: Candidate) -> str:
+        operation = self._exchange.asked_of(candidate)
+        return "" if operation is None else operation.name
 
     def _begin(self, candidate: Candidate, permit: Permit | None, send: Send, kind: Kind) -> AttemptRun:
         run = AttemptRun(
@@ -291,10 +293,13 @@ class _Walk:
     async def _retry(self, send: Send) -> AttemptRun | None:
         """A retry of the last target after a pause, when no other target is left; None if it may not be
         retried."""
-        last, operation, health = self._last, self._exchange.operation, self._health
-        if last is None or not self._retries or self._broken is not None or operation is None:
+        last, health = self._last, self._health
+        if last is None or not self._retries or self._broken is not None:
             return None
         candidate, fault = last.candidate, last.attempt.fault
+        operation = self._exchange.asked_of(candidate)
+        if operation is None:
+            return None
         wait = None if fault is None else pause(fault, self._failover.chance())
         if wait is None or candidate.target is None or self._loop.time() + wait >= self._deadline:
             return None

@@ -93,6 +93,10 @@ CODES: Final = MappingProxyType(
         "invalid_value": Code(400, "A field has the wrong type or is out of range."),
         "unknown_model": Code(404, "There is no model of this name."),
         "operation_not_supported": Code(400, "This model is not served at this path."),
+        "untranslatable": Code(
+            400,
+            "No target of this model can take the request: its wire format has no place for a field of it.",
+        ),
         "background_not_supported": Code(
             400, "Responses in the background are not served: leave `background` out, or stream the response."
         ),

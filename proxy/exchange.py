@@ -36,6 +36,7 @@ __all__ = [
     "Exchange",
     "Kind",
     "Notice",
+    "OwnEvents",
     "Role",
     "Step",
     "TraceContext",
@@ -70,6 +71,8 @@ class Candidate:
     until that reason no longer applies, if known, and `limit` the name of the limit that refused, if one did.
     `degraded` is the reason why it is tried after others. `score` is the balancer's value among equal
     candidates (lower is better), and `cost` the estimated cost of the request there, in nano-dollars.
+    `operation` is what it is asked for, if that is not what the caller asks for: the attempt is translated.
+    `field` is the part of the request that could not be translated, if that is the reason.
     `presumed` is whether it gets reasoning of unknown origin in the prompt, which may be left out elsewhere,
     and `strips` whether reasoning in the prompt is left out for it.
     """
@@ -86,6 +89,8 @@ class Candidate:
     cost: int | None = None
     presumed: bool = False
     strips: bool = False
+    operation: Operation | None = None
+    field: str | None = None
 
 
 class Break(NamedTuple):
@@ -107,6 +112,18 @@ class Step(NamedTuple):
     refusal: str | None = None
 
 
+class OwnEvents(Protocol):
+    """Writes the gateway's own events into a stream, in the caller's format, as an `AnswerReader` does."""
+
+    def broken(self, code: str, message: str, request_id: str) -> bytes:
+        """Returns the error event that ends a broken stream."""
+        ...
+
+    def restarted(self, reason: str, attempt: int) -> bytes:
+        """Returns the event that asks a client to discard this stream, since a new one follows."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One attempt at one candidate.
@@ -125,7 +142,10 @@ class Attempt:
     Written by Budget: `cost` (in nano-dollars, as in the ledger; None where it cannot be known).
     Written by Guardrails and RouteSelect: `amendments` (members of the document that this target sees
     otherwise than others).
-    Written by RouteSelect: `dropped` (what this target does not see at all, "reasoning" or "thinking").
+    Written by RouteSelect and Relay: `dropped` (what this target does not see at all: "reasoning" or
+    "thinking", and the fields that a translation left out).
+    Written by Relay: `events` (writes the gateway's own events into the stream of a translated answer; None
+    for the answer's reader).
     """
 
     number: int
@@ -145,6 +165,7 @@ class Attempt:
     cost: int | None = None
     amendments: dict[str, Any] | None = None
     dropped: tuple[str, ...] = ()
+    events: OwnEvents | None = None
 
     @staticmethod
     def of(scope: Scope) -> Attempt | None:
@@ -317,7 +338,7 @@ class Exchange:
     def withdraw(self, attempt: Attempt, rejection: Rejection) -> None:
         """Remove `attempt` because a clearance refused it and nothing was sent. Its candidate is rejected."""
         candidate = attempt.candidate
-        candidate.rejected, candidate.ready_in, candidate.limit = rejection
+        candidate.rejected, candidate.ready_in, candidate.limit, candidate.field = rejection
         self.attempts.remove(attempt)
         if self.served is attempt:
             self.served = None
@@ -328,13 +349,23 @@ class Exchange:
         They are in the order of the plan.
         """
         faults: dict[str, list[str]] = {candidate.name: [] for candidate in self.plan or ()}
+        fields = {candidate.name: field for candidate in self.plan or () if (field := candidate.field)}
         for attempt in self.attempts:
             fault = "unknown" if attempt.fault is None else attempt.fault.kind
             faults.setdefault(attempt.candidate.name, []).append(fault)
         for candidate in self.plan or ():
             if candidate.rejected is not None:
                 faults[candidate.name].append(candidate.rejected)
-        return [{"target": name, "fault": fault} for name, each in faults.items() for fault in each]
+        return [
+            {"target": name, "fault": fault}
+            | ({"field": fields[name]} if fault == "capability.untranslatable" else {})
+            for name, each in faults.items()
+            for fault in each
+        ]
+
+    def asked_of(self, candidate: Candidate) -> Operation | None:
+        """Returns the operation that a candidate is asked for; None if the request has none."""
+        return candidate.operation or self.operation
 
     @property
     def owner(self) -> str:

@@ -323,6 +323,8 @@ def _identity(target: Target) -> tuple[object, ...]:
         provider.base_url,
         provider.key,
         provider.auth,
+        provider.vendor,
+        provider.query,
         provider.headers,
         provider.transport,
         provider.proxy,

@@ -74,7 +74,8 @@ class Answer:
 
     `streamed` is whether the request asks for a stream, or None if that is unknown. With `plain`, an answer
     of status 2xx to which no event can be added is a fault. With `withholds` set, a late error event is not
-    relayed; it is stored in `withheld`, as bytes ready to send.
+    relayed; it is stored in `withheld`, as bytes ready to send. If the request was `translated`, one that is
+    wrong to the provider may still be right to others.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class Answer:
         "_splitter",
         "_streamed",
         "_tail",
+        "_translated",
         "complete",
         "cut",
         "ended",
@@ -103,11 +105,19 @@ class Answer:
         "working",
     )
 
-    def __init__(self, operation: Operation | None, *, streamed: bool | None, plain: bool = False) -> None:
+    def __init__(
+        self,
+        operation: Operation | None,
+        *,
+        streamed: bool | None,
+        plain: bool = False,
+        translated: bool = False,
+    ) -> None:
         self._reader: AnswerReader | None = None if operation is None else operation.reader()
         self._read = _nothing if self._reader is None else self._reader.event
         self._streamed = streamed
         self._plain = plain
+        self._translated = translated
         self._own_rates = operation is not None and operation.own_rates
         self.withholds = False
         self.withheld = b""
@@ -434,6 +444,8 @@ class Answer:
         """Set the verdict to FAULT."""
         if self._own_rates and fault.kind in {"rate_limited", "ramp_limited"} and fault.rests is None:
             fault = replace(fault, rests="operation")
+        if self._translated and fault.kind == "bad_request":
+            fault = replace(fault, kind="incompatible")
         self.fault = fault
         self.verdict = _FAULT
         self.ended = True

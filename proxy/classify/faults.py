@@ -84,6 +84,8 @@ class Rejection(NamedTuple):
     ready_in: float | None = None
     limit: str | None = None
     """The scope and name of the limit that rejected the request, or the name of the guardrail."""
+    field: str | None = None
+    """The path of what the target's wire format cannot carry."""
 
 
 MayMove = Literal["yes", "no", "if_failed", "larger", "opt_in"]

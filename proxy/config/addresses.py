@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 
 from .values import Remark, objection
 
-__all__ = ["BaseURL", "is_loopback", "is_private", "outgoing_headers", "splits"]
+__all__ = ["BaseURL", "is_loopback", "is_private", "outgoing_headers", "outgoing_query", "splits"]
 
 _URL: Final = re.compile(r"[\x21-\x7e]{1,2048}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -27,6 +27,11 @@ _OPERATIONS: Final = (
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+
+_PARAMETER: Final = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_CREDENTIAL_PARAMETERS: Final = frozenset(
+    {"key", "api-key", "api_key", "apikey", "access_token", "token", "sig"}
+)
 
 _CREDENTIALS: Final = frozenset(
     {"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"}
@@ -108,6 +113,20 @@ def splits(authority: str) -> tuple[str, str] | None:
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
 """An `http` or `https` URL with a host and optionally a port and a path; no credentials, query or
 fragment."""
+
+
+def outgoing_query(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """Check the parameters of a provider's URLs. Messages do not repeat values."""
+    remarks: list[Remark] = []
+    for name, value in parameters.items():
+        if _PARAMETER.fullmatch(name) is None or _PARAMETER.fullmatch(value) is None:
+            remarks.append(Remark("a parameter is made of letters, digits and . _ ~ -", at=(name,)))
+        elif name.lower() in _CREDENTIAL_PARAMETERS:
+            message = "a credential is not part of a URL, which is logged"
+            remarks.append(Remark(message, 'use key = "env:NAME"', (name,)))
+    if remarks:
+        raise objection(*remarks)
+    return MappingProxyType(dict(parameters))
 
 
 def is_private(url: str) -> bool:

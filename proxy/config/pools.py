@@ -6,8 +6,8 @@ Pool --prefer, alternates, canary--> Target
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Self, TypeAlias, cast, get_args
 
@@ -150,6 +150,8 @@ class Pool(Table):
     hedge: Hedge | None = None
     on_break: OnBreak = "terminate"
     reasoning_state: ReasoningState = "keep"
+    strict: bool = False
+    """Whether a request is only translated for a target of another dialect if nothing of it is left out."""
     timeouts: Timeouts = Timeouts()
     max_output: Annotated[int, Field(gt=0)] | None = None
     """The most output tokens of one request. Sent to the provider if the caller sets no limit."""
@@ -163,10 +165,10 @@ class Pool(Table):
     def __hash__(self) -> int:
         return hash(self.name)
 
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of all targets of the pool."""
-        return self.prefer[0].provider.dialect
+    @cached_property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """The dialects of its targets, that of the first one first. Callers may use any of them."""
+        return tuple(dict.fromkeys(target.provider.dialect for target in targets_of(self)))
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -176,22 +178,12 @@ class Pool(Table):
         if self.canary is not None:
             places.append((("canary", "target"), self.canary.target))
         remarks = [
-            *self._of_one_dialect(places),
             *self._named_once(places),
             *self._fit(places),
         ]
         if remarks:
             raise objection(*remarks)
         return self
-
-    def _of_one_dialect(self, places: Sequence[tuple[KeyPath, Target]]) -> Iterator[Remark]:
-        counts = Counter(target.provider.dialect for _, target in places)
-        common = max(counts, key=lambda dialect: counts[dialect])  # in a tie, the first one of the pool
-        for at, target in places:
-            dialect = target.provider.dialect
-            if dialect != common:
-                message = f"target {quoted(target.name)} speaks {dialect}, the rest of the pool {common}"
-                yield Remark(message, "a pool speaks one dialect: make another pool", at)
 
     def _named_once(self, places: Sequence[tuple[KeyPath, Target]]) -> Iterator[Remark]:
         names: set[str] = set()

@@ -8,12 +8,15 @@ References by name are resolved to objects during validation, so there are no lo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
-from .addresses import BaseURL, is_private, outgoing_headers
+from ..dialects.vendors import VENDORS, Vendor, vendor_at
+from .addresses import BaseURL, is_private, outgoing_headers, outgoing_query
 from .authorities import Authorities
 from .forward_proxy import ForwardProxy
 from .limits import BudgetWindow, Limits
@@ -33,10 +36,18 @@ Unpriced: TypeAlias = Literal["refuse", "allow"]
 """How to treat a target without a price where a budget counts money: `refuse` to load the file, or `allow`
 the target at a cost of 0."""
 
-Scheme: TypeAlias = Literal["bearer", "x-api-key"]
+Scheme: TypeAlias = Literal["bearer", "x-api-key", "api-key"]
 """The headers in which a provider may expect its key."""
 
 _EVERY_OPERATION: Final = frozenset[Capability]().union(*OPERATIONS.values())
+
+
+def _known_vendor(value: str) -> str:
+    if value not in VENDORS:
+        meant = get_close_matches(value, VENDORS, 1)
+        hint = f"did you mean {quoted(meant[0])}?" if meant else f"one of {', '.join(VENDORS)}"
+        raise objection(Remark(f"there is no vendor {quoted(value)}", hint))
+    return value
 
 
 def _own_name(data: dict[str, Any]) -> str:
@@ -49,10 +60,18 @@ class Provider(Table):
     name: Name
     dialect: Dialect
     base_url: BaseURL
-    """Without a trailing slash. Plain http requires a loopback host or `insecure`."""
+    """Without a trailing slash. Plain http requires a loopback host or `insecure`. `{model}` in its path
+    stands for the target's model, as in the URLs of Azure's deployments."""
     key: Secret | None = None
     auth: Scheme | None = None
-    """How `key` is sent: as `Authorization: Bearer` or as `x-api-key`. Defaults to the dialect's own way."""
+    """How `key` is sent: as `Authorization: Bearer`, or in the header of that name. Defaults to the vendor's
+    way, or the dialect's."""
+    vendor: Annotated[str, AfterValidator(_known_vendor)] | None = None
+    """The row of `dialects/vendors.py` that says how its API differs. By default it is found by the host."""
+    query: Annotated[Mapping[str, str], AfterValidator(outgoing_query), PlainSerializer(dict)] = Field(
+        default_factory=lambda: MappingProxyType[str, str]({})
+    )
+    """Parameters that are added to the URL of every request, such as Azure's `api-version`."""
     region: Name | None = None
     trust: Name | None = None
     """How far it is trusted with data, in words of the operator's. Only guardrails read it."""
@@ -73,6 +92,17 @@ class Provider(Table):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @cached_property
+    def known_as(self) -> Vendor | None:
+        """The vendor that it is an account at, None if it is none of the table."""
+        return vendor_at(self.base_url) if self.vendor is None else VENDORS[self.vendor]
+
+    @cached_property
+    def adapted_for(self) -> Vendor | None:
+        """The vendor, if it does not take every chat request that OpenAI takes."""
+        vendor = self.known_as
+        return vendor if vendor is not None and vendor.adapts else None
 
     @model_validator(mode="after")
     def _is_private(self) -> Self:
@@ -121,6 +151,14 @@ class Target(Table):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @cached_property
+    def operations(self) -> frozenset[str]:
+        """The operations that it is asked for: those in `can`, or else those of its vendor or dialect."""
+        dialect, vendor = self.provider.dialect, self.provider.known_as
+        if self.can is not None:
+            return frozenset[str](self.can & OPERATIONS[dialect])
+        return (vendor and vendor.operations(dialect)) or frozenset[str](OPERATIONS[dialect])
 
     @model_validator(mode="after")
     def _can_do_something(self) -> Self:

@@ -16,6 +16,7 @@ __all__ = [
     "RESPONSE_NAMES",
     "UsageNames",
     "count",
+    "dumped",
     "error_of",
     "is_list",
     "is_object",
@@ -101,6 +102,14 @@ def lenient(data: bytes | bytearray) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
+
+
+def dumped(value: object) -> bytes:
+    """Returns a value as JSON in UTF-8, also one that only `lenient` could read."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a character
+        return json.dumps(value).encode()
 
 
 def _rough_size(value: object) -> int:

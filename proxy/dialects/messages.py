@@ -16,10 +16,10 @@ from typing_extensions import override
 from .base import AnswerReader, Operation, RequestDocument, Signal
 from .json_values import error_of, is_list, is_object, lenient, number, served_tier, size, text, within
 from .json_values import name as named
+from .message_usage import MessageUsage
 from .provider_state import names_state, stated_ids
 from .request_shapes import check_messages
 from .state_key import id_key
-from .usage import Usage
 
 __all__ = ["OPERATION", "MessagesReader", "names_provider_state", "references"]
 
@@ -44,23 +44,16 @@ _CONTENT_BLOCKS: Final = ("_use", "_result")
 # Members of a delta that hold its output; `content` is that of a compaction.
 _DELTAS: Final = ("text", "partial_json", "thinking", "signature", "citation", "content")
 _BLOCK_TEXT: Final = ("text", "thinking", "data", "signature")
-# Members of a usage object that count tokens.
-_COUNTED: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
 
 
 class MessagesReader(AnswerReader):
     """Reads one message."""
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_counted",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._tokens: dict[str, int] = {}
+        self._counted = MessageUsage()
 
     def event(self, name: bytes, data: bytes) -> Signal:
         try:
@@ -148,42 +141,18 @@ class MessagesReader(AnswerReader):
             self._count(message.get("usage"))
 
     def _count(self, usage: object) -> None:
-        """Merge a usage object: of each kind of tokens the largest figure counts, since it is cumulative."""
+        """Merge a usage object, and what it tells of the tier."""
         if not is_object(usage):
             return
-        tokens = self._tokens
         tiers = (usage.get(name) for name in ("service_tier", "speed", "inference_geo"))
         self.tier = served_tier(*tiers) or self.tier
-        figures = [(name, usage.get(name)) for name in _COUNTED]
-        figures += [
-            ("thinking", within(usage.get("output_tokens_details"), "thinking_tokens")),
-            ("1h", within(usage.get("cache_creation"), "ephemeral_1h_input_tokens")),
-        ]
-        figures += _iterations(usage.get("iterations"))
         self.counted_at = self.written
-        for name, figure in figures:
-            if figure is not None:
-                known = number(figure)
-                tokens[name] = max(tokens.get(name, -1), -1 if known is None else known)
-        if "input_tokens" not in tokens or "output_tokens" not in tokens or min(tokens.values()) < 0:
-            return  # a partial count would be billed as the whole
-        cached, cache_write = (
-            tokens.get("cache_read_input_tokens", 0),
-            tokens.get("cache_creation_input_tokens", 0),
-        )
-        # `input_tokens` does not include tokens read from or written to the cache.
-        self.usage = Usage(
-            input=tokens["input_tokens"] + cached + cache_write,
-            output=tokens["output_tokens"],
-            cached=cached,
-            cache_write=cache_write,
-            reasoning=tokens.get("thinking", 0),
-            cache_write_1h=tokens.get("1h", 0),
-        )
+        self._counted.add(usage)
+        self.usage = self._counted.usage or self.usage
 
     def _finished(self, reason: str, usage: object) -> Signal:
         if number(within(usage, "output_tokens")) is None:
-            self._tokens.pop("output_tokens", None)  # the count of message_start is not the final one
+            self._counted.forget_output()  # the count of message_start is not the final one
             self.usage = None
         self.finish = reason
         return Signal.FINISH
@@ -195,17 +164,9 @@ class MessagesReader(AnswerReader):
     def _failed(self, error: object) -> Signal:
         self.error = error_of(error)
         if self.finish is None:
-            self._tokens.pop("output_tokens", None)
+            self._counted.forget_output()
             self.usage = None
         return Signal.ERROR
-
-
-def _iterations(value: object) -> list[tuple[str, object]]:
-    """Returns the sums over the samplings of one answer. The usage itself leaves out those of compactions."""
-    if not is_list(value):
-        return []
-    figures = ((name, [number(within(each, name)) for each in value]) for name in _COUNTED)
-    return [(name, sum(known)) for name, each in figures if (known := [n for n in each if n is not None])]
 
 
 def _delta_size(delta: dict[str, Any]) -> int:

@@ -21,7 +21,8 @@ class Dialect:
     case) of a caller's headers that may reach a provider. It has no credentials, no cookies, no organization
     or project (the operator sets these), no trace context or baggage (they leak internal names), no addresses
     of the caller, and no `x-stainless-*`: they describe the caller's machine and its retries to the gateway.
-    `defaults` are sent unless the caller sends a header of the same name.
+    `defaults` are sent unless the caller sends a header of the same name. `merges` is the header whose values
+    of the operator and of the caller are joined, since each switches on other features.
     """
 
     name: str
@@ -29,16 +30,17 @@ class Dialect:
     key_prefix: bytes
     forwards: frozenset[bytes]
     defaults: Headers = ()
+    merges: bytes | None = None
 
     def credential(self, secret: str, scheme: str | None = None) -> Headers:
         """Returns the headers that authenticate with `secret` at a provider.
 
-        `scheme` is "bearer" or "x-api-key" for a provider that does not follow its dialect in this.
+        `scheme` is "bearer" or the name of a header, for a provider that does not do as its dialect does.
         """
         key = secret.encode()
         if scheme == "bearer":
             return ((b"authorization", b"Bearer " + key),)
-        return ((b"x-api-key", key),) if scheme else ((self.key_header, self.key_prefix + key),)
+        return ((scheme.encode(), key),) if scheme else ((self.key_header, self.key_prefix + key),)
 
     def forwarded(self, headers: Headers) -> Headers:
         """Returns the caller's `headers` (names in lower case) that may be forwarded, and the defaults."""
@@ -64,4 +66,5 @@ ANTHROPIC: Final = Dialect(
     forwards=frozenset({b"anthropic-beta", b"anthropic-version", b"user-agent"}),
     # The API rejects a request without a version; this is the only stable one that its SDKs have ever sent.
     defaults=((b"anthropic-version", b"2023-06-01"),),
+    merges=b"anthropic-beta",
 )

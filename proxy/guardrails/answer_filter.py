@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,7 +13,7 @@ import orjson
 from ..asgi import Headers, Message, Send, header
 from ..classify.decompression import Decompressor, Undecodable
 from ..dialects.base import Operation
-from ..dialects.json_values import is_object, lenient
+from ..dialects.json_values import dumped, is_object, lenient
 from ..dialects.sse import EventTooLarge
 from ..errors import CODES, Refusal, Superseded
 from ..exchange import Exchange
@@ -258,7 +257,7 @@ class AnswerFilter:
             rule = guard.stopped_by
             head = guard.clean(head_of(value))
             return orjson.dumps(stopped(operation, value, head, None if rule is None else rule.name))
-        return _dumped(value) if changed else None
+        return dumped(value) if changed else None
 
     def _read_other(self, guard: AnswerGuard, raw: bytes, value: object) -> bytes | None:
         """Returns what a body becomes that is no JSON object: a list, or a text of any kind."""
@@ -268,7 +267,7 @@ class AnswerFilter:
         if isinstance(value, list):
             holder: dict[str, Any] = {"list": value}
             guard.document(holder)
-            return _dumped(holder["list"])
+            return dumped(holder["list"])
         return guard.text().whole(raw.decode("utf-8", "replace")).encode()
 
     async def _judged(self, guard: AnswerGuard, value: dict[str, Any]) -> bool:
@@ -320,10 +319,3 @@ def _parsed(raw: bytes) -> object:
         return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError:
         return lenient(raw)
-
-
-def _dumped(value: object) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half a character, which only lenient parsers read
-        return json.dumps(value).encode()

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
+from ..bridge.bridges import operation_at_target
 from ..config import Pool, Target
+from ..dialects.registry import operation_named
 from .target_health import Health
 
 __all__ = ["BETTER", "CALM", "LEAST", "RECENT", "WORSE", "PoolState", "PoolStates", "State"]
@@ -185,7 +187,8 @@ class PoolStates:
         for target in pool.prefer:
             reason = self._reason(target, operation)
             if reason is None:
-                degraded = self._health.degradation(pool, target.name, operation)
+                asked = operation_at_target(target, operation_named(operation)).name
+                degraded = self._health.degradation(pool, target.name, asked)
                 if degraded is None:
                     return "healthy", None, None
                 reason = degraded.reason
@@ -199,4 +202,7 @@ class PoolStates:
         """Returns why a target cannot be counted on, or None."""
         if target.disabled:
             return "disabled"
-        return self._health.reason(target.name, target.provider.name, operation)
+        asked = operation_at_target(target, operation_named(operation)).name
+        if asked not in target.operations:
+            return "capability.endpoint"
+        return self._health.reason(target.name, target.provider.name, asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -23,6 +24,8 @@ _GUARDRAILS: Final = MappingProxyType(
 )
 _OTHER_REASONS: Final = ("capability.", "deadline.", "disabled", "health.")
 """The prefixes of rejection reasons that have nothing to do with policy, budgets or limits."""
+_LASTING: Final = ("capability.", "disabled", "guardrail.", "policy.", "state.")
+"""The prefixes of rejection reasons for which the same request is rejected later too."""
 
 
 def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
@@ -39,7 +42,7 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
     if set(kinds) == {"local_overload"}:
         # Only the gateway itself is overloaded.
         return Refusal("overloaded", retry_after=_MIN_RETRY_AFTER, retryable=True)
-    detail = ", ".join([f"{row['target']}: {row['fault']}" for row in exchange.tried()])
+    detail = ", ".join([_shown(row) for row in exchange.tried()])
     if deadline_passed:
         return Refusal("deadline_exceeded", retry_after=retry_after, detail=detail)
     if not kinds:
@@ -64,6 +67,9 @@ def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> 
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
     if reasons and all(reason.startswith("state.") for reason in reasons):
         return Refusal("unknown_state", detail=detail)
+    if "capability.untranslatable" in reasons and all(reason.startswith(_LASTING) for reason in reasons):
+        fields = (candidate.field for candidate in exchange.plan or ())
+        return Refusal("untranslatable", param=next(filter(None, fields), None), detail=detail)
     reasons.discard("state.bound")  # a target without the request's state cannot serve it anyway
     if not reasons or any(reason.startswith(_OTHER_REASONS) for reason in reasons):
         return None
@@ -97,15 +103,23 @@ def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> 
     )
 
 
+def _shown(row: Mapping[str, str]) -> str:
+    """Returns what happened at one target, in words."""
+    field = row.get("field")
+    return f"{row['target']}: {row['fault']}" + ("" if field is None else f" ({field})")
+
+
 def _all_rate_limited(exchange: Exchange) -> bool:
     """Whether every target that could take the request later rests because of its provider's rate limit."""
-    health, operation = exchange.health, exchange.operation
-    if health is None or operation is None:
+    health = exchange.health
+    if health is None:
         return False
     reasons = [
         health.reason(candidate.name, candidate.target.provider.name, operation.name)
         for candidate in exchange.plan or ()
-        if candidate.target is not None and (candidate.rejected or "").startswith("health.")
+        if candidate.target is not None
+        and (candidate.rejected or "").startswith("health.")
+        and (operation := exchange.asked_of(candidate)) is not None
     ]
     return bool(reasons) and all(reason in {"rate_limited", "ramp_limited"} for reason in reasons)
 
@@ -133,13 +147,13 @@ def _status(kinds: list[FaultKind], dialect: str) -> int:
 def _retry_after(exchange: Exchange) -> float | None:
     """Returns the seconds until the first target may be available again, or None if that is unknown."""
     waits = [candidate.ready_in for candidate in exchange.plan or () if candidate.ready_in is not None]
-    health, operation = exchange.health, exchange.operation
-    if health is not None and operation is not None:
+    if (health := exchange.health) is not None:
         for attempt in exchange.attempts:
-            target = attempt.candidate.target
-            if target is not None and (
-                rejection := health.rejection(target.name, target.provider.name, operation.name)
-            ):
+            target, operation = attempt.candidate.target, exchange.asked_of(attempt.candidate)
+            if target is None or operation is None:
+                continue
+            rejection = health.rejection(target.name, target.provider.name, operation.name)
+            if rejection is not None:
                 waits.append(rejection.ready_in or _MIN_RETRY_AFTER)
     waits += [
         attempt.fault.retry_after

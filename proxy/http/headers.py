@@ -49,6 +49,10 @@ def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> li
     """
     names = dict(own)
     forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in names]
+    if (merges := dialect.merges) is not None and merges in names:
+        values = [value for name, value in (*own, *caller) if name == merges]
+        own = tuple(pair for pair in own if pair[0] != merges)
+        forwarded.append((merges, _joined(values)))
     return [*own, (b"content-length", b"%d" % length), *forwarded]
 
 
@@ -68,6 +72,12 @@ def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]
 def is_framed(provider: Headers) -> bool:
     """Whether an answer says where it ends, so that a broken connection cannot look like the end."""
     return any(name in _FRAMING for name, _ in provider)
+
+
+def _joined(values: list[bytes]) -> bytes:
+    """Returns comma-separated values as one, each part once."""
+    parts = [part.strip() for value in values for part in value.split(b",")]
+    return b",".join(dict.fromkeys(part for part in parts if part))
 
 
 def _is_printable(value: bytes) -> bool:

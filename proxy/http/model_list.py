@@ -104,7 +104,7 @@ def _by_name(routes: Routes, principal: Principal | None, dialect: str) -> Mappi
     return {
         name: pool
         for pool in routes.pools.values()
-        if pool.dialect == dialect
+        if dialect in pool.dialects
         and (principal is None or (principal.grants(pool.name) and principal.lacks(pool) is None))
         for name in pool.serves
     }

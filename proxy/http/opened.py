@@ -54,7 +54,7 @@ def resolve(exchange: Exchange, body: Body) -> None:
     pool = routes.pool_for(value["model"])
     if pool is None:
         raise Refusal("unknown_model", param="model", detail=value["model"])
-    if pool.dialect != operation.dialect:
-        path = "/v1/messages" if pool.dialect == "anthropic" else "/v1/chat/completions or /v1/responses"
+    if operation.dialect not in pool.dialects:
+        path = "/v1/messages" if "anthropic" in pool.dialects else "/v1/chat/completions or /v1/responses"
         raise Refusal("operation_not_supported", param="model", detail=f"{value['model']} (call {path})")
     exchange.pool = pool

@@ -12,7 +12,7 @@ from typing import Final
 
 from ..asgi import Message, Send, header
 from ..errors import CODES
-from ..exchange import Attempt, Break, Exchange
+from ..exchange import Attempt, Break, Exchange, OwnEvents
 
 __all__ = ["ON_BREAK", "StreamRestart", "is_requested"]
 
@@ -58,10 +58,10 @@ class StreamRestart:
         """
         if self._resumed or self._exchange.client_gone:
             return
-        reader = None if self._broken.answer is None else self._broken.answer.reader
+        events = _own_events(self._broken)
         body = self._reason.words
-        if code is not None and reader is not None:
-            body = reader.broken(code, CODES[code].message, self._exchange.id)
+        if code is not None and events is not None:
+            body = events.broken(code, CODES[code].message, self._exchange.id)
         pool = self._exchange.pool
         try:
             # A client that stopped reading would block this for ever.
@@ -74,8 +74,14 @@ class StreamRestart:
         attempt, broken = self._exchange.served, self._broken
         if message["type"] != "http.response.start" or attempt is None or attempt is broken:
             return
-        if attempt.answer is None or broken.answer is None or broken.answer.reader is None:
+        events = _own_events(broken)
+        if attempt.answer is None or events is None:
             return
         self._resumed = True
-        reset = broken.answer.reader.restarted(self._reason.code, attempt.number)
+        reset = events.restarted(self._reason.code, attempt.number)
         await self._send({"type": "http.response.body", "body": reset, "more_body": True})
+
+
+def _own_events(attempt: Attempt) -> OwnEvents | None:
+    """Returns what writes events of the gateway's own into the attempt's stream, or None without a stream."""
+    return attempt.events or (None if attempt.answer is None else attempt.answer.reader)

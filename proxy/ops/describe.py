@@ -53,7 +53,7 @@ def _pool(routes: Routes, pool: Pool) -> str:
     places |= {f"target {target.name}": target for target in targets_of(pool)}
     places |= {f"{kind_of(scope)} {scope.name}": scope for scope in scopes_of(routes, pool.name)}
     lines = [
-        f"\npool {pool.name} ({pool.dialect})",
+        f"\npool {pool.name} ({'/'.join(pool.dialects)})",
         f"  {'serves':10}  {', '.join(pool.serves)}",
         *_aligned(rows),
         f"  {'timeouts':10}  {timeouts}",

@@ -137,7 +137,7 @@ class Explanation:
         wants = ", ".join(sorted(needs.wants - {self.operation}))
         output = "" if needs.output_tokens is None else f", up to {needs.output_tokens} out"
         about = f"{self.operation}{f' with {wants}' if wants else ''}, about {needs.input_tokens} tokens in"
-        yield f"pool {pool.name} ({pool.dialect}, {pool.balance}): {caller}; {about}{output}"
+        yield f"pool {pool.name} ({'/'.join(pool.dialects)}, {pool.balance}): {caller}; {about}{output}"
         ranks = {candidate.name: str(i) for i, candidate in enumerate(self._eligible(), 1)}
         rows: list[tuple[str, ...]] = [
             (
@@ -187,7 +187,7 @@ def explain(
     for name in question.down | question.slow:
         if name not in routes.targets:
             raise Unanswerable(_unknown("target", name, routes.targets))
-    operation = question.operation or ("chat" if pool.dialect == "openai" else "messages")
+    operation = question.operation or ("chat" if pool.dialects[0] == "openai" else "messages")
     if operation not in OPERATIONS:
         raise Unanswerable(_unknown("operation", operation, OPERATIONS))
     value = dict(_SAMPLES[operation] if question.request is None else question.request)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from ..bridge.bridges import operation_at_target
 from ..budget.metering.usage_meter import ASSUMED_OUTPUT, ExpectedUsage
 from ..classify.faults import Rejection
 from ..config import Target
+from ..dialects.registry import operation_named
 from ..health.target_health import OPEN, Health
 from .route_inputs import RouteInputs
 
@@ -29,7 +31,7 @@ class Eligibility:
     def __init__(self, inputs: RouteInputs, health: Health) -> None:
         self._inputs = inputs
         self._health = health
-        self._operation = inputs.needs.operation
+        self._operation = operation_named(inputs.needs.operation)
         self._granted = inputs.principal is None or inputs.principal.grants(inputs.pool.name)
         self._has_policy = inputs.pool.min_quality is not None or inputs.pool.max_price_ratio is not None
         self._max_cost: float | None = None
@@ -64,7 +66,12 @@ class Eligibility:
             return objection
         if inputs.holder is not None and inputs.holder != provider.name:
             return "state.bound"
-        return inputs.needs.rejection(
+        needs, asked = inputs.needs, operation_at_target(target, self._operation)
+        if asked.name not in target.operations:
+            return "capability.endpoint"
+        if asked is not self._operation:
+            needs = needs.at(asked.name)
+        return needs.rejection(
             target.can,
             context=target.context,
             max_output=target.max_output,
@@ -94,14 +101,15 @@ class Eligibility:
     def _temporary(self, target: Target) -> Rejection | None:
         """Returns the rejection of `target` because of its current health, load or latency, or None."""
         health, seconds = self._health, self._inputs.seconds
+        operation = operation_at_target(target, self._operation).name
         if target.name in self._inputs.down:
             return Rejection("health.breaker_open", OPEN)
-        if (rejection := health.rejection(target.name, target.provider.name, self._operation)) is not None:
+        if (rejection := health.rejection(target.name, target.provider.name, operation)) is not None:
             return rejection
         if health.busy(target.name) >= target.connections:
             return Rejection("limit.concurrency", SPARED)
         if seconds is not None:
-            known = health.percentiles(target.name, self._operation, streamed=self._inputs.streamed)
+            known = health.percentiles(target.name, operation, streamed=self._inputs.streamed)
             p50 = None if known is None else known.p50
             if p50 is not None and p50 > seconds:
                 return Rejection("deadline.too_short")

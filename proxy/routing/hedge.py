@@ -36,7 +36,8 @@ class Hedges:
 
     def after(self, exchange: Exchange, health: Health, attempt: AttemptRun) -> float | None:
         """Returns the seconds to wait for this first attempt before a hedge, or None for no hedge."""
-        pool, operation, target = exchange.pool, exchange.operation, attempt.candidate.target
+        pool, target = exchange.pool, attempt.candidate.target
+        operation = exchange.asked_of(attempt.candidate)
         if pool is None or pool.hedge is None or operation is None or target is None:
             return None
         if pool.hedge.after != "p95":

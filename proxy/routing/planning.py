@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..bridge.bridges import operation_at_target
 from ..config import Cause, Portion, Target
+from ..dialects.registry import operation_named
 from ..exchange import Candidate, Role
 from ..health.target_health import Health
 from .balance import Balancer, Entrant
@@ -109,7 +111,7 @@ class _Planner:
     def __init__(self, inputs: RouteInputs, health: Health) -> None:
         self._inputs = inputs
         self._health = health
-        self._operation = inputs.needs.operation
+        self._operation = operation_named(inputs.needs.operation)
         self._eligibility = Eligibility(inputs, health)
         self._thresholds = inputs.pool.slow is not None or inputs.pool.degrade_on is not None
 
@@ -144,14 +146,17 @@ class _Planner:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
         candidate = Candidate(target.name, target, causes, role=role)
+        asked = operation_at_target(target, self._operation)
+        if asked is not self._operation:
+            candidate.operation = asked
         if self._inputs.home is not None and pool.reasoning_state == "strip":
             candidate.strips = not self._inputs.issued_by(target)
             candidate.presumed = self._inputs.presumed and not candidate.strips
         candidate.cost = self._eligibility.cost(target)
         if (rejection := self._eligibility.rejection(target)) is not None:
-            candidate.rejected, candidate.ready_in, candidate.limit = rejection
+            candidate.rejected, candidate.ready_in, candidate.limit, candidate.field = rejection
         elif self._thresholds:
-            degradation = self._health.degradation(pool, target.name, self._operation)
+            degradation = self._health.degradation(pool, target.name, asked.name)
             if degradation is not None and not degradation.due:
                 candidate.degraded = degradation.reason
             elif pool.slow is not None and target.name in self._inputs.slow:
@@ -164,7 +169,7 @@ class _Planner:
 
     def entrant(self, candidate: Candidate) -> Entrant:
         """Returns the values by which the balancer orders the candidate."""
-        name, health, operation = candidate.name, self._health, self._operation
+        name, health, operation = candidate.name, self._health, (candidate.operation or self._operation).name
         ramp = health.ramp(name, operation)
         weight = ramp if candidate.target is None else candidate.target.weight * ramp
         latency = None

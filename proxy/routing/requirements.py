@@ -63,6 +63,10 @@ class Requirements(NamedTuple):
     signatures: tuple[str, ...] = ()
     fixed: bool = False
 
+    def at(self, operation: str) -> Requirements:
+        """Returns the requirements on a target that is asked for another operation than the caller's."""
+        return self._replace(operation=operation, wants=(self.wants - {self.operation}) | {operation})
+
     def rejection(
         self,
         can: Collection[str] | None,

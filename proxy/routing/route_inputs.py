@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asgi import header
-from ..config import Pool, Provider, Target
-from ..dialects.base import RequestDocument
+from ..config import Pool, Provider, Target, targets_of
+from ..dialects.base import Operation, RequestDocument
 from ..dialects.json_values import text, within
 from ..exchange import Exchange
 from .requirements import Requirements, needs_of
@@ -93,14 +93,14 @@ def holder_of(
     """Returns the name of the provider that holds the state to which a bound request refers.
 
     This is the provider that issued the newest of it, or else the newest of `signatures`, as far as that is
-    known (see `find_issuers`); else that of the pool's first target.
+    known (see `find_issuers`); else that of the pool's first target that has the operation.
     """
     operation = exchange.operation
     references = () if operation is None else operation.references(document)
     for key in (*reversed([key for key, _ in references]), *reversed(signatures)):
         if (issuer := _issuer_of(exchange, key)) is not None:
             return issuer.name
-    return pool.prefer[0].provider.name
+    return _first_that_has(pool, operation).provider.name
 
 
 def domains_of(exchange: Exchange, needs: Requirements) -> dict[str, str]:
@@ -113,13 +113,21 @@ def _home_of(exchange: Exchange, pool: Pool, needs: Requirements, holder: str | 
     """Returns the domain that signed the reasoning in the prompt, and whether that is only presumed.
 
     This is the domain of the newest of it whose issuer is known, else that of the holder of the request's
-    other state, else that of the pool's first target.
+    other state, else that of the pool's first target that has the operation.
     """
     for key in reversed(needs.signatures):
         if (issuer := _issuer_of(exchange, key)) is not None:
             return issuer.signature_domain, False
     known = None if holder is None or exchange.routes is None else exchange.routes.providers.get(holder)
-    return (known or pool.prefer[0].provider).signature_domain, True
+    return (known or _first_that_has(pool, exchange.operation).provider).signature_domain, True
+
+
+def _first_that_has(pool: Pool, operation: Operation | None) -> Target:
+    """Returns the pool's first target that has the operation itself: state was issued in its own format."""
+    first = pool.prefer[0]
+    if operation is None or operation.name in first.operations:
+        return first
+    return next((target for target in targets_of(pool) if operation.name in target.operations), first)
 
 
 def _issuer_of(exchange: Exchange, key: str) -> Provider | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..bridge.bridges import operation_at_target
 from ..config import Cause, Target
 from ..exchange import Candidate, Exchange
 from ..health.target_health import Health
@@ -30,9 +31,14 @@ def written_order(
 
     def candidate(target: Target, causes: frozenset[Cause] | None = None) -> Candidate:
         one = Candidate(target.name, target, causes)
+        asked = operation_at_target(target, operation)
+        if asked is not operation:
+            one.operation = asked
         if provider is not None and target.provider.name != provider:
             one.rejected = "state.bound"
-        elif (rejection := health.rejection(target.name, target.provider.name, operation.name)) is not None:
+        elif asked.name not in target.operations:
+            one.rejected = "capability.endpoint"
+        elif (rejection := health.rejection(target.name, target.provider.name, asked.name)) is not None:
             one.rejected, one.ready_in = rejection.reason, rejection.ready_in
         return one
 

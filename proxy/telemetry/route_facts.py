@@ -18,7 +18,7 @@ def route_facts(exchange: Exchange, plan: Sequence[Candidate]) -> dict[str, Any]
     facts: dict[str, Any] = {
         names.ROUTE_CANDIDATES: [f"{each.name}:{_reason(each, tried)}" for each in plan],
         names.ROUTE_ORDER: [each.name for each in plan if each.rejected is None],
-        names.ROUTE_REJECTED: [f"{each.name}:{each.rejected}" for each in plan if each.rejected],
+        names.ROUTE_REJECTED: [f"{each.name}:{_rejection(each)}" for each in plan if each.rejected],
     }
     if exchange.pool is not None:
         facts |= {names.POOL: exchange.pool.name, names.ROUTE_STRATEGY: exchange.pool.balance}
@@ -36,7 +36,7 @@ def candidate_events(exchange: Exchange, plan: Sequence[Candidate]) -> Iterator[
             facts |= {
                 names.REASON: candidate.rejected,
                 names.RETRY_IN_S: candidate.ready_in,
-                names.DETAIL: candidate.limit,
+                names.DETAIL: candidate.field or candidate.limit,
             }
             name = names.CANDIDATE_REJECTED
         elif candidate.name in tried:
@@ -50,6 +50,10 @@ def candidate_events(exchange: Exchange, plan: Sequence[Candidate]) -> Iterator[
         else:
             continue
         yield name, {key: value for key, value in facts.items() if value is not None}
+
+
+def _rejection(candidate: Candidate) -> str:
+    return f"{candidate.rejected}:{candidate.field}" if candidate.field else str(candidate.rejected)
 
 
 def _tried(exchange: Exchange) -> set[str]:

@@ -8,6 +8,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from ..asgi import Receive, Scope, Send
+from ..bridge.bridges import BRIDGES
+from ..config import Target
+from ..dialects.base import Operation
 from ..errors import ClientGone, Refusal
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
@@ -17,6 +20,7 @@ from ..http.refusal import send_refusal
 from ..routing.issuers import find_issuers
 from ..routing.written_order import written_order
 from .coarse_timer import CoarseTimer
+from .translated_call import TranslatedCall
 from .transports import Transports
 from .upstream_call import UpstreamCall
 
@@ -47,7 +51,7 @@ class Relay:
         ):
             return self._prepared(scope, receive, send)
         # The usual way, under Failover. Another coroutine here would be resumed for every token.
-        call = UpstreamCall(self.transports, exchange, attempt, target, operation, send)
+        call = self._call(exchange, attempt, target, operation, send)
         return call.run(receive, pool.timeouts, self._shared_timer())
 
     async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,10 +70,19 @@ class Relay:
         if target is None or operation is None or exchange.pool is None:
             await send_refusal(scope, send, Refusal("unknown_route"))
             return
-        call = UpstreamCall(self.transports, exchange, attempt, target, operation, send)
+        call = self._call(exchange, attempt, target, operation, send)
         await call.run(body, exchange.pool.timeouts, self._shared_timer())
         if Attempt.of(scope) is None and not (call.started or exchange.client_gone):
             await send_refusal(scope, send, exhausted(exchange))
+
+    def _call(
+        self, exchange: Exchange, attempt: Attempt, target: Target, operation: Operation, send: Send
+    ) -> UpstreamCall:
+        asked = attempt.candidate.operation
+        if asked is None:
+            return UpstreamCall(self.transports, exchange, attempt, target, operation, send)
+        bridge = BRIDGES[operation.name, asked.name]
+        return TranslatedCall(self.transports, exchange, attempt, target, bridge, send)
 
     def _shared_timer(self) -> CoarseTimer:
         """The timer that calls on the running event loop share."""

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Self, cast
+from urllib.parse import quote, urlencode
 
 import httpx2
 from typing_extensions import override
@@ -53,7 +54,7 @@ class Upstream:
     def __init__(self, target: Target, transport: httpx2.AsyncBaseTransport) -> None:
         self.target = target
         self.transport = transport
-        self._base = target.provider.base_url.rstrip("/")
+        self._base, self._query = _base_of(target), _query_of(target)
         self._urls: dict[str, httpx2.URL] = {}
         self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
         self._reason = ""
@@ -63,7 +64,7 @@ class Upstream:
         """The URL of `path`, a fixed upstream path, at this target. Nothing of a request enters it."""
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = httpx2.URL(self._base + path)
+            url = self._urls[path] = httpx2.URL(self._base + path + self._query)
         return url
 
     async def send(
@@ -119,12 +120,23 @@ class Upstream:
         await self.transport.aclose()
 
 
+def _base_of(target: Target) -> str:
+    return target.provider.base_url.rstrip("/").replace("{model}", quote(target.model, safe=""))
+
+
+def _query_of(target: Target) -> str:
+    query = target.provider.query
+    return f"?{urlencode(query)}" if query else ""
+
+
 def _own_headers(target: Target, host: bytes) -> Headers:
     """The headers of every request to `target`. No compression: a stream must be readable as it passes."""
     provider = target.provider
     headers = [(b"host", host), (b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
     if provider.key is not None:
-        headers += dialect_named(provider.dialect).credential(provider.key.reveal(), provider.auth)
+        vendor = provider.known_as
+        scheme = provider.auth or (None if vendor is None else vendor.key)
+        headers += dialect_named(provider.dialect).credential(provider.key.reveal(), scheme)
     headers += [(name.lower().encode(), value.encode()) for name, value in provider.headers.items()]
     return tuple(headers)
 
@@ -160,8 +172,10 @@ class _Line(NamedTuple):
     connections: int
     dialect: str
     base_url: str
+    query: str
     key: Secret | None
     auth: str | None
+    vendor: str | None
     headers: tuple[tuple[str, str], ...]
     transport: str | None
     proxy: ForwardProxy | None
@@ -253,8 +267,9 @@ def _line(target: Target) -> _Line:
     headers = tuple(provider.headers.items())
     name = target.name
     return _Line(
-        *(name, target.connections, provider.dialect, provider.base_url, provider.key, provider.auth),
-        *(headers, provider.transport, provider.proxy, provider.ca),
+        *(name, target.connections, provider.dialect, _base_of(target), _query_of(target)),
+        *(provider.key, provider.auth, provider.vendor, headers),
+        *(provider.transport, provider.proxy, provider.ca),
     )
 
 

@@ -12,20 +12,23 @@ from types import MappingProxyType
 from typing import Final, cast
 
 import httpx2
+import orjson
 
 from ..asgi import Headers, Message, Send
-from ..classify.answer import MAX_HELD, Answer, Verdict
-from ..classify.faults import Fault, is_callers
+from ..bridge.translation import Untranslatable
+from ..classify.answer import Answer, Verdict
+from ..classify.faults import Fault, Rejection, is_callers
 from ..config import Target, Timeouts
 from ..dialects.base import Operation
 from ..dialects.registry import dialect_named
-from ..dialects.usage_event_filter import UsageEventFilter
+from ..dialects.vendor_request import adapted
 from ..errors import CODES, Interrupted, Superseded
 from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
 from ..http.headers import downstream, is_framed, upstream
 from ..routing.issuers import remember_issuer
 from .coarse_timer import CoarseTimer
+from .relayed_bytes import RelayedBytes
 from .timeouts import FAULTS, AttemptTimeouts, Ended
 from .transports import Transports, Unreachable, Upstream
 
@@ -53,11 +56,10 @@ class UpstreamCall:
         "_held",
         "_listener",
         "_operation",
-        "_rest",
+        "_relayed",
         "_send",
         "_target",
         "_transports",
-        "_unasked",
         "started",
     )
 
@@ -69,6 +71,8 @@ class UpstreamCall:
         target: Target,
         operation: Operation,
         send: Send,
+        *,
+        translated: bool = False,
     ) -> None:
         self._transports = transports
         self._exchange = exchange
@@ -76,7 +80,9 @@ class UpstreamCall:
         self._target = target
         self._operation = operation
         self._send = send
-        self._answer = Answer(operation, streamed=exchange.streamed, plain=attempt.continues)
+        self._answer = Answer(
+            operation, streamed=exchange.streamed, plain=attempt.continues, translated=translated
+        )
         self._answer.withholds = attempt.takes_over is not None
         self._began = time.perf_counter()
         self._clocks: AttemptTimeouts | None = None
@@ -84,8 +90,7 @@ class UpstreamCall:
         self.started = False  # a part of an answer was sent
         self._body_begun = False  # some of the body was sent to the client
         self._held = b""  # whole events received before the answer proved good
-        self._rest = bytearray()  # the beginning of an event whose end has not arrived
-        self._unasked: UsageEventFilter | None = None
+        self._relayed = RelayedBytes(self._answer, operation, hides_usage=exchange.hides_usage)
 
     async def run(self, body: Body, timeouts: Timeouts, watch: CoarseTimer) -> None:
         """Make the call and send the answer, or set the attempt's fault if there is none to send.
@@ -159,12 +164,14 @@ class UpstreamCall:
         target, exchange = self._target, self._exchange
         for clearance in exchange.clearances:
             if (refused := await clearance(exchange, self._attempt)) is not None:
-                exchange.withdraw(self._attempt, refused)
-                self._answer.refuse(Fault("policy", code=refused.reason, retry_after=refused.ready_in))
+                self._withdraw(refused)
                 return None
         connections = self._transports.to(target)
-        own, amendments = self._attempt.amendments, exchange.amendments
-        content = body.document.bytes(target.model, amendments if own is None else {**own, **amendments})
+        try:
+            content = self._content(body)
+        except Untranslatable as lost:
+            self._withdraw(Rejection("capability.untranslatable", field=lost.field))
+            return None
         sent_headers = upstream(
             connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
         )
@@ -173,6 +180,22 @@ class UpstreamCall:
         return await connections.send(
             connections.url(self._operation.upstream_path), sent_headers, content, clocks
         )
+
+    def _withdraw(self, refused: Rejection) -> None:
+        """Note that this candidate is passed over, and nothing was sent to it."""
+        self._exchange.withdraw(self._attempt, refused)
+        self._answer.refuse(Fault("policy", code=refused.reason, retry_after=refused.ready_in))
+
+    def _content(self, body: Body) -> bytes:
+        """Returns the body that goes to the target."""
+        target, own, amendments = self._target, self._attempt.amendments, self._exchange.amendments
+        if own is not None:
+            amendments = {**own, **amendments}
+        vendor = target.provider.adapted_for
+        if vendor is not None and self._operation.name == "chat":
+            value = {**body.document.value, **amendments, "model": target.model}
+            return orjson.dumps(adapted(value, vendor))
+        return body.document.bytes(target.model, amendments)
 
     async def _relay_answer(self, response: httpx2.Response, clocks: AttemptTimeouts) -> None:
         """Read the answer, and relay it from the moment when it has proved good.
@@ -227,7 +250,7 @@ class UpstreamCall:
             clocks.progress()
         elif answer.working:
             clocks.working()
-        ready = self._ready(chunk)
+        ready = self._relayed.ready(chunk)
         if self.started:
             return ready
         self._held += ready
@@ -235,7 +258,7 @@ class UpstreamCall:
 
     def _is_over(self, clocks: AttemptTimeouts) -> bool:
         """Whether to stop reading after the terminal marker instead of waiting for the end of the body."""
-        self._rest.clear()
+        self._relayed.rest.clear()
         if self._answer.fault is not None and not self._may_tell_usage():
             return True
         if clocks.phase != "drain":
@@ -257,38 +280,6 @@ class UpstreamCall:
             self._body_begun = True
             await self._send({"type": "http.response.body", "body": held, "more_body": True})
         clocks.sending = False
-
-    def _ready(self, chunk: bytes) -> bytes:
-        """The bytes that may be sent after this chunk was read."""
-        if not self._answer.is_stream:
-            return self._ready_of_body(chunk)
-        ready = self._ready_of_stream(chunk)
-        if not (self._exchange.hides_usage and self._answer.accepts_events):
-            return ready
-        if self._unasked is None and self._operation.usage_filter is not None:
-            self._unasked = self._operation.usage_filter()
-        return ready if self._unasked is None else self._unasked.out_of(ready)
-
-    def _ready_of_body(self, chunk: bytes) -> bytes:
-        """The bytes of an unstreamed body to send now. Its last piece waits for the end."""
-        rest = self._rest
-        ready = bytes(rest) if len(rest) > MAX_HELD else b""
-        if ready:
-            rest.clear()
-        rest += chunk
-        return ready
-
-    def _ready_of_stream(self, chunk: bytes) -> bytes:
-        """The bytes of a stream to send now: whole events only."""
-        rest, cut = self._rest, self._answer.cut
-        if cut is None or (cut == len(chunk) and not rest):
-            return chunk
-        rest += chunk[:cut]
-        ready = bytes(rest) if cut else b""
-        if cut:
-            rest.clear()
-        rest += chunk[cut:]
-        return ready
 
     async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
         """Read an error answer completely before any of it is sent: most are not for the caller to see."""
@@ -365,13 +356,15 @@ class UpstreamCall:
         if self._is_taken_over(code):
             return
         if answer.complete or answer.fault is None or is_callers(answer.fault):
-            # The last event may lack its blank line.
-            rest = bytes(self._rest)
-            await self._finish(rest if self._unasked is None else self._unasked.out_of(rest))
+            await self._finish(self._last_bytes())
         elif answer.accepts_events:
             await self._finish(self._error_event(code))
         else:
             raise Interrupted(CODES[code].message)
+
+    def _last_bytes(self) -> bytes:
+        """Returns what is left of a complete answer."""
+        return self._relayed.last()
 
     def _is_taken_over(self, code: str) -> bool:
         """Whether the answer broke and another target restarts it, so that the body stays open."""
@@ -389,7 +382,8 @@ class UpstreamCall:
             if self._answer.withheld:
                 return self._answer.withheld
             # The blank line at its end may be missing, and clients ignore an event without one.
-            return bytes(self._rest) + b"\n\n" if self._rest else b""
+            rest = bytes(self._relayed.rest)
+            return rest + b"\n\n" if rest else b""
         return reader.broken(code, CODES[code].message, self._exchange.id)
 
 

@@ -31,7 +31,7 @@ LAYERS: Final = (
     ("asgi", "errors", "upstream/http1"),
     ("dialects", "stores"),
     ("config",),
-    ("classify",),
+    ("bridge", "classify"),
     ("health", "keys"),
     ("exchange",),
     ("budget/metering", "http"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from ...bridge.bridges import operation_at_target
+from ...bridge.translation import TRANSLATED_OUTPUT
 from ...config import Pool, Price, Target, targets_of
 from ...dialects.base import Operation
 from ...dialects.json_values import served_tier, text, within
@@ -117,6 +119,8 @@ def expected_usage(
     limit = min((maximum * choices for maximum in limits if maximum is not None), default=None)
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
+    if limit is None and operation_at_target(target, kind).name == "messages" != operation:
+        limit = TRANSLATED_OUTPUT
     output = assume_output * choices if limit is None else limit
     return ExpectedUsage(tokens, output, prompt.images, limit, _reasons(value), _tier(value))
 

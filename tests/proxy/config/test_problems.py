@@ -26,7 +26,7 @@ TOP: Final = (
 )
 CAUSES: Final = '"outage", "slow", "rate_limited", "budget", "context", "refused", "truncated"'
 NAME: Final = "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit"
-ODD: Final = "speaks anthropic, the rest of the pool openai; a pool speaks one dialect: make another pool"
+USE: Final = 'use key = "env:NAME"'
 ONE: Final = "a name leads to one pool"
 TWICE: Final = "is in this pool already; name each target once"
 
@@ -166,6 +166,16 @@ TWICE: Final = "is in this pool already; name each target once"
             f'{OPENAI}\ntransport = "lean"',
             '2: providers.openai.transport: not an import string; write "package.module:attribute"',
         ),
+        (
+            OPENAI,
+            f'{OPENAI}\nvendor = "grok"',
+            '2: providers.openai.vendor: there is no vendor "grok"; did you mean "groq"?',
+        ),
+        (
+            OPENAI,
+            f'{OPENAI}\nquery = {{ key = "123" }}',
+            f"2: providers.openai.query.key: a credential is not part of a URL, which is logged; {USE}",
+        ),
         # what must agree
         (
             SERVES,
@@ -181,16 +191,6 @@ TWICE: Final = "is in this pool already; name each target once"
             PREFER,
             'prefer = ["main", "small"]',
             f'26: pools.support.alternates[0].target: target "small" {TWICE}',
-        ),
-        (
-            PREFER,
-            'prefer = ["main", "claude"]',
-            f'25: pools.support.prefer[1]: target "claude" {ODD}',
-        ),
-        (
-            PREFER,
-            'prefer = ["claude", "main"]',
-            f'25: pools.support.prefer[0]: target "claude" {ODD}',
         ),
         (
             SUPPORT,

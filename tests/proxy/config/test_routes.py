@@ -62,7 +62,7 @@ def test_names_are_resolved(routes: Routes) -> None:
     assert support.alternates[0].target is routes.targets["small"]
     assert support.alternates[0].causes == {"outage", "slow"}
     assert routes.targets["main"].provider is routes.providers["openai"]
-    assert support.dialect == "openai"
+    assert support.dialects == ("openai",)
 
 
 def test_a_pool_is_found_by_the_names_it_serves(routes: Routes) -> None:

@@ -1,0 +1,277 @@
+"""Translates an answer of OpenAI's Chat Completions into one of Responses."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, Final
+
+from typing_extensions import override
+
+from ..dialects.json_values import COMPLETION_NAMES, is_list, is_object, openai_usage, text, within
+from ..dialects.usage import Usage
+from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
+from .chat_answer import first_choice, said
+from .usage_members import response_usage
+
+__all__ = ["ChatAnswerAsResponses"]
+
+_INCOMPLETE: Final = MappingProxyType({"length": "max_output_tokens", "content_filter": "content_filter"})
+_ID: Final = "resp_"
+_REPEATED: Final = MappingProxyType[str, Any](
+    {
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "user": None,
+    }
+)
+"""The settings that a response repeats from its request, with the defaults of the API."""
+
+
+class _Item:
+    """An item of the output that has begun: a message, or a call of a function."""
+
+    __slots__ = ("at", "has_part", "part", "value", "written")
+
+    def __init__(self, at: int, value: dict[str, Any], part: str = "") -> None:
+        self.at = at
+        self.value = value
+        self.part = part  # of a message: "output_text" or "refusal"
+        self.written: list[str] = []
+        self.has_part = False
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the item is, as each of its events says it."""
+        place: dict[str, Any] = {"item_id": self.value["id"], "output_index": self.at}
+        return {**place, "content_index": 0} if self.part else place
+
+    def done(self) -> dict[str, Any]:
+        """Returns the finished item."""
+        written = "".join(self.written)
+        if self.part:
+            return {**self.value, "status": "completed", "content": [_part(self.part, written)]}
+        return {**self.value, "status": "completed", "arguments": written or "{}"}
+
+
+class ChatAnswerAsResponses(AnswerTranslator):
+    """Translates one completion into one response. Reasoning is left out: no provider could read it again.
+
+    The texts are kept until the end, since the events that end an item and the response repeat them.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_finish",
+        "_id",
+        "_items",
+        "_message",
+        "_model",
+        "_number",
+        "_over",
+        "_usage",
+    )
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        self._id = answer_id(None, _ID)
+        self._begun = False
+        self._model = question.model
+        self._items: list[_Item] = []
+        self._message: _Item | None = None  # the one that is written to
+        self._calls: dict[int, _Item] = {}
+        self._finish: str | None = None
+        self._usage: Usage | None = None
+        self._number = 0
+        self._over = False
+
+    @override
+    def document(self, value: dict[str, Any]) -> dict[str, Any]:
+        choice = first_choice(value)
+        message = within(choice, "message")
+        if not is_object(message):
+            raise UnreadableAnswer("no message")
+        self._identify(value)
+        self._usage = openai_usage(value.get("usage"), COMPLETION_NAMES)
+        self._finish = text(within(choice, "finish_reason"))
+        for part, member in (("output_text", "content"), ("refusal", "refusal")):
+            if written := said(message.get(member)):
+                self._new_message(part).written.append(written)
+        calls = message.get("tool_calls")
+        for at, call in enumerate(calls if is_list(calls) else ()):
+            item = self._new_call(at, call)
+            item.written.append(text(within(within(call, "function"), "arguments")) or "")
+        return self._response(over=True)
+
+    @override
+    def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        if (usage := openai_usage(event.get("usage"), COMPLETION_NAMES)) is not None:
+            self._usage = usage.larger(self._usage)
+        events: list[dict[str, Any]] = []
+        if not self._begun:
+            if not self._identify(event) and event.get("choices") == []:
+                return []  # Azure's first chunk has neither an id nor a choice
+            self._begun = True
+            begun = {"response": self._response(over=False)}
+            events = [self._event(kind, begun) for kind in ("response.created", "response.in_progress")]
+        choice = first_choice(event)
+        delta = within(choice, "delta")
+        if is_object(delta):
+            for part, member in (("output_text", "content"), ("refusal", "refusal")):
+                if written := said(delta.get(member)):
+                    events += self._write(part, written)
+            calls = delta.get("tool_calls")
+            for call in calls if is_list(calls) else ():
+                events += self._call(call)
+        self._finish = text(within(choice, "finish_reason")) or self._finish
+        return events
+
+    @override
+    def end(self) -> list[dict[str, Any]]:
+        if self._over or not self._begun:
+            return []
+        self._over = True
+        events = self._end_message()
+        for item in self._calls.values():
+            events += self._end_call(item)
+        response = self._response(over=True)
+        return [*events, self._event(f"response.{response['status']}", {"response": response})]
+
+    # -- items ------------------------------------------------------------------------------
+
+    def _new_message(self, part: str) -> _Item:
+        at = len(self._items)
+        value = {"id": f"msg_{self._suffix}_{at}", "type": "message", "role": "assistant"}
+        item = _Item(at, {**value, "status": "in_progress", "content": []}, part)
+        self._items.append(item)
+        return item
+
+    def _new_call(self, index: int, call: object) -> _Item:
+        at = len(self._items)
+        identifier = f"fc_{self._suffix}_{at}"
+        value = {
+            "id": identifier,
+            "type": "function_call",
+            "status": "in_progress",
+            "call_id": text(within(call, "id")) or identifier,
+            "name": text(within(within(call, "function"), "name")) or "",
+            "arguments": "",
+        }
+        item = self._calls[index] = _Item(at, value)
+        self._items.append(item)
+        return item
+
+    @property
+    def _suffix(self) -> str:
+        return self._id.removeprefix(_ID)
+
+    def _write(self, part: str, written: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        item = self._message
+        if item is None or item.part != part:
+            events += self._end_message()
+            item = self._message = self._new_message(part)
+            events += self._begin(item)
+            events.append(self._event("response.content_part.added", {**item.place, "part": _part(part, "")}))
+        item.written.append(written)
+        extra: dict[str, Any] = {"logprobs": []} if part == "output_text" else {}
+        events.append(self._event(f"response.{part}.delta", {**item.place, "delta": written, **extra}))
+        return events
+
+    def _call(self, call: object) -> list[dict[str, Any]]:
+        function, given = within(call, "function"), within(call, "index")
+        at = given if isinstance(given, int) else len(self._calls)  # some servers leave it out
+        events: list[dict[str, Any]] = []
+        item = self._calls.get(at)
+        if item is None:
+            if text(within(function, "name")) is None:
+                return []
+            events += self._end_message()
+            item = self._new_call(at, call)
+            events += self._begin(item)
+        if part := text(within(function, "arguments")):
+            item.written.append(part)
+            kind = "response.function_call_arguments.delta"
+            events.append(self._event(kind, {**item.place, "delta": part}))
+        return events
+
+    def _begin(self, item: _Item) -> list[dict[str, Any]]:
+        return [self._event("response.output_item.added", {"output_index": item.at, "item": item.value})]
+
+    def _end_message(self) -> list[dict[str, Any]]:
+        item, self._message = self._message, None
+        if item is None:
+            return []
+        done = item.done()
+        part = done["content"][0]
+        ended: dict[str, Any] = {item.part.removeprefix("output_"): "".join(item.written)}
+        if item.part == "output_text":
+            ended["logprobs"] = []
+        return [
+            self._event(f"response.{item.part}.done", {**item.place, **ended}),
+            self._event("response.content_part.done", {**item.place, "part": part}),
+            self._event("response.output_item.done", {"output_index": item.at, "item": done}),
+        ]
+
+    def _end_call(self, item: _Item) -> list[dict[str, Any]]:
+        done = item.done()
+        ended = {**item.place, "name": done["name"], "arguments": done["arguments"]}
+        return [
+            self._event("response.function_call_arguments.done", ended),
+            self._event("response.output_item.done", {"output_index": item.at, "item": done}),
+        ]
+
+    # -- the response -----------------------------------------------------------------------
+
+    def _identify(self, value: dict[str, Any]) -> bool:
+        """Take the model and the id, and return whether there is an id."""
+        self._model = text(value.get("model")) or self._model
+        if (identifier := text(value.get("id"))) is None:
+            return False
+        self._id = answer_id(identifier, _ID)
+        return True
+
+    def _event(self, kind: str, members: dict[str, Any]) -> dict[str, Any]:
+        event = {"type": kind, "sequence_number": self._number, **members}
+        self._number += 1
+        return event
+
+    def _response(self, *, over: bool) -> dict[str, Any]:
+        reason = _INCOMPLETE.get(self._finish or "")
+        status = ("completed" if reason is None else "incomplete") if over else "in_progress"
+        asked = self.question.value
+        repeated = {
+            name: default if asked.get(name) is None else asked[name] for name, default in _REPEATED.items()
+        }
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self.question.created,
+            "status": status,
+            "background": False,
+            "error": None,
+            "incomplete_details": {"reason": reason} if over and reason is not None else None,
+            "model": self._model,
+            "output": [item.done() for item in self._items] if over else [],
+            "store": False,
+            "usage": response_usage(self._usage) if over and self._usage is not None else None,
+            **repeated,
+        }
+
+
+def _part(kind: str, written: str) -> dict[str, Any]:
+    if kind == "refusal":
+        return {"type": "refusal", "refusal": written}
+    return {"type": "output_text", "text": written, "annotations": [], "logprobs": []}
