@@ -16,7 +16,7 @@ from .config import Routes, differences, load_routes
 from .errors import ConfigError, StandbyError
 from .gateway import Gateway
 from .guardrails.rules import Rule
-from .ops import guard_command
+from .ops import guard_command, live_check
 from .ops.describe import describe
 from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
@@ -86,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="only warn of what this machine lacks, for a file that another one will serve",
     )
+    check.add_argument(
+        "--live",
+        action="store_true",
+        help="also ask each target for tiny answers (plain, stream, tools, JSON schema); needs --yes",
+    )
+    check.add_argument("--yes", action="store_true", help="send what --live sends, which costs money")
     check.set_defaults(run=_check)
 
     explain = commands.add_parser("explain", help="say where a request would go, and why; nothing is sent")
@@ -188,7 +194,19 @@ def _check(options: argparse.Namespace) -> int:
     print(describe(gateway.routes))
     if lines:
         print("\n".join(("", *(f"warning: {line}" for line in lines))))
-    return 0
+    return _check_live(options) if options.live else 0
+
+
+def _check_live(options: argparse.Namespace) -> int:
+    routes = load_routes(options.routes, prices=lookup)
+    requests = live_check.trials(routes)
+    print(f"\n{live_check.cost_of(requests)}")
+    if not options.yes:
+        print("nothing was sent; add --yes to send them")
+        return 1
+    asyncio.run(live_check.run_trials(routes, requests))
+    print(live_check.shown(requests))
+    return 1 if any(trial.problem for trial in requests) else 0
 
 
 def _looked_at(file: str) -> Gateway:

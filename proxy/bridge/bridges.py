@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,14 +11,14 @@ from typing import Any, Final
 from ..config import Target
 from ..dialects import chat, messages, responses
 from ..dialects.base import Operation
-from ..dialects.json_values import within
+from ..dialects.json_values import is_list, within
 from .answer_translator import AnswerTranslator, Question
 from .chat_answer_as_messages import ChatAnswerAsMessages
 from .chat_answer_as_responses import ChatAnswerAsResponses
 from .chat_request_as_messages import chat_request_as_messages
 from .messages_answer_as_chat import MessagesAnswerAsChat
 from .messages_request_as_chat import messages_request_as_chat
-from .responses_request_as_chat import responses_request_as_chat
+from .responses_request_as_chat import item_of, responses_request_as_chat
 from .stream_translator import StreamTranslator
 from .translation import TargetLimits, Translation, Untranslatable
 
@@ -58,12 +59,19 @@ class Bridge:
 _CHAT_NAMES: Final = MappingProxyType(
     {
         "max_tokens": "max_output_tokens",
-        "messages": "input",
         "reasoning_effort": "reasoning.effort",
         "response_format": "text.format",
     }
 )
 """What members of a chat request are called in a request of Responses."""
+_MESSAGE: Final = re.compile(r"messages(?:\[(-?[0-9]*)\])?(.*)")
+_INNER: Final = (
+    (".image_url.detail", ".detail"),
+    (".image_url.url", ".image_url"),
+    (".file.", "."),
+    (".function.", "."),
+)
+"""Ends of paths in messages and tools of a chat request, and the same in a request of Responses."""
 
 
 def _responses_request_as_messages(value: dict[str, Any], limits: TargetLimits) -> Translation:
@@ -72,15 +80,24 @@ def _responses_request_as_messages(value: dict[str, Any], limits: TargetLimits) 
     try:
         request, dropped = chat_request_as_messages(as_chat.value, limits)
     except Untranslatable as lost:
-        raise Untranslatable(_chat_name(lost.field)) from None
-    return Translation(request, tuple(dict.fromkeys((*as_chat.dropped, *map(_chat_name, dropped)))))
+        raise Untranslatable(_own_path(lost.field, value)) from None
+    own = [_own_path(field, value) for field in dropped]
+    return Translation(request, tuple(dict.fromkeys((*as_chat.dropped, *own))))
 
 
-def _chat_name(field: str) -> str:
-    """Returns the path of a request of Responses for one of the chat request that was made of it."""
-    name = field.partition(".")[0].partition("[")[0]
-    own = _CHAT_NAMES.get(name)
-    return field if own is None else own
+def _own_path(field: str, value: dict[str, Any]) -> str:
+    """Returns the path in `value`, a request of Responses, for one in the chat request that it became."""
+    for chat_end, own_end in _INNER:
+        field = field.replace(chat_end, own_end)
+    if (found := _MESSAGE.fullmatch(field)) is None:
+        return _CHAT_NAMES.get(field.partition(".")[0].partition("[")[0], field)
+    index, rest = found[1], found[2].partition(".tool_calls")[0]
+    if not is_list(value.get("input")) or index is None:
+        return "input"
+    if not index.isdigit():
+        return f"input[{index}]{rest}"  # of any message, or of the last
+    item = item_of(value, int(index))
+    return "instructions" if item is None else f"input[{item}]{rest}"
 
 
 BRIDGES: Final[Mapping[tuple[str, str], Bridge]] = MappingProxyType(

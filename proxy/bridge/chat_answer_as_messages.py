@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
 from typing_extensions import override
 
-from ..dialects.json_values import COMPLETION_NAMES, is_list, is_object, openai_usage, text, within
+from ..dialects.json_values import is_list, is_object, text, within
 from ..dialects.usage import Usage
 from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
-from .chat_answer import first_choice, said
+from .chat_answer import first_choice, said, usage_of
+from .tool_arguments import arguments_of
 from .usage_members import message_usage
 
 __all__ = ["ChatAnswerAsMessages"]
@@ -64,17 +64,17 @@ class ChatAnswerAsMessages(AnswerTranslator):
         if not is_object(message):
             raise UnreadableAnswer("no message")
         self._identify(value)
-        self._usage = openai_usage(value.get("usage"), COMPLETION_NAMES)
+        self._usage = usage_of(value)
         written, refusal = said(message.get("content")), said(message.get("refusal"))
         blocks: list[dict[str, Any]] = [{"type": "text", "text": each} for each in (written, refusal) if each]
         calls = message.get("tool_calls")
-        blocks += [_use(call) for call in (calls if is_list(calls) else ())]
+        blocks += [_use(at, call) for at, call in enumerate(calls if is_list(calls) else ())]
         self._finish, self._refused = text(within(choice, "finish_reason")), bool(refusal)
         return {**self._head(), "content": blocks, **self._ending(calls=bool(calls))}
 
     @override
     def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        if (usage := openai_usage(event.get("usage"), COMPLETION_NAMES)) is not None:
+        if (usage := usage_of(event)) is not None:
             self._usage = usage.larger(self._usage)
         events: list[dict[str, Any]] = []
         if not self._begun:
@@ -95,8 +95,6 @@ class ChatAnswerAsMessages(AnswerTranslator):
             calls = delta.get("tool_calls")
             for call in calls if is_list(calls) else ():
                 events += self._call(call)
-        if self._usage is None:
-            self._usage = openai_usage(within(choice, "usage"), COMPLETION_NAMES)  # Moonshot
         self._finish = text(within(choice, "finish_reason")) or self._finish
         return events
 
@@ -174,18 +172,9 @@ class ChatAnswerAsMessages(AnswerTranslator):
         return [{"type": "content_block_stop", "index": index} for index in closed]
 
 
-def _use(call: object) -> dict[str, Any]:
+def _use(at: int, call: object) -> dict[str, Any]:
     function = within(call, "function")
-    arguments = text(within(function, "arguments")) or "{}"
-    try:
-        given: object = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        given = None
-    if not is_object(given):
-        raise UnreadableAnswer("a tool call whose arguments are no object")
-    return {
-        "type": "tool_use",
-        "id": within(call, "id"),
-        "name": within(function, "name"),
-        "input": given,
-    }
+    name, given = text(within(function, "name")), arguments_of(within(function, "arguments") or "")
+    if name is None or given is None:
+        raise UnreadableAnswer("a tool call without a name, or whose arguments are no object")
+    return {"type": "tool_use", "id": text(within(call, "id")) or f"toolu_{at}", "name": name, "input": given}

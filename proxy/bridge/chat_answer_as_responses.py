@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from ..dialects.json_values import COMPLETION_NAMES, is_list, is_object, openai_usage, text, within
+from ..dialects.json_values import is_list, is_object, text, within
 from ..dialects.usage import Usage
 from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
-from .chat_answer import first_choice, said
+from .chat_answer import first_choice, said, usage_of
 from .usage_members import response_usage
 
 __all__ = ["ChatAnswerAsResponses"]
@@ -104,20 +104,22 @@ class ChatAnswerAsResponses(AnswerTranslator):
         if not is_object(message):
             raise UnreadableAnswer("no message")
         self._identify(value)
-        self._usage = openai_usage(value.get("usage"), COMPLETION_NAMES)
+        self._usage = usage_of(value)
         self._finish = text(within(choice, "finish_reason"))
         for part, member in (("output_text", "content"), ("refusal", "refusal")):
             if written := said(message.get(member)):
                 self._new_message(part).written.append(written)
         calls = message.get("tool_calls")
         for at, call in enumerate(calls if is_list(calls) else ()):
+            if text(within(within(call, "function"), "name")) is None:
+                raise UnreadableAnswer("a tool call without a name")
             item = self._new_call(at, call)
             item.written.append(text(within(within(call, "function"), "arguments")) or "")
         return self._response(over=True)
 
     @override
     def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        if (usage := openai_usage(event.get("usage"), COMPLETION_NAMES)) is not None:
+        if (usage := usage_of(event)) is not None:
             self._usage = usage.larger(self._usage)
         events: list[dict[str, Any]] = []
         if not self._begun:

@@ -9,10 +9,9 @@ import re
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
 from ..dialects.json_values import is_list, is_object, text, within
 from .data_url import data_of
+from .tool_arguments import arguments_of
 from .translation import Dropped, Members, TargetLimits, Translation, Untranslatable
 
 __all__ = ["REQUEST", "chat_request_as_messages"]
@@ -93,13 +92,7 @@ def chat_request_as_messages(value: dict[str, Any], limits: TargetLimits) -> Tra
         request["stream"] = value["stream"]
     if stops := _stop_sequences(value.get("stop")):
         request["stop_sequences"] = stops
-    if (user := text(value.get("safety_identifier")) or text(value.get("user"))) is not None:
-        request["metadata"] = {"user_id": user}
-    if (tier := value.get("service_tier")) is not None:
-        if tier in _TIERS:
-            request["service_tier"] = _TIERS[tier]
-        else:
-            dropped.add("service_tier")
+    _add_caller(request, value, dropped)
     _add_tools(request, value)
     _add_output(request, value, dropped)
     _add_sampling(request, value, dropped)
@@ -121,7 +114,7 @@ class _Conversation:
 
     def add(self, message: dict[str, Any], place: str) -> None:
         """Add a message. Raises Untranslatable."""
-        role, dropped = message.get("role"), self._dropped
+        role, dropped = text(message.get("role")), self._dropped
         if role in {"system", "developer"}:
             _MESSAGE.check(message, f"{place}.", dropped)
             blocks = _blocks(message.get("content"), f"{place}.content", dropped, kinds=("text",))
@@ -255,7 +248,9 @@ def _answer(message: dict[str, Any], place: str, dropped: Dropped) -> list[dict[
     if (refusal := text(message.get("refusal"))) is not None:
         blocks.append({"type": "text", "text": refusal})
     calls = message.get("tool_calls")
-    for at, call in enumerate(calls if is_list(calls) else ()):
+    if calls is not None and not is_list(calls):
+        raise Untranslatable(f"{place}.tool_calls")
+    for at, call in enumerate(calls or ()):
         blocks.append(_call(call, f"{place}.tool_calls[{at}]", dropped))
     return blocks
 
@@ -268,11 +263,8 @@ def _call(call: object, place: str, dropped: Dropped) -> dict[str, Any]:
     name, arguments = text(within(function, "name")), within(function, "arguments")
     if identifier is None or name is None:
         raise Untranslatable(place)
-    try:
-        given: object = orjson.loads(arguments) if isinstance(arguments, str) and arguments.strip() else {}
-    except orjson.JSONDecodeError:
-        given = None
-    if not is_object(given):
+    given = arguments_of("" if arguments is None else arguments)
+    if given is None:
         raise Untranslatable(f"{place}.function.arguments")
     return {"type": "tool_use", "id": _call_id(identifier), "name": name, "input": given}
 
@@ -294,6 +286,20 @@ def _result(message: dict[str, Any], place: str, dropped: Dropped) -> dict[str, 
 # -- tools, output, sampling ----------------------------------------------------------------
 
 
+def _add_caller(request: dict[str, Any], value: dict[str, Any], dropped: Dropped) -> None:
+    """Add who asks, and the tier."""
+    user, identifier = text(value.get("user")), text(value.get("safety_identifier"))
+    if identifier is not None and user not in {None, identifier}:
+        dropped.add("user")
+    if (named := identifier or user) is not None:
+        request["metadata"] = {"user_id": named}
+    if (tier := value.get("service_tier")) is not None:
+        if (known := _TIERS.get(text(tier) or "")) is None:
+            dropped.add("service_tier")
+        else:
+            request["service_tier"] = known
+
+
 def _add_tools(request: dict[str, Any], value: dict[str, Any]) -> None:
     """Add the tools, and which of them may or must be called. Raises Untranslatable."""
     given = value.get("tools")
@@ -307,7 +313,7 @@ def _add_tools(request: dict[str, Any], value: dict[str, Any]) -> None:
         chosen = {"type": "tool", "name": name}
     elif kind == "allowed_tools":
         allowed = within(choice, "allowed_tools")
-        mode, names = within(allowed, "mode"), _names(within(allowed, "tools"))
+        mode, names = text(within(allowed, "mode")), _names(within(allowed, "tools"))
         if mode not in {"auto", "required"}:
             raise Untranslatable("tool_choice")
         tools = [tool for tool in tools if tool["name"] in names]
@@ -366,9 +372,9 @@ def _add_output(request: dict[str, Any], value: dict[str, Any], dropped: Dropped
     if effort == "none":
         request["thinking"] = {"type": "disabled"}
     elif effort is not None:
-        if effort not in _EFFORTS:
+        if (named := _EFFORTS.get(text(effort) or "")) is None:
             raise Untranslatable("reasoning_effort")
-        config["effort"] = _EFFORTS[effort]
+        config["effort"] = named
     if config:
         request["output_config"] = config
 

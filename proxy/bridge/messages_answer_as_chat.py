@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
 from typing_extensions import override
 
-from ..dialects.json_values import is_list, is_object, text, within
+from ..dialects.json_values import is_list, is_object, number, text, within
 from ..dialects.message_usage import MessageUsage
 from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
+from .tool_arguments import written
 from .usage_members import chat_usage
 
 __all__ = ["MessagesAnswerAsChat"]
@@ -39,7 +39,7 @@ class MessagesAnswerAsChat(AnswerTranslator):
         self._model = question.model
         self._counted = MessageUsage()
         self._calls = 0
-        self._call_at: dict[object, int] = {}  # the place of a block among the tool calls
+        self._call_at: dict[int, int] = {}  # the place of a block among the tool calls
         self._written: set[int] = set()  # the calls with arguments
         self._finish: str | None = None
         self._over = False
@@ -50,11 +50,11 @@ class MessagesAnswerAsChat(AnswerTranslator):
         if value.get("type") != "message" or not is_list(blocks):
             raise UnreadableAnswer("no message")
         self._identify(value)
-        written = [block["text"] for block in blocks if isinstance(within(block, "text"), str)]
+        texts = [block["text"] for block in blocks if isinstance(within(block, "text"), str)]
         calls = [_call(block) for block in blocks if within(block, "type") == "tool_use"]
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": "".join(written) if written or not calls else None,
+            "content": "".join(texts) if texts or not calls else None,
             "refusal": None,
         }
         if calls:
@@ -136,23 +136,24 @@ class MessagesAnswerAsChat(AnswerTranslator):
             function = {"name": within(block, "name"), "arguments": ""}
             call = {"index": at, "id": within(block, "id"), "type": "function", "function": function}
             chunks = [self._chunk({"tool_calls": [call]})]
-            if is_object(given := within(block, "input")) and given:
-                chunks += self._arguments(at, orjson.dumps(given).decode())  # some servers send it at once
+            if (given := within(block, "input")) and (whole := written(given)) is not None:
+                chunks += self._arguments(at, whole)  # some servers send them at once
             return chunks
-        written = within(block, "text")
-        return [self._chunk({"content": written})] if isinstance(written, str) and written else []
+        begun = text(within(block, "text"))
+        return [] if begun is None else [self._chunk({"content": begun})]
 
     def _delta(self, index: object, delta: object) -> list[dict[str, Any]]:
-        written = within(delta, "text")
-        if isinstance(written, str) and written:
-            return [self._chunk({"content": written})]
-        part = within(delta, "partial_json")
-        if isinstance(part, str) and part and (at := self._call_at.get(index)) is not None:
-            return self._arguments(at, part)
-        return []
+        if (more := text(within(delta, "text"))) is not None:
+            return [self._chunk({"content": more})]
+        part, at = text(within(delta, "partial_json")), self._call(index)
+        return [] if part is None or at is None else self._arguments(at, part)
+
+    def _call(self, index: object) -> int | None:
+        """Returns the place of a block among the tool calls, None if it is none."""
+        return self._call_at.get(index) if isinstance(index, int) else None
 
     def _close(self, index: object) -> list[dict[str, Any]]:
-        at = self._call_at.get(index)
+        at = self._call(index)
         # A call without arguments: clients parse what they were sent as JSON.
         return [] if at is None or at in self._written else self._arguments(at, "{}")
 
@@ -161,7 +162,10 @@ class MessagesAnswerAsChat(AnswerTranslator):
         return [self._chunk({"tool_calls": [{"index": at, "function": {"arguments": part}}]})]
 
     def _finished(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        self._count(event.get("usage"))
+        usage = event.get("usage")
+        if number(within(usage, "output_tokens")) is None:
+            self._counted.forget_output()  # the count of message_start is not the final one
+        self._count(usage)
         reason = text(within(event.get("delta"), "stop_reason"))
         if reason is None or self._finish is not None:
             return []
@@ -171,7 +175,8 @@ class MessagesAnswerAsChat(AnswerTranslator):
 
 def _call(block: dict[str, Any]) -> dict[str, Any]:
     given = block.get("input")
-    if not is_object(given):
+    arguments = written(given) if is_object(given) else None
+    if arguments is None:
         raise UnreadableAnswer("a tool call without input")
-    function = {"name": block.get("name"), "arguments": orjson.dumps(given).decode()}
+    function = {"name": block.get("name"), "arguments": arguments}
     return {"id": block.get("id"), "type": "function", "function": function}

@@ -5,9 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
-from ..dialects.json_values import is_list, is_object, text, within
+from ..dialects.json_values import dumped, is_list, is_object, text, within
 from .data_url import data_url
 from .translation import Dropped, Members, TargetLimits, Translation, Untranslatable
 
@@ -85,6 +83,8 @@ def messages_request_as_chat(value: dict[str, Any], limits: TargetLimits) -> Tra
         "messages": _messages(value, dropped),
         limits.limit_member: value.get("max_tokens"),
     }
+    if not value.get("max_tokens"):
+        raise Untranslatable("max_tokens")  # 0 fills Anthropic's prompt cache, and generates nothing
     for member in ("stream", "temperature", "top_p"):
         if value.get(member) is not None:
             request[member] = value[member]
@@ -96,7 +96,7 @@ def messages_request_as_chat(value: dict[str, Any], limits: TargetLimits) -> Tra
         request["stop"] = stops
     _add_caller(request, value, dropped)
     _add_tools(request, value, dropped)
-    _add_output(request, value, dropped)
+    _add_output(request, value, limits, dropped)
     return Translation(request, dropped.paths())
 
 
@@ -108,8 +108,10 @@ def _messages(value: dict[str, Any], dropped: Dropped) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     if (system := _texts(value.get("system"), "system", _SYSTEM, dropped)) is not None:
         messages.append({"role": "system", "content": system})
-    for at, message in enumerate(value["messages"]):
-        messages += _turn(message, f"messages[{at}]", dropped)
+    turns = [_turn(turn, f"messages[{at}]", dropped) for at, turn in enumerate(value["messages"])]
+    messages += [message for turn in turns for message in turn]
+    if not any(turns):
+        raise Untranslatable("messages")
     if value["messages"][-1].get("role") == "assistant":
         # Anthropic continues this answer. OpenAI would give another one.
         raise Untranslatable("messages[-1].role")
@@ -119,7 +121,7 @@ def _messages(value: dict[str, Any], dropped: Dropped) -> list[dict[str, Any]]:
 def _turn(message: dict[str, Any], place: str, dropped: Dropped) -> list[dict[str, Any]]:
     """Returns a turn as messages: results of tools have one each. Raises Untranslatable."""
     _MESSAGE.check(message, f"{place}.", dropped)
-    role, content = message.get("role"), message.get("content")
+    role, content = text(message.get("role")), message.get("content")
     if role == "system":
         written = _texts(content, f"{place}.content", _TEXT, dropped)
         return [] if written is None else [{"role": "system", "content": written}]
@@ -208,7 +210,7 @@ def _text(block: object, place: str, dropped: Dropped, members: Members = _TEXT)
 def _image(block: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
     _IMAGE.check(block, f"{place}.", dropped)
     source = block.get("source")
-    kind, url = within(source, "type"), within(source, "url")
+    kind, url = text(within(source, "type")), within(source, "url")
     if kind == "base64":
         url = _base64(source, f"{place}.source")
     if kind not in {"base64", "url"} or not isinstance(url, str):
@@ -240,7 +242,7 @@ def _call(block: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]
     identifier, name, given = text(block.get("id")), text(block.get("name")), block.get("input")
     if identifier is None or name is None or not is_object(given):
         raise Untranslatable(place)
-    function = {"name": name, "arguments": orjson.dumps(given).decode()}
+    function = {"name": name, "arguments": dumped(given).decode()}
     return {"id": identifier, "type": "function", "function": function}
 
 
@@ -263,9 +265,9 @@ def _add_caller(request: dict[str, Any], value: dict[str, Any], dropped: Dropped
         if (user := text(metadata.get("user_id"))) is not None:
             request["user"] = user
     if (tier := value.get("service_tier")) is not None:
-        if tier not in _TIERS:
+        if (known := _TIERS.get(text(tier) or "")) is None:
             raise Untranslatable("service_tier")
-        request["service_tier"] = _TIERS[tier]
+        request["service_tier"] = known
 
 
 def _add_tools(request: dict[str, Any], value: dict[str, Any], dropped: Dropped) -> None:
@@ -292,7 +294,7 @@ def _add_tools(request: dict[str, Any], value: dict[str, Any], dropped: Dropped)
 
 def _tool(tool: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
     name = text(tool.get("name"))
-    if tool.get("type", "custom") not in {"custom", None} or name is None:
+    if (tool.get("type") or "custom") != "custom" or name is None:
         raise Untranslatable(f"{place}.type")  # a tool that the provider runs itself
     _TOOL.check(tool, f"{place}.", dropped)
     function: dict[str, Any] = {"name": name}
@@ -306,7 +308,9 @@ def _tool(tool: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _add_output(request: dict[str, Any], value: dict[str, Any], dropped: Dropped) -> None:
+def _add_output(
+    request: dict[str, Any], value: dict[str, Any], limits: TargetLimits, dropped: Dropped
+) -> None:
     """Add the format of the answer and the effort of its reasoning. Raises Untranslatable."""
     config = value.get("output_config")
     if config is not None and not is_object(config):
@@ -325,17 +329,19 @@ def _add_output(request: dict[str, Any], value: dict[str, Any], dropped: Dropped
         schema = {"name": "answer", "schema": form["schema"], "strict": True}
         request["response_format"] = {"type": "json_schema", "json_schema": schema}
     effort = within(config, "effort")
-    if effort is not None and effort not in _EFFORTS:
+    if effort is not None and text(effort) not in _EFFORTS:
         raise Untranslatable("output_config.effort")
     effort = _effort(value.get("thinking"), effort, dropped)
-    if effort is not None:
+    if effort == "none" and not limits.reasons:
+        dropped.add("thinking")  # a model that does not reason refuses to be told so
+    elif effort is not None:
         request["reasoning_effort"] = effort
 
 
 def _effort(thinking: object, effort: object, dropped: Dropped) -> object:
     """Returns the effort of reasoning. That thinking is not shown in the answer is noted as dropped."""
-    kind = within(thinking, "type")
-    if kind is None or kind == "disabled":
+    kind = text(within(thinking, "type"))
+    if thinking is None or kind == "disabled":
         return "none" if kind == "disabled" and effort is None else effort
     if kind not in {"enabled", "adaptive"}:
         raise Untranslatable("thinking")

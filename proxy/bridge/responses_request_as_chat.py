@@ -5,12 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
 from ..dialects.json_values import is_list, is_object, text, within
+from .tool_arguments import arguments_of
 from .translation import Dropped, Members, TargetLimits, Translation, Untranslatable
 
-__all__ = ["REQUEST", "responses_request_as_chat"]
+__all__ = ["REQUEST", "item_of", "responses_request_as_chat"]
 
 REQUEST: Final = Members(
     carried="model input instructions stream stream_options max_output_tokens temperature top_p tools"
@@ -69,7 +68,7 @@ def responses_request_as_chat(value: dict[str, Any], limits: TargetLimits) -> Tr
     """Returns the request `value` in the format of Chat Completions. Raises Untranslatable."""
     dropped = Dropped()
     REQUEST.check(value, "", dropped)
-    request: dict[str, Any] = {"model": value.get("model"), "messages": _messages(value, dropped)}
+    request: dict[str, Any] = {"model": value.get("model"), "messages": _messages(value, dropped)[0]}
     if value.get("max_output_tokens") is not None:
         request[limits.limit_member] = value["max_output_tokens"]
     for member in ("stream", "temperature", "top_p", "parallel_tool_calls", "user", "safety_identifier"):
@@ -77,10 +76,11 @@ def responses_request_as_chat(value: dict[str, Any], limits: TargetLimits) -> Tr
             request[member] = value[member]
     if value.get("stream") is True:
         request["stream_options"] = {"include_usage": True}
-    for extra in value.get("include") or ():
-        if extra == _LOGPROBS:
+    if (include := value.get("include")) is not None:
+        if not is_list(include) or _LOGPROBS in include:
             raise Untranslatable("include")
-        dropped.add("include")
+        if include:
+            dropped.add("include")
     _add_tools(request, value, dropped)
     _add_output(request, value, dropped)
     return Translation(request, dropped.paths())
@@ -89,29 +89,43 @@ def responses_request_as_chat(value: dict[str, Any], limits: TargetLimits) -> Tr
 # -- the conversation -----------------------------------------------------------------------
 
 
-def _messages(value: dict[str, Any], dropped: Dropped) -> list[dict[str, Any]]:
-    """Returns the instructions and the items of the input as messages. Raises Untranslatable."""
+def item_of(value: dict[str, Any], message: int) -> int | None:
+    """Returns the index of the input item that became this message of the chat request; None if none did."""
+    try:
+        return _messages(value, Dropped())[1][message]
+    except (Untranslatable, IndexError):
+        return None
+
+
+def _messages(value: dict[str, Any], dropped: Dropped) -> tuple[list[dict[str, Any]], list[int | None]]:
+    """Returns the instructions and the items of the input as messages, and the index of the item of each.
+
+    Raises Untranslatable.
+    """
     messages: list[dict[str, Any]] = []
+    origins: list[int | None] = []
     instructions, given = value.get("instructions"), value.get("input")
     if instructions is not None:
         if not isinstance(instructions, str):
             raise Untranslatable("instructions")
         messages.append({"role": "system", "content": instructions})
+        origins.append(None)
     if isinstance(given, str):
         messages.append({"role": "user", "content": given})
     elif is_list(given):
         for at, item in enumerate(given):
             _add_item(messages, item, f"input[{at}]", dropped)
-    if not given:
+            origins += [at] * (len(messages) - len(origins))
+    if len(messages) == (instructions is not None) or not given:
         raise Untranslatable("input")
-    return messages
+    return messages, origins
 
 
 def _add_item(messages: list[dict[str, Any]], item: object, place: str, dropped: Dropped) -> None:
     """Add an item of the input to the messages. Raises Untranslatable."""
-    kind = within(item, "type")
     if not is_object(item):
         raise Untranslatable(place)
+    kind = item.get("type")
     if kind == "function_call":
         _CALL.check(item, f"{place}.", dropped)
         _add_call(messages, item, place)
@@ -122,23 +136,24 @@ def _add_item(messages: list[dict[str, Any]], item: object, place: str, dropped:
         if item.get("encrypted_content") is not None:
             raise Untranslatable(f"{place}.encrypted_content")
         dropped.add("input[].reasoning")
-    elif kind in {"message", None} and item.get("content") is not None:
+    elif (kind is None or kind == "message") and item.get("content") is not None:
         _MESSAGE.check(item, f"{place}.", dropped)
-        messages.append(_message(item, place, dropped))
+        messages += _message(item, place, dropped)
     else:
-        raise Untranslatable(f"{place}.id" if kind in {"item_reference", None} else f"{place}.type")
+        raise Untranslatable(f"{place}.id" if kind is None or kind == "item_reference" else f"{place}.type")
 
 
-def _message(item: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
-    role, content = item.get("role"), item["content"]
+def _message(item: dict[str, Any], place: str, dropped: Dropped) -> list[dict[str, Any]]:
+    """Returns a message, or none for an item without content. Raises Untranslatable."""
+    role, content = text(item.get("role")), item["content"]
     if role not in {"user", "assistant", "system", "developer"}:
         raise Untranslatable(f"{place}.role")
     if isinstance(content, str):
-        return {"role": role, "content": content}
+        return [{"role": role, "content": content}]
     if not is_list(content):
         raise Untranslatable(f"{place}.content")
     parts = [_part(part, f"{place}.content[{at}]", dropped) for at, part in enumerate(content)]
-    return {"role": role, "content": _content(parts)}
+    return [{"role": role, "content": _content(parts)}] if parts else []
 
 
 def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
@@ -150,9 +165,9 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _part(part: object, place: str, dropped: Dropped) -> dict[str, Any]:
-    kind = within(part, "type")
     if not is_object(part):
         raise Untranslatable(place)
+    kind = text(part.get("type"))
     if kind in _INPUT_TYPES and isinstance(part.get("text"), str):
         _TEXT.check(part, f"{place}.", dropped)
         return {"type": "text", "text": part["text"]}
@@ -179,10 +194,8 @@ def _add_call(messages: list[dict[str, Any]], item: dict[str, Any], place: str) 
     identifier, name, arguments = text(item.get("call_id")), text(item.get("name")), item.get("arguments")
     if identifier is None or name is None or not isinstance(arguments, str):
         raise Untranslatable(place)
-    try:
-        orjson.loads(arguments or "{}")
-    except orjson.JSONDecodeError:
-        raise Untranslatable(f"{place}.arguments") from None
+    if arguments_of(arguments) is None:
+        raise Untranslatable(f"{place}.arguments")
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
     call = {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}

@@ -36,11 +36,13 @@ class TargetLimits(NamedTuple):
     """What a translation needs to know of its target.
 
     `max_output` is the output limit in tokens of a request that sets none, for a format that demands one.
-    `limit_member` is the member by which a chat request limits its output there.
+    `limit_member` is the member by which a chat request limits its output there, and `reasons` whether it is
+    said to reason, so that it may be asked not to.
     """
 
     max_output: int = TRANSLATED_OUTPUT
     limit_member: str = "max_completion_tokens"
+    reasons: bool = True
 
 
 class Dropped:

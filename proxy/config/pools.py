@@ -16,6 +16,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from .limits import BudgetWindow, Limits
 from .references import named
 from .routing import (
+    CARRIED,
     Balance,
     Capability,
     Cause,
@@ -35,6 +36,7 @@ from .values import Duration, KeyPath, ModelName, Name, Remark, objection, quote
 
 __all__ = ["Alternate", "Pool", "Portion", "Timeouts", "targets_of"]
 
+_NOTHING: Final = frozenset[str]()
 _SHARE: Final = re.compile(r"[01](?:\.[0-9]{1,6})?")
 
 
@@ -199,9 +201,13 @@ class Pool(Table):
     def _fit(self, places: Sequence[tuple[KeyPath, Target]]) -> Iterator[Remark]:
         """Returns the pool's requirements that its targets do not meet."""
         for at, target in places:
-            lacking = self.requires - (self.requires if target.can is None else target.can)
+            lacking = [
+                need
+                for need in sorted(self.requires - (self.requires if target.can is None else target.can))
+                if CARRIED.get(need, _NOTHING).isdisjoint(target.operations)
+            ]
             if lacking:
-                message = f"target {quoted(target.name)} cannot do {', '.join(sorted(lacking))}"
+                message = f"target {quoted(target.name)} cannot do {', '.join(lacking)}"
                 yield Remark(message, "the pool requires it", at)
             if self.min_quality is not None and target.quality is None:
                 message = f"target {quoted(target.name)} has no quality, and the pool has min_quality"

@@ -13,6 +13,7 @@ from .table import Table
 from .values import Duration, Remark, objection, seconds
 
 __all__ = [
+    "CARRIED",
     "OPERATIONS",
     "Balance",
     "Capability",
@@ -74,6 +75,15 @@ OPERATIONS: Final[Mapping[str, frozenset[Capability]]] = MappingProxyType(
     }
 )
 """The capabilities that are operations, by dialect."""
+
+CARRIED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "chat": frozenset({"messages"}),
+        "messages": frozenset({"chat"}),
+        "responses": frozenset({"chat", "messages"}),
+    }
+)
+"""Operations that can be translated, and those to which they can be."""
 
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 """A fraction of a whole, more than 0 and at most 1."""

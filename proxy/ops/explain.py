@@ -11,6 +11,9 @@ from typing import Any, Final
 import orjson
 
 from ..asgi import Message
+from ..bridge.bridges import BRIDGES
+from ..bridge.target_request import request_for
+from ..bridge.translation import Untranslatable
 from ..budget.estimate import Estimate
 from ..budget.metering.usage_meter import ASSUMED_OUTPUT, amend
 from ..classify.faults import Fault, FaultKind
@@ -213,6 +216,7 @@ def explain(
         candidates = plan(inputs, health, balancer or Balancer(), dry=True)
     else:
         candidates = written_order(exchange, health, body)
+    _reject_untranslatable(exchange, value, candidates)
     if question.over_budget:
         _reject_dearer(candidates)
     exchange.plan = candidates
@@ -286,6 +290,21 @@ def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKi
     return None if second is None else second.name
 
 
+def _reject_untranslatable(
+    exchange: Exchange, value: dict[str, Any], candidates: Sequence[Candidate]
+) -> None:
+    """Reject every candidate for which the request cannot be translated, as its attempt would be."""
+    operation = exchange.operation
+    for candidate in candidates:
+        target, asked = candidate.target, candidate.operation
+        if candidate.rejected is not None or target is None or asked is None or operation is None:
+            continue
+        try:
+            request_for(BRIDGES[operation.name, asked.name], value, target, exchange.pool)
+        except Untranslatable as lost:
+            candidate.rejected, candidate.field = "capability.untranslatable", lost.field
+
+
 def _reject_dearer(candidates: Sequence[Candidate]) -> None:
     """Reject every candidate that costs more than the cheapest one, as the hold of a spent budget would."""
     costs = [candidate.cost for candidate in candidates if candidate.cost is not None]
@@ -300,6 +319,8 @@ def _candidate_as_json(candidate: Candidate) -> dict[str, Any]:
         "role": candidate.role,
         "causes": None if candidate.causes is None else sorted(candidate.causes),
         "rejected": candidate.rejected,
+        "field": candidate.field,
+        "asked_for": None if candidate.operation is None else candidate.operation.name,
         "ready_in": candidate.ready_in,
         "degraded": candidate.degraded,
         "score": candidate.score,
@@ -315,10 +336,13 @@ def _status(candidate: Candidate) -> str:
     """Returns the status of a candidate as text."""
     if candidate.rejected is not None:
         wait = "" if candidate.ready_in is None else f", for {spelled(round(candidate.ready_in, 1) or 0.1)}"
-        return f"rejected: {candidate.rejected}{wait}"
+        field = "" if candidate.field is None else f" ({candidate.field})"
+        return f"rejected: {candidate.rejected}{field}{wait}"
     status = "asked" if candidate.causes is None else f"for {', '.join(sorted(candidate.causes))}"
     if candidate.role == "last":
         status = "when nobody else is left"
+    if candidate.operation is not None:
+        status += f"; translated to {candidate.operation.name}"
     if candidate.score is not None:
         status += f"; score {candidate.score:.3g}"
     return status if candidate.degraded is None else f"{status}; degraded: {candidate.degraded}"

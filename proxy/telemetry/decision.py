@@ -51,6 +51,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "target": attempt.candidate.name,
         "kind": attempt.kind,
+        "asked_for": None if attempt.candidate.operation is None else attempt.candidate.operation.name,
         "fault": None if fault is None else fault.kind,
         "status": None if answer is None else answer.status or None,
         "wait_ms": _ms(attempt.upstream_wait),
@@ -66,6 +67,7 @@ def _candidate(candidate: Candidate, exchange: Exchange) -> dict[str, Any]:
         "target": candidate.name,
         "role": candidate.role,
         "reason": candidate.rejected or ("tried" if tried else "not_needed"),
+        "field": candidate.field,
         "degraded": candidate.degraded,
     }
 

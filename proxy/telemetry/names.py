@@ -13,6 +13,7 @@ from .metric import Metric
 
 __all__ = [
     "ALERTS",
+    "ASKED_FOR",
     "ATTEMPT",
     "ATTEMPTS",
     "ATTEMPT_COUNT",
@@ -151,6 +152,7 @@ COST_USD: Final = "standby.cost.usd"
 DEGRADED: Final = "standby.degraded"
 DEGRADED_REASON: Final = "standby.degraded.reason"
 DETAIL: Final = "standby.detail"
+ASKED_FOR: Final = "standby.asked_for"
 DROPPED: Final = "standby.dropped"
 FAILOVER_COUNT: Final = "standby.failover.count"
 FAILURE_CLASS: Final = "standby.failure.class"

@@ -224,6 +224,8 @@ class RequestTrace:
             names.ATTEMPT: attempt.number,
             names.ATTEMPT_KIND: attempt.kind,
         }
+        if (asked := attempt.candidate.operation) is not None:
+            attributes[names.ASKED_FOR] = asked.name
         model = attempt.candidate.name
         if target is not None:
             model = target.model

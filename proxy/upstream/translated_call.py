@@ -14,13 +14,11 @@ from ..bridge.answer_translator import UnreadableAnswer
 from ..bridge.bridges import Bridge
 from ..bridge.errors import error_document, error_message
 from ..bridge.stream_translator import StreamTranslator
-from ..bridge.translation import TRANSLATED_OUTPUT, TargetLimits, Untranslatable
+from ..bridge.target_request import request_for
 from ..classify.decompression import Decompressor
 from ..classify.faults import Fault, FaultKind, is_callers
 from ..config import Target
 from ..dialects.json_values import dumped, is_object, lenient
-from ..dialects.vendor_request import adapted
-from ..dialects.vendors import LimitMember
 from ..errors import CODES
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
@@ -73,27 +71,13 @@ class TranslatedCall(UpstreamCall):
         # The answer repeats what the caller sent, not what was made of it.
         self._question = self._bridge.question(value, target.model, int(time.time()))
         amended = {**value, **(attempt.amendments or {}), **exchange.amendments}
-        request, dropped = self._bridge.request(amended, self._limits())
-        if header(exchange.headers, _BETA) is not None and self._bridge.caller.dialect == "anthropic":
-            dropped += (_BETA.decode(),)
-        vendor = target.provider.known_as
-        if vendor is not None and self._operation.name == "chat":
-            refused = tuple(sorted(vendor.refuses & request.keys()))
-            request = adapted({name: request[name] for name in request if name not in refused}, vendor)
-            dropped += refused
-        if dropped and exchange.pool is not None and exchange.pool.strict:
-            raise Untranslatable(dropped[0])
+        sends_beta = (
+            header(exchange.headers, _BETA) is not None and self._bridge.caller.dialect == "anthropic"
+        )
+        unsent = (_BETA.decode(),) if sends_beta else ()
+        request, dropped = request_for(self._bridge, amended, target, exchange.pool, unsent)
         attempt.dropped += dropped
-        return dumped({**request, "model": target.model})
-
-    def _limits(self) -> TargetLimits:
-        target, pool, vendor = self._target, self._exchange.pool, self._target.provider.known_as
-        given = (target.max_output, None if pool is None else pool.max_output)
-        most = min((limit for limit in given if limit is not None), default=TRANSLATED_OUTPUT)
-        member: LimitMember = "max_tokens"  # which every server knows, but for OpenAI's newest models
-        if vendor is not None:
-            member = vendor.limit or "max_completion_tokens"
-        return TargetLimits(most, member)
+        return dumped(request)
 
     # -- the answer -------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from tests.docs.documents import blocks
 
 __all__ = ["ENVIRON", "folder"]
 
-ENVIRON: Final = MappingProxyType({"OPENAI_API_KEY": "key-of-the-operator"})
+ENVIRON: Final = MappingProxyType(
+    {"OPENAI_API_KEY": "key-of-the-operator", "ANTHROPIC_API_KEY": "the-other-key"}
+)
 
 
 @pytest.fixture
