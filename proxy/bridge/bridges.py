@@ -135,5 +135,7 @@ def bridge_to(target: Target, operation: Operation) -> Bridge | None:
 
 def operation_at_target(target: Target, operation: Operation) -> Operation:
     """Returns the operation that `target` is asked for when a caller asks for `operation`."""
+    if operation.name in target.operations:
+        return operation  # nearly always
     bridge = bridge_to(target, operation)
     return operation if bridge is None else bridge.target

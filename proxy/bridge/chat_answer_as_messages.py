@@ -78,7 +78,7 @@ class ChatAnswerAsMessages(AnswerTranslator):
             self._usage = usage.larger(self._usage)
         events: list[dict[str, Any]] = []
         if not self._begun:
-            if not self._identify(event) and event.get("choices") == []:
+            if not (self._identify(event) or first_choice(event)):
                 return []  # Azure's first chunk has neither an id nor a choice
             self._begun = True
             # What the prompt took is told at the end, when OpenAI tells it.

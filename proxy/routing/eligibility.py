@@ -9,11 +9,10 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from ..bridge.bridges import operation_at_target
 from ..budget.metering.usage_meter import ASSUMED_OUTPUT, ExpectedUsage
 from ..classify.faults import Rejection
 from ..config import Target
-from ..dialects.registry import operation_named
+from ..dialects.base import Operation
 from ..health.target_health import OPEN, Health
 from .route_inputs import RouteInputs
 
@@ -26,22 +25,21 @@ SPARED: Final = 1.0
 class Eligibility:
     """Determines the rejection reason and the cost of each target, for one request."""
 
-    __slots__ = ("_granted", "_has_policy", "_health", "_inputs", "_max_cost", "_operation")
+    __slots__ = ("_granted", "_has_policy", "_health", "_inputs", "_max_cost")
 
     def __init__(self, inputs: RouteInputs, health: Health) -> None:
         self._inputs = inputs
         self._health = health
-        self._operation = operation_named(inputs.needs.operation)
         self._granted = inputs.principal is None or inputs.principal.grants(inputs.pool.name)
         self._has_policy = inputs.pool.min_quality is not None or inputs.pool.max_price_ratio is not None
         self._max_cost: float | None = None
 
-    def rejection(self, target: Target) -> Rejection | None:
-        """Returns the reason why the request must not use `target`, or None."""
-        reason = self._permanent(target)
+    def rejection(self, target: Target, asked: Operation) -> Rejection | None:
+        """Returns the reason why the request must not use `target`, which is `asked` for that, or None."""
+        reason = self._permanent(target, asked)
         if reason is None and self._has_policy:
             reason = self._pool_policy(target)
-        return self._temporary(target) if reason is None else Rejection(reason)
+        return self._temporary(target, asked.name) if reason is None else Rejection(reason)
 
     def cost(self, target: Target) -> int | None:
         """Returns the estimated cost of the request at `target` in nano-dollars, or None without a price."""
@@ -55,7 +53,7 @@ class Eligibility:
         output = min([output, *(limit for limit in limits if limit is not None)])
         return ExpectedUsage(needs.input_tokens, output).cost(target.price)
 
-    def _permanent(self, target: Target) -> str | None:
+    def _permanent(self, target: Target, asked: Operation) -> str | None:
         """Returns the reason code that excludes `target` in any pool, or None."""
         inputs, provider = self._inputs, target.provider
         if target.disabled:
@@ -66,10 +64,10 @@ class Eligibility:
             return objection
         if inputs.holder is not None and inputs.holder != provider.name:
             return "state.bound"
-        needs, asked = inputs.needs, operation_at_target(target, self._operation)
+        needs = inputs.needs
         if asked.name not in target.operations:
             return "capability.endpoint"
-        if asked is not self._operation:
+        if asked.name != needs.operation:
             needs = needs.at(asked.name)
         return needs.rejection(
             target.can,
@@ -98,10 +96,9 @@ class Eligibility:
         cost = self.cost(target)
         return "policy.price_ratio" if cost is None or cost > self._max_cost else None
 
-    def _temporary(self, target: Target) -> Rejection | None:
+    def _temporary(self, target: Target, operation: str) -> Rejection | None:
         """Returns the rejection of `target` because of its current health, load or latency, or None."""
         health, seconds = self._health, self._inputs.seconds
-        operation = operation_at_target(target, self._operation).name
         if target.name in self._inputs.down:
             return Rejection("health.breaker_open", OPEN)
         if (rejection := health.rejection(target.name, target.provider.name, operation)) is not None:

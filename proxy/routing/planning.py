@@ -153,7 +153,7 @@ class _Planner:
             candidate.strips = not self._inputs.issued_by(target)
             candidate.presumed = self._inputs.presumed and not candidate.strips
         candidate.cost = self._eligibility.cost(target)
-        if (rejection := self._eligibility.rejection(target)) is not None:
+        if (rejection := self._eligibility.rejection(target, asked)) is not None:
             candidate.rejected, candidate.ready_in, candidate.limit, candidate.field = rejection
         elif self._thresholds:
             degradation = self._health.degradation(pool, target.name, asked.name)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from standby.middlewares.trace import Trace
 from standby.proxy.asgi import ASGIApp, Message, Scope
+from standby.proxy.config import parse_routes
 from standby.proxy.dialects.registry import operation_named
 from standby.proxy.exchange import Exchange
 from standby.proxy.gateway import Gateway
@@ -40,7 +41,7 @@ from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, RESPONSE_HEADERS, cha
 from .profile import functions
 from .sampler import Samples, sampling
 
-__all__ = ["Memory", "added", "lines", "memory", "one"]
+__all__ = ["Memory", "added", "lines", "memory", "messages", "one"]
 
 _CHUNKS: Final = 100
 _BATCHES: Final = 100
@@ -61,6 +62,24 @@ _STREAM: Final = (
 )
 
 
+_TRANSLATED: Final = f"""
+stack = ["failover"]
+[providers.messages]
+dialect = "anthropic"
+base_url = "http://127.0.0.1:1/v1"
+transport = "{__name__}:messages"
+[providers.chat]
+dialect = "openai"
+base_url = "http://127.0.0.1:1/v1"
+[targets]
+first = {{ provider = "messages", model = "claude" }}
+other = {{ provider = "chat", model = "gpt" }}
+[pools.bench]
+prefer = ["first", "other"]
+"""
+"""A pool whose first target speaks Messages, for callers of Chat Completions."""
+
+
 class _Parts(httpx2.AsyncByteStream):
     def __init__(self, parts: tuple[bytes, ...]) -> None:
         self._parts = parts
@@ -77,11 +96,12 @@ class Memory(httpx2.AsyncBaseTransport):
 
     def __init__(self, events: tuple[bytes, ...] = _STREAM[1]) -> None:
         self._stream = _STREAM[0], events
+        self._unary = _UNARY
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
-        headers, parts = self._stream if b'"stream":true' in asked else _UNARY
+        headers, parts = self._stream if b'"stream":true' in asked else self._unary
         await asyncio.sleep(0)
         return httpx2.Response(200, headers=headers, stream=_Parts(parts))
 
@@ -89,6 +109,51 @@ class Memory(httpx2.AsyncBaseTransport):
 def memory() -> httpx2.AsyncBaseTransport:
     """A transport, as a provider in routes.toml may name one."""
     return Memory()
+
+
+def messages() -> httpx2.AsyncBaseTransport:
+    """A transport that answers in the format of Messages, with as many words and events."""
+    return _Messages()
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), orjson.dumps(data))
+
+
+class _Messages(Memory):
+    """Answers every request for a message from memory."""
+
+    def __init__(self) -> None:
+        usage = {"input_tokens": 300, "output_tokens": _CHUNKS}
+        message: dict[str, Any] = {
+            "id": "msg_0123456789",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude",
+            "content": [],
+            "stop_reason": None,
+            "usage": usage,
+        }
+        word = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " order"}}
+        end: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+        super().__init__(
+            (
+                _event({"type": "message_start", "message": message}),
+                _event(
+                    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+                ),
+                *(_CHUNKS - 4) * (_event(word),),
+                _event({"type": "content_block_stop", "index": 0}),
+                _event(end) + _event({"type": "message_stop"}),
+            )
+        )
+        text: str = orjson.loads(ANSWER)["choices"][0]["message"]["content"]
+        whole = {**message, "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
+        body = orjson.dumps(whole)
+        self._unary = (
+            [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *_HEADERS],
+            (body,),
+        )
 
 
 def lines() -> Iterator[str]:
@@ -103,6 +168,11 @@ def lines() -> Iterator[str]:
     yield f"CPU µs it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
     yield f"CPU µs that route_select adds to a request: {uvloop.run(added(gateway, routed, asked, 200)):.1f}"
     yield f"CPU µs of one plan for a pool of {_TARGETS} targets: {_planned():.1f}"
+    across = Gateway(parse_routes(_TRANSLATED, environ={}))
+    request = uvloop.run(added(gateway, across, asked, 200))
+    stream = uvloop.run(added(gateway, across, streamed, 20))
+    yield f"CPU µs that a translation of dialects adds to a request: {request:.1f}"
+    yield f"CPU µs that it adds to a chunk: {(stream - request) / _CHUNKS:.2f}"
     yield from _traced(gateway, asked)
     for unit, body, per in (("request", asked, 1), ("chunk", streamed, _CHUNKS)):
         yield ""

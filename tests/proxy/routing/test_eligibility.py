@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from standby.proxy.classify.faults import Fault, Rejection
 from standby.proxy.config import Key, Pool, Target
+from standby.proxy.dialects.registry import operation_named
 from standby.proxy.health.target_health import Health, Permit
 from standby.proxy.keys.principal import Principal
 from standby.proxy.routing.eligibility import Eligibility
@@ -28,7 +29,9 @@ def key(**grants: Any) -> Principal:
 def rejection(target: Target, health: Health | None = None, **facts: Any) -> Rejection | None:
     facts.setdefault("needs", NEEDS)
     facts.setdefault("pool", Pool(name="support", prefer=(target_of("first"),)))
-    return Eligibility(RouteInputs(**facts), health or Health(lambda: 0.0)).rejection(target)
+    inputs = RouteInputs(**facts)
+    asked = operation_named(inputs.needs.operation)
+    return Eligibility(inputs, health or Health(lambda: 0.0)).rejection(target, asked)
 
 
 @pytest.mark.parametrize(
