@@ -73,7 +73,7 @@ def test_features_are_required_of_every_dialect() -> None:
 
 
 def test_health_is_that_of_what_is_asked_for() -> None:
-    """A target that fails for messages is out for translated chat requests, one that fails for chat is not."""
+    """A target that fails for messages is out for translated chat requests; for chat, it is not."""
     for operation, rejected in (("messages", "health.breaker_open"), ("chat", None)):
         health = Health(lambda: 0.0)
         for _ in range(TRIP):
