@@ -93,7 +93,7 @@ _CONTEXT: Final = (
     "context_length_exceeded request_too_large model_context_window_exceeded exceed_context_size_error"
     " string_above_max_length context_window_exceeded input_too_long model_max_prompt_tokens_exceeded"
 )
-_INCOMPATIBLE: Final = "unsupported_parameter unsupported_value"
+_INCOMPATIBLE: Final = "unsupported_parameter unsupported_value extra_forbidden wrong_api_format"
 _MISSING: Final = (
     "model_not_found deploymentnotfound model_decommissioned model_deprecated invalid_model"
     " model_not_available modelnotfound model_not_supported model_retired unknown_model operationnotsupported"
@@ -282,6 +282,17 @@ _TABLE: Final = (
         source="badlogic/pi-mono overflow.ts",
     ),
     _row("incompatible", 400, 422, words=_INCOMPATIBLE),
+    _row(
+        "incompatible",
+        400,
+        422,
+        says=(
+            r"(?:'messages[^']{0,40}' : )?property '[^']{1,80}' is unsupported",
+            r"extra inputs are not permitted, field",
+            r"invalid json payload received\. unknown name",
+        ),
+        source="a member that this vendor alone does not know: Groq; Fireworks; Gemini",
+    ),
     # -- what is left, by status
     _row("timeout", 408, 504),
     _row("conflict", 409),

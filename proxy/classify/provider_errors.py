@@ -7,8 +7,9 @@ error object inside an answer of status 200. `faults.RULES` has the policy for e
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -111,6 +112,7 @@ def _error_fields(value: object) -> _ErrorFields:
         within(details, "error_code"),
         within(error.get("innererror"), "code"),
         *(within(detail, "reason") for detail in (details if is_list(details) else ())),
+        *_refused_members(error),
     ]
     words = [word for word in codes if isinstance(word, str)]
     message = error.get("message") or error.get("Message") or error.get("detail")
@@ -120,6 +122,13 @@ def _error_fields(value: object) -> _ErrorFields:
         code=next((code for word in words if (code := _code(word)) is not None), None),
         retry_after=_google_delay(details),
     )
+
+
+def _refused_members(error: dict[str, Any]) -> Iterator[object]:
+    """Yields the types of what a validation by pydantic found, as in Mistral's errors."""
+    for holder in (error.get("message"), error):
+        found = within(holder, "detail")
+        yield from (within(each, "type") for each in (found if is_list(found) else ()))
 
 
 def _code(word: str) -> str | None:
