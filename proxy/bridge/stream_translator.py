@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..dialects.base import Operation
+from ..dialects.base import AnswerReader, Operation
 from ..dialects.json_values import dumped, lenient
 from ..dialects.sse import Event, Splitter
 from .answer_translator import AnswerTranslator
@@ -46,19 +46,19 @@ class StreamTranslator:
 
     def broken(self, code: str, message: str, request_id: str) -> bytes:
         """Returns the error event that ends the stream here, in the caller's format."""
-        reader = self._operation.reader()
-        for data in (self._first, self._last):
-            if data:
-                reader.event(b"", data)  # ids and numbers that go on
-        return reader.broken(code, message, request_id)
+        return self._reader().broken(code, message, request_id)
 
     def restarted(self, reason: str, attempt: int) -> bytes:
         """Returns the event that asks the client to discard this stream, in the caller's format."""
+        return self._reader().restarted(reason, attempt)
+
+    def _reader(self) -> AnswerReader:
+        """Returns a reader of what went out: it knows the ids and numbers with which the stream goes on."""
         reader = self._operation.reader()
         for data in (self._first, self._last):
             if data:
                 reader.event(b"", data)
-        return reader.restarted(reason, attempt)
+        return reader
 
     def _translated(self, events: list[Event]) -> bytes:
         if self._ended:

@@ -22,7 +22,8 @@ class Untranslatable(StandbyError):
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
-        self.field = field[:_LONGEST_FIELD]
+        # A caller may name a member as he likes, and the path is printed.
+        self.field = "".join([each if each.isprintable() else "?" for each in field[:_LONGEST_FIELD]])
 
 
 class Translation(NamedTuple):

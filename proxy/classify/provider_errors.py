@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from ..asgi import Headers, header
-from ..dialects.json_values import is_list, is_object, lenient, number, within
+from ..dialects.json_values import is_list, is_object, number, read_json, within
 from .error_table import Meaning, ProviderError, meaning_of, meaning_of_words
 from .faults import RULES, Fault
 
@@ -41,7 +39,7 @@ class _ErrorFields(NamedTuple):
 
 def refused(status: int, headers: Headers, body: bytes) -> Fault:
     """Returns the fault of an answer whose status is not 2xx. `body` may be truncated or not JSON."""
-    fields = _error_fields(_parse_json(body))
+    fields = _error_fields(read_json(body))
     meaning = meaning_of(status, fields.error)
     wait = retry_after(headers)
     return Fault(
@@ -166,10 +164,3 @@ def _number(value: bytes) -> float | None:
 
 def _capped(seconds: float) -> float | None:
     return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
-
-
-def _parse_json(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return lenient(body)

@@ -24,6 +24,7 @@ __all__ = [
     "name",
     "number",
     "openai_usage",
+    "read_json",
     "served_tier",
     "size",
     "text",
@@ -88,6 +89,15 @@ def size(value: object) -> int:
         return len(orjson.dumps(value))
     except TypeError:  # deeper than it can write, or with half a character
         return _rough_size(value)
+
+
+def read_json(raw: bytes | bytearray) -> Any:
+    """Returns the JSON of a body as official SDKs read it, or None."""
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return lenient(raw)
 
 
 def lenient(data: bytes | bytearray) -> Any:

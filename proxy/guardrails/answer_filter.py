@@ -13,7 +13,7 @@ import orjson
 from ..asgi import Headers, Message, Send, header
 from ..classify.decompression import Decompressor, Undecodable
 from ..dialects.base import Operation
-from ..dialects.json_values import dumped, is_object, lenient
+from ..dialects.json_values import dumped, is_object, read_json
 from ..dialects.sse import EventTooLarge
 from ..errors import CODES, Refusal, Superseded
 from ..exchange import Exchange
@@ -236,7 +236,7 @@ class AnswerFilter:
         """
         if not raw:
             return None
-        value = _parsed(raw)
+        value = read_json(raw)
         good, large = 200 <= status <= 299, len(raw) > _LARGE
         if not is_object(value):
             if large:
@@ -311,11 +311,3 @@ def _redact(guard: AnswerGuard, value: dict[str, Any], raw: bytes) -> bool:
     # What another parser would read of a key that stands twice is not in `value`.
     twice = guard.occurs(raw) and has_duplicates(raw)
     return guard.document(value) or twice
-
-
-def _parsed(raw: bytes) -> object:
-    """Returns the JSON in a body as SDKs read it, or None."""
-    try:
-        return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError:
-        return lenient(raw)

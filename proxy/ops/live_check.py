@@ -17,7 +17,7 @@ from ..budget.metering.token_estimate import measure
 from ..budget.metering.usage_meter import expected_usage
 from ..config import Pool, Routes, Target, dollars, targets_of
 from ..dialects.base import AnswerReader, Operation, Signal
-from ..dialects.json_values import is_list, is_object, lenient, within
+from ..dialects.json_values import is_list, is_object, read_json, within
 from ..dialects.registry import operation_named
 from ..dialects.sse import Splitter
 from ..exchange import Candidate, Exchange
@@ -257,10 +257,7 @@ def _problem(trial: Trial, answer: _Answer) -> str | None:
     """Returns what of an answer a caller of the operation could not use, or None."""
     if trial.feature == "stream":
         return _problem_of_stream(trial.operation.reader(), answer.body)
-    try:
-        value: object = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        value = lenient(answer.body)
+    value: object = read_json(answer.body)
     reader = trial.operation.reader()
     if reader.document(value) is not Signal.CONTENT or not is_object(value):
         return "not an answer"

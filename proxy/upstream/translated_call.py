@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import orjson
 from typing_extensions import override
 
 from ..asgi import Message, Send, header
@@ -15,19 +14,21 @@ from ..bridge.bridges import Bridge
 from ..bridge.errors import error_document, error_message
 from ..bridge.stream_translator import StreamTranslator
 from ..bridge.target_request import request_for
-from ..classify.decompression import Decompressor
+from ..classify.decompression import Decompressor, Undecodable
 from ..classify.faults import Fault, FaultKind, is_callers
 from ..config import Target
-from ..dialects.json_values import dumped, is_object, lenient
+from ..dialects.json_values import dumped, is_object, read_json
 from ..errors import CODES
 from ..exchange import Attempt, Exchange
 from ..http.body import Body
-from .transports import Transports
+from .transports import Transports, Unreachable
 from .upstream_call import UpstreamCall
 
 __all__ = ["TranslatedCall"]
 
 _BETA: Final = b"anthropic-beta"
+_MOST: Final = 32 * 1024 * 1024
+"""Bytes of a whole answer, which has to be kept until it is complete. Real ones are far smaller."""
 _LENGTHS: Final = frozenset({b"content-length", b"content-encoding"})
 _IDS: Final = MappingProxyType(
     {"anthropic": (b"x-request-id", b"request-id"), "openai": (b"request-id", b"x-request-id")}
@@ -42,7 +43,7 @@ class TranslatedCall(UpstreamCall):
     caller. All that judges and meters the answer reads it as the provider sent it.
     """
 
-    __slots__ = ("_bridge", "_decoder", "_outer", "_parts", "_question", "_start", "_stream")
+    __slots__ = ("_bridge", "_decoder", "_outer", "_parts", "_question", "_size", "_start", "_stream")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class TranslatedCall(UpstreamCall):
         self._send = self._send_translated
         self._start: Message | None = None
         self._parts: list[bytes] = []  # of a whole document
+        self._size = 0
         self._decoder: Decompressor | None = None
         self._stream: StreamTranslator | None = None
 
@@ -93,7 +95,11 @@ class TranslatedCall(UpstreamCall):
             if body or last:
                 await self._outer({**message, "body": body})
             return
-        self._parts.append(self._plain(body))
+        part = self._plain(body)
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > _MOST:
+            raise Unreachable("bad_response")
         if last:
             await self._send_document()
 
@@ -110,14 +116,18 @@ class TranslatedCall(UpstreamCall):
             await self._outer(self._start)
 
     def _plain(self, body: bytes) -> bytes:
-        return body if self._decoder is None or not body else self._decoder.feed(body)
+        """Returns the bytes without their compression; nothing for what the answer cannot read either."""
+        try:
+            return body if self._decoder is None or not body else self._decoder.feed(body)
+        except Undecodable:
+            return b""
 
     async def _send_document(self) -> None:
         """Send a whole answer or error. If it cannot be read, nothing is sent, and the attempt has failed."""
         start, raw = self._start, b"".join(self._parts)
         if start is None:
             return
-        value = _parsed(raw)
+        value = read_json(raw)
         if 200 <= start["status"] <= 299:
             try:
                 document = self._bridge.document(value if is_object(value) else {}, self._question)
@@ -162,11 +172,3 @@ class TranslatedCall(UpstreamCall):
         reader = self._answer.reader
         message = None if reader is None or reader.error is None else error_message(reader.error)
         return self._stream.broken(code, message or CODES[code].message, self._exchange.id)
-
-
-def _parsed(raw: bytes) -> Any:
-    """Returns the JSON of a body as SDKs read it, or None."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return lenient(raw)
