@@ -287,7 +287,10 @@ def _result(message: dict[str, Any], place: str, dropped: Dropped) -> dict[str, 
 
 
 def _add_caller(request: dict[str, Any], value: dict[str, Any], dropped: Dropped) -> None:
-    """Add who asks, and the tier."""
+    """Add who asks, and the tier. Raises Untranslatable."""
+    for name in ("user", "safety_identifier"):
+        if not isinstance(value.get(name, ""), str | None):
+            raise Untranslatable(name)
     user, identifier = text(value.get("user")), text(value.get("safety_identifier"))
     if identifier is not None and user not in {None, identifier}:
         dropped.add("user")
@@ -323,7 +326,10 @@ def _add_tools(request: dict[str, Any], value: dict[str, Any]) -> None:
     if not tools:
         return
     request["tools"] = tools
-    if value.get("parallel_tool_calls") is False and (chosen is None or chosen["type"] != "none"):
+    parallel = value.get("parallel_tool_calls")
+    if not isinstance(parallel, bool | None):
+        raise Untranslatable("parallel_tool_calls")
+    if parallel is False and (chosen is None or chosen["type"] != "none"):
         chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
     if chosen is not None:
         request["tool_choice"] = chosen

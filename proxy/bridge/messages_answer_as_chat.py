@@ -87,7 +87,7 @@ class MessagesAnswerAsChat(AnswerTranslator):
             return self._close(event.get("index"))
         if kind == "message_start":
             self._identify(event.get("message"))
-            return [self._chunk({"role": "assistant", "content": "", "refusal": None})]
+            return [self._chunk({"role": "assistant", "content": None, "refusal": None})]
         if kind == "message_delta":
             return self._finished(event)
         if kind == "message_stop":
