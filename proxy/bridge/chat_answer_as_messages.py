@@ -68,8 +68,9 @@ class ChatAnswerAsMessages(AnswerTranslator):
         written, refusal = said(message.get("content")), said(message.get("refusal"))
         blocks: list[dict[str, Any]] = [{"type": "text", "text": each} for each in (written, refusal) if each]
         calls = message.get("tool_calls")
-        blocks += [_use(at, call) for at, call in enumerate(calls if is_list(calls) else ())]
         self._finish, self._refused = text(within(choice, "finish_reason")), bool(refusal)
+        cut = self._finish == "length"
+        blocks += [_use(at, call, cut=cut) for at, call in enumerate(calls if is_list(calls) else ())]
         return {**self._head(), "content": blocks, **self._ending(calls=bool(calls))}
 
     @override
@@ -172,9 +173,12 @@ class ChatAnswerAsMessages(AnswerTranslator):
         return [{"type": "content_block_stop", "index": index} for index in closed]
 
 
-def _use(at: int, call: object) -> dict[str, Any]:
+def _use(at: int, call: object, *, cut: bool) -> dict[str, Any]:
+    """Returns a tool call as a block. Arguments that a limit has `cut` off are no JSON, and left out."""
     function = within(call, "function")
     name, given = text(within(function, "name")), arguments_of(within(function, "arguments") or "")
+    if given is None and cut:
+        given = {}
     if name is None or given is None:
         raise UnreadableAnswer("a tool call without a name, or whose arguments are no object")
     return {"type": "tool_use", "id": text(within(call, "id")) or f"toolu_{at}", "name": name, "input": given}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ from ..dialects.base import AnswerReader, Operation, Signal
 from ..dialects.json_values import is_list, is_object, read_json, within
 from ..dialects.registry import operation_named
 from ..dialects.sse import Splitter
+from ..errors import Interrupted
 from ..exchange import Candidate, Exchange
 from ..health.target_health import Health
 from ..http.body import Body
@@ -237,7 +239,8 @@ async def _asked(routes: Routes, transports: Transports, trial: Trial) -> str | 
             parts.append(message.get("body", b""))
 
     scope: Scope = {"type": "http", "standby": exchange, "headers": [], "path": trial.operation.path}
-    await Relay(transports)(scope, body, send)
+    with suppress(Interrupted):  # which is a fault of the attempt
+        await Relay(transports)(scope, body, send)
     if candidate.rejected is not None:
         return f"{candidate.rejected}{'' if candidate.field is None else f' ({candidate.field})'}"
     fault = exchange.attempts[0].fault if exchange.attempts else None

@@ -47,7 +47,10 @@ model = "large"
 [pools.support]
 serves = ["support"]
 prefer = ["alpha-large"]
-alternates = [{{ target = "beta-large", for = ["outage", "slow", "rate_limited"] }}]
+alternates = [
+  {{ target = "beta-large", for = ["outage", "slow", "rate_limited"] }},
+  {{ target = "gamma-large", for = ["outage", "slow", "rate_limited"] }},
+]
 timeouts = {{ connect = "1s", first_token = "2s", stall = "2s" }}
 
 [pools.drafting]
@@ -59,7 +62,8 @@ timeouts = {{ connect = "1s", first_token = "2s", stall = "2s" }}
 _SCREEN: Final = """\
 Standby listens on {url}
 Three simulated providers: alpha and beta (OpenAI dialect), gamma (Anthropic dialect).
-The pool "support" prefers alpha and may move to beta; "drafting" has gamma alone.
+The pool "support" prefers alpha and may move to beta, then to gamma, for which requests are translated.
+"drafting" has gamma alone.
 
 Ask, whole and streamed. The words and the x-standby-* headers say who answers:
 
@@ -73,6 +77,8 @@ Take alpha down, and ask again; the second line brings it back:
 
   curl {alpha}/_simulator/fault -d '{{"fault": "outage"}}'
   curl {alpha}/_simulator/fault -d '{{"fault": "ok"}}'
+
+The same for beta: {beta}/_simulator/fault
 
 Other faults: {faults}.
 A provider that fails {trip} times in a row, or asks for a pause, rests for some seconds even after "ok".
@@ -112,16 +118,17 @@ async def run(listener: socket.socket, out: TextIO) -> None:
         text = ROUTES.format(alpha=alpha.url, beta=beta.url, gamma=gamma.url)
         gateway = Gateway(parse_routes(text, "the demo's routes.toml"))
         # Requests before the server runs wait in the listener's queue.
-        print(_screen(listener, alpha), file=out, flush=True)
+        print(_screen(listener, alpha, beta), file=out, flush=True)
         config = configuration(gateway, graceful_seconds=_GRACE, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def _screen(listener: socket.socket, alpha: Simulator) -> str:
+def _screen(listener: socket.socket, alpha: Simulator, beta: Simulator) -> str:
     host, port = listener.getsockname()[:2]
     return _SCREEN.format(
         url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
         alpha=alpha.origin,
+        beta=beta.origin,
         faults=", ".join(cue for cue in CUES if cue not in {"ok", "outage"}),
         trip=TRIP,
     )

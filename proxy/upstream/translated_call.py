@@ -8,14 +8,14 @@ from typing import Final
 
 from typing_extensions import override
 
-from ..asgi import Message, Send, header
+from ..asgi import Headers, Message, Send, header
 from ..bridge.answer_translator import UnreadableAnswer
 from ..bridge.bridges import Bridge
 from ..bridge.errors import error_document, error_message
 from ..bridge.stream_translator import StreamTranslator
 from ..bridge.target_request import request_for
 from ..classify.decompression import Decompressor, Undecodable
-from ..classify.faults import Fault, FaultKind, is_callers
+from ..classify.faults import Fault, is_callers
 from ..config import Target
 from ..dialects.json_values import dumped, is_object, read_json
 from ..errors import CODES
@@ -108,8 +108,10 @@ class TranslatedCall(UpstreamCall):
         encoding = header(tuple(headers), b"content-encoding")
         if encoding not in {None, b"", b"identity"}:
             self._decoder = Decompressor(encoding or b"")
+        kept = [pair for pair in headers if pair[0] not in _LENGTHS]
         named, wanted = _IDS[self._exchange.dialect]
-        kept = [(wanted if name == named else name, value) for name, value in headers if name not in _LENGTHS]
+        if header(tuple(kept), wanted) is None:
+            kept = [(wanted if name == named else name, value) for name, value in kept]
         self._start = {**message, "headers": kept}
         if self._answer.is_stream:
             self._stream = self._attempt.events = self._bridge.stream(self._question)
@@ -132,7 +134,8 @@ class TranslatedCall(UpstreamCall):
             try:
                 document = self._bridge.document(value if is_object(value) else {}, self._question)
             except UnreadableAnswer:
-                self._failed("bad_response")
+                # What the model wrote is no reason to keep the target from others.
+                self._failed(Fault("bad_response", start["status"], rests="nothing"))
                 return
         else:
             document = error_document(value, start["status"], self._exchange.dialect, self._exchange.id)
@@ -142,19 +145,25 @@ class TranslatedCall(UpstreamCall):
         await self._outer({**start, "headers": headers})
         await self._outer({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _failed(self, kind: FaultKind) -> None:
+    def _failed(self, fault: Fault) -> None:
         """Note that nothing was sent: the next target may still answer."""
         self.started = False
-        fault = Fault(kind, self._answer.status)
         self._answer.fault = self._attempt.fault = fault
 
     # -- how it ends ------------------------------------------------------------------------
 
     @override
+    def _end(self, headers: Headers) -> None:
+        if self._answer.is_stream:
+            super()._end(headers)
+        else:
+            self._answer.end()  # all of it is parsed, which shows whether it is whole
+
+    @override
     async def _close(self, code: str) -> None:
         fault = self._answer.fault
         if self._stream is None and fault is not None and not is_callers(fault):
-            self._failed("stream_failed")
+            self._failed(Fault("stream_failed", self._answer.status))
             return
         await super()._close(code)
 

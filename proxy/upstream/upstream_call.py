@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final, cast
@@ -117,7 +118,10 @@ class UpstreamCall:
             self._explain(error, clocks)
         finally:
             self._leave()
-        self._attempt.fault = self._answer.fault
+        fault = self._answer.fault
+        if fault is not None and fault.kind == "stream_truncated" and not self.started:
+            fault = replace(fault, kind="stream_failed")  # nothing of it was sent yet
+        self._attempt.fault = fault
         if self.started and not exchange.client_gone:
             # The provider's connection is released by now: this last message cannot fail because of it.
             code = "upstream_event_too_large" if self._answer.too_large else "upstream_interrupted"

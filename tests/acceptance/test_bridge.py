@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 from standby.proxy.config import parse_routes
 from standby.proxy.gateway import Gateway
+from standby.proxy.health.target_health import TRIP, Health
 from standby.proxy.rehearsal.simulator import Content, Cut, ErrorEvent, Fault, Html, Simulator, Status
 from standby.proxy.stores.records import LedgerEntry
 
@@ -294,6 +295,43 @@ async def test_a_whole_answer_that_breaks_is_no_answer(front: Front, fault: Faul
         scene.anthropic.fault = fault
         answer = await scene.ask(CHAT, model="claude")
         assert (answer.status, answer.header("x-standby-target")) == (200, "gpt")
+
+
+@pytest.mark.parametrize(("model", "size"), [("gpt", 180_000), ("claude", 180_000), ("claude", 600_000)])
+async def test_a_large_answer_that_breaks_early_is_no_answer(front: Front, model: str, size: int) -> None:
+    """Also one too large to be held: as long as nothing was sent, the next target is tried."""
+    async with mixed(front) as scene:
+        failing, other = scene.openai, "claude"
+        if model == "claude":
+            failing, other = scene.anthropic, "gpt"
+        failing.words, failing.fault = ("word " * (size // 5),), Cut(after=Content(1))
+        answer = await scene.ask(CHAT, model=model)
+        assert (answer.status, answer.header("x-standby-target")) == (200, other)
+
+
+async def test_arguments_that_a_limit_cut_off_are_the_callers_limit(front: Front) -> None:
+    """A tool call without the end of its arguments is served as cut off, and rests nothing."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "tru'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    document: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
+    }
+    async with mixed(front) as scene:
+        scene.gateway.health = health = Health()
+        scene.anthropic.fault = Status(503)
+        scene.openai.fault = Status(200, body=json.dumps(document).encode())
+        answer = await scene.ask(MESSAGES)
+        served = json.loads(answer.body)
+        assert (served["stop_reason"], served["content"][0]["input"]) == ("max_tokens", {})
+        document["choices"][0]["finish_reason"] = "tool_calls"
+        scene.openai.fault = Status(200, body=json.dumps(document).encode())
+        for _ in range(TRIP + 1):
+            assert b"gpt: bad_response" in (await scene.ask(MESSAGES)).body
+        assert health.rejection("gpt", "openai", "chat") is None
 
 
 async def test_a_target_without_responses_serves_them(front: Front) -> None:

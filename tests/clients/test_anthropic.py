@@ -102,9 +102,9 @@ def test_the_models_are_the_pools(claude: anthropic.Anthropic) -> None:
     """The list of models has the names that pools serve, and each can be asked for."""
     models = list(claude.models.list())
 
-    assert [model.id for model in models] == ["drafting"]
-    assert claude.models.retrieve("drafting") == models[0]
-    assert (models[0].display_name, models[0].type) == ("drafting", "model")
+    assert [model.id for model in models] == ["support", "drafting"]
+    assert claude.models.retrieve("drafting") == models[1]
+    assert (models[1].display_name, models[1].type) == ("drafting", "model")
 
 
 @pytest.mark.parametrize("streamed", [False, True])

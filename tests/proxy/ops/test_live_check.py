@@ -10,7 +10,7 @@ import pytest
 from standby.proxy import cli
 from standby.proxy.config import Routes, parse_routes
 from standby.proxy.ops.live_check import cost_of, run_trials, shown, trials
-from standby.proxy.rehearsal.simulator import Answer, Received, Simulator, Status
+from standby.proxy.rehearsal.simulator import Answer, Content, Cut, Received, Simulator, Status
 from typing_extensions import override
 
 __all__ = ["alpha"]
@@ -120,6 +120,17 @@ async def test_a_bad_answer_is_named(change: dict[str, Any], feature: str, probl
         ]
         await run_trials(routes, requests)
         assert requests[0].problem == problem
+
+
+async def test_a_provider_that_breaks_off_takes_nothing_from_the_others(alpha: Able) -> None:
+    """A large answer that breaks is that target's problem, and the others' results stand."""
+    async with Able("beta", words=("word " * 100_000,), fault=Cut(after=Content(1))) as beta:
+        routes = parse_routes(ROUTES.format(url=alpha.url).replace(alpha.url, beta.url, 1), environ={})
+        requests = [trial for trial in trials(routes) if trial.feature == "plain"]
+        await run_trials(routes, requests)
+        problems = {(trial.target.name, trial.operation.name): trial.problem for trial in requests}
+        assert problems["gpt", "chat"] == "stream_truncated 200"
+        assert problems["claude", "messages"] is None
 
 
 async def test_words_are_no_tool_call() -> None:

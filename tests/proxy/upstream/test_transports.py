@@ -153,19 +153,6 @@ async def test_addresses_are_the_operators(transports: Transports) -> None:
     assert upstream.url("/messages") is url
 
 
-async def test_a_deployment_of_azures(transports: Transports) -> None:
-    """The model is a part of the path, the version a parameter, and the key has a header of its own."""
-    source = routes_to(
-        "https://acme.openai.azure.com/openai/deployments/{model}",
-        provider='query = { api-version = "2024-10-21" }',
-    ).source.replace('dialect = "openai"', 'dialect = "openai"\nkey = "env:K"')
-    upstream = transports.to(parse_routes(source, environ={"K": "secret"}).targets["a"])
-    assert str(upstream.url("/chat/completions")) == (
-        "https://acme.openai.azure.com/openai/deployments/model-a/chat/completions?api-version=2024-10-21"
-    )
-    assert (b"api-key", b"secret") in upstream.headers
-
-
 async def test_connections_are_reused(transports: Transports, over: str, alpha: Simulator) -> None:
     """Sequential requests share a connection, and each target has its own."""
     routes = routes_to(alpha.url, alpha.url, provider=over)
