@@ -67,6 +67,8 @@ def _not_cleared(exchange: Exchange, retry_after: float | None, detail: str) -> 
     reasons = {candidate.rejected for candidate in exchange.plan or () if candidate.rejected is not None}
     if reasons and all(reason.startswith("state.") for reason in reasons):
         return Refusal("unknown_state", detail=detail)
+    if reasons == {"capability.endpoint"}:
+        return Refusal("operation_not_supported", param="model", detail=detail)
     if "capability.untranslatable" in reasons and all(reason.startswith(_LASTING) for reason in reasons):
         fields = (candidate.field for candidate in exchange.plan or ())
         return Refusal("untranslatable", param=next(filter(None, fields), None), detail=detail)

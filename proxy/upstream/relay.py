@@ -98,10 +98,11 @@ def _only_attempt(exchange: Exchange, body: Body) -> Attempt:
         raise Refusal("unknown_route")
     if exchange.plan is None:
         exchange.plan = written_order(exchange, exchange.health, body)
-    # The first one, unless what the request refers to is another's.
-    candidate = next(
-        (each for each in exchange.plan if not (each.rejected or "").startswith("state.")), exchange.plan[0]
-    )
+    # The first one, unless what the request refers to is another's, or it does not have the operation.
+    able = [each for each in exchange.plan if each.rejected != "capability.endpoint"]
+    if not able:
+        raise exhausted(exchange)
+    candidate = next((each for each in able if not (each.rejected or "").startswith("state.")), able[0])
     exchange.plan = (candidate,)
     attempt = exchange.begin(candidate, time.perf_counter())
     exchange.served = attempt

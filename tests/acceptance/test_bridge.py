@@ -370,3 +370,40 @@ async def test_the_error_of_a_fallback_is_passed_on_translated(front: Front) -> 
         assert error["message"]
         assert "request_id" not in json.loads(answer.body)
         assert json.loads(answer.body).get("type") is None
+
+
+@pytest.mark.parametrize("stack", ["[]", '["failover"]', '["route_select", "failover"]'])
+async def test_an_operation_without_a_bridge_goes_where_it_is_known(front: Front, stack: str) -> None:
+    """In any stack, embeddings at a mixed pool go to the target that has them, or are refused as a 400."""
+    async with Simulator("alpha") as openai, Simulator("beta") as anthropic:
+        text = f"""
+        stack = {stack}
+        [providers.a]
+        dialect = "anthropic"
+        base_url = "{anthropic.url}"
+        [providers.o]
+        dialect = "openai"
+        base_url = "{openai.url}"
+        [providers.m]
+        dialect = "openai"
+        vendor = "groq"
+        base_url = "{openai.url}"
+        [targets]
+        claude = {{ provider = "a", model = "claude" }}
+        gpt = {{ provider = "o", model = "gpt" }}
+        chat = {{ provider = "m", model = "chat" }}
+        [pools.mixed]
+        prefer = ["claude", "gpt"]
+        [pools.without]
+        prefer = ["claude", "chat"]
+        """
+        async with Gateway(parse_routes(text, environ={})) as gateway, raw_client(front.origin) as raw:
+            front.app = gateway
+            embeddings = Api("embeddings", "/v1/embeddings", "mixed", b"", MappingProxyType({"input": "a"}))
+            answer = await raw.ask(embeddings, stream=False)
+            assert (answer.status, answer.header("x-standby-target")) == (200, "gpt")
+            answer = await raw.ask(embeddings, stream=False, model="without")
+            assert answer.status == 400
+            assert json.loads(answer.body)["error"]["code"] == "operation_not_supported"
+            assert anthropic.requests == []
+            front.app = None
