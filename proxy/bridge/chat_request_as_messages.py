@@ -6,6 +6,7 @@ Longer than 400 lines because one request is read here from its first member to 
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -169,7 +170,7 @@ def _blocks(
     if content is None:
         return []
     if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content else []
+        return [{"type": "text", "text": content}] if content.strip() else []
     if not is_list(content):
         raise Untranslatable(place)
     blocks: list[dict[str, Any]] = []
@@ -190,14 +191,14 @@ def _text(part: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any] 
     _TEXT.check(part, f"{place}.", dropped)
     if not isinstance(written := part.get("text"), str):
         raise Untranslatable(f"{place}.text")
-    return {"type": "text", "text": written} if written else None
+    return {"type": "text", "text": written} if written.strip() else None
 
 
 def _refusal(part: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any] | None:
     _REFUSAL.check(part, f"{place}.", dropped)
     if not isinstance(written := part.get("refusal"), str):
         raise Untranslatable(f"{place}.refusal")
-    return {"type": "text", "text": written} if written else None
+    return {"type": "text", "text": written} if written.strip() else None
 
 
 def _image(part: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
@@ -270,7 +271,13 @@ def _call(call: object, place: str, dropped: Dropped) -> dict[str, Any]:
 
 
 def _call_id(identifier: str) -> str:
-    return _NO_ID.sub("_", identifier)
+    """Returns an id as Anthropic takes it: one that is changed has a hash, so that it stays the only one."""
+    plain = _NO_ID.sub("_", identifier)
+    return (
+        plain
+        if plain == identifier
+        else f"{plain}_{blake2b(identifier.encode(errors='surrogatepass'), digest_size=4).hexdigest()}"
+    )
 
 
 def _result(message: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any]:
@@ -278,9 +285,9 @@ def _result(message: dict[str, Any], place: str, dropped: Dropped) -> dict[str, 
     if identifier is None:
         raise Untranslatable(f"{place}.tool_call_id")
     content = message.get("content")
-    if not isinstance(content, str):
-        content = _blocks(content, f"{place}.content", dropped, kinds=("text",))
-    return {"type": "tool_result", "tool_use_id": _call_id(identifier), "content": content}
+    blocks = _blocks(content, f"{place}.content", dropped, kinds=("text",))
+    said = content if isinstance(content, str) else blocks
+    return {"type": "tool_result", "tool_use_id": _call_id(identifier), "content": said if blocks else ""}
 
 
 # -- tools, output, sampling ----------------------------------------------------------------
@@ -305,34 +312,38 @@ def _add_caller(request: dict[str, Any], value: dict[str, Any], dropped: Dropped
 
 def _add_tools(request: dict[str, Any], value: dict[str, Any]) -> None:
     """Add the tools, and which of them may or must be called. Raises Untranslatable."""
-    given = value.get("tools")
-    tools = [_tool(tool, f"tools[{at}]") for at, tool in enumerate(given if is_list(given) else ())]
-    choice = value.get("tool_choice")
-    kind = within(choice, "type")
-    chosen: dict[str, Any] | None = None
-    if isinstance(choice, str) and choice in _CHOICES:
-        chosen = {"type": _CHOICES[choice]}
-    elif kind == "function" and (name := text(within(within(choice, "function"), "name"))) is not None:
-        chosen = {"type": "tool", "name": name}
-    elif kind == "allowed_tools":
-        allowed = within(choice, "allowed_tools")
-        mode, names = text(within(allowed, "mode")), _names(within(allowed, "tools"))
-        if mode not in {"auto", "required"}:
-            raise Untranslatable("tool_choice")
-        tools = [tool for tool in tools if tool["name"] in names]
-        chosen = {"type": _CHOICES[str(mode)]}
-    elif choice is not None:
-        raise Untranslatable("tool_choice")
-    if not tools:
-        return
-    request["tools"] = tools
-    parallel = value.get("parallel_tool_calls")
+    given, parallel = value.get("tools"), value.get("parallel_tool_calls")
     if not isinstance(parallel, bool | None):
         raise Untranslatable("parallel_tool_calls")
+    tools = [_tool(tool, f"tools[{at}]") for at, tool in enumerate(given if is_list(given) else ())]
+    if within(value.get("tool_choice"), "type") == "allowed_tools":
+        allowed = within(value["tool_choice"], "allowed_tools")
+        names = _names(within(allowed, "tools"))
+        tools = [tool for tool in tools if tool["name"] in names]
+        chosen = _choice(text(within(allowed, "mode")))
+    else:
+        chosen = _choice(value.get("tool_choice"))
+    if not tools:
+        if chosen is not None and chosen["type"] in {"any", "tool"}:
+            raise Untranslatable("tool_choice")
+        return
+    request["tools"] = tools
     if parallel is False and (chosen is None or chosen["type"] != "none"):
         chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
     if chosen is not None:
         request["tool_choice"] = chosen
+
+
+def _choice(choice: object) -> dict[str, Any] | None:
+    """Returns which tool may or must be called, None if nothing is said of it. Raises Untranslatable."""
+    if choice is None:
+        return None
+    if isinstance(choice, str) and choice in _CHOICES:
+        return {"type": _CHOICES[choice]}
+    name = text(within(within(choice, "function"), "name"))
+    if within(choice, "type") != "function" or name is None:
+        raise Untranslatable("tool_choice")
+    return {"type": "tool", "name": name}
 
 
 def _tool(tool: dict[str, Any], place: str) -> dict[str, Any]:

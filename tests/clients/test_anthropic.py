@@ -123,13 +123,12 @@ def test_an_unknown_model_is_not_found(claude: anthropic.Anthropic, streamed: bo
         assert raised.value.request_id
 
 
-def test_a_model_of_another_dialect_is_a_bad_request(claude: anthropic.Anthropic) -> None:
-    """A pool of the OpenAI dialect alone raises BadRequestError, which says so."""
-    with pytest.raises(anthropic.BadRequestError) as raised:
-        claude.messages.create(model="support", max_tokens=64, messages=asks())
+def test_a_model_of_another_dialect_answers_translated(claude: anthropic.Anthropic) -> None:
+    """A pool with a target of each dialect answers, also by the one of the OpenAI dialect."""
+    answer = claude.messages.create(model="support", max_tokens=64, messages=asks())
 
-    assert "This model is not served at this path: support (call /v1/ch" in str(raised.value)
-    assert raised.value.type == "invalid_request_error"
+    assert answer.content[0].type == "text"
+    assert answer.content[0].text.startswith("alpha says")
 
 
 def test_a_path_that_is_not_served_is_not_found(claude: anthropic.Anthropic) -> None:

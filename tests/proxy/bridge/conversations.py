@@ -31,10 +31,8 @@ _MOST_IDS: Final = 3
 
 texts = st.one_of(st.sampled_from(_ODD_TEXTS), st.text(max_size=8))
 """What somebody may say, also nothing."""
-_said: st.SearchStrategy[Any] = texts.filter(bool)
-_stops: st.SearchStrategy[Any] = st.lists(
-    _said.filter(lambda each: bool(each.strip())), min_size=1, max_size=4
-)
+_said: st.SearchStrategy[Any] = texts.filter(lambda each: bool(each.strip()))
+_stops: st.SearchStrategy[Any] = st.lists(_said, min_size=1, max_size=4)
 _numbers: st.SearchStrategy[Any] = st.one_of(
     st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False)
 )

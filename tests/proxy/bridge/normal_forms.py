@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -28,7 +29,7 @@ def _content(parts: list[Json]) -> Any:
 
 
 def _kept(content: Any) -> list[Json]:
-    """The parts of a content; empty texts are gone, and so are cache breakpoints and the detail of images."""
+    """The parts of a content without texts of white space, cache breakpoints and the detail of images."""
     if content is None:
         return []
     parts: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -39,7 +40,7 @@ def _kept(content: Any) -> list[Json]:
             made["image_url"] = {"url": made["image_url"]["url"]}
         if made["type"] == "tool_result":
             made["content"] = _content(_kept(made.get("content"))) or ""
-        if made["type"] != "text" or made["text"]:
+        if made["type"] != "text" or made["text"].strip():
             kept.append(made)
     return kept
 
@@ -75,12 +76,12 @@ def _chat_messages(messages: list[Json]) -> list[Json]:
             continue
         apart: list[Json] = []
         if role == "tool":
-            identifier = _NO_ID.sub("_", message["tool_call_id"])
+            identifier = _identifier(message["tool_call_id"])
             apart = [{"role": "tool", "tool_call_id": identifier, "content": _content(parts) or ""}]
             parts = []
         for call in message.get("tool_calls", ()):
             function = {**call["function"], "arguments": _compact(call["function"]["arguments"])}
-            apart.append({**call, "id": _NO_ID.sub("_", call["id"]), "function": function})
+            apart.append({**call, "id": _identifier(call["id"]), "function": function})
         side = "assistant" if role == "assistant" else "user"
         if not parts and not apart:
             continue
@@ -96,6 +97,11 @@ def _chat_messages(messages: list[Json]) -> list[Json]:
             calls = {"tool_calls": apart} if apart else {}
             made.append({"role": "assistant", "content": _content(parts) if parts else None, **calls})
     return made
+
+
+def _identifier(given: str) -> str:
+    plain = _NO_ID.sub("_", given)
+    return plain if plain == given else f"{plain}_{blake2b(given.encode(), digest_size=4).hexdigest()}"
 
 
 def _compact(arguments: str) -> str:
