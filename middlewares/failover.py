@@ -106,6 +106,7 @@ class _Walk:
         "_original",
         "_over",
         "_race",
+        "_refused_by",
         "_restarts",
         "_retries",
         "_walk",
@@ -141,6 +142,7 @@ class _Walk:
         self._broken: Attempt | None = None  # broke after commit, and is to be restarted
         self._break = Break("", b"")
         self._original: tuple[Message, ...] = ()
+        self._refused_by: Candidate | None = None  # whose answer that is
 
     async def run(self, scope: Scope, send: Send) -> None:
         """Try candidates until one is committed, or send one error for all of them."""
@@ -172,7 +174,8 @@ class _Walk:
             await self._give_up(scope, send)
 
     async def _give_up(self, scope: Scope, send: Send) -> None:
-        if self._original:
+        refused_by = self._refused_by
+        if refused_by is not None and not self._may_be_right_elsewhere(refused_by):
             # No other target did better: the first error that was the caller's fault is the answer.
             for message in self._original:
                 await send(message)
@@ -254,12 +257,20 @@ class _Walk:
         """Whether the walk can go on after this fault: to another candidate, or with the hedge beside it."""
         if self._broken is not None or self._walk.opens(candidate, fault):
             return True
-        if self._original and is_callers(fault):
-            return True  # to the end of the walk, where the first such answer is sent
+        if is_callers(fault) and (self._original or self._may_be_right_elsewhere(candidate)):
+            return True  # to the end of the walk, where the first such answer is sent, or none
         beside = self._race is not None and self._race.running > 1
         moves = RULES[fault.kind].moves
         is_hedge = self._hedge is not None and candidate is self._hedge.candidate
         return beside and (moves in {"yes", "larger"} or (moves == "if_failed" and is_hedge))
+
+    def _may_be_right_elsewhere(self, candidate: Candidate) -> bool:
+        """Whether a request that `candidate` rejects was translated for it, and another target, which is
+        unavailable now, could take it."""
+        return candidate.operation is not None and (
+            any(each.fault is not None and not is_callers(each.fault) for each in self._exchange.attempts)
+            or any((each.rejected or "").startswith("health.") for each in self._walk.passed_over)
+        )
 
     def _apply(self, run: AttemptRun) -> None:
         """Apply the outcome of an attempt that has ended to the walk."""
@@ -281,7 +292,7 @@ class _Walk:
         if self._broken is not None:
             self._over = RULES[fault.kind].moves == "no"
         elif is_callers(fault) and not self._original:
-            self._original = run.gate.held
+            self._original, self._refused_by = run.gate.held, candidate
 
     def _release(self) -> None:
         """Return the permit of a candidate that was claimed and never tried."""

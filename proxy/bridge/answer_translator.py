@@ -8,7 +8,7 @@ from typing import Any, Final
 
 __all__ = ["AnswerTranslator", "Question", "UnreadableAnswer", "answer_id"]
 
-_PREFIXES: Final = ("chatcmpl-", "msg_", "resp_")
+_PREFIXES: Final = ("chatcmpl-", "msg_", "resp_", "req_")
 
 
 class UnreadableAnswer(ValueError):
@@ -20,13 +20,15 @@ class Question:
     """What a translation of an answer needs to know of the request.
 
     `value` is the request as the caller sent it, `model` the model of the target, and `created` the time in
-    seconds since 1970. `wants_usage` is whether a chat stream is to end with its usage.
+    seconds since 1970. `wants_usage` is whether a chat stream is to end with its usage. `identifier` is the
+    id of an answer that has none.
     """
 
     value: dict[str, Any]
     model: str
     created: int
     wants_usage: bool = True
+    identifier: str = "0"
 
 
 class AnswerTranslator(ABC):
@@ -51,13 +53,17 @@ class AnswerTranslator(ABC):
         """Returns the events of the other format that follow from one event of the provider's."""
 
     @abstractmethod
+    def is_thinking(self, event: dict[str, Any]) -> bool:
+        """Whether an event of the provider's, which translates to nothing, shows that the model thinks."""
+
+    @abstractmethod
     def end(self) -> list[dict[str, Any]]:
         """Returns the events that end the stream. The second call returns nothing."""
 
 
-def answer_id(given: object, prefix: str) -> str:
+def answer_id(given: str, prefix: str) -> str:
     """Returns the id of an answer with the prefix of another format, by which clients may know it."""
-    identifier = given if isinstance(given, str) else ""
+    identifier = given
     for known in _PREFIXES:
         identifier = identifier.removeprefix(known)
     return prefix + (identifier or "0")

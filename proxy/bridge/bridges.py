@@ -40,10 +40,12 @@ class Bridge:
     request: _RequestTranslator
     answers: tuple[type[AnswerTranslator], ...]
 
-    def question(self, value: dict[str, Any], model: str, created: int) -> Question:
+    def question(self, value: dict[str, Any], model: str, created: int, identifier: str = "0") -> Question:
         """Returns what the translation of an answer needs to know of the request; see `Question`."""
         wanted = within(value.get("stream_options"), "include_usage") is True
-        return Question(value, model, created, wants_usage=wanted or self.caller.name != "chat")
+        return Question(
+            value, model, created, wants_usage=wanted or self.caller.name != "chat", identifier=identifier
+        )
 
     def document(self, value: dict[str, Any], question: Question) -> dict[str, Any]:
         """Returns a whole answer in the caller's format. Raises UnreadableAnswer."""

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ..dialects.json_values import is_list, is_object, text, within
 from ..dialects.usage import Usage
 from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
-from .chat_answer import first_choice, said, usage_of
+from .chat_answer import CallPieces, first_choice, is_thinking, said, usage_of
 from .tool_arguments import arguments_of
 from .usage_members import message_usage
 
@@ -40,17 +40,19 @@ class ChatAnswerAsMessages(AnswerTranslator):
         "_model",
         "_open",
         "_over",
+        "_pieces",
         "_refused",
         "_usage",
     )
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        self._id = answer_id(None, _ID)
+        self._id = answer_id(question.identifier, _ID)
         self._begun = False
         self._model = question.model
         self._blocks = 0
         self._open: list[int] = []  # the blocks that have begun, and not ended
+        self._pieces = CallPieces()
         self._call_at: dict[int, int] = {}  # the block of each tool call
         self._finish: str | None = None
         self._refused = False
@@ -100,6 +102,10 @@ class ChatAnswerAsMessages(AnswerTranslator):
         return events
 
     @override
+    def is_thinking(self, event: dict[str, Any]) -> bool:
+        return is_thinking(event)
+
+    @override
     def end(self) -> list[dict[str, Any]]:
         if self._over or not self._begun:
             return []
@@ -142,23 +148,19 @@ class ChatAnswerAsMessages(AnswerTranslator):
         return [*events, {"type": "content_block_delta", "index": self._open[-1], "delta": delta}]
 
     def _call(self, call: object) -> list[dict[str, Any]]:
-        function = within(call, "function")
-        given = within(call, "index")
-        at = given if isinstance(given, int) else len(self._call_at)  # some servers leave it out
+        if (piece := self._pieces.read(call)) is None:
+            return []
         events: list[dict[str, Any]] = []
-        if at not in self._call_at:
-            name = text(within(function, "name"))
-            if name is None:
-                return []
+        if piece.name is not None:
             if not self._call_at:
                 events += self._close()  # the text before the calls
-            identifier = text(within(call, "id")) or f"toolu_{at}"
-            block: dict[str, Any] = {"type": "tool_use", "id": identifier, "name": name, "input": {}}
+            identifier = piece.identifier or f"toolu_{piece.at}"
+            block: dict[str, Any] = {"type": "tool_use", "id": identifier, "name": piece.name, "input": {}}
             events.append(self._start(block))
-            self._call_at[at] = self._open[-1]
-        if part := text(within(function, "arguments")):
-            delta = {"type": "input_json_delta", "partial_json": part}
-            events.append({"type": "content_block_delta", "index": self._call_at[at], "delta": delta})
+            self._call_at[piece.at] = self._open[-1]
+        if piece.arguments is not None:
+            delta = {"type": "input_json_delta", "partial_json": piece.arguments}
+            events.append({"type": "content_block_delta", "index": self._call_at[piece.at], "delta": delta})
         return events
 
     def _start(self, block: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ..dialects.json_values import is_list, is_object, text, within
 from ..dialects.usage import Usage
 from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
-from .chat_answer import first_choice, said, usage_of
+from .chat_answer import CallPieces, first_choice, is_thinking, said, usage_of
 from .usage_members import response_usage
 
 __all__ = ["ChatAnswerAsResponses"]
@@ -81,16 +81,18 @@ class ChatAnswerAsResponses(AnswerTranslator):
         "_model",
         "_number",
         "_over",
+        "_pieces",
         "_usage",
     )
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        self._id = answer_id(None, _ID)
+        self._id = answer_id(question.identifier, _ID)
         self._begun = False
         self._model = question.model
         self._items: list[_Item] = []
         self._message: _Item | None = None  # the one that is written to
+        self._pieces = CallPieces()
         self._calls: dict[int, _Item] = {}
         self._finish: str | None = None
         self._usage: Usage | None = None
@@ -111,9 +113,10 @@ class ChatAnswerAsResponses(AnswerTranslator):
                 self._new_message(part).written.append(written)
         calls = message.get("tool_calls")
         for at, call in enumerate(calls if is_list(calls) else ()):
-            if text(within(within(call, "function"), "name")) is None:
+            name = text(within(within(call, "function"), "name"))
+            if name is None:
                 raise UnreadableAnswer("a tool call without a name")
-            item = self._new_call(at, call)
+            item = self._new_call(at, name, text(within(call, "id")))
             item.written.append(text(within(within(call, "function"), "arguments")) or "")
         return self._response(over=True)
 
@@ -141,6 +144,10 @@ class ChatAnswerAsResponses(AnswerTranslator):
         return events
 
     @override
+    def is_thinking(self, event: dict[str, Any]) -> bool:
+        return is_thinking(event)
+
+    @override
     def end(self) -> list[dict[str, Any]]:
         if self._over or not self._begun:
             return []
@@ -160,15 +167,15 @@ class ChatAnswerAsResponses(AnswerTranslator):
         self._items.append(item)
         return item
 
-    def _new_call(self, index: int, call: object) -> _Item:
+    def _new_call(self, index: int, name: str, call_id: str | None) -> _Item:
         at = len(self._items)
         identifier = f"fc_{self._suffix}_{at}"
         value = {
             "id": identifier,
             "type": "function_call",
             "status": "in_progress",
-            "call_id": text(within(call, "id")) or identifier,
-            "name": text(within(within(call, "function"), "name")) or "",
+            "call_id": call_id or identifier,
+            "name": name,
             "arguments": "",
         }
         item = self._calls[index] = _Item(at, value)
@@ -193,20 +200,17 @@ class ChatAnswerAsResponses(AnswerTranslator):
         return events
 
     def _call(self, call: object) -> list[dict[str, Any]]:
-        function, given = within(call, "function"), within(call, "index")
-        at = given if isinstance(given, int) else len(self._calls)  # some servers leave it out
+        if (piece := self._pieces.read(call)) is None:
+            return []
         events: list[dict[str, Any]] = []
-        item = self._calls.get(at)
-        if item is None:
-            if text(within(function, "name")) is None:
-                return []
+        if piece.name is not None:
             events += self._end_message()
-            item = self._new_call(at, call)
-            events += self._begin(item)
-        if part := text(within(function, "arguments")):
-            item.written.append(part)
+            events += self._begin(self._new_call(piece.at, piece.name, piece.identifier))
+        item = self._calls[piece.at]
+        if piece.arguments is not None:
+            item.written.append(piece.arguments)
             kind = "response.function_call_arguments.delta"
-            events.append(self._event(kind, {**item.place, "delta": part}))
+            events.append(self._event(kind, {**item.place, "delta": piece.arguments}))
         return events
 
     def _begin(self, item: _Item) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ _ASSISTANT: Final = Members(
     "role content tool_calls refusal",
     # Reasoning that nobody has signed, as open models write it, and references to sources.
     dropped="name reasoning_content reasoning annotations",
-    neutral=MappingProxyType({"annotations": ([],), "function_call": (None,), "audio": (None,)}),
+    neutral=MappingProxyType({"annotations": ([],)}),
     label="messages[].",
 )
 _TOOL_RESULT: Final = Members("role content tool_call_id", dropped="name", label="messages[].")
@@ -284,10 +284,11 @@ def _result(message: dict[str, Any], place: str, dropped: Dropped) -> dict[str, 
     identifier = text(message.get("tool_call_id"))
     if identifier is None:
         raise Untranslatable(f"{place}.tool_call_id")
-    content = message.get("content")
-    blocks = _blocks(content, f"{place}.content", dropped, kinds=("text",))
-    said = content if isinstance(content, str) else blocks
-    return {"type": "tool_result", "tool_use_id": _call_id(identifier), "content": said if blocks else ""}
+    blocks = _blocks(message.get("content"), f"{place}.content", dropped, kinds=("text",))
+    content: object = blocks or ""
+    if len(blocks) == 1 and "cache_control" not in blocks[0]:
+        content = blocks[0]["text"]
+    return {"type": "tool_result", "tool_use_id": _call_id(identifier), "content": content}
 
 
 # -- tools, output, sampling ----------------------------------------------------------------

@@ -35,7 +35,7 @@ class MessagesAnswerAsChat(AnswerTranslator):
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        self._id: str = _ID
+        self._id = answer_id(question.identifier, _ID)
         self._model = question.model
         self._counted = MessageUsage()
         self._calls = 0
@@ -96,6 +96,10 @@ class MessagesAnswerAsChat(AnswerTranslator):
         return []
 
     @override
+    def is_thinking(self, event: dict[str, Any]) -> bool:
+        return event.get("type") == "content_block_delta"
+
+    @override
     def end(self) -> list[dict[str, Any]]:
         usage = self._counted.usage
         if self._over or not self.question.wants_usage or usage is None:
@@ -106,7 +110,7 @@ class MessagesAnswerAsChat(AnswerTranslator):
     def _identify(self, message: object) -> None:
         if not is_object(message):
             return
-        self._id = answer_id(message.get("id"), _ID)
+        self._id = answer_id(text(message.get("id")) or self.question.identifier, _ID)
         self._model = text(message.get("model")) or self._model
         self._count(message.get("usage"))
 

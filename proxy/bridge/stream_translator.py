@@ -77,7 +77,10 @@ class StreamTranslator:
             if event.get("type") == "ping":
                 out.append(_PING)
                 continue
-            out += self._written(self._through(0, [event]))
+            made = self._written(self._through(0, [event]))
+            if not made and self._first and self._stages[0].is_thinking(event):
+                made = [_PING]  # a sign of life: whoever hears nothing for long may hang up
+            out += made
             if self._stages[0].ended:
                 out.append(self._ending())
                 break

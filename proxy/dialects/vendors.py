@@ -212,7 +212,7 @@ VENDORS: Final = MappingProxyType(
             _vendor("vllm", chat=_ALL, messages=_COUNTED, source="docs.vllm.ai: OpenAI-compatible server"),
             _vendor(
                 "ollama",
-                r"(?:localhost|127\.0\.0\.1|\[::1\]):11434|ollama\.com",
+                r"(?:localhost|127\.0\.0\.1|::1):11434|ollama\.com",
                 chat=_ALL,
                 messages="messages",
                 limit="max_tokens",  # the other one is ignored
@@ -227,7 +227,7 @@ VENDORS: Final = MappingProxyType(
             ),
             _vendor(
                 "lmstudio",
-                r"(?:localhost|127\.0\.0\.1|\[::1\]):1234",
+                r"(?:localhost|127\.0\.0\.1|::1):1234",
                 chat=_ALL,
                 messages="messages",
                 limit="max_tokens",

@@ -53,6 +53,8 @@ def exhausted(exchange: Exchange, *, deadline_passed: bool = False) -> Refusal:
             detail=detail,
         )
     status = _status(kinds, exchange.dialect)
+    if status == 400 and any((each.rejected or "").startswith("health.") for each in exchange.plan or ()):
+        status = 503  # a translation was rejected, and the target that needs none rests
     return Refusal("all_attempts_failed", status=status, retry_after=retry_after, detail=detail)
 
 

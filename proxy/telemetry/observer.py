@@ -61,7 +61,9 @@ class Observer:
         cause, target = exchange.degradation or (None, None)
         served = exchange.served
         if outcome == "failed":
-            state = "exhausted"
+            # A request that an alternate cannot take says nothing of what the others get.
+            untranslatable = any(each.field is not None for each in exchange.plan or ())
+            state = "degraded" if untranslatable else "exhausted"
         elif served is None or served.candidate.degraded or served.candidate.role in {"alternate", "last"}:
             state = "degraded"
         else:

@@ -71,7 +71,7 @@ class TranslatedCall(UpstreamCall):
         exchange, attempt, target = self._exchange, self._attempt, self._target
         value = body.document.value
         # The answer repeats what the caller sent, not what was made of it.
-        self._question = self._bridge.question(value, target.model, int(time.time()))
+        self._question = self._bridge.question(value, target.model, int(time.time()), exchange.id)
         amended = {**value, **(attempt.amendments or {}), **exchange.amendments}
         sends_beta = (
             header(exchange.headers, _BETA) is not None and self._bridge.caller.dialect == "anthropic"

@@ -359,6 +359,19 @@ async def test_headers_are_those_of_the_target_that_is_asked(front: Front) -> No
         assert headers[b"anthropic-beta"] == b"operators-1,shared,callers-2"
 
 
+@pytest.mark.parametrize("rests", [False, True])
+async def test_a_rejected_translation_is_not_the_callers_fault(front: Front, *, rests: bool) -> None:
+    """While the preferred target is down, the fallback's 400 is one of two faults, and the answer a 503."""
+    async with mixed(front) as scene:
+        if rests:
+            scene.gateway.health = Health()
+        scene.openai.fault, scene.anthropic.fault = Status(503), Status(400)
+        for _ in range(TRIP + 1):
+            answer = await scene.ask(CHAT)
+            assert answer.status == 503
+            assert b"claude: incompatible" in answer.body
+
+
 async def test_the_error_of_a_fallback_is_passed_on_translated(front: Front) -> None:
     """A request that the fallback alone rejects as wrong gets its message, in the caller's dialect."""
     async with mixed(front) as scene:

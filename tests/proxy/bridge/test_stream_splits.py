@@ -36,6 +36,11 @@ def translator(bridge: Bridge, asked: Json | None = None) -> StreamTranslator:
     return bridge.stream(bridge.question(ASKED if asked is None else asked, "target", 7))
 
 
+def heard(stream: bytes) -> bytes:
+    """A stream without its signs of life."""
+    return stream.replace(PONG, b"")
+
+
 def translated(bridge: Bridge, chunks: Iterable[bytes], asked: Json | None = None) -> bytes:
     """The translation of a whole stream."""
     stream = translator(bridge, asked)
@@ -78,7 +83,7 @@ def test_small_pieces_change_nothing(
 
     assert translated(bridge, in_pieces(raw, 1)) == whole
     assert translated(bridge, in_pieces(raw, 7)) == whole
-    assert whole.replace(PONG, b"") == translated(bridge, [upstream(pair, name)])
+    assert heard(whole) == heard(translated(bridge, [upstream(pair, name)]))
 
 
 @given(st.data())
@@ -144,7 +149,7 @@ def test_garbage_is_left_out(pair: tuple[str, str]) -> None:
     mixed = [piece for event in events[2:] for piece in (event, *GARBAGE)]
     raw = rendered([*events[:2], *mixed], named=pair[1] == "messages")
 
-    assert translated(bridge, [raw]) == translated(bridge, [upstream(pair, "everything")])
+    assert heard(translated(bridge, [raw])) == heard(translated(bridge, [upstream(pair, "everything")]))
 
 
 @each_bridge

@@ -315,7 +315,7 @@ GARBAGE: Final = (
     b'data: {"type":"content_block_delta","index":"x","delta":5,"choices":[{"delta":[],"index":"x"}]}\n\n',
     (
         b'data: {"type":"content_block_delta","index":77,"delta":{"partial_json":"x"},"choices":[{"delta":'
-        b'{"tool_calls":[5,{"index":77},{"index":"x","function":{"arguments":"x"}}]}}]}\n\n'
+        b'{"tool_calls":[5,{"index":77},{"index":77,"function":{"arguments":"x"}}]}}]}\n\n'
     ),
 )
 """Events that make no sense, in either format."""

@@ -35,6 +35,7 @@ __all__: list[str] = []
         ("https://europe-west1-aiplatform.googleapis.com/v1/projects/p/endpoints/openapi", "vertex"),
         ("http://localhost:11434/v1", "ollama"),
         ("http://127.0.0.1:1234/v1", "lmstudio"),
+        ("http://[::1]:1234/v1", "lmstudio"),
         ("https://api.cerebras.ai/v1", "cerebras"),
         ("http://127.0.0.1:8000/v1", None),
         ("https://api.openai.com.example.org/v1", None),
