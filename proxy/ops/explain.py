@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -94,7 +94,8 @@ class Explanation:
 
     `plan` holds each candidate target once. `following` holds, by cause, the target that is tried after the
     first one failed, None if there is none. `key` is the name of the caller's key, None without one.
-    `refusal` is what the caller gets instead of an answer, None if a target is tried.
+    `refusal` is what the caller gets instead of an answer, None if a target is tried. `dropped` has what a
+    translation leaves out, by target.
     """
 
     inputs: RouteInputs
@@ -104,6 +105,7 @@ class Explanation:
     max_attempts: int
     following: Mapping[Cause, str | None]
     refusal: Refusal | None
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def first(self) -> str | None:
@@ -126,7 +128,10 @@ class Explanation:
             "output_tokens": needs.output_tokens,
             "first": self.first,
             "refusal": None if self.refusal is None else self.refusal.code,
-            "plan": [_candidate_as_json(candidate) for candidate in self.plan],
+            "plan": [
+                {**_candidate_as_json(candidate), "dropped": list(self.dropped.get(candidate.name, ()))}
+                for candidate in self.plan
+            ],
             "next": dict(self.following),
             "text": str(self),
         }
@@ -148,7 +153,7 @@ class Explanation:
                 candidate.name,
                 candidate.role,
                 _dollars(candidate.cost),
-                _status(candidate),
+                _status(candidate, self.dropped.get(candidate.name, ())),
             )
             for candidate in self.plan
         ]
@@ -216,7 +221,7 @@ def explain(
         candidates = plan(inputs, health, balancer or Balancer(), dry=True)
     else:
         candidates = written_order(exchange, health, body)
-    _reject_untranslatable(exchange, value, candidates)
+    dropped = _translate(exchange, value, candidates)
     if question.over_budget:
         _reject_dearer(candidates)
     exchange.plan = candidates
@@ -236,6 +241,7 @@ def explain(
         max_attempts,
         MappingProxyType(following),
         refusal,
+        dropped,
     )
 
 
@@ -290,19 +296,25 @@ def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKi
     return None if second is None else second.name
 
 
-def _reject_untranslatable(
+def _translate(
     exchange: Exchange, value: dict[str, Any], candidates: Sequence[Candidate]
-) -> None:
-    """Reject every candidate for which the request cannot be translated, as its attempt would be."""
+) -> dict[str, tuple[str, ...]]:
+    """Reject every candidate for which the request cannot be translated, as its attempt would be.
+
+    Returns what the translation for each of the others leaves out.
+    """
     operation = exchange.operation
+    dropped: dict[str, tuple[str, ...]] = {}
     for candidate in candidates:
         target, asked = candidate.target, candidate.operation
         if candidate.rejected is not None or target is None or asked is None or operation is None:
             continue
         try:
-            request_for(BRIDGES[operation.name, asked.name], value, target, exchange.pool)
+            bridge = BRIDGES[operation.name, asked.name]
+            dropped[candidate.name] = request_for(bridge, value, target, exchange.pool).dropped
         except Untranslatable as lost:
             candidate.rejected, candidate.field = "capability.untranslatable", lost.field
+    return dropped
 
 
 def _reject_dearer(candidates: Sequence[Candidate]) -> None:
@@ -332,7 +344,7 @@ def _dollars(cost: int | None) -> str:
     return "" if cost is None else f"${dollars(cost)}"
 
 
-def _status(candidate: Candidate) -> str:
+def _status(candidate: Candidate, dropped: Sequence[str]) -> str:
     """Returns the status of a candidate as text."""
     if candidate.rejected is not None:
         wait = "" if candidate.ready_in is None else f", for {spelled(round(candidate.ready_in, 1) or 0.1)}"
@@ -342,7 +354,8 @@ def _status(candidate: Candidate) -> str:
     if candidate.role == "last":
         status = "when nobody else is left"
     if candidate.operation is not None:
-        status += f"; translated to {candidate.operation.name}"
+        without = f" without {', '.join(dropped)}" if dropped else ""
+        status += f"; translated to {candidate.operation.name}{without}"
     if candidate.score is not None:
         status += f"; score {candidate.score:.3g}"
     return status if candidate.degraded is None else f"{status}; degraded: {candidate.degraded}"
