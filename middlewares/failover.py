@@ -198,7 +198,7 @@ class _Walk:
 
     def _claim_next(self, choose: Callable[[], Candidate | None]) -> tuple[Candidate, Permit | None] | None:
         while (candidate := choose()) is not None:
-            target, operation = candidate.target, self._exchange.asked_of(candidate)
+            target, operation = candidate.target, candidate.operation or self._exchange.operation
             if target is None or operation is None:
                 return candidate, None
             entered = self._health.enter(

@@ -146,9 +146,10 @@ class _Planner:
         """Returns the candidate for `target`, with its rejection or degradation if it has one."""
         pool = self._inputs.pool
         candidate = Candidate(target.name, target, causes, role=role)
-        asked = operation_at_target(target, self._operation)
-        if asked is not self._operation:
-            candidate.operation = asked
+        asked = self._operation
+        if asked.name not in target.operations:
+            asked = operation_at_target(target, asked)
+            candidate.operation = None if asked is self._operation else asked
         if self._inputs.home is not None and pool.reasoning_state == "strip":
             candidate.strips = not self._inputs.issued_by(target)
             candidate.presumed = self._inputs.presumed and not candidate.strips

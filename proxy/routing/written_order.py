@@ -31,9 +31,10 @@ def written_order(
 
     def candidate(target: Target, causes: frozenset[Cause] | None = None) -> Candidate:
         one = Candidate(target.name, target, causes)
-        asked = operation_at_target(target, operation)
-        if asked is not operation:
-            one.operation = asked
+        asked = operation
+        if asked.name not in target.operations:
+            asked = operation_at_target(target, asked)
+            one.operation = None if asked is operation else asked
         if provider is not None and target.provider.name != provider:
             one.rejected = "state.bound"
         elif asked.name not in target.operations:
