@@ -7,16 +7,15 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from ..dialects.json_values import is_list, is_object, text, within
-from ..dialects.usage import Usage
-from .answer_translator import AnswerTranslator, Question, UnreadableAnswer, answer_id
-from .chat_answer import CallPieces, first_choice, is_thinking, said, usage_of
+from ..dialects.json_values import is_list, text, within
+from .answer_translator import Question, UnreadableAnswer
+from .chat_answer import CallPiece, said
+from .chat_stages import ChatStage
 from .usage_members import response_usage
 
 __all__ = ["ChatAnswerAsResponses"]
 
 _INCOMPLETE: Final = MappingProxyType({"length": "max_output_tokens", "content_filter": "content_filter"})
-_ID: Final = "resp_"
 _REPEATED: Final = MappingProxyType[str, Any](
     {
         "instructions": None,
@@ -42,14 +41,13 @@ _REPEATED: Final = MappingProxyType[str, Any](
 class _Item:
     """An item of the output that has begun: a message, or a call of a function."""
 
-    __slots__ = ("at", "has_part", "part", "value", "written")
+    __slots__ = ("at", "part", "value", "written")
 
     def __init__(self, at: int, value: dict[str, Any], part: str = "") -> None:
         self.at = at
         self.value = value
         self.part = part  # of a message: "output_text" or "refusal"
         self.written: list[str] = []
-        self.has_part = False
 
     @property
     def place(self) -> dict[str, Any]:
@@ -65,49 +63,26 @@ class _Item:
         return {**self.value, "status": "completed", "arguments": written or "{}"}
 
 
-class ChatAnswerAsResponses(AnswerTranslator):
+class ChatAnswerAsResponses(ChatStage):
     """Translates one completion into one response. Reasoning is left out: no provider could read it again.
 
     The texts are kept until the end, since the events that end an item and the response repeat them.
     """
 
-    __slots__ = (
-        "_begun",
-        "_calls",
-        "_finish",
-        "_id",
-        "_items",
-        "_message",
-        "_model",
-        "_number",
-        "_over",
-        "_pieces",
-        "_usage",
-    )
+    PREFIX = "resp_"
+
+    __slots__ = ("_calls", "_items", "_number", "_text")
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        self._id = answer_id(question.identifier, _ID)
-        self._begun = False
-        self._model = question.model
         self._items: list[_Item] = []
-        self._message: _Item | None = None  # the one that is written to
-        self._pieces = CallPieces()
+        self._text: _Item | None = None  # the message that is written to
         self._calls: dict[int, _Item] = {}
-        self._finish: str | None = None
-        self._usage: Usage | None = None
         self._number = 0
-        self._over = False
 
     @override
     def document(self, value: dict[str, Any]) -> dict[str, Any]:
-        choice = first_choice(value)
-        message = within(choice, "message")
-        if not is_object(message):
-            raise UnreadableAnswer("no message")
-        self._identify(value)
-        self._usage = usage_of(value)
-        self._finish = text(within(choice, "finish_reason"))
+        message = self._message(value)
         for part, member in (("output_text", "content"), ("refusal", "refusal")):
             if written := said(message.get(member)):
                 self._new_message(part).written.append(written)
@@ -121,37 +96,40 @@ class ChatAnswerAsResponses(AnswerTranslator):
         return self._response(over=True)
 
     @override
-    def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        if (usage := usage_of(event)) is not None:
-            self._usage = usage.larger(self._usage)
+    def _begin(self) -> list[dict[str, Any]]:
+        begun = {"response": self._response(over=False)}
+        return [self._event(kind, begun) for kind in ("response.created", "response.in_progress")]
+
+    @override
+    def _say(self, written: str, *, refuses: bool) -> list[dict[str, Any]]:
+        part = "refusal" if refuses else "output_text"
         events: list[dict[str, Any]] = []
-        if not self._begun:
-            if not (self._identify(event) or first_choice(event)):
-                return []  # Azure's first chunk has neither an id nor a choice
-            self._begun = True
-            begun = {"response": self._response(over=False)}
-            events = [self._event(kind, begun) for kind in ("response.created", "response.in_progress")]
-        choice = first_choice(event)
-        delta = within(choice, "delta")
-        if is_object(delta):
-            for part, member in (("output_text", "content"), ("refusal", "refusal")):
-                if written := said(delta.get(member)):
-                    events += self._write(part, written)
-            calls = delta.get("tool_calls")
-            for call in calls if is_list(calls) else ():
-                events += self._call(call)
-        self._finish = text(within(choice, "finish_reason")) or self._finish
+        item = self._text
+        if item is None or item.part != part:
+            events += self._end_message()
+            item = self._text = self._new_message(part)
+            events += self._added(item)
+            events.append(self._event("response.content_part.added", {**item.place, "part": _part(part, "")}))
+        item.written.append(written)
+        extra: dict[str, Any] = {} if refuses else {"logprobs": []}
+        events.append(self._event(f"response.{part}.delta", {**item.place, "delta": written, **extra}))
         return events
 
     @override
-    def is_thinking(self, event: dict[str, Any]) -> bool:
-        return is_thinking(event)
+    def _call(self, piece: CallPiece) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        if piece.name is not None:
+            events += self._end_message()
+            events += self._added(self._new_call(piece.at, piece.name, piece.identifier))
+        item = self._calls[piece.at]
+        if piece.arguments is not None:
+            item.written.append(piece.arguments)
+            kind = "response.function_call_arguments.delta"
+            events.append(self._event(kind, {**item.place, "delta": piece.arguments}))
+        return events
 
     @override
-    def end(self) -> list[dict[str, Any]]:
-        if self._over or not self._begun:
-            return []
-        self._over = True
+    def _end(self) -> list[dict[str, Any]]:
         events = self._end_message()
         for item in self._calls.values():
             events += self._end_call(item)
@@ -184,40 +162,13 @@ class ChatAnswerAsResponses(AnswerTranslator):
 
     @property
     def _suffix(self) -> str:
-        return self._id.removeprefix(_ID)
+        return self._id.removeprefix(self.PREFIX)
 
-    def _write(self, part: str, written: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
-        item = self._message
-        if item is None or item.part != part:
-            events += self._end_message()
-            item = self._message = self._new_message(part)
-            events += self._begin(item)
-            events.append(self._event("response.content_part.added", {**item.place, "part": _part(part, "")}))
-        item.written.append(written)
-        extra: dict[str, Any] = {"logprobs": []} if part == "output_text" else {}
-        events.append(self._event(f"response.{part}.delta", {**item.place, "delta": written, **extra}))
-        return events
-
-    def _call(self, call: object) -> list[dict[str, Any]]:
-        if (piece := self._pieces.read(call)) is None:
-            return []
-        events: list[dict[str, Any]] = []
-        if piece.name is not None:
-            events += self._end_message()
-            events += self._begin(self._new_call(piece.at, piece.name, piece.identifier))
-        item = self._calls[piece.at]
-        if piece.arguments is not None:
-            item.written.append(piece.arguments)
-            kind = "response.function_call_arguments.delta"
-            events.append(self._event(kind, {**item.place, "delta": piece.arguments}))
-        return events
-
-    def _begin(self, item: _Item) -> list[dict[str, Any]]:
+    def _added(self, item: _Item) -> list[dict[str, Any]]:
         return [self._event("response.output_item.added", {"output_index": item.at, "item": item.value})]
 
     def _end_message(self) -> list[dict[str, Any]]:
-        item, self._message = self._message, None
+        item, self._text = self._text, None
         if item is None:
             return []
         done = item.done()
@@ -240,14 +191,6 @@ class ChatAnswerAsResponses(AnswerTranslator):
         ]
 
     # -- the response -----------------------------------------------------------------------
-
-    def _identify(self, value: dict[str, Any]) -> bool:
-        """Take the model and the id, and return whether there is an id."""
-        self._model = text(value.get("model")) or self._model
-        if (identifier := text(value.get("id"))) is None:
-            return False
-        self._id = answer_id(identifier, _ID)
-        return True
 
     def _event(self, kind: str, members: dict[str, Any]) -> dict[str, Any]:
         event = {"type": kind, "sequence_number": self._number, **members}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..dialects.json_values import dumped, is_list, is_object, text, within
+from .chat_content import chat_content
 from .data_url import data_url
 from .translation import Dropped, Members, TargetLimits, Translation, Untranslatable
 
@@ -152,7 +153,7 @@ def _question(blocks: list[Any], place: str, dropped: Dropped) -> list[dict[str,
             parts.append(_document(block, here, dropped))
         else:
             raise Untranslatable(f"{here}.type")
-    return results + ([{"role": "user", "content": _content(parts)}] if parts else [])
+    return results + ([{"role": "user", "content": chat_content(parts)}] if parts else [])
 
 
 def _answer(blocks: list[Any], place: str, dropped: Dropped) -> list[dict[str, Any]]:
@@ -173,18 +174,10 @@ def _answer(blocks: list[Any], place: str, dropped: Dropped) -> list[dict[str, A
             raise Untranslatable(f"{here}.type")
     if not parts and not calls:
         return []
-    message: dict[str, Any] = {"role": "assistant", "content": _content(parts) if parts else None}
+    message: dict[str, Any] = {"role": "assistant", "content": chat_content(parts) if parts else None}
     if calls:
         message["tool_calls"] = calls
     return [message]
-
-
-def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Returns the content of a message: a lone text as a string, which every server takes."""
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        written: str = parts[0]["text"]
-        return written
-    return parts
 
 
 def _texts(content: object, place: str, members: Members, dropped: Dropped) -> Any:
@@ -195,7 +188,9 @@ def _texts(content: object, place: str, members: Members, dropped: Dropped) -> A
         return content or None
     if not is_list(content):
         raise Untranslatable(place)
-    return _content([_text(block, f"{place}[{at}]", dropped, members) for at, block in enumerate(content)])
+    return chat_content(
+        [_text(block, f"{place}[{at}]", dropped, members) for at, block in enumerate(content)]
+    )
 
 
 def _text(block: object, place: str, dropped: Dropped, members: Members = _TEXT) -> dict[str, Any]:

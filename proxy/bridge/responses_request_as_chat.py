@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..dialects.json_values import is_list, is_object, text, within
+from .chat_content import chat_content
 from .tool_arguments import arguments_of
 from .translation import Dropped, Members, TargetLimits, Translation, Untranslatable
 
@@ -153,15 +154,7 @@ def _message(item: dict[str, Any], place: str, dropped: Dropped) -> list[dict[st
     if not is_list(content):
         raise Untranslatable(f"{place}.content")
     parts = [_part(part, f"{place}.content[{at}]", dropped) for at, part in enumerate(content)]
-    return [{"role": role, "content": _content(parts)}] if parts else []
-
-
-def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Returns the content of a message: a lone text as a string, which every server takes."""
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        written: str = parts[0]["text"]
-        return written
-    return parts
+    return [{"role": role, "content": chat_content(parts)}] if parts else []
 
 
 def _part(part: object, place: str, dropped: Dropped) -> dict[str, Any]:
@@ -210,7 +203,7 @@ def _result(item: dict[str, Any], place: str, dropped: Dropped) -> dict[str, Any
         parts = [_part(part, f"{place}.output[{at}]", dropped) for at, part in enumerate(output)]
         if any(part["type"] != "text" for part in parts):
             raise Untranslatable(f"{place}.output")
-        output = _content(parts)
+        output = chat_content(parts)
     elif not isinstance(output, str):
         raise Untranslatable(f"{place}.output")
     return {"role": "tool", "tool_call_id": identifier, "content": output}
