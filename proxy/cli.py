@@ -1,4 +1,4 @@
-"""The command line: `standby serve`, `check`, `explain`, `demo`, `guard`, `keys` and `usage`."""
+"""The command line: `standby serve`, `check`, `explain`, `drill`, `demo`, `guard`, `keys` and `usage`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .errors import ConfigError, StandbyError
 from .gateway import Gateway
 from .guardrails.rules import Rule
 from .ops import guard_command, live_check
+from .ops.coverage import gaps
 from .ops.describe import describe
 from .ops.explain_command import add_options
 from .ops.keys_command import add_commands
@@ -25,6 +26,7 @@ from .ops.machine import check_machine
 from .ops.usage_report import FORMATS, recorded, shown
 from .ops.warnings import warnings
 from .rehearsal.demo import demo
+from .rehearsal.drill.command import add_options as add_drill_options
 from .server import serve
 from .server.logs import LogFormat, LogLevel, log_config
 from .stores.store import StoreDown
@@ -97,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="say where a request would go, and why; nothing is sent")
     _add_routes_argument(explain)
     add_options(explain)
+
+    rehearse = commands.add_parser(
+        "drill", help="rehearse every outage with simulated providers; nothing of yours is touched"
+    )
+    _add_routes_argument(rehearse)
+    add_drill_options(rehearse)
 
     show = commands.add_parser("demo", help="run the gateway with three simulated providers to play with")
     _add_address_options(show)
@@ -194,6 +202,8 @@ def _check(options: argparse.Namespace) -> int:
     print(describe(gateway.routes))
     if lines:
         print("\n".join(("", *(f"warning: {line}" for line in lines))))
+    if unprotected := gaps(gateway.routes):
+        print("\n".join(("", *(f"unprotected: {line}" for line in unprotected))))
     return _check_live(options) if options.live else 0
 
 

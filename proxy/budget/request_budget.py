@@ -22,7 +22,7 @@ from .estimate import Estimate, RequestTotals
 from .hold import Demand, Hold
 from .thresholds import Thresholds, share
 
-__all__ = ["BudgetSettings", "RequestBudget"]
+__all__ = ["BudgetSettings", "RequestBudget", "failover_deadline"]
 
 log: Final = logging.getLogger("standby.budget")
 alerts: Final = logging.getLogger("standby.alerts")
@@ -183,7 +183,7 @@ class RequestBudget:
         """Returns the duration of the hold, in seconds."""
         exchange = self._exchange
         total = 0.0 if exchange.pool is None else exchange.pool.timeouts.total
-        return _deadline(exchange.routes) + total + _SPARE
+        return failover_deadline(exchange.routes) + total + _SPARE
 
     def _expiry_entries(self, demand: Demand, attempt: Attempt | None) -> tuple[LedgerEntry, ...]:
         """Returns the ledger entries to write if the hold expires because this process ended."""
@@ -281,7 +281,7 @@ def _never_fits(demand: Demand, denied: Denied) -> bool:
     return account.line.kind == "rate" and line.amount > (account.line.limit or 0)
 
 
-def _deadline(routes: Routes | None) -> float:
+def failover_deadline(routes: Routes | None) -> float:
     """Returns Failover's deadline for all attempts, in seconds."""
     table: Mapping[str, Any] = {} if routes is None else routes.tables.get("failover", {})
     given = table.get("deadline")

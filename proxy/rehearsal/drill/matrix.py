@@ -1,0 +1,210 @@
+"""Runs the cells of a drill, several at once, each with a gateway of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, cast
+
+import httpx2
+
+from ...config import Pool, Routes
+from ...dialects.base import Operation
+from ...dialects.registry import operation_named
+from ...gateway import Gateway
+from ...guardrails.rules import Rule
+from ...keys.principal import Principal
+from ...ops.conditions import conditions
+from ...stores.records import LedgerEntry
+from .asking import PLANTED, ask
+from .promises import findings
+from .record import Cell, Record
+from .scenarios import SCENARIOS
+from .stage import Stage, stage
+
+__all__ = ["cells", "left_out", "run"]
+
+_AT_ONCE: Final = 4
+"""Cells that run at the same time. They mostly wait for timeouts."""
+_SETTLING: Final = 3.0
+"""Seconds that holds may take to be settled."""
+_ORDER: Final = ("chat", "messages", "responses", "embeddings")
+
+
+def cells(
+    routes: Routes,
+    *,
+    pools: Sequence[str] = (),
+    faults: Sequence[str] = (),
+    keys: Sequence[str] = (),
+) -> list[Cell]:
+    """Returns the cells of the matrix; each given list narrows it."""
+    made: list[Cell] = []
+    for pool in routes.pools.values():
+        operation = _operation(pool)
+        if (pools and pool.name not in pools) or operation is None:
+            continue
+        for scenario in SCENARIOS.values():
+            if (faults and scenario.name not in faults) or scenario.applies(pool) is not None:
+                continue
+            for key, principal in _callers(routes, pool, keys):
+                for streamed in (False, True) if operation.name != "embeddings" else (False,):
+                    made.append(Cell(pool, scenario, key, principal, operation, streamed))
+    return made
+
+
+async def run(
+    routes: Routes, todo: Sequence[Cell], *, seed: int = 0, done: Callable[[Record], None] | None = None
+) -> list[Record]:
+    """Run the cells, in an order by `seed`, and return what was seen, in the order of `todo`.
+
+    `done` is called with each record when its cell is over.
+    """
+    left = list(enumerate(todo))
+    random.Random(seed).shuffle(left)
+    records: dict[int, Record] = {}
+
+    async def work() -> None:
+        async with stage(routes) as place:
+            while left:
+                at, cell = left.pop()
+                records[at] = await _run_cell(place, cell)
+                if done is not None:
+                    done(records[at])
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(_AT_ONCE, len(left))):
+            group.create_task(work())
+    return [records[at] for at in sorted(records)]
+
+
+def _operation(pool: Pool) -> Operation | None:
+    """Returns the operation by which a drill asks a pool: that of its first target, chat if it can be."""
+    own = pool.prefer[0].operations
+    return next((operation_named(name) for name in _ORDER if name in own), None)
+
+
+def _callers(
+    routes: Routes, pool: Pool, keys: Sequence[str]
+) -> Iterator[tuple[str | None, Principal | None]]:
+    if "auth" not in routes.stack:
+        yield None, None
+        return
+    for name, key in routes.keys.items():
+        principal = Principal.of(key)
+        if (keys and name not in keys) or not principal.grants(pool.name) or principal.ended(time.time()):
+            continue
+        yield name, principal
+
+
+async def _run_cell(place: Stage, cell: Cell) -> Record:
+    """Run one cell with a gateway of its own."""
+    configured = place.configured.routes
+    place.set(cell.scenario, configured.pools[cell.pool.name])
+    secret = None if cell.key is None else place.configured.secrets[cell.key]
+    async with AsyncExitStack() as running:
+        gateway = await running.enter_async_context(Gateway(configured))
+        place.app = gateway
+        client = await running.enter_async_context(
+            httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{place.port}", verify=False, trust_env=False, timeout=30.0
+            )
+        )
+        if cell.scenario.together:
+            await asyncio.gather(*(ask(client, cell, secret) for _ in range(cell.scenario.together)))
+        heard = [await ask(client, cell, secret) for _ in range(cell.scenario.requests)]
+        rules = _rules(gateway, cell)
+        planted = {rule.kind: PLANTED[rule.kind] for rule in rules if _can_plant(rule)}
+        if planted:
+            heard.append(await ask(client, cell, secret, " ".join(planted.values())))
+        entries, held = await _settled(gateway)
+        record = Record(
+            cell,
+            place.configured.routes.targets,
+            heard,
+            place.received(configured),
+            entries,
+            held,
+            frozenset(
+                each.alert
+                for each in conditions(gateway.health, gateway.observer.pools, [cell.pool.name], time.time())
+            ),
+            dict(place.busy),
+            rules,
+            planted,
+            counts_money="budget" in configured.stack,
+            max_attempts=_max_attempts(configured),
+        )
+    record.findings = findings(record)
+    return record
+
+
+async def _settled(gateway: Gateway) -> tuple[list[LedgerEntry], int]:
+    """Returns the ledger, and the holds that are left, once all are settled or the time is up."""
+    store = gateway.store
+    until = time.monotonic() + _SETTLING
+    while (held := await store.held()) and time.monotonic() < until:
+        await asyncio.sleep(0.005)
+    return [entry async for entry in store.entries()], held
+
+
+def _rules(gateway: Gateway, cell: Cell) -> list[Rule]:
+    """Returns the guardrails that read the requests of the cell's caller."""
+    middleware: Any = gateway.middleware("guardrails")
+    if middleware is None:
+        return []
+    rules = cast("Sequence[Rule]", middleware.rules)
+    principal = cell.principal
+    scopes = (("key", "keys"), ("user", "users"), ("team", "teams"), ("organisation", "organisations"))
+
+    def reads(rule: Rule) -> bool:
+        if rule.pools is not None and cell.pool.name not in rule.pools:
+            return False
+        return all(
+            (names := getattr(rule, member)) is None
+            or (principal is not None and principal.name(cast("Any", kind)) in names)
+            for kind, member in scopes
+        )
+
+    return [rule for rule in rules if reads(rule)]
+
+
+def _can_plant(rule: Rule) -> bool:
+    """Whether the rule acts on what a drill can plant."""
+    codes = {"secrets": "openai_key", "personal_data": "email"}
+    return (
+        rule.kind in PLANTED
+        and rule.action != "observe"
+        and rule.on != "response"
+        and (rule.find is None or codes[rule.kind] in rule.find)
+    )
+
+
+def _max_attempts(routes: Routes) -> int:
+    if "failover" not in routes.stack:
+        return 1
+    table = routes.tables.get("failover", {})
+    most, retries = table.get("max_attempts", 3), table.get("retries", 0)
+    return (most if isinstance(most, int) else 3) + (retries if isinstance(retries, int) else 0)
+
+
+def left_out(routes: Routes, todo: Sequence[Cell]) -> list[str]:
+    """Returns what a whole drill does not try, and why."""
+    tried = {cell.pool.name for cell in todo}
+    lines: list[str] = []
+    for pool in routes.pools.values():
+        if pool.name not in tried:
+            why = (
+                "no key in the file may use it"
+                if _operation(pool) is not None
+                else "its first target answers nothing"
+            )
+            lines.append(f"pool {pool.name}: {why}")
+            continue
+        for scenario in SCENARIOS.values():
+            if (reason := scenario.applies(pool)) is not None:
+                lines.append(f"pool {pool.name}, {scenario.name}: {reason}")
+    return lines

@@ -1,0 +1,328 @@
+"""What a gateway promises, checked against what was seen in a cell. No I/O, and none of the gateway's rules.
+
+What is allowed is read from the configuration a second time here, so that a fault in the rules that route a
+request cannot hide itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from ...config import Target
+from ...dialects.base import Signal
+from ...dialects.json_values import within
+from ...dialects.sse import Splitter
+from ..simulator import Slow
+from .record import Finding, Heard, Record
+
+__all__ = ["PROMISES", "findings"]
+
+PROMISES: Final = {
+    "takes over": "A target that policy and causes allow takes over, and no other",
+    "money": "Tokens and cost are on the right key, as the provider bills them, and nothing stays held",
+    "guardrails": "Guardrails run before a target receives a byte",
+    "shape": "The application can parse what it gets, in its dialect",
+    "told": "Degraded routing has its header and its alert",
+    "load": "Attempts and connections stay within their limits",
+}
+"""The promises, each in a sentence."""
+
+_CANARY: Final = re.compile(rb"canary-(p\d+)-[0-9a-f]{12}")
+_NANO: Final = 1_000_000_000
+_ALERTS: Final = frozenset({"pool_exhausted", "pool_degraded", "credential_rejected", "quota_exhausted"})
+_RESTS: Final = frozenset({"health.breaker_open", "health.cooldown"})
+
+
+def findings(record: Record) -> list[Finding]:
+    """Returns a finding for each promise."""
+    checks = (_takes_over, _money, _guardrails, _shape, _told, _load)
+    made: list[Finding] = []
+    for name, check in zip(PROMISES, checks, strict=True):
+        broken = list(check(record))
+        made.append(Finding(name, kept=not broken, evidence="; ".join(broken[:3]) or _evidence(name, record)))
+    return made
+
+
+# -- who may answer ---------------------------------------------------------------------------
+
+
+def allowed(record: Record, target: Target) -> str | None:
+    """Returns why the caller's data may not go to a target, None if it may."""
+    principal = record.cell.principal
+    for scope in () if principal is None else principal.scopes:
+        grants = scope.grants
+        if grants.providers is not None and target.provider.name not in grants.providers:
+            return f"{scope.kind} {grants.name} allows the providers {', '.join(grants.providers)}"
+        if grants.regions is not None and target.provider.region not in grants.regions:
+            return f"{scope.kind} {grants.name} allows the regions {', '.join(grants.regions)}"
+    return None
+
+
+def may_answer(record: Record, *, surely: bool = False) -> dict[str, str]:
+    """Returns the targets that may answer in this cell, by name, with the reason.
+
+    With `surely`, without the canary, which only a share of the callers gets.
+    """
+    cell, scenario = record.cell, record.cell.scenario
+    failing = scenario.fails(cell.pool)
+    able: dict[str, str] = {}
+    for target in cell.pool.prefer:
+        if scenario.sometimes or target.name not in failing:
+            able[target.name] = "preferred"
+    if not surely and cell.pool.canary is not None and cell.pool.canary.target.name not in failing:
+        able[cell.pool.canary.target.name] = "canary"
+    policy = any(allowed(record, target) for target in cell.pool.prefer)
+    for alternate in cell.pool.alternates:
+        opened = alternate.causes & scenario.opens
+        if alternate.target.name not in failing and (opened or (policy and "outage" in alternate.causes)):
+            able[alternate.target.name] = f"alternate for {', '.join(sorted(opened)) or 'outage'}"
+    return {
+        name: why
+        for name, why in able.items()
+        if not record.targets[name].disabled and allowed(record, record.targets[name]) is None
+    }
+
+
+def _takes_over(record: Record) -> Iterator[str]:
+    cell, able = record.cell, may_answer(record)
+    for name, requests in record.received.items():
+        if requests and (why := allowed(record, record.targets[name])) is not None:
+            yield f"{name} was sent {len(requests)} requests, though {why}"
+    breaks = cell.scenario.ends and cell.streamed
+    for heard in record.heard:
+        if heard.planted:
+            continue
+        if 200 <= heard.status <= 299:
+            if len(mixed := set(_CANARY.findall(heard.body))) > 1:
+                names = ", ".join(sorted(each.decode() for each in mixed))
+                yield f"one answer has bytes of several providers ({names})"
+            if heard.target not in able and not (breaks and heard.target in cell.scenario.fails(cell.pool)):
+                yield f"{heard.target} answered, and is none that may: {_listed(able)}"
+        elif (sure := may_answer(record, surely=True)) and not breaks and not _declined(record, heard):
+            yield f"{_listed(sure)} may answer, and the caller got {heard.status} {_code(heard)}"
+
+
+def _declined(record: Record, heard: Heard) -> bool:
+    """Whether a refusal is the caller's own: a limit or a budget, which hold in an outage too."""
+    return heard.status in {402, 413} or (heard.status == 429 and record.cell.scenario.name != "rate_limit")
+
+
+def _listed(able: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({why})" for name, why in able.items()) or "nobody"
+
+
+# -- money ------------------------------------------------------------------------------------
+
+
+def _money(record: Record) -> Iterator[str]:
+    if not record.counts_money:
+        return
+    if record.held:
+        yield f"{record.held} holds are still open"
+    for entry in record.entries:
+        if entry.key != record.cell.key:
+            yield f"an attempt is booked on key {entry.key}, and key {record.cell.key} asked"
+    for name, requests in record.received.items():
+        target = record.targets[name]
+        # Of an answer that could not be read, nobody but the provider knows what it took.
+        billed = [
+            line
+            for each in requests
+            if (line := each.billed) is not None
+            and not line.aborted
+            and (each.fault is None or isinstance(each.fault, Slow))
+        ]
+        booked = [entry for entry in record.entries if entry.target == name and entry.outcome == "served"]
+        tokens = [sum(line.input for line in billed), sum(line.output for line in billed)]
+        counted = [sum(entry.input for entry in booked), sum(entry.output for entry in booked)]
+        if tokens != counted:
+            yield f"{name} bills {tokens[0]} + {tokens[1]} tokens, and {counted[0]} + {counted[1]} are booked"
+        elif target.price is not None and target.price.tiers is None:
+            due = sum(_due(target, line.input, line.output) for line in billed)
+            cost = sum(entry.cost or 0 for entry in booked)
+            if abs(due - cost) > len(billed):
+                yield f"{name} bills ${due / _NANO:.6f}, and ${cost / _NANO:.6f} are booked"
+
+
+def _due(target: Target, tokens_in: int, tokens_out: int) -> int:
+    price = target.price
+    if price is None:
+        return 0
+    million = 1_000_000
+    cost = (price.input * tokens_in + (price.output or 0) * tokens_out) / million
+    return round(cost) + (price.per_request or 0)
+
+
+# -- guardrails -------------------------------------------------------------------------------
+
+
+def _guardrails(record: Record) -> Iterator[str]:
+    for rule in record.rules:
+        text = record.planted.get(rule.kind)
+        if text is None or rule.action == "observe" or rule.on == "response":
+            continue
+        for name, requests in record.received.items():
+            target = record.targets[name]
+            if rule.when is not None and not _binds(rule.when, target):
+                continue
+            if any(text.encode() in each.body for each in requests):
+                yield f"{name} received what rule {rule.name} must {rule.action} there"
+
+
+def _binds(when: Any, target: Target) -> bool:
+    provider = target.provider
+    for names, value in (
+        (when.region, provider.region),
+        (when.provider, provider.name),
+        (when.trust, provider.trust),
+    ):
+        if names is None:
+            continue
+        excluded = [name[1:] for name in names if name.startswith("!")]
+        if value in excluded or (not excluded and value not in names):
+            return False
+    return True
+
+
+# -- shape ------------------------------------------------------------------------------------
+
+
+def _shape(record: Record) -> Iterator[str]:
+    cell = record.cell
+    for heard in record.heard:
+        reader = cell.operation.reader()
+        if not 200 <= heard.status <= 299:
+            if _code(heard) == "":
+                yield f"a {heard.status} without an error in the caller's dialect"
+        elif cell.streamed and cell.operation.name != "embeddings":
+            splitter = Splitter()
+            signals = [
+                reader.event(name, data) for name, data, _ in (*splitter.feed(heard.body), *splitter.finish())
+            ]
+            whole = Signal.END in signals and Signal.ERROR not in signals
+            broken = signals[-1:] == [Signal.ERROR] and Signal.END not in signals
+            if cell.scenario.ends and heard.target in cell.scenario.fails(cell.pool):
+                if not broken:
+                    yield "a stream that broke does not end with one error event"
+            elif not whole:
+                yield f"the stream of {heard.target} has no proper end"
+        elif reader.document(_json(heard.body)) is not Signal.CONTENT:
+            yield f"the answer of {heard.target} is none in the caller's dialect"
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _code(heard: Heard) -> str:
+    """Returns the code of an error, "" if there is none in the form of either dialect."""
+    error = within(_json(heard.body), "error")
+    return str(within(error, "code") or within(error, "type") or "")
+
+
+# -- who learns of it -------------------------------------------------------------------------
+
+
+def _told(record: Record) -> Iterator[str]:
+    cell, scenario = record.cell, record.cell.scenario
+    failing = scenario.fails(cell.pool)
+    preferred = {target.name for target in cell.pool.prefer}
+    others = any(allowed(record, target) for target in cell.pool.prefer)
+    degraded = 0
+    for heard in record.heard:
+        if heard.planted or not 200 <= heard.status <= 299:
+            continue
+        says = heard.headers.get("x-standby-degraded")
+        first_choice = heard.target in preferred or heard.target == _canary(record)
+        if not first_choice:
+            degraded += 1
+            if says is None:
+                yield f"{heard.target} answered in place of a preferred target, and no header says so"
+        if says is None:
+            continue
+        expected = scenario.says | _RESTS
+        if (
+            says not in expected
+            and not (others and says.startswith("policy."))
+            and not says.startswith("guardrail.")
+        ):
+            true = ", ".join(sorted(scenario.says)) or "nothing"
+            yield f"x-standby-degraded says {says}, where {true} is true"
+        if first_choice and not failing:
+            yield f"x-standby-degraded says {says} of an answer by the first choice"
+    lasting = not scenario.sometimes and degraded == len([each for each in record.heard if not each.planted])
+    if lasting and degraded and not others and "pool_degraded" not in record.conditions:
+        yield f"{degraded} answers came from alternates, and no alert is raised"
+    refused = [each for each in record.heard if each.status >= 500 and not each.planted]
+    lasting = len(refused) == scenario.requests and not scenario.sometimes and not others
+    if lasting and record.conditions.isdisjoint(_ALERTS):
+        yield "nobody answered, and no alert is raised"
+
+
+def _canary(record: Record) -> str | None:
+    canary = record.cell.pool.canary
+    return None if canary is None else canary.target.name
+
+
+# -- load -------------------------------------------------------------------------------------
+
+
+def _load(record: Record) -> Iterator[str]:
+    sent = sum(map(len, record.received.values()))
+    asked = len(record.heard) + record.cell.scenario.together
+    most = record.max_attempts * asked
+    if sent > most:
+        yield f"{asked} requests became {sent}"
+    for heard in record.heard:
+        attempts = heard.headers.get("x-standby-attempts", "0")
+        if int(attempts) > record.max_attempts:
+            yield f"a request had {attempts} attempts"
+    for target in record.targets.values():
+        busy = record.busy.get(f"{target.provider.name} {target.model}", 0)
+        if busy > target.connections:
+            yield f"{target.name} had {busy} requests at once, and allows {target.connections}"
+
+
+def _evidence(promise: str, record: Record) -> str:
+    """Returns what was seen where a promise was kept."""
+    if promise == "takes over":
+        return _answered(record.heard)
+    if promise == "money":
+        total = sum(entry.charged or 0 for entry in record.entries)
+        return (
+            f"{len(record.entries)} attempts, ${total / _NANO:.6f}"
+            if record.counts_money
+            else "nothing counts"
+        )
+    if promise == "guardrails":
+        return (
+            f"{len(record.rules)} rules read these requests"
+            if record.rules
+            else "no rule reads these requests"
+        )
+    if promise == "shape":
+        return f"{len(record.heard)} answers"
+    if promise == "told":
+        headers = sorted({each.headers.get("x-standby-degraded", "") for each in record.heard} - {""})
+        return ", ".join((*headers, *sorted(record.conditions))) or "nothing to tell"
+    sent = {name: len(requests) for name, requests in record.received.items() if requests}
+    return ", ".join(f"{name} {count}" for name, count in sent.items()) or "nothing was sent"
+
+
+def _answered(heard: Sequence[Heard]) -> str:
+    counts: dict[str, int] = {}
+    for each in heard:
+        who = (
+            (each.target or str(each.status))
+            if 200 <= each.status <= 299
+            else f"{each.status} {_code(each)}".strip()
+        )
+        counts[who] = counts.get(who, 0) + 1
+    return ", ".join(f"{who} x{count}" for who, count in counts.items())

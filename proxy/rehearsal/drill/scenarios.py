@@ -1,0 +1,246 @@
+"""The outages of a drill: which targets fail in which way, and what a configuration then allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from ...config import Cause, Pool, targets_of
+from ..simulator import (
+    Content,
+    Cut,
+    ErrorEvent,
+    Fault,
+    Html,
+    Just,
+    Malformed,
+    Received,
+    Slow,
+    Status,
+)
+
+__all__ = ["SCENARIOS", "WAIT", "Scenario", "Who"]
+
+WAIT: Final = 0.6
+"""Seconds that a drill waits where the configuration waits for a first token or an answer."""
+
+Who = Literal["nobody", "preferred", "account", "region", "all"]
+"""Which targets of a pool fail: none, the preferred ones, all behind the same keys as these, those in the
+region of the first, or all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One outage.
+
+    `title` says it in words. `who` fails, by the fault that `fault` returns for a request that arrives (None
+    answers it well). `opens` are the causes for which alternates may then answer. `says` are the values that
+    `x-standby-degraded` may have because of it. `ends` is whether a stream breaks after its beginning, so
+    that nobody may take over. `requests` are sent one after the other, after `together` at once.
+    `sometimes` is whether preferred targets may answer nevertheless.
+    """
+
+    name: str
+    title: str
+    fault: Callable[[Received], Fault | None]
+    who: Who = "preferred"
+    opens: frozenset[Cause] = frozenset({"outage"})
+    says: frozenset[str] = frozenset()
+    ends: bool = False
+    requests: int = 4
+    together: int = 0
+    sometimes: bool = False
+
+    def fails(self, pool: Pool) -> frozenset[str]:
+        """Returns the names of the targets of a pool that fail."""
+        if self.who == "nobody":
+            return frozenset()
+        every = targets_of(pool)
+        if self.who == "all":
+            return frozenset(target.name for target in every)
+        if self.who == "region":
+            region = pool.prefer[0].provider.region
+            return frozenset(target.name for target in every if target.provider.region == region)
+        if self.who == "account":
+            accounts = {target.provider.name for target in pool.prefer}
+            return frozenset(target.name for target in every if target.provider.name in accounts)
+        return frozenset(target.name for target in pool.prefer)
+
+    def applies(self, pool: Pool) -> str | None:
+        """Returns why the scenario means nothing for a pool, or None."""
+        if self.who == "region" and pool.prefer[0].provider.region is None:
+            return "its first provider has no region"
+        if self.name == "latency_creep" and (pool.slow is None or pool.slow.p95_first_token is None):
+            return "it has no slow.p95_first_token"
+        return None
+
+
+def _always(fault: Fault) -> Callable[[Received], Fault | None]:
+    return lambda _received: fault
+
+
+def _fine(received: Received) -> Fault | None:
+    del received
+    return None
+
+
+def _first_only(received: Received) -> Fault | None:
+    return Status(429, retry_after=1) if received.number == 1 else None
+
+
+def _every_other(received: Received) -> Fault | None:
+    return Status(503) if received.number % 2 else None
+
+
+def _other_operation(received: Received) -> Fault | None:
+    return Status(503) if received.path.endswith(("/embeddings", "/count_tokens")) else None
+
+
+def _broken_body(received: Received) -> Fault | None:
+    streamed = received.is_object and received.json.get("stream") is True
+    return Just(b"data: {\n\n") if streamed else Malformed()
+
+
+def _empty(received: Received) -> Fault | None:
+    del received
+    return Just()
+
+
+_REFUSED: Final = Status(
+    400, type="content_policy_violation", error_code="content_policy_violation", message="declined"
+)
+_OVERLOADED: Final = frozenset({"overloaded", "upstream_5xx"})
+
+SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
+    {
+        scenario.name: scenario
+        for scenario in (
+            Scenario("healthy", "nothing fails", _fine, "nobody", frozenset()),
+            Scenario("outage", "the preferred targets answer 503", _always(Status(503)), says=_OVERLOADED),
+            Scenario(
+                "unreachable",
+                "connections to the preferred targets are reset",
+                _always(Cut()),
+                says=frozenset({"connect"}),
+            ),
+            Scenario(
+                "slow_first_token",
+                "the preferred targets do not begin to answer in time",
+                _always(Slow(3 * WAIT, after=None)),
+                opens=frozenset({"slow"}),
+                says=frozenset({"timeout_first_byte", "timeout"}),
+            ),
+            Scenario(
+                "latency_creep",
+                "the preferred targets answer slower than the pool's `slow` allows",
+                _always(Slow(0.8 * WAIT, after=0)),
+                opens=frozenset({"slow"}),
+                says=frozenset({"latency.slo"}),
+                requests=4,
+                together=24,
+                sometimes=True,
+            ),
+            Scenario(
+                "rate_limit_once",
+                "the first request meets a rate limit of the provider",
+                _first_only,
+                opens=frozenset({"rate_limited", "outage"}),
+                says=frozenset({"rate_limited"}),
+                sometimes=True,
+            ),
+            Scenario(
+                "rate_limit",
+                "the preferred targets rate-limit every request",
+                _always(Status(429, retry_after=30)),
+                opens=frozenset({"rate_limited"}),
+                says=frozenset({"rate_limited"}),
+            ),
+            Scenario(
+                "quota_gone",
+                "the accounts of the preferred targets have no credit left",
+                _always(Status(402)),
+                "account",
+                says=frozenset({"quota"}),
+            ),
+            Scenario(
+                "credential_rejected",
+                "the providers of the preferred targets reject the gateway's key",
+                _always(Status(401)),
+                "account",
+                says=frozenset({"upstream_auth"}),
+            ),
+            Scenario(
+                "region_down",
+                "every target in the region of the first one answers 503",
+                _always(Status(503)),
+                "region",
+                says=_OVERLOADED,
+            ),
+            Scenario(
+                "operation_down",
+                "another operation of the providers fails, such as embeddings",
+                _other_operation,
+                "nobody",
+                frozenset(),
+            ),
+            Scenario(
+                "in_band_error",
+                "the preferred targets send an error inside a 200",
+                _always(ErrorEvent(after=0)),
+                says=frozenset({*_OVERLOADED, "bad_response"}),
+            ),
+            Scenario(
+                "empty_answer",
+                "the preferred targets send a 200 without an answer",
+                _empty,
+                says=frozenset({"bad_response", "stream_failed"}),
+            ),
+            Scenario(
+                "refusals",
+                "the preferred targets decline the content",
+                _always(_REFUSED),
+                opens=frozenset({"refused"}),
+                says=frozenset({"content_refused"}),
+            ),
+            Scenario(
+                "mid_stream_cut",
+                "answers of the preferred targets break off",
+                _always(Cut(after=Content(1))),
+                opens=frozenset({"outage", "truncated"}),
+                says=frozenset({"stream_failed", "stream_truncated"}),
+                ends=True,
+            ),
+            Scenario(
+                "malformed_body",
+                "the preferred targets send broken JSON",
+                _broken_body,
+                opens=frozenset({"outage", "truncated"}),
+                says=frozenset({"bad_response", "stream_failed"}),
+            ),
+            Scenario(
+                "wrong_shape",
+                "something else answers for the preferred targets, with HTML",
+                _always(Html()),
+                says=frozenset({"bad_response"}),
+            ),
+            Scenario(
+                "flapping",
+                "every other answer of the preferred targets is a 503",
+                _every_other,
+                says=_OVERLOADED,
+                requests=6,
+                sometimes=True,
+            ),
+            Scenario(
+                "everything_down",
+                "all targets of the pool answer 503",
+                _always(Status(503)),
+                "all",
+                says=_OVERLOADED,
+            ),
+        )
+    }
+)
+"""All outages, by name, in the order of a drill."""
