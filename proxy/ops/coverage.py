@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from ..budget.metering.usage_meter import ASSUMED_OUTPUT, ExpectedUsage
 from ..budget.request_budget import failover_deadline
 from ..config import Pool, Routes, Target, dollars
+from ..config.routing import Capability
+from ..dialects.json_values import is_list, within
 from ..keys.principal import Principal
 
 __all__ = ["gaps"]
@@ -63,7 +65,9 @@ def _origin(target: Target) -> str:
 def _capabilities(pool: Pool, alternates: list[Target]) -> Iterator[str]:
     """Alternates that can do less than every preferred target, so that requests find nobody."""
     claimed = [target.can for target in pool.prefer if target.can is not None]
-    needed = frozenset.intersection(*claimed) if claimed else pool.requires
+    needed: frozenset[Capability] = pool.requires
+    for can in claimed[:1]:
+        needed = can.intersection(*claimed[1:])
     for target in alternates:
         lacking = sorted(need for need in needed if target.can is not None and need not in target.can)
         lacking = [need for need in lacking if need not in {"chat", "messages", "responses"}]
@@ -154,14 +158,14 @@ def _money(routes: Routes, pool: Pool, name: str, principal: Principal, able: li
 
 def _guardrails(routes: Routes) -> Iterator[str]:
     """Pools whose requests no rule reads, while it reads those of others."""
-    rules: Any = routes.tables.get("guardrails", {}).get("rules", ())
-    for rule in rules if isinstance(rules, list) else ():
-        named = rule.get("pools") if isinstance(rule, dict) else None
-        if not isinstance(named, list) or rule.get("kind") not in {"secrets", "personal_data", "injection"}:
+    rules: object = routes.tables.get("guardrails", {}).get("rules", ())
+    for rule in rules if is_list(rules) else ():
+        named, kind = within(rule, "pools"), within(rule, "kind")
+        if not is_list(named) or kind not in {"secrets", "personal_data", "injection"}:
             continue
         others = [name for name in routes.pools if name not in named]
         if others:
             yield (
-                f"guardrails: rule {rule.get('name', rule.get('kind'))} does not read requests to"
+                f"guardrails: rule {within(rule, 'name') or kind} does not read requests to"
                 f" {', '.join(others)}; leave `pools` out of it, or say there why not"
             )

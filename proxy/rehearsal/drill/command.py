@@ -18,6 +18,7 @@ from ...budget.metering.price_card import lookup
 from ...config import Routes, load_routes, nearest
 from ...errors import StandbyError
 from ...ops.coverage import gaps
+from ...ops.warnings import warnings
 from .matrix import cells, left_out, run
 from .page import as_html
 from .record import Record
@@ -74,7 +75,7 @@ def drill(options: argparse.Namespace) -> int:
         file=routes.file,
         replaced=told(routes),
         left_out=left_out(routes, todo) if not (options.pool or options.fault or options.key) else (),
-        gaps=gaps(routes),
+        gaps=[*warnings(routes), *gaps(routes)],
         seed=seed,
         seconds=time.monotonic() - began,
     )

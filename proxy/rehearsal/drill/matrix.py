@@ -15,13 +15,14 @@ from ...config import Pool, Routes
 from ...dialects.base import Operation
 from ...dialects.registry import operation_named
 from ...gateway import Gateway
-from ...guardrails.rules import Rule
+from ...guardrails.rules import Kind, Rule
 from ...keys.principal import Principal
 from ...ops.conditions import conditions
 from ...stores.records import LedgerEntry
 from .asking import PLANTED, ask
 from .promises import findings
 from .record import Cell, Record
+from .replacement import replacement
 from .scenarios import SCENARIOS
 from .stage import Stage, stage
 
@@ -51,8 +52,8 @@ def cells(
             if (faults and scenario.name not in faults) or scenario.applies(pool) is not None:
                 continue
             for key, principal in _callers(routes, pool, keys):
-                for streamed in (False, True) if operation.name != "embeddings" else (False,):
-                    made.append(Cell(pool, scenario, key, principal, operation, streamed))
+                both = (False,) if operation.name == "embeddings" else (False, True)
+                made += [Cell(pool, scenario, key, principal, operation, streamed) for streamed in both]
     return made
 
 
@@ -63,6 +64,7 @@ async def run(
 
     `done` is called with each record when its cell is over.
     """
+    _warm(routes)
     left = list(enumerate(todo))
     random.Random(seed).shuffle(left)
     records: dict[int, Record] = {}
@@ -79,6 +81,12 @@ async def run(
         for _ in range(min(_AT_ONCE, len(left))):
             group.create_task(work())
     return [records[at] for at in sorted(records)]
+
+
+def _warm(routes: Routes) -> None:
+    """Load now what the first gateway would load while its request waits, and others'."""
+    nowhere = dict.fromkeys(routes.providers, "http://127.0.0.1:9/v1")
+    Gateway(replacement(routes, nowhere).routes).prepare()
 
 
 def _operation(pool: Pool) -> Operation | None:
@@ -117,7 +125,7 @@ async def _run_cell(place: Stage, cell: Cell) -> Record:
             await asyncio.gather(*(ask(client, cell, secret) for _ in range(cell.scenario.together)))
         heard = [await ask(client, cell, secret) for _ in range(cell.scenario.requests)]
         rules = _rules(gateway, cell)
-        planted = {rule.kind: PLANTED[rule.kind] for rule in rules if _can_plant(rule)}
+        planted: dict[Kind, str] = {rule.kind: PLANTED[rule.kind] for rule in rules if _can_plant(rule)}
         if planted:
             heard.append(await ask(client, cell, secret, " ".join(planted.values())))
         entries, held = await _settled(gateway)
@@ -146,7 +154,7 @@ async def _settled(gateway: Gateway) -> tuple[list[LedgerEntry], int]:
     """Returns the ledger, and the holds that are left, once all are settled or the time is up."""
     store = gateway.store
     until = time.monotonic() + _SETTLING
-    while (held := await store.held()) and time.monotonic() < until:
+    while (held := await store.held()) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     return [entry async for entry in store.entries()], held
 
@@ -204,7 +212,6 @@ def left_out(routes: Routes, todo: Sequence[Cell]) -> list[str]:
             )
             lines.append(f"pool {pool.name}: {why}")
             continue
-        for scenario in SCENARIOS.values():
-            if (reason := scenario.applies(pool)) is not None:
-                lines.append(f"pool {pool.name}, {scenario.name}: {reason}")
+        reasons = ((scenario.name, scenario.applies(pool)) for scenario in SCENARIOS.values())
+        lines += [f"pool {pool.name}, {name}: {reason}" for name, reason in reasons if reason is not None]
     return lines

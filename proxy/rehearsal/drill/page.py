@@ -64,7 +64,7 @@ def _plot(rows: list[Row]) -> Iterator[str]:
     """Returns bars of how long callers waited at most, an outage each."""
     longest = max((row.seconds for row in rows), default=0.0) or 1.0
     height = _ROW * len(rows) + 24
-    yield f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Longest wait for an answer, by outage">'
+    yield f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="Longest wait, by outage">'
     for at, row in enumerate(rows):
         y = at * _ROW
         width = max(2.0, (_WIDTH - _LEFT - 90) * row.seconds / longest)
@@ -80,8 +80,9 @@ def _table(rows: list[Row]) -> Iterator[str]:
     yield "<th>attempts</th><th>evidence</th></tr></thead><tbody>"
     for row in rows:
         mark = '<td class="ok">kept</td>' if row.kept else '<td class="bad">broken</td>'
-        yield f"<tr>{mark}<td><strong>{escape(row.scenario.name)}</strong><br>{escape(row.scenario.title)}</td>"
-        yield f"<td>{escape(row.answered)}</td><td>{escape(row.degraded or '-')}</td><td>{row.attempts}</td><td>"
+        name, title = escape(row.scenario.name), escape(row.scenario.title)
+        yield f"<tr>{mark}<td><strong>{name}</strong><br>{title}</td><td>{escape(row.answered)}</td>"
+        yield f"<td>{escape(row.degraded or '-')}</td><td>{row.attempts}</td><td>"
         yield f"<details{'' if row.kept else ' open'}><summary>{len(row.records)} cells</summary>"
         for record in row.records:
             yield f"<p>{escape(str(record.cell))}</p><ul>"

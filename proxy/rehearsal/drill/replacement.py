@@ -101,7 +101,7 @@ def _pool(pool: Pool, targets: Mapping[str, Target]) -> Pool:
             each.model_copy(update={"target": targets[each.target.name]}) for each in pool.alternates
         ),
         "timeouts": Timeouts(
-            connect=min(pool.timeouts.connect, 1.0),
+            connect=10 * WAIT,
             first_token=WAIT,
             answer=WAIT,
             stall=WAIT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from ...ops.columns import columns
 from .promises import PROMISES
@@ -92,7 +92,7 @@ def as_junit(drill: Drill) -> str:
     """Returns the drill as XML in the form of JUnit, a test case for each cell and promise."""
     cells = [(row, record) for row in drill.rows for record in row.records]
     failures = sum(1 for _, record in cells for finding in record.findings if not finding.kept)
-    suite = Xml.Element(
+    suite = ET.Element(
         "testsuite",
         name="standby drill",
         tests=str(len(cells) * len(PROMISES)),
@@ -101,7 +101,7 @@ def as_junit(drill: Drill) -> str:
     )
     for _, record in cells:
         for finding in record.findings:
-            case = Xml.SubElement(suite, "testcase", classname=str(record.cell), name=finding.promise)
+            case = ET.SubElement(suite, "testcase", classname=str(record.cell), name=finding.promise)
             if not finding.kept:
-                Xml.SubElement(case, "failure", message=finding.evidence)
-    return Xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+                ET.SubElement(case, "failure", message=finding.evidence)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
