@@ -40,11 +40,10 @@ def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
     targets = [target for target in (*pool.prefer, *alternates) if not target.disabled]
     places = {_origin(target) for target in targets}
     providers = {target.provider.name for target in targets}
-    if len(places) == 1:
-        several = " under several names" if len(providers) > 1 else ""
+    if len(places) == 1 and len(providers) > 1:
         yield (
-            f"pool {pool.name}: all its targets are at one vendor{several} ({', '.join(sorted(providers))});"
-            " add a target elsewhere"
+            f"pool {pool.name}: all its targets are at one vendor under several names"
+            f" ({', '.join(sorted(providers))}); add a target elsewhere"
         )
     regions = {target.provider.region for target in targets}
     if len(regions) == 1 and None not in regions:

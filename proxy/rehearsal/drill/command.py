@@ -75,7 +75,7 @@ def drill(options: argparse.Namespace) -> int:
         file=routes.file,
         replaced=told(routes),
         left_out=left_out(routes, todo) if not (options.pool or options.fault or options.key) else (),
-        gaps=[*warnings(routes), *gaps(routes)],
+        gaps=[*(line for line in warnings(routes) if line.startswith("pool ")), *gaps(routes)],
         seed=seed,
         seconds=time.monotonic() - began,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -21,14 +22,16 @@ from .record import Finding, Heard, Record
 
 __all__ = ["PROMISES", "findings"]
 
-PROMISES: Final = {
-    "takes over": "A target that policy and causes allow takes over, and no other",
-    "money": "Tokens and cost are on the right key, as the provider bills them, and nothing stays held",
-    "guardrails": "Guardrails run before a target receives a byte",
-    "shape": "The application can parse what it gets, in its dialect",
-    "told": "Degraded routing has its header and its alert",
-    "load": "Attempts and connections stay within their limits",
-}
+PROMISES: Final = MappingProxyType(
+    {
+        "takes over": "A target that policy and causes allow takes over, and no other",
+        "money": "Tokens and cost are on the right key, as the provider bills them, and nothing stays held",
+        "guardrails": "Guardrails run before a target receives a byte",
+        "shape": "The application can parse what it gets, in its dialect",
+        "told": "Degraded routing has its header and its alert",
+        "load": "Attempts and connections stay within their limits",
+    }
+)
 """The promises, each in a sentence."""
 
 _CANARY: Final = re.compile(rb"canary-(p\d+)-[0-9a-f]{12}")
