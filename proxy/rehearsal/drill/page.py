@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final
@@ -16,10 +17,11 @@ _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.ok { color: var(--ok); } td.bad, li.bad { color: var(--bad); font-weight: 600; }
+.ok { color: var(--ok); } .bad { color: var(--bad); font-weight: 600; }
 svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 details { margin: .2rem 0; } code { font-size: .9em; }
 """
+_CODE: Final = re.compile(r"`([^`]*)`")
 _ROW: Final = 20  # pixels of a bar with its space
 _LEFT: Final = 170  # pixels for the names of outages
 _WIDTH: Final = 900
@@ -56,8 +58,13 @@ def _page(drill: Drill) -> Iterator[str]:
 def _list(items: Iterable[str]) -> Iterator[str]:
     yield "<ul>"
     for item in items:
-        yield f"<li>{escape(item)}</li>"
+        yield f"<li>{_words(item)}</li>"
     yield "</ul>"
+
+
+def _words(text: str) -> str:
+    """Returns a sentence as HTML, with code where it has backquotes."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _plot(rows: list[Row]) -> Iterator[str]:
@@ -80,7 +87,7 @@ def _table(rows: list[Row]) -> Iterator[str]:
     yield "<th>attempts</th><th>evidence</th></tr></thead><tbody>"
     for row in rows:
         mark = '<td class="ok">kept</td>' if row.kept else '<td class="bad">broken</td>'
-        name, title = escape(row.scenario.name), escape(row.scenario.title)
+        name, title = escape(row.scenario.name), _words(row.scenario.title)
         yield f"<tr>{mark}<td><strong>{name}</strong><br>{title}</td><td>{escape(row.answered)}</td>"
         yield f"<td>{escape(row.degraded or '-')}</td><td>{row.attempts}</td><td>"
         yield f"<details{'' if row.kept else ' open'}><summary>{len(row.records)} cells</summary>"

@@ -16,10 +16,11 @@ from standby.proxy.budget.budget_store import BudgetStore
 from standby.proxy.budget.estimate import Estimate
 from standby.proxy.budget.request_budget import RequestBudget
 from standby.proxy.classify.answer import Answer, Verdict
-from standby.proxy.config import Routes, load_routes
+from standby.proxy.config import Routes, Target, load_routes
 from standby.proxy.exchange import Exchange
 from standby.proxy.guardrails.request_guard import RequestGuard
 from standby.proxy.health.pool_state import PoolStates
+from standby.proxy.keys.principal import Principal
 from standby.proxy.rehearsal.drill.matrix import cells, run
 from standby.proxy.rehearsal.drill.record import Record
 from standby.proxy.upstream.upstream_call import UpstreamCall
@@ -121,7 +122,7 @@ def alert_never(patch: pytest.MonkeyPatch) -> None:
 
 def give_a_wrong_header(patch: pytest.MonkeyPatch) -> None:
     """The header names a cause that is not true."""
-    patch.setattr(Exchange, "degraded", property(lambda _self: "quota"))
+    patch.setattr(Exchange, "degraded", property(_quota))
 
 
 def guard_only_at_entry(patch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,25 @@ def mix_two_providers(patch: pytest.MonkeyPatch) -> None:
 
 def retry_after_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A stream that breaks goes on with another target."""
-    patch.setattr(failover, "is_requested", lambda _exchange: True)
+    patch.setattr(failover, "is_requested", _yes)
+
+
+def _yes(exchange: Exchange) -> bool:
+    del exchange
+    return True
+
+
+def _quota(exchange: Exchange) -> str:
+    del exchange
+    return "quota"
+
+
+def _none(principal: Principal, target: Target) -> None:
+    del principal, target
+
+
+def _name(mutation: Patch) -> str:
+    return getattr(mutation, "__name__", "")
 
 
 MUTATIONS: Final = MappingProxyType[Patch, tuple[str, str]](
@@ -174,7 +193,7 @@ def test_a_sound_gateway_keeps_every_promise() -> None:
     assert broken(drilled(keys=())) == set()
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=_name)
 def test_a_broken_gateway_breaks_a_promise(mutation: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     """The drill fails, and names the promise."""
     fault, promise = MUTATIONS[mutation]
@@ -186,5 +205,5 @@ def test_a_broken_gateway_breaks_a_promise(mutation: Patch, monkeypatch: pytest.
 def test_policy_that_is_not_asked_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the clearances and the filter, the data of a key for Europe goes elsewhere."""
     skip_the_clearances(monkeypatch)
-    monkeypatch.setattr("standby.proxy.keys.principal.Principal.objection", lambda _self, _target: None)
+    monkeypatch.setattr(Principal, "objection", _none)
     assert "takes over" in broken(drilled("healthy", keys=("europe",)))
