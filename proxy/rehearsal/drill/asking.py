@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx2
 import orjson
 
+from ...config import targets_of
 from ...dialects.base import Operation
 from ...guardrails.rules import Kind
 from .record import Cell, Heard
@@ -21,6 +22,7 @@ PLANTED: Final[Mapping[Kind, str]] = MappingProxyType(
     {"secrets": "sk-" + "aB3dE5fG7hJ9kL1mN2pQ4rS6", "personal_data": "ann.drill@example.com"}
 )
 """What a rule of each kind finds. No real key and nobody's address."""
+_OUTPUT: Final = 64  # tokens
 _TOOL: Final = MappingProxyType({"type": "object", "properties": {"order": {"type": "string"}}})
 
 
@@ -50,7 +52,7 @@ async def ask(client: httpx2.AsyncClient, cell: Cell, secret: str | None, words:
 
 def _document(cell: Cell, prompt: str) -> dict[str, Any]:
     document: dict[str, Any] = {"model": cell.pool.serves[0]}
-    document |= _writer(cell.operation)(prompt)
+    document |= _writer(cell.operation)(prompt, _most_output(cell))
     if cell.streamed:
         document["stream"] = True
     if "tools" in cell.pool.requires and cell.operation.name != "embeddings":
@@ -62,19 +64,26 @@ def _writer(operation: Operation) -> Any:
     return {"chat": _chat, "messages": _messages, "responses": _responses}.get(operation.name, _embeddings)
 
 
-def _chat(prompt: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": prompt}], "max_completion_tokens": 64}
+def _most_output(cell: Cell) -> int:
+    """Returns a limit of output tokens that the pool and its targets take."""
+    limits = [cell.pool.max_output, *(target.max_output for target in targets_of(cell.pool))]
+    return min([_OUTPUT, *(limit for limit in limits if limit is not None)])
 
 
-def _messages(prompt: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
+def _chat(prompt: str, most: int) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": prompt}], "max_completion_tokens": most}
 
 
-def _responses(prompt: str) -> dict[str, Any]:
-    return {"input": prompt, "max_output_tokens": 64, "store": False}
+def _messages(prompt: str, most: int) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": prompt}], "max_tokens": most}
 
 
-def _embeddings(prompt: str) -> dict[str, Any]:
+def _responses(prompt: str, most: int) -> dict[str, Any]:
+    return {"input": prompt, "max_output_tokens": most, "store": False}
+
+
+def _embeddings(prompt: str, most: int) -> dict[str, Any]:
+    del most
     return {"input": prompt}
 
 

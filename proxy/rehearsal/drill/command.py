@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import random
 import sys
 import time
@@ -32,8 +33,8 @@ __all__ = ["add_options", "drill"]
 _SEEDS: Final = 1_000_000
 
 
-class NothingToTry(StandbyError):
-    """The options name something that the configuration does not have."""
+class DrillError(StandbyError):
+    """The options cannot be followed."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +64,11 @@ def drill(options: argparse.Namespace) -> int:
     """Run a drill. Returns 1 if a promise broke, else 0."""
     routes = load_routes(options.routes, prices=lookup, lenient=True)
     _check_names(routes, options)
+    _check_files(options)
     seed: int = random.randrange(_SEEDS) if options.seed is None else options.seed
     todo = cells(routes, pools=options.pool, faults=options.fault, keys=options.key)
     if not todo:
-        raise NothingToTry("there is nothing to try: " + "; ".join(left_out(routes, todo)))
+        raise DrillError("there is nothing to try: " + "; ".join(left_out(routes, todo)))
     began = time.monotonic()
     with _quiet(), _Progress(len(todo)) as progress:
         records = asyncio.run(run(routes, todo, seed=seed, done=progress))
@@ -101,7 +103,16 @@ def _check_names(routes: Routes, options: argparse.Namespace) -> None:
             if name not in there:
                 meant = nearest(name, there)
                 hint = f"; did you mean {meant!r}?" if meant else ""
-                raise NothingToTry(f"there is no {what} {name!r}{hint}")
+                raise DrillError(f"there is no {what} {name!r}{hint}")
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Refuse now what could not be written after the drill."""
+    for file in (options.junit, options.html):
+        if file is None:
+            continue
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise DrillError(f"{file} cannot be written; choose a file in a directory that is there")
 
 
 class _Progress:

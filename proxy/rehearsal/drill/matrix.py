@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 import httpx2
 
@@ -30,6 +30,9 @@ __all__ = ["cells", "left_out", "run"]
 
 _AT_ONCE: Final = 4
 """Cells that run at the same time. They mostly wait for timeouts."""
+_TRIES: Final = 3
+"""How often a cell may run, if this machine is too slow for its times."""
+_TICK: Final = 0.02  # seconds
 _SETTLING: Final = 3.0
 """Seconds that holds may take to be settled."""
 _ORDER: Final = ("chat", "messages", "responses", "embeddings")
@@ -73,7 +76,7 @@ async def run(
         async with stage(routes) as place:
             while left:
                 at, cell = left.pop()
-                records[at] = await _run_cell(place, cell)
+                records[at] = await _in_time(place, cell)
                 if done is not None:
                     done(records[at])
 
@@ -108,6 +111,37 @@ def _callers(
         yield name, principal
 
 
+async def _in_time(place: Stage, cell: Cell) -> Record:
+    """Run one cell, again if this machine was busy with something else."""
+    for _ in range(_TRIES - 1):
+        record = await _run_cell(place, cell)
+        if not record.is_late:
+            return record
+    return await _run_cell(place, cell)
+
+
+class _Lateness:
+    """Measures by how many seconds timers of this process were late at most."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._measure())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _measure(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK)
+            self.most = max(self.most, time.monotonic() - before - _TICK)
+
+
 async def _run_cell(place: Stage, cell: Cell) -> Record:
     """Run one cell with a gateway of its own."""
     configured = place.configured.routes
@@ -116,6 +150,7 @@ async def _run_cell(place: Stage, cell: Cell) -> Record:
     async with AsyncExitStack() as running:
         gateway = await running.enter_async_context(Gateway(configured))
         place.app = gateway
+        late = await running.enter_async_context(_Lateness())
         client = await running.enter_async_context(
             httpx2.AsyncClient(
                 base_url=f"http://127.0.0.1:{place.port}", verify=False, trust_env=False, timeout=30.0
@@ -145,6 +180,7 @@ async def _run_cell(place: Stage, cell: Cell) -> Record:
             planted,
             counts_money="budget" in configured.stack,
             max_attempts=_max_attempts(configured),
+            late=late.most,
         )
     record.findings = findings(record)
     return record

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from ...config import Target
+from ...config import Cause, Target
 from ...dialects.base import Signal
 from ...dialects.json_values import within
 from ...dialects.sse import Splitter
@@ -35,6 +35,10 @@ PROMISES: Final = MappingProxyType(
 """The promises, each in a sentence."""
 
 _CANARY: Final = re.compile(rb"canary-(p\d+)-[0-9a-f]{12}")
+_MOST: Final = 3
+"""Reasons that the evidence of one promise names."""
+_ROOM: Final = 1_000
+"""Tokens of context that the requests of a drill surely fit into."""
 _NANO: Final = 1_000_000_000
 _ALERTS: Final = frozenset({"pool_exhausted", "pool_degraded", "credential_rejected", "quota_exhausted"})
 _RESTS: Final = frozenset({"health.breaker_open", "health.cooldown"})
@@ -45,8 +49,10 @@ def findings(record: Record) -> list[Finding]:
     checks = (_takes_over, _money, _guardrails, _shape, _told, _load)
     made: list[Finding] = []
     for name, check in zip(PROMISES, checks, strict=True):
-        broken = list(check(record))
-        made.append(Finding(name, kept=not broken, evidence="; ".join(broken[:3]) or _evidence(name, record)))
+        broken = list(check(record))[:_MOST]
+        if broken and record.is_late:
+            broken.append(f"timers were {record.late:.1f} s late: try again when this machine has less to do")
+        made.append(Finding(name, kept=not broken, evidence="; ".join(broken) or _evidence(name, record)))
     return made
 
 
@@ -68,26 +74,51 @@ def allowed(record: Record, target: Target) -> str | None:
 def may_answer(record: Record, *, surely: bool = False) -> dict[str, str]:
     """Returns the targets that may answer in this cell, by name, with the reason.
 
-    With `surely`, without the canary, which only a share of the callers gets.
+    With `surely`, only those that must, if no other does: not the canary, which only a share of the callers
+    gets, none that fails at times, and none whose `can` or `context` the request may exceed.
     """
-    cell, scenario = record.cell, record.cell.scenario
-    failing = scenario.fails(cell.pool)
+    pool, scenario = record.cell.pool, record.cell.scenario
+    failing = scenario.fails(pool)
     able: dict[str, str] = {}
-    for target in cell.pool.prefer:
-        if scenario.sometimes or target.name not in failing:
+    for target in pool.prefer:
+        if target.name not in failing or (scenario.sometimes and not surely):
             able[target.name] = "preferred"
-    if not surely and cell.pool.canary is not None and cell.pool.canary.target.name not in failing:
-        able[cell.pool.canary.target.name] = "canary"
-    policy = any(allowed(record, target) for target in cell.pool.prefer)
-    for alternate in cell.pool.alternates:
-        opened = alternate.causes & scenario.opens
-        if alternate.target.name not in failing and (opened or (policy and "outage" in alternate.causes)):
-            able[alternate.target.name] = f"alternate for {', '.join(sorted(opened)) or 'outage'}"
+    if not surely and pool.canary is not None and pool.canary.target.name not in failing:
+        able[pool.canary.target.name] = "canary"
+    opens: set[Cause] = set(scenario.opens)
+    if _kept_away(record):
+        opens.add("outage")
+    if pool.at_budget and not surely:
+        opens.add("budget")
+    for alternate in pool.alternates:
+        opened = alternate.causes & opens
+        if alternate.target.name not in failing and opened:
+            able[alternate.target.name] = f"alternate for {', '.join(sorted(opened))}"
     return {
         name: why
         for name, why in able.items()
-        if not record.targets[name].disabled and allowed(record, record.targets[name]) is None
+        if not record.targets[name].disabled
+        and allowed(record, record.targets[name]) is None
+        and not (surely and _falls_short(record, record.targets[name]))
     }
+
+
+def _kept_away(record: Record) -> bool:
+    """Whether a preferred target is not for this caller, or for nobody."""
+    return any(target.disabled or allowed(record, target) for target in record.cell.pool.prefer)
+
+
+def _falls_short(record: Record, target: Target) -> bool:
+    """Whether a target does not claim to do what the requests of the cell need."""
+    if target.context is not None and target.context < _ROOM:
+        return True
+    pool = record.cell.pool
+    if pool.min_quality is not None and (target.quality or 0) < pool.min_quality:
+        return True
+    if target.can is None:
+        return False
+    needs = {"stream"} if record.cell.streamed else set[str]()
+    return not (needs | (pool.requires & {"tools"})) <= target.can
 
 
 def _takes_over(record: Record) -> Iterator[str]:
@@ -105,13 +136,13 @@ def _takes_over(record: Record) -> Iterator[str]:
                 yield f"one answer has bytes of several providers ({names})"
             if heard.target not in able and not (breaks and heard.target in cell.scenario.fails(cell.pool)):
                 yield f"{heard.target} answered, and is none that may: {_listed(able)}"
-        elif (sure := may_answer(record, surely=True)) and not breaks and not _declined(record, heard):
+        # A limit or budget of the caller holds in an outage too.
+        elif (
+            (sure := may_answer(record, surely=True))
+            and not breaks
+            and "x-standby-limit" not in heard.headers
+        ):
             yield f"{_listed(sure)} may answer, and the caller got {heard.status} {_code(heard)}"
-
-
-def _declined(record: Record, heard: Heard) -> bool:
-    """Whether a refusal is the caller's own: a limit or a budget, which hold in an outage too."""
-    return heard.status in {402, 413} or (heard.status == 429 and record.cell.scenario.name != "rate_limit")
 
 
 def _listed(able: dict[str, str]) -> str:
@@ -199,19 +230,19 @@ def _shape(record: Record) -> Iterator[str]:
     for heard in record.heard:
         reader = cell.operation.reader()
         if not 200 <= heard.status <= 299:
-            if _code(heard) == "":
+            if not _is_error(_json(heard.body), cell.operation.dialect):
                 yield f"a {heard.status} without an error in the caller's dialect"
         elif cell.streamed and cell.operation.name != "embeddings":
             splitter = Splitter()
             signals = [
                 reader.event(name, data) for name, data, _ in (*splitter.feed(heard.body), *splitter.finish())
             ]
-            whole = Signal.END in signals and Signal.ERROR not in signals
-            broken = signals[-1:] == [Signal.ERROR] and Signal.END not in signals
+            ended = Signal.END in signals
+            broken = signals[-1:] == [Signal.ERROR] and signals.count(Signal.ERROR) == 1 and not ended
             if cell.scenario.ends and heard.target in cell.scenario.fails(cell.pool):
                 if not broken:
                     yield "a stream that broke does not end with one error event"
-            elif not whole:
+            elif not ended or Signal.ERROR in signals:
                 yield f"the stream of {heard.target} has no proper end"
         elif reader.document(_json(heard.body)) is not Signal.CONTENT:
             yield f"the answer of {heard.target} is none in the caller's dialect"
@@ -224,8 +255,17 @@ def _json(body: bytes) -> Any:
         return None
 
 
+def _is_error(document: Any, dialect: str) -> bool:
+    """Whether a document is an error as SDKs of the dialect read one."""
+    error = within(document, "error")
+    texts = (within(error, "type"), within(error, "message"))
+    return all(isinstance(text, str) for text in texts) and (
+        (within(document, "type") == "error") is (dialect == "anthropic")
+    )
+
+
 def _code(heard: Heard) -> str:
-    """Returns the code of an error, "" if there is none in the form of either dialect."""
+    """Returns the code of an error, "" if it has none."""
     error = within(_json(heard.body), "error")
     return str(within(error, "code") or within(error, "type") or "")
 
@@ -234,44 +274,43 @@ def _code(heard: Heard) -> str:
 
 
 def _told(record: Record) -> Iterator[str]:
-    cell, scenario = record.cell, record.cell.scenario
-    failing = scenario.fails(cell.pool)
-    preferred = {target.name for target in cell.pool.prefer}
-    others = any(allowed(record, target) for target in cell.pool.prefer)
+    scenario, first, kept_away = record.cell.scenario, _first_choices(record), _kept_away(record)
+    true = scenario.says | _RESTS if scenario.fails(record.cell.pool) else scenario.says
+    asked = [heard for heard in record.heard if not heard.planted]
     degraded = 0
-    for heard in record.heard:
-        if heard.planted or not 200 <= heard.status <= 299:
+    for heard in asked:
+        if not 200 <= heard.status <= 299:
             continue
-        says = heard.headers.get("x-standby-degraded")
-        first_choice = heard.target in preferred or heard.target == _canary(record)
-        if not first_choice:
-            degraded += 1
-            if says is None:
-                yield f"{heard.target} answered in place of a preferred target, and no header says so"
+        says, first_choice = heard.headers.get("x-standby-degraded"), heard.target in first
+        degraded += not first_choice
         if says is None:
+            if not first_choice:
+                yield f"{heard.target} answered in place of a preferred target, and no header says so"
             continue
-        expected = scenario.says | _RESTS
-        if (
-            says not in expected
-            and not (others and says.startswith("policy."))
-            and not says.startswith("guardrail.")
-        ):
-            true = ", ".join(sorted(scenario.says)) or "nothing"
-            yield f"x-standby-degraded says {says}, where {true} is true"
-        if first_choice and not failing:
-            yield f"x-standby-degraded says {says} of an answer by the first choice"
-    lasting = not scenario.sometimes and degraded == len([each for each in record.heard if not each.planted])
-    if lasting and degraded and not others and "pool_degraded" not in record.conditions:
+        about_caller = says.startswith(("guardrail.", "budget.", "limit.")) or (
+            kept_away and says.startswith(("policy.", "disabled"))
+        )
+        if says not in true and not about_caller:
+            causes = ", ".join(sorted(scenario.says)) or "nothing"
+            yield f"x-standby-degraded says {says}, where {causes} is true"
+    if scenario.sometimes or kept_away:
+        return
+    if degraded == len(asked) and degraded and "pool_degraded" not in record.conditions:
         yield f"{degraded} answers came from alternates, and no alert is raised"
-    refused = [each for each in record.heard if each.status >= 500 and not each.planted]
-    lasting = len(refused) == scenario.requests and not scenario.sometimes and not others
-    if lasting and record.conditions.isdisjoint(_ALERTS):
+    refused = [heard for heard in asked if heard.status >= 500]
+    if len(refused) == scenario.requests and record.conditions.isdisjoint(_ALERTS):
         yield "nobody answered, and no alert is raised"
 
 
-def _canary(record: Record) -> str | None:
-    canary = record.cell.pool.canary
-    return None if canary is None else canary.target.name
+def _first_choices(record: Record) -> set[str]:
+    """Returns the targets whose answers are not degraded, with the canary and those that a budget lets in."""
+    pool = record.cell.pool
+    names = {target.name for target in pool.prefer}
+    if pool.canary is not None:
+        names.add(pool.canary.target.name)
+    if pool.at_budget:
+        names |= {each.target.name for each in pool.alternates if "budget" in each.causes}
+    return names
 
 
 # -- load -------------------------------------------------------------------------------------

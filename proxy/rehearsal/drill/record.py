@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ...config import Pool, Target
 from ...dialects.base import Operation
@@ -15,6 +15,8 @@ from ..simulator import Received
 from .scenarios import Scenario
 
 __all__ = ["Cell", "Finding", "Heard", "Record"]
+
+_LATE: Final = 0.1  # seconds; timeouts of a drill are six times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,14 @@ class Record:
     """What was planted for each kind of rule."""
     counts_money: bool = False
     max_attempts: int = 3
+    late: float = 0.0
+    """Seconds by which timers of this process were late at most."""
     findings: Sequence[Finding] = ()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this machine was too busy for the times of the cell to mean something."""
+        return self.late > _LATE
 
     @property
     def kept(self) -> bool:

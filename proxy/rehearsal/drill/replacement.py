@@ -12,7 +12,7 @@ from ...config import Pool, Provider, Routes, Target
 from ...config.pools import Timeouts
 from ...config.scopes import Grants, Key, parent_of
 from ...config.storage import MEMORY
-from .scenarios import WAIT
+from .scenarios import SLOW, WAIT
 
 __all__ = ["Replacement", "replacement", "told"]
 
@@ -35,7 +35,7 @@ def replacement(routes: Routes, urls: Mapping[str, str]) -> Replacement:
     Budgets, limits, policies, causes, prices and the stack stay as they are.
     """
     providers = {name: _provider(provider, urls[name]) for name, provider in routes.providers.items()}
-    targets = {name: _target(target, providers) for name, target in routes.targets.items()}
+    targets = _targets(routes, providers)
     pools = {name: _pool(pool, targets) for name, pool in routes.pools.items()}
     secrets = {name: f"{_SECRET}{name}" for name in routes.keys}
     keys = {name: _key(key, secrets[name]) for name, key in routes.keys.items()}
@@ -65,7 +65,7 @@ def told(routes: Routes) -> list[str]:
     if routes.keys:
         lines.append("the secrets of keys, and the addresses that callers may use")
     lines.append(
-        f"timeouts by {WAIT:g} s for a first token, an answer and a stall; thresholds of `slow` in proportion"
+        f"timeouts by {WAIT:g} s for a first token, an answer and a stall; thresholds of `slow` by {SLOW:g} s"
     )
     webhooks = _webhooks(routes)
     if webhooks:
@@ -90,8 +90,17 @@ def _provider(provider: Provider, url: str) -> Provider:
     )
 
 
-def _target(target: Target, providers: Mapping[str, Provider]) -> Target:
-    return target.model_copy(update={"provider": providers[target.provider.name], "probe": None})
+def _targets(routes: Routes, providers: Mapping[str, Provider]) -> dict[str, Target]:
+    """Returns the targets at their simulators. Each has a model of its own there, by which it is known."""
+    made: dict[str, Target] = {}
+    models: set[tuple[str, str]] = set()
+    for name, target in routes.targets.items():
+        place = (target.provider.name, target.model)
+        model = f"{target.model}-{name}" if place in models else target.model
+        models.add(place)
+        update = {"provider": providers[target.provider.name], "probe": None, "model": model}
+        made[name] = target.model_copy(update=update)
+    return made
 
 
 def _pool(pool: Pool, targets: Mapping[str, Target]) -> Pool:
@@ -111,15 +120,9 @@ def _pool(pool: Pool, targets: Mapping[str, Target]) -> Pool:
     if pool.canary is not None:
         update["canary"] = pool.canary.model_copy(update={"target": targets[pool.canary.target.name]})
     if pool.slow is not None:
-        shorter = WAIT / pool.timeouts.first_token
-        thresholds = {
-            name: None if value is None else value * shorter
-            for name, value in (
-                ("p95_first_token", pool.slow.p95_first_token),
-                ("p95_total", pool.slow.p95_total),
-            )
-        }
-        update["slow"] = pool.slow.model_copy(update=thresholds)
+        thresholds = ("p95_first_token", "p95_total")
+        set_ones = [name for name in thresholds if getattr(pool.slow, name) is not None]
+        update["slow"] = pool.slow.model_copy(update=dict.fromkeys(set_ones, SLOW))
     return pool.model_copy(update=update)
 
 

@@ -21,10 +21,12 @@ from ..simulator import (
     Status,
 )
 
-__all__ = ["SCENARIOS", "WAIT", "Scenario", "Who"]
+__all__ = ["SCENARIOS", "SLOW", "WAIT", "Scenario", "Who"]
 
 WAIT: Final = 0.6
 """Seconds that a drill waits where the configuration waits for a first token or an answer."""
+SLOW: Final = 0.4 * WAIT
+"""Seconds that an answer may take in a drill where the configuration has a threshold of `slow`."""
 
 Who = Literal["nobody", "preferred", "account", "region", "all"]
 """Which targets of a pool fail: none, the preferred ones, all behind the same keys as these, those in the
@@ -135,7 +137,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
             Scenario(
                 "latency_creep",
                 "the preferred targets answer slower than the pool's `slow` allows",
-                _always(Slow(0.8 * WAIT, after=0)),
+                _always(Slow(1.5 * SLOW, after=0)),
                 opens=frozenset({"slow"}),
                 says=frozenset({"latency.slo"}),
                 requests=4,
