@@ -16,7 +16,7 @@ __all__ = ["gaps"]
 
 _USUAL_INPUT: Final = 1_000
 """Tokens of a prompt by which the cost of one request is judged."""
-_CALLERS_PATIENCE: Final = 600.0
+_SDK_TIMEOUT: Final = 600.0
 """Seconds after which the official SDKs give up by themselves."""
 
 
@@ -28,7 +28,7 @@ def gaps(routes: Routes) -> list[str]:
     lines += _of_keys(routes)
     if routes.alerts is None or (routes.alerts.webhook is None and routes.alerts.slack is None):
         lines.append(
-            "alerts: nobody is told that routing is degraded; give [alerts] a webhook or slack, or scrape"
+            "alerts: nobody learns that routing is degraded; give [alerts] a webhook or slack, or scrape"
             " /metrics"
         )
     lines += _guardrails(routes)
@@ -101,10 +101,10 @@ def _timeouts(routes: Routes, pool: Pool) -> Iterator[str]:
             f"pool {pool.name}: one attempt may take {slowest:g} s, and Failover's deadline for all is"
             f" {deadline:g} s, so that nobody takes over from a silent target; lower first_token and answer"
         )
-    elif pool.alternates and 2 * slowest > _CALLERS_PATIENCE:
+    elif pool.alternates and 2 * slowest > _SDK_TIMEOUT:
         yield (
             f"pool {pool.name}: two silent targets take {2 * slowest:g} s, and SDKs give up after"
-            f" {_CALLERS_PATIENCE:g} s; lower first_token and answer"
+            f" {_SDK_TIMEOUT:g} s; lower first_token and answer"
         )
 
 

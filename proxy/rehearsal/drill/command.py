@@ -23,7 +23,7 @@ from ...ops.warnings import warnings
 from .matrix import cells, left_out, run
 from .page import as_html
 from .record import Record
-from .replacement import told
+from .replacement import replaced
 from .reports import as_junit, as_markdown, as_text
 from .scenarios import SCENARIOS
 from .summary import Drill
@@ -75,7 +75,7 @@ def drill(options: argparse.Namespace) -> int:
     made = Drill.of(
         records,
         file=routes.file,
-        replaced=told(routes),
+        replaced=replaced(routes),
         left_out=left_out(routes, todo) if not (options.pool or options.fault or options.key) else (),
         gaps=[*(line for line in warnings(routes) if line.startswith("pool ")), *gaps(routes)],
         seed=seed,

@@ -19,12 +19,12 @@ from ...guardrails.rules import Kind, Rule
 from ...keys.principal import Principal
 from ...ops.conditions import conditions
 from ...stores.records import LedgerEntry
-from .asking import PLANTED, ask
+from .client import PLANTED, ask
 from .promises import findings
 from .record import Cell, Record
 from .replacement import replacement
 from .scenarios import SCENARIOS
-from .stage import Stage, stage
+from .testbed import Testbed, testbed
 
 __all__ = ["cells", "left_out", "run"]
 
@@ -73,10 +73,10 @@ async def run(
     records: dict[int, Record] = {}
 
     async def work() -> None:
-        async with stage(routes) as place:
+        async with testbed(routes) as bed:
             while left:
                 at, cell = left.pop()
-                records[at] = await _in_time(place, cell)
+                records[at] = await _in_time(bed, cell)
                 if done is not None:
                     done(records[at])
 
@@ -111,13 +111,13 @@ def _callers(
         yield name, principal
 
 
-async def _in_time(place: Stage, cell: Cell) -> Record:
+async def _in_time(bed: Testbed, cell: Cell) -> Record:
     """Run one cell, again if this machine was busy with something else."""
     for _ in range(_TRIES - 1):
-        record = await _run_cell(place, cell)
+        record = await _run_cell(bed, cell)
         if not record.is_late:
             return record
-    return await _run_cell(place, cell)
+    return await _run_cell(bed, cell)
 
 
 class _Lateness:
@@ -142,40 +142,40 @@ class _Lateness:
             self.most = max(self.most, time.monotonic() - before - _TICK)
 
 
-async def _run_cell(place: Stage, cell: Cell) -> Record:
+async def _run_cell(bed: Testbed, cell: Cell) -> Record:
     """Run one cell with a gateway of its own."""
-    configured = place.configured.routes
-    place.set(cell.scenario, configured.pools[cell.pool.name])
-    secret = None if cell.key is None else place.configured.secrets[cell.key]
+    configured = bed.configured.routes
+    bed.set(cell.scenario, configured.pools[cell.pool.name])
+    secret = None if cell.key is None else bed.configured.secrets[cell.key]
     async with AsyncExitStack() as running:
         gateway = await running.enter_async_context(Gateway(configured))
-        place.app = gateway
+        bed.app = gateway
         late = await running.enter_async_context(_Lateness())
         client = await running.enter_async_context(
             httpx2.AsyncClient(
-                base_url=f"http://127.0.0.1:{place.port}", verify=False, trust_env=False, timeout=30.0
+                base_url=f"http://127.0.0.1:{bed.port}", verify=False, trust_env=False, timeout=30.0
             )
         )
-        if cell.scenario.together:
-            await asyncio.gather(*(ask(client, cell, secret) for _ in range(cell.scenario.together)))
-        heard = [await ask(client, cell, secret) for _ in range(cell.scenario.requests)]
+        if cell.scenario.at_once:
+            await asyncio.gather(*(ask(client, cell, secret) for _ in range(cell.scenario.at_once)))
+        replies = [await ask(client, cell, secret) for _ in range(cell.scenario.requests)]
         rules = _rules(gateway, cell)
         planted: dict[Kind, str] = {rule.kind: PLANTED[rule.kind] for rule in rules if _can_plant(rule)}
         if planted:
-            heard.append(await ask(client, cell, secret, " ".join(planted.values())))
+            replies.append(await ask(client, cell, secret, " ".join(planted.values())))
         entries, held = await _settled(gateway)
         record = Record(
             cell,
-            place.configured.routes.targets,
-            heard,
-            place.received(configured),
+            bed.configured.routes.targets,
+            replies,
+            bed.received(configured),
             entries,
             held,
             frozenset(
                 each.alert
                 for each in conditions(gateway.health, gateway.observer.pools, [cell.pool.name], time.time())
             ),
-            dict(place.busy),
+            dict(bed.busy),
             rules,
             planted,
             counts_money="budget" in configured.stack,

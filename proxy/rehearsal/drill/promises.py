@@ -18,17 +18,17 @@ from ...dialects.base import Signal
 from ...dialects.json_values import within
 from ...dialects.sse import Splitter
 from ..simulator import Slow
-from .record import Finding, Heard, Record
+from .record import Finding, Record, Reply
 
 __all__ = ["PROMISES", "findings"]
 
 PROMISES: Final = MappingProxyType(
     {
-        "takes over": "A target that policy and causes allow takes over, and no other",
-        "money": "Tokens and cost are on the right key, as the provider bills them, and nothing stays held",
+        "routing": "A target that policy and causes allow takes over, and no other",
+        "budget": "Tokens and cost are on the right key, as the provider bills them, and nothing stays held",
         "guardrails": "Guardrails run before a target receives a byte",
-        "shape": "The application can parse what it gets, in its dialect",
-        "told": "Degraded routing has its header and its alert",
+        "format": "The application can parse what it gets, in its dialect",
+        "alert": "Degraded routing has its header and its alert",
         "load": "Attempts and connections stay within their limits",
     }
 )
@@ -46,7 +46,7 @@ _RESTS: Final = frozenset({"health.breaker_open", "health.cooldown"})
 
 def findings(record: Record) -> list[Finding]:
     """Returns a finding for each promise."""
-    checks = (_takes_over, _money, _guardrails, _shape, _told, _load)
+    checks = (_routing, _budget, _guardrails, _format, _alert, _load)
     made: list[Finding] = []
     for name, check in zip(PROMISES, checks, strict=True):
         broken = list(check(record))[:_MOST]
@@ -81,7 +81,7 @@ def may_answer(record: Record, *, surely: bool = False) -> dict[str, str]:
     failing = scenario.fails(pool)
     able: dict[str, str] = {}
     for target in pool.prefer:
-        if target.name not in failing or (scenario.sometimes and not surely):
+        if target.name not in failing or (scenario.intermittent and not surely):
             able[target.name] = "preferred"
     if not surely and pool.canary is not None and pool.canary.target.name not in failing:
         able[pool.canary.target.name] = "canary"
@@ -121,28 +121,28 @@ def _falls_short(record: Record, target: Target) -> bool:
     return not (needs | (pool.requires & {"tools"})) <= target.can
 
 
-def _takes_over(record: Record) -> Iterator[str]:
+def _routing(record: Record) -> Iterator[str]:
     cell, able = record.cell, may_answer(record)
     for name, requests in record.received.items():
         if requests and (why := allowed(record, record.targets[name])) is not None:
             yield f"{name} was sent {len(requests)} requests, though {why}"
-    breaks = cell.scenario.ends and cell.streamed
-    for heard in record.heard:
-        if heard.planted:
+    breaks = cell.scenario.breaks and cell.streamed
+    for reply in record.replies:
+        if reply.planted:
             continue
-        if 200 <= heard.status <= 299:
-            if len(mixed := set(_CANARY.findall(heard.body))) > 1:
+        if 200 <= reply.status <= 299:
+            if len(mixed := set(_CANARY.findall(reply.body))) > 1:
                 names = ", ".join(sorted(each.decode() for each in mixed))
                 yield f"one answer has bytes of several providers ({names})"
-            if heard.target not in able and not (breaks and heard.target in cell.scenario.fails(cell.pool)):
-                yield f"{heard.target} answered, and is none that may: {_listed(able)}"
+            if reply.target not in able and not (breaks and reply.target in cell.scenario.fails(cell.pool)):
+                yield f"{reply.target} answered, and is none that may: {_listed(able)}"
         # A limit or budget of the caller holds in an outage too.
         elif (
             (sure := may_answer(record, surely=True))
             and not breaks
-            and "x-standby-limit" not in heard.headers
+            and "x-standby-limit" not in reply.headers
         ):
-            yield f"{_listed(sure)} may answer, and the caller got {heard.status} {_code(heard)}"
+            yield f"{_listed(sure)} may answer, and the caller got {reply.status} {_code(reply)}"
 
 
 def _listed(able: dict[str, str]) -> str:
@@ -152,7 +152,7 @@ def _listed(able: dict[str, str]) -> str:
 # -- money ------------------------------------------------------------------------------------
 
 
-def _money(record: Record) -> Iterator[str]:
+def _budget(record: Record) -> Iterator[str]:
     if not record.counts_money:
         return
     if record.held:
@@ -225,27 +225,27 @@ def _binds(when: Any, target: Target) -> bool:
 # -- shape ------------------------------------------------------------------------------------
 
 
-def _shape(record: Record) -> Iterator[str]:
+def _format(record: Record) -> Iterator[str]:
     cell = record.cell
-    for heard in record.heard:
+    for reply in record.replies:
         reader = cell.operation.reader()
-        if not 200 <= heard.status <= 299:
-            if not _is_error(_json(heard.body), cell.operation.dialect):
-                yield f"a {heard.status} without an error in the caller's dialect"
+        if not 200 <= reply.status <= 299:
+            if not _is_error(_json(reply.body), cell.operation.dialect):
+                yield f"a {reply.status} without an error in the caller's dialect"
         elif cell.streamed and cell.operation.name != "embeddings":
             splitter = Splitter()
             signals = [
-                reader.event(name, data) for name, data, _ in (*splitter.feed(heard.body), *splitter.finish())
+                reader.event(name, data) for name, data, _ in (*splitter.feed(reply.body), *splitter.finish())
             ]
             ended = Signal.END in signals
             broken = signals[-1:] == [Signal.ERROR] and signals.count(Signal.ERROR) == 1 and not ended
-            if cell.scenario.ends and heard.target in cell.scenario.fails(cell.pool):
+            if cell.scenario.breaks and reply.target in cell.scenario.fails(cell.pool):
                 if not broken:
                     yield "a stream that broke does not end with one error event"
             elif not ended or Signal.ERROR in signals:
-                yield f"the stream of {heard.target} has no proper end"
-        elif reader.document(_json(heard.body)) is not Signal.CONTENT:
-            yield f"the answer of {heard.target} is none in the caller's dialect"
+                yield f"the stream of {reply.target} has no proper end"
+        elif reader.document(_json(reply.body)) is not Signal.CONTENT:
+            yield f"the answer of {reply.target} is none in the caller's dialect"
 
 
 def _json(body: bytes) -> Any:
@@ -264,40 +264,40 @@ def _is_error(document: Any, dialect: str) -> bool:
     )
 
 
-def _code(heard: Heard) -> str:
+def _code(reply: Reply) -> str:
     """Returns the code of an error, "" if it has none."""
-    error = within(_json(heard.body), "error")
+    error = within(_json(reply.body), "error")
     return str(within(error, "code") or within(error, "type") or "")
 
 
 # -- who learns of it -------------------------------------------------------------------------
 
 
-def _told(record: Record) -> Iterator[str]:
+def _alert(record: Record) -> Iterator[str]:
     scenario, first, kept_away = record.cell.scenario, _first_choices(record), _kept_away(record)
-    true = scenario.says | _RESTS if scenario.fails(record.cell.pool) else scenario.says
-    asked = [heard for heard in record.heard if not heard.planted]
+    true = scenario.degraded | _RESTS if scenario.fails(record.cell.pool) else scenario.degraded
+    asked = [reply for reply in record.replies if not reply.planted]
     degraded = 0
-    for heard in asked:
-        if not 200 <= heard.status <= 299:
+    for reply in asked:
+        if not 200 <= reply.status <= 299:
             continue
-        says, first_choice = heard.headers.get("x-standby-degraded"), heard.target in first
+        degraded_by, first_choice = reply.headers.get("x-standby-degraded"), reply.target in first
         degraded += not first_choice
-        if says is None:
+        if degraded_by is None:
             if not first_choice:
-                yield f"{heard.target} answered in place of a preferred target, and no header says so"
+                yield f"{reply.target} answered in place of a preferred target, and no header says so"
             continue
-        about_caller = says.startswith(("guardrail.", "budget.", "limit.")) or (
-            kept_away and says.startswith(("policy.", "disabled"))
+        about_caller = degraded_by.startswith(("guardrail.", "budget.", "limit.")) or (
+            kept_away and degraded_by.startswith(("policy.", "disabled"))
         )
-        if says not in true and not about_caller:
-            causes = ", ".join(sorted(scenario.says)) or "nothing"
-            yield f"x-standby-degraded says {says}, where {causes} is true"
-    if scenario.sometimes or kept_away:
+        if degraded_by not in true and not about_caller:
+            causes = ", ".join(sorted(scenario.degraded)) or "nothing"
+            yield f"x-standby-degraded says {degraded_by}, where {causes} is true"
+    if scenario.intermittent or kept_away:
         return
     if degraded == len(asked) and degraded and "pool_degraded" not in record.conditions:
         yield f"{degraded} answers came from alternates, and no alert is raised"
-    refused = [heard for heard in asked if heard.status >= 500]
+    refused = [reply for reply in asked if reply.status >= 500]
     if len(refused) == scenario.requests and record.conditions.isdisjoint(_ALERTS):
         yield "nobody answered, and no alert is raised"
 
@@ -318,12 +318,12 @@ def _first_choices(record: Record) -> set[str]:
 
 def _load(record: Record) -> Iterator[str]:
     sent = sum(map(len, record.received.values()))
-    asked = len(record.heard) + record.cell.scenario.together
+    asked = len(record.replies) + record.cell.scenario.at_once
     most = record.max_attempts * asked
     if sent > most:
         yield f"{asked} requests became {sent}"
-    for heard in record.heard:
-        attempts = heard.headers.get("x-standby-attempts", "0")
+    for reply in record.replies:
+        attempts = reply.headers.get("x-standby-attempts", "0")
         if int(attempts) > record.max_attempts:
             yield f"a request had {attempts} attempts"
     for target in record.targets.values():
@@ -334,9 +334,9 @@ def _load(record: Record) -> Iterator[str]:
 
 def _evidence(promise: str, record: Record) -> str:
     """Returns what was seen where a promise was kept."""
-    if promise == "takes over":
-        return _answered(record.heard)
-    if promise == "money":
+    if promise == "routing":
+        return _answered(record.replies)
+    if promise == "budget":
         total = sum(entry.charged or 0 for entry in record.entries)
         return (
             f"{len(record.entries)} attempts, ${total / _NANO:.6f}"
@@ -349,18 +349,18 @@ def _evidence(promise: str, record: Record) -> str:
             if record.rules
             else "no rule reads these requests"
         )
-    if promise == "shape":
-        return f"{len(record.heard)} answers"
-    if promise == "told":
-        headers = sorted({each.headers.get("x-standby-degraded", "") for each in record.heard} - {""})
+    if promise == "format":
+        return f"{len(record.replies)} answers"
+    if promise == "alert":
+        headers = sorted({each.headers.get("x-standby-degraded", "") for each in record.replies} - {""})
         return ", ".join((*headers, *sorted(record.conditions))) or "nothing to tell"
     sent = {name: len(requests) for name, requests in record.received.items() if requests}
     return ", ".join(f"{name} {count}" for name, count in sent.items()) or "nothing was sent"
 
 
-def _answered(heard: Sequence[Heard]) -> str:
+def _answered(replies: Sequence[Reply]) -> str:
     counts: dict[str, int] = {}
-    for each in heard:
+    for each in replies:
         who = (
             (each.target or str(each.status))
             if 200 <= each.status <= 299

@@ -14,7 +14,7 @@ from ...stores.records import LedgerEntry
 from ..simulator import Received
 from .scenarios import Scenario
 
-__all__ = ["Cell", "Finding", "Heard", "Record"]
+__all__ = ["Cell", "Finding", "Record", "Reply"]
 
 _LATE: Final = 0.1  # seconds; timeouts of a drill are six times as long
 
@@ -38,7 +38,7 @@ class Cell:
         return f"{self.pool.name}, {self.scenario.name}, {caller}, {'streamed' if self.streamed else 'whole'}"
 
 
-class Heard(NamedTuple):
+class Reply(NamedTuple):
     """One answer as the caller has it. `seconds` is the time until it was complete."""
 
     status: int
@@ -67,7 +67,7 @@ class Record:
 
     cell: Cell
     targets: Mapping[str, Target]
-    heard: Sequence[Heard]
+    replies: Sequence[Reply]
     received: Mapping[str, Sequence[Received]]
     entries: Sequence[LedgerEntry]
     held: int

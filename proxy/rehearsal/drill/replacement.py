@@ -14,7 +14,7 @@ from ...config.scopes import Grants, Key, parent_of
 from ...config.storage import MEMORY
 from .scenarios import SLOW, WAIT
 
-__all__ = ["Replacement", "replacement", "told"]
+__all__ = ["Replacement", "replaced", "replacement"]
 
 _DEADLINE: Final = "20s"
 """Failover's deadline in a drill. Whether the real one fits the timeouts is told without trying."""
@@ -55,7 +55,7 @@ def replacement(routes: Routes, urls: Mapping[str, str]) -> Replacement:
     return Replacement(changed, MappingProxyType(secrets))
 
 
-def told(routes: Routes) -> list[str]:
+def replaced(routes: Routes) -> list[str]:
     """Returns what a drill replaces, a sentence for each."""
     lines = [f"{len(routes.providers)} providers by simulators of their dialects, on loopback"]
     if routes.store != MEMORY:

@@ -21,14 +21,14 @@ from ..simulator import (
     Status,
 )
 
-__all__ = ["SCENARIOS", "SLOW", "WAIT", "Scenario", "Who"]
+__all__ = ["SCENARIOS", "SLOW", "WAIT", "Failing", "Scenario"]
 
 WAIT: Final = 0.6
 """Seconds that a drill waits where the configuration waits for a first token or an answer."""
 SLOW: Final = 0.4 * WAIT
 """Seconds that an answer may take in a drill where the configuration has a threshold of `slow`."""
 
-Who = Literal["nobody", "preferred", "account", "region", "all"]
+Failing = Literal["nobody", "preferred", "account", "region", "all"]
 """Which targets of a pool fail: none, the preferred ones, all behind the same keys as these, those in the
 region of the first, or all."""
 
@@ -37,42 +37,42 @@ region of the first, or all."""
 class Scenario:
     """One outage.
 
-    `title` says it in words. `who` fails, by the fault that `fault` returns for a request that arrives (None
-    answers it well). `opens` are the causes for which alternates may then answer. `says` are the values that
-    `x-standby-degraded` may have because of it. `ends` is whether a stream breaks after its beginning, so
-    that nobody may take over. `requests` are sent one after the other, after `together` at once.
-    `sometimes` is whether preferred targets may answer nevertheless.
+    `title` says it in words. `failing` fail, by the fault that `fault` returns for a request that arrives
+    (None answers it well). `opens` are the causes for which alternates may then answer. `degraded` are the
+    values that `x-standby-degraded` may have because of it. `breaks` is whether a stream breaks after its
+    beginning, so that nobody may take over. `requests` are sent one after the other, after `at_once` at the
+    same time. `intermittent` is whether preferred targets may answer nevertheless.
     """
 
     name: str
     title: str
     fault: Callable[[Received], Fault | None]
-    who: Who = "preferred"
+    failing: Failing = "preferred"
     opens: frozenset[Cause] = frozenset({"outage"})
-    says: frozenset[str] = frozenset()
-    ends: bool = False
+    degraded: frozenset[str] = frozenset()
+    breaks: bool = False
     requests: int = 4
-    together: int = 0
-    sometimes: bool = False
+    at_once: int = 0
+    intermittent: bool = False
 
     def fails(self, pool: Pool) -> frozenset[str]:
         """Returns the names of the targets of a pool that fail."""
-        if self.who == "nobody":
+        if self.failing == "nobody":
             return frozenset()
         every = targets_of(pool)
-        if self.who == "all":
+        if self.failing == "all":
             return frozenset(target.name for target in every)
-        if self.who == "region":
+        if self.failing == "region":
             region = pool.prefer[0].provider.region
             return frozenset(target.name for target in every if target.provider.region == region)
-        if self.who == "account":
+        if self.failing == "account":
             accounts = {target.provider.name for target in pool.prefer}
             return frozenset(target.name for target in every if target.provider.name in accounts)
         return frozenset(target.name for target in pool.prefer)
 
     def applies(self, pool: Pool) -> str | None:
         """Returns why the scenario means nothing for a pool, or None."""
-        if self.who == "region" and pool.prefer[0].provider.region is None:
+        if self.failing == "region" and pool.prefer[0].provider.region is None:
             return "its first provider has no region"
         if self.name == "latency_creep" and (pool.slow is None or pool.slow.p95_first_token is None):
             return "it has no slow.p95_first_token"
@@ -120,65 +120,67 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         scenario.name: scenario
         for scenario in (
             Scenario("healthy", "nothing fails", _fine, "nobody", frozenset()),
-            Scenario("outage", "the preferred targets answer 503", _always(Status(503)), says=_OVERLOADED),
+            Scenario(
+                "outage", "the preferred targets answer 503", _always(Status(503)), degraded=_OVERLOADED
+            ),
             Scenario(
                 "unreachable",
                 "connections to the preferred targets are reset",
                 _always(Cut()),
-                says=frozenset({"connect"}),
+                degraded=frozenset({"connect"}),
             ),
             Scenario(
                 "slow_first_token",
                 "the preferred targets do not begin to answer in time",
                 _always(Slow(3 * WAIT, after=None)),
                 opens=frozenset({"slow"}),
-                says=frozenset({"timeout_first_byte", "timeout"}),
+                degraded=frozenset({"timeout_first_byte", "timeout"}),
             ),
             Scenario(
                 "latency_creep",
                 "the preferred targets answer slower than the pool's `slow` allows",
                 _always(Slow(1.5 * SLOW, after=0)),
                 opens=frozenset({"slow"}),
-                says=frozenset({"latency.slo"}),
+                degraded=frozenset({"latency.slo"}),
                 requests=4,
-                together=24,
-                sometimes=True,
+                at_once=24,
+                intermittent=True,
             ),
             Scenario(
                 "rate_limit_once",
                 "the first request meets a rate limit of the provider",
                 _first_only,
                 opens=frozenset({"rate_limited", "outage"}),
-                says=frozenset({"rate_limited"}),
-                sometimes=True,
+                degraded=frozenset({"rate_limited"}),
+                intermittent=True,
             ),
             Scenario(
                 "rate_limit",
                 "the preferred targets rate-limit every request",
                 _always(Status(429, retry_after=30)),
                 opens=frozenset({"rate_limited"}),
-                says=frozenset({"rate_limited"}),
+                degraded=frozenset({"rate_limited"}),
             ),
             Scenario(
                 "quota_gone",
                 "the accounts of the preferred targets have no credit left",
                 _always(Status(402)),
                 "account",
-                says=frozenset({"quota"}),
+                degraded=frozenset({"quota"}),
             ),
             Scenario(
                 "credential_rejected",
                 "the providers of the preferred targets reject the gateway's key",
                 _always(Status(401)),
                 "account",
-                says=frozenset({"upstream_auth"}),
+                degraded=frozenset({"upstream_auth"}),
             ),
             Scenario(
                 "region_down",
                 "every target in the region of the first one answers 503",
                 _always(Status(503)),
                 "region",
-                says=_OVERLOADED,
+                degraded=_OVERLOADED,
             ),
             Scenario(
                 "operation_down",
@@ -191,56 +193,56 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "in_band_error",
                 "the preferred targets send an error inside a 200",
                 _always(ErrorEvent(after=0)),
-                says=frozenset({*_OVERLOADED, "bad_response"}),
+                degraded=frozenset({*_OVERLOADED, "bad_response"}),
             ),
             Scenario(
                 "empty_answer",
                 "the preferred targets send a 200 without an answer",
                 _empty,
-                says=frozenset({"bad_response", "stream_failed"}),
+                degraded=frozenset({"bad_response", "stream_failed"}),
             ),
             Scenario(
                 "refusals",
                 "the preferred targets decline the content",
                 _always(_REFUSED),
                 opens=frozenset({"refused"}),
-                says=frozenset({"content_refused"}),
+                degraded=frozenset({"content_refused"}),
             ),
             Scenario(
                 "mid_stream_cut",
                 "answers of the preferred targets break off",
                 _always(Cut(after=Content(1))),
                 opens=frozenset({"outage", "truncated"}),
-                says=frozenset({"stream_failed", "stream_truncated"}),
-                ends=True,
+                degraded=frozenset({"stream_failed", "stream_truncated"}),
+                breaks=True,
             ),
             Scenario(
                 "malformed_body",
                 "the preferred targets send broken JSON",
                 _broken_body,
                 opens=frozenset({"outage", "truncated"}),
-                says=frozenset({"bad_response", "stream_failed"}),
+                degraded=frozenset({"bad_response", "stream_failed"}),
             ),
             Scenario(
                 "wrong_shape",
                 "something else answers for the preferred targets, with HTML",
                 _always(Html()),
-                says=frozenset({"bad_response"}),
+                degraded=frozenset({"bad_response"}),
             ),
             Scenario(
                 "flapping",
                 "every other answer of the preferred targets is a 503",
                 _every_other,
-                says=_OVERLOADED,
+                degraded=_OVERLOADED,
                 requests=6,
-                sometimes=True,
+                intermittent=True,
             ),
             Scenario(
                 "everything_down",
                 "all targets of the pool answer 503",
                 _always(Status(503)),
                 "all",
-                says=_OVERLOADED,
+                degraded=_OVERLOADED,
             ),
         )
     }

@@ -38,20 +38,20 @@ class Row:
             _once(
                 [each.headers.get("x-standby-degraded", "")]
                 for record in self.records
-                for each in record.heard
+                for each in record.replies
             )
         )
 
     @property
     def attempts(self) -> int:
         """The most attempts of one request."""
-        heard = (each for record in self.records for each in record.heard)
-        return max((int(each.headers.get("x-standby-attempts", "0")) for each in heard), default=0)
+        replies = (each for record in self.records for each in record.replies)
+        return max((int(each.headers.get("x-standby-attempts", "0")) for each in replies), default=0)
 
     @property
     def seconds(self) -> float:
         """The longest that a caller waited for a whole answer."""
-        return max((each.seconds for record in self.records for each in record.heard), default=0.0)
+        return max((each.seconds for record in self.records for each in record.replies), default=0.0)
 
     @property
     def broken(self) -> list[tuple[Record, Finding]]:
@@ -145,7 +145,7 @@ class Drill:
 def _who(record: Record) -> list[str]:
     return [
         (each.target or "?") if 200 <= each.status <= 299 else str(each.status)
-        for each in record.heard
+        for each in record.replies
         if not each.planted
     ]
 

@@ -13,8 +13,8 @@ from standby.proxy.dialects.registry import operation_named
 from standby.proxy.gateway import Gateway
 from standby.proxy.guardrails.rules import Rule
 from standby.proxy.keys.principal import Principal
-from standby.proxy.rehearsal.drill.asking import PLANTED
-from standby.proxy.rehearsal.drill.record import Cell, Heard, Record
+from standby.proxy.rehearsal.drill.client import PLANTED
+from standby.proxy.rehearsal.drill.record import Cell, Record, Reply
 from standby.proxy.rehearsal.drill.scenarios import SCENARIOS
 from standby.proxy.rehearsal.simulator import Cut, Received, Status
 from standby.proxy.stores.records import LedgerEntry
@@ -65,7 +65,7 @@ def rules() -> tuple[Rule, ...]:
 
 def answer(
     target: str = "main-eu", says: str | None = "overloaded", text: str = CANARY, **more: str
-) -> Heard:
+) -> Reply:
     """A whole answer of a target, as a caller has it."""
     headers = {"x-standby-target": target, "x-standby-attempts": "2"}
     if says is not None:
@@ -75,23 +75,23 @@ def answer(
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
-    return Heard(200, headers | more, json.dumps(body).encode(), 0.1)
+    return Reply(200, headers | more, json.dumps(body).encode(), 0.1)
 
 
-def stream(end: bytes = DONE, target: str = "main-eu", says: str | None = "overloaded") -> Heard:
+def stream(end: bytes = DONE, target: str = "main-eu", says: str | None = "overloaded") -> Reply:
     """The same, streamed."""
     delta = {"index": 0, "delta": {"content": CANARY}, "finish_reason": None}
     chunk = {"object": "chat.completion.chunk", "choices": [delta]}
     return answer(target, says)._replace(body=b"data: %s\n\n%s" % (json.dumps(chunk).encode(), end))
 
 
-def refusal(status: int = 503, code: str = "overloaded") -> Heard:
+def refusal(status: int = 503, code: str = "overloaded") -> Reply:
     """An error in the dialect of the caller."""
     body = {"error": {"message": "no", "type": "server_error", "code": code}}
-    return Heard(status, {"x-standby-attempts": "2"}, json.dumps(body).encode(), 0.1)
+    return Reply(status, {"x-standby-attempts": "2"}, json.dumps(body).encode(), 0.1)
 
 
-def over_budget() -> Heard:
+def over_budget() -> Reply:
     """The gateway's own refusal, for a budget of the caller."""
     return refusal(402, "budget_exceeded")._replace(headers={"x-standby-limit": "key.anywhere.budget.day"})
 
@@ -146,7 +146,7 @@ def kept(fault: str = "outage", key: str = "anywhere", *, streamed: bool = False
 def healthy(**changes: Any) -> Record:
     """One in which nothing fails, and the preferred target answers."""
     facts: dict[str, Any] = {
-        "heard": [answer("main", None)],
+        "replies": [answer("main", None)],
         "received": {"main": [received()], "main-eu": [], "claude": []},
         "entries": [entry("main", cost=10 * 2_000 + 20 * 8_000)],
         "conditions": frozenset[str](),
@@ -157,7 +157,7 @@ def healthy(**changes: Any) -> Record:
 def europe(**changes: Any) -> Record:
     """One of a caller whose data may not go to the preferred target."""
     facts: dict[str, Any] = {
-        "heard": [answer(says="policy.region")],
+        "replies": [answer(says="policy.region")],
         "received": {"main": [], "main-eu": [received()], "claude": []},
         "entries": [entry(key="europe")],
         "conditions": frozenset[str](),
@@ -165,12 +165,12 @@ def europe(**changes: Any) -> Record:
     return kept("healthy", "europe", **(facts | changes))
 
 
-def cut(heard: Heard) -> Record:
+def cut(reply: Reply) -> Record:
     """One of a stream of the preferred target that broke after its beginning."""
     return kept(
         "mid_stream_cut",
         streamed=True,
-        heard=[heard],
+        replies=[reply],
         received={"main": [received(fault=Cut(), billed=False)], "main-eu": [], "claude": []},
         entries=[],
     )
@@ -179,7 +179,7 @@ def cut(heard: Heard) -> Record:
 def nobody(**changes: Any) -> Record:
     """One in which every target fails, so that nobody answers."""
     facts: dict[str, Any] = {
-        "heard": [refusal()] * 4,
+        "replies": [refusal()] * 4,
         "received": {"main": [received(fault=Status(503), billed=False)], "main-eu": [], "claude": []},
         "entries": [],
         "conditions": frozenset({"pool_exhausted"}),

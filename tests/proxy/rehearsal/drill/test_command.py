@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def break_them(_record: Record) -> Sequence[Finding]:
     """Findings of which one is broken, with evidence that no report may take for markup."""
-    return [Finding(name, name != "shape", EVIL) for name in PROMISES]
+    return [Finding(name, name != "format", EVIL) for name in PROMISES]
 
 
 def files(folder: Path) -> list[str]:
@@ -199,9 +199,9 @@ def test_a_wrong_name(
 ) -> None:
     """A pool, a fault or a key that is not there ends it with 1 and the nearest name, and nothing is run."""
     assert main(["drill", str(folder / "routes.toml"), option, name]) == 1
-    heard = capsys.readouterr()
-    assert heard.err == f"{message}\n"
-    assert heard.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == f"{message}\n"
+    assert printed.out == ""
 
 
 def test_nothing_to_try(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,9 +210,9 @@ def test_nothing_to_try(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     file = folder / "routes.toml"
     file.write_text(file.read_text(encoding="utf-8").replace(', region = "us"', ""), encoding="utf-8")
     assert main(arguments) == 1
-    heard = capsys.readouterr()
-    assert "there is nothing to try" in heard.err
-    assert heard.out == ""
+    printed = capsys.readouterr()
+    assert "there is nothing to try" in printed.err
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize("option", ["--html", "--junit"])
@@ -223,10 +223,10 @@ def test_a_file_that_cannot_be_written(
     monkeypatch.setattr(matrix, "findings", do_not_run)
     file = str(folder / "missing" / "report")
     assert main(["drill", str(folder / "routes.toml"), option, file, *QUICK]) == 1
-    heard = capsys.readouterr()
-    assert heard.out == ""
-    assert file in heard.err
-    assert heard.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert file in printed.err
+    assert printed.err.count("\n") == 1
 
 
 def rows(folder: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -254,7 +254,7 @@ def test_a_broken_promise_is_no_success(
     assert main(arguments) == 1
     output = capsys.readouterr().out
     assert "BROKEN  outage" in output
-    assert f"support, outage, key europe, streamed: shape: {EVIL}" in output
+    assert f"support, outage, key europe, streamed: format: {EVIL}" in output
     assert output.endswith("8 cells broke a promise\n")
     suite = ET.fromstring(xml.read_text(encoding="utf-8"))
     failures = suite.findall("testcase/failure")

@@ -101,6 +101,6 @@ def test_a_fallback_without_a_price_stops_the_drill(
     file = tmp_path / "routes.toml"
     file.write_text(copies("a fallback without a price")[1], encoding="utf-8")
     assert main(["drill", str(file), "--fault", "outage"]) == 1
-    heard = capsys.readouterr()
-    assert heard.out == ""
-    assert re.search(rf"{re.escape(str(file))}:\d+: .*\"gpt-mini\" has no price", heard.err), heard.err
+    reply = capsys.readouterr()
+    assert reply.out == ""
+    assert re.search(rf"{re.escape(str(file))}:\d+: .*\"gpt-mini\" has no price", reply.err), reply.err

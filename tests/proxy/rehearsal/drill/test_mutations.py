@@ -173,15 +173,15 @@ def _name(mutation: Patch) -> str:
 MUTATIONS: Final = MappingProxyType[Patch, tuple[str, str]](
     {
         skip_the_clearances: ("outage", "guardrails"),
-        settle_on_the_wrong_key: ("healthy", "money"),
-        commit_on_the_preamble: ("in_band_error", "takes over"),
-        forget_the_release: ("healthy", "money"),
-        leave_the_hold: ("healthy", "money"),
-        alert_never: ("outage", "told"),
-        give_a_wrong_header: ("outage", "told"),
+        settle_on_the_wrong_key: ("healthy", "budget"),
+        commit_on_the_preamble: ("in_band_error", "routing"),
+        forget_the_release: ("healthy", "budget"),
+        leave_the_hold: ("healthy", "budget"),
+        alert_never: ("outage", "alert"),
+        give_a_wrong_header: ("outage", "alert"),
         guard_only_at_entry: ("outage", "guardrails"),
-        mix_two_providers: ("healthy", "takes over"),
-        retry_after_the_commit: ("mid_stream_cut", "takes over"),
+        mix_two_providers: ("healthy", "routing"),
+        retry_after_the_commit: ("mid_stream_cut", "routing"),
     }
 )
 """Each way to break the gateway, the outage that shows it, and the promise that it breaks."""
@@ -206,4 +206,4 @@ def test_policy_that_is_not_asked_breaks_a_promise(monkeypatch: pytest.MonkeyPat
     """Without the clearances and the filter, the data of a key for Europe goes elsewhere."""
     skip_the_clearances(monkeypatch)
     monkeypatch.setattr(Principal, "objection", _none)
-    assert "takes over" in broken(drilled("healthy", keys=("europe",)))
+    assert "routing" in broken(drilled("healthy", keys=("europe",)))

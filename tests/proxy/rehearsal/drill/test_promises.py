@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from standby.proxy.rehearsal.drill.asking import PLANTED
+from standby.proxy.rehearsal.drill.client import PLANTED
 from standby.proxy.rehearsal.drill.promises import PROMISES, findings
 from standby.proxy.rehearsal.drill.record import Record
 from standby.proxy.rehearsal.simulator import Slow
@@ -51,17 +51,17 @@ def broken(record: Record) -> dict[str, str]:
         pytest.param(europe, id="policy leads elsewhere"),
         pytest.param(lambda: cut(stream(FAILED, "main", None)), id="a stream breaks, and says so"),
         pytest.param(nobody, id="nobody can answer"),
-        pytest.param(lambda: kept(heard=[over_budget()], entries=[], received={}), id="budget"),
+        pytest.param(lambda: kept(replies=[over_budget()], entries=[], received={}), id="budget"),
         pytest.param(lambda: planted(PLANTED["secrets"], at="main"), id="a rule that does not bind there"),
         pytest.param(lambda: planted("redacted", at="main-eu"), id="a redacted text"),
         pytest.param(
             lambda: planted(*PLANTED.values(), at="main-eu", rules=observing()), id="rules that only report"
         ),
         pytest.param(lambda: kept(held=1, entries=[], counts_money=False), id="nothing counts"),
-        pytest.param(lambda: kept(heard=[answer(**{"x-standby-attempts": "3"})]), id="all attempts"),
+        pytest.param(lambda: kept(replies=[answer(**{"x-standby-attempts": "3"})]), id="all attempts"),
         pytest.param(lambda: kept(busy={"us large": 100, "eu large": 100}), id="all connections"),
         pytest.param(
-            lambda: kept(heard=[answer(says="health.breaker_open")]),
+            lambda: kept(replies=[answer(says="health.breaker_open")]),
             id="the breaker is open",
         ),
     ],
@@ -79,40 +79,43 @@ def test_a_kept_promise(record: Callable[[], Record]) -> None:
             "main was sent 1 requests, though key europe allows the regions eu",
         ),
         (
-            lambda: kept("refusals", heard=[answer(says="content_refused")]),
+            lambda: kept("refusals", replies=[answer(says="content_refused")]),
             "main-eu answered, and is none that may",
         ),
         (
-            lambda: kept("latency_creep", heard=[answer("gpt-5", "latency.slo")]),
+            lambda: kept("latency_creep", replies=[answer("gpt-5", "latency.slo")]),
             "gpt-5 answered, and is none that may: main (preferred), main-eu (alternate for slow)",
         ),
-        (lambda: kept(heard=[answer("main", "overloaded")]), "main answered, and is none that may: main-eu"),
         (
-            lambda: kept(heard=[refusal()], received={}, entries=[]),
+            lambda: kept(replies=[answer("main", "overloaded")]),
+            "main answered, and is none that may: main-eu",
+        ),
+        (
+            lambda: kept(replies=[refusal()], received={}, entries=[]),
             "claude (alternate for outage) may answer, and the caller got 503 overloaded",
         ),
         (
-            lambda: kept("rate_limit", heard=[refusal(429, "rate_limited")], received={}, entries=[]),
+            lambda: kept("rate_limit", replies=[refusal(429, "rate_limited")], received={}, entries=[]),
             "may answer, and the caller got 429 rate_limited",
         ),
         (
-            lambda: kept("rate_limit_once", heard=[refusal(429, "rate_limited")], received={}, entries=[]),
+            lambda: kept("rate_limit_once", replies=[refusal(429, "rate_limited")], received={}, entries=[]),
             "may answer, and the caller got 429 rate_limited",
         ),
         (
-            lambda: kept("quota_gone", heard=[refusal(402, "quota")], received={}, entries=[]),
+            lambda: kept("quota_gone", replies=[refusal(402, "quota")], received={}, entries=[]),
             "may answer, and the caller got 402 quota",
         ),
         (
-            lambda: kept(heard=[answer(text=f"{CANARY} {OTHER}")]),
+            lambda: kept(replies=[answer(text=f"{CANARY} {OTHER}")]),
             "one answer has bytes of several providers (p1, p2)",
         ),
-        (lambda: kept(heard=[answer("somewhere")]), "somewhere answered, and is none that may"),
+        (lambda: kept(replies=[answer("somewhere")]), "somewhere answered, and is none that may"),
     ],
 )
-def test_who_takes_over(record: Callable[[], Record], evidence: str) -> None:
+def test_routing(record: Callable[[], Record], evidence: str) -> None:
     """Only who may answers, from one provider, and somebody does if one may; nobody else gets the data."""
-    assert evidence in broken(record()).get("takes over", "")
+    assert evidence in broken(record()).get("routing", "")
 
 
 @pytest.mark.parametrize(
@@ -136,9 +139,9 @@ def test_who_takes_over(record: Callable[[], Record], evidence: str) -> None:
         ),
     ],
 )
-def test_money(record: Callable[[], Record], evidence: str) -> None:
+def test_budget(record: Callable[[], Record], evidence: str) -> None:
     """What a provider bills is booked once, at its price, on the key that asked; and no hold stays open."""
-    assert evidence in broken(record())["money"]
+    assert evidence in broken(record())["budget"]
 
 
 @pytest.mark.parametrize(
@@ -166,34 +169,37 @@ def test_guardrails(record: Callable[[], Record], evidence: str) -> None:
 @pytest.mark.parametrize(
     ("record", "evidence"),
     [
-        (lambda: kept(streamed=True, heard=[stream(b"")]), "the stream of main-eu has no proper end"),
-        (lambda: kept(streamed=True, heard=[stream(FAILED)]), "the stream of main-eu has no proper end"),
+        (lambda: kept(streamed=True, replies=[stream(b"")]), "the stream of main-eu has no proper end"),
+        (lambda: kept(streamed=True, replies=[stream(FAILED)]), "the stream of main-eu has no proper end"),
         (
-            lambda: kept(streamed=True, heard=[stream(FAILED + DONE)]),
+            lambda: kept(streamed=True, replies=[stream(FAILED + DONE)]),
             "the stream of main-eu has no proper end",
         ),
-        (lambda: kept(streamed=True, heard=[answer()]), "the stream of main-eu has no proper end"),
-        (lambda: kept(heard=[stream()]), "the answer of main-eu is none in the caller's dialect"),
+        (lambda: kept(streamed=True, replies=[answer()]), "the stream of main-eu has no proper end"),
+        (lambda: kept(replies=[stream()]), "the answer of main-eu is none in the caller's dialect"),
         (
-            lambda: kept(heard=[answer()._replace(body=b"<html>")]),
+            lambda: kept(replies=[answer()._replace(body=b"<html>")]),
             "the answer of main-eu is none in the caller's",
         ),
         (
-            lambda: kept(heard=[answer()._replace(body=b'{"type":"message","content":[]}')]),
+            lambda: kept(replies=[answer()._replace(body=b'{"type":"message","content":[]}')]),
             "none in the caller's",
         ),
         (
-            lambda: nobody(heard=[refusal()._replace(body=b"oops")]),
+            lambda: nobody(replies=[refusal()._replace(body=b"oops")]),
             "a 503 without an error in the caller's dialect",
         ),
         (
-            lambda: nobody(heard=[refusal()._replace(body=b"")]),
+            lambda: nobody(replies=[refusal()._replace(body=b"")]),
             "a 503 without an error in the caller's dialect",
         ),
-        (lambda: nobody(heard=[refusal(code="")._replace(body=b'{"error":"no"}')]), "a 503 without an error"),
+        (
+            lambda: nobody(replies=[refusal(code="")._replace(body=b'{"error":"no"}')]),
+            "a 503 without an error",
+        ),
         (
             lambda: nobody(
-                heard=[
+                replies=[
                     refusal()._replace(
                         body=b'{"type":"error","error":{"type":"overloaded_error","message":"no"}}'
                     )
@@ -210,28 +216,31 @@ def test_guardrails(record: Callable[[], Record], evidence: str) -> None:
         ),
     ],
 )
-def test_shape(record: Callable[[], Record], evidence: str) -> None:
+def test_format(record: Callable[[], Record], evidence: str) -> None:
     """Answers, streams and errors are whole and in the caller's dialect; a broken stream says so once."""
-    assert evidence in broken(record()).get("shape", "")
+    assert evidence in broken(record()).get("format", "")
 
 
 @pytest.mark.parametrize(
     ("record", "evidence"),
     [
         (
-            lambda: kept(heard=[answer(says=None)]),
+            lambda: kept(replies=[answer(says=None)]),
             "main-eu answered in place of a preferred target, and no header",
         ),
         (
-            lambda: kept(heard=[answer(says="rate_limited")]),
+            lambda: kept(replies=[answer(says="rate_limited")]),
             "x-standby-degraded says rate_limited, where overloaded, upstream_5xx is true",
         ),
-        (lambda: kept(heard=[answer(says="policy.region")]), "x-standby-degraded says policy.region, where"),
         (
-            lambda: healthy(heard=[answer("main", "overloaded")]),
+            lambda: kept(replies=[answer(says="policy.region")]),
+            "x-standby-degraded says policy.region, where",
+        ),
+        (
+            lambda: healthy(replies=[answer("main", "overloaded")]),
             "x-standby-degraded says overloaded, where nothing is true",
         ),
-        (lambda: europe(heard=[answer(says=None)]), "main-eu answered in place of a preferred target"),
+        (lambda: europe(replies=[answer(says=None)]), "main-eu answered in place of a preferred target"),
         (lambda: kept(conditions=frozenset[str]()), "1 answers came from alternates, and no alert is raised"),
         (
             lambda: kept(conditions=frozenset({"store_down"})),
@@ -240,15 +249,15 @@ def test_shape(record: Callable[[], Record], evidence: str) -> None:
         (lambda: nobody(conditions=frozenset[str]()), "nobody answered, and no alert is raised"),
     ],
 )
-def test_who_learns_of_it(record: Callable[[], Record], evidence: str) -> None:
+def test_alert(record: Callable[[], Record], evidence: str) -> None:
     """An answer in another's place says so, with a cause that is true, and what lasts raises an alert."""
-    assert evidence in broken(record())["told"]
+    assert evidence in broken(record())["alert"]
 
 
 @pytest.mark.parametrize(
     ("record", "evidence"),
     [
-        (lambda: kept(heard=[answer(**{"x-standby-attempts": "4"})]), "a request had 4 attempts"),
+        (lambda: kept(replies=[answer(**{"x-standby-attempts": "4"})]), "a request had 4 attempts"),
         (lambda: kept(received={"main": [received(billed=False)] * 4}), "1 requests became 4"),
         (lambda: kept(max_attempts=1), "1 requests became 2"),
         (lambda: kept(busy={"eu large": 101}), "main-eu had 101 requests at once, and allows 100"),
@@ -261,7 +270,7 @@ def test_load(record: Callable[[], Record], evidence: str) -> None:
 
 def test_a_machine_that_was_too_busy() -> None:
     """Evidence of a broken promise says so, if this machine had no time for the drill meanwhile."""
-    assert broken(kept(held=2, late=0.5))["money"] == (
+    assert broken(kept(held=2, late=0.5))["budget"] == (
         "2 holds are still open; timers were 0.5 s late: try again when this machine has less to do"
     )
     assert broken(kept(late=0.5)) == {}
@@ -270,10 +279,10 @@ def test_a_machine_that_was_too_busy() -> None:
 def test_the_evidence_of_what_was_kept() -> None:
     """A kept promise has evidence too: who answered, what it cost, what was sent to whom."""
     assert {finding.promise: finding.evidence for finding in findings(kept())} == {
-        "takes over": "main-eu x1",
-        "money": "1 attempts, $0.000210",
+        "routing": "main-eu x1",
+        "budget": "1 attempts, $0.000210",
         "guardrails": "2 rules read these requests",
-        "shape": "1 answers",
-        "told": "overloaded, pool_degraded",
+        "format": "1 answers",
+        "alert": "overloaded, pool_degraded",
         "load": "main 1, main-eu 1",
     }

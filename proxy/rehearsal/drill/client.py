@@ -13,7 +13,7 @@ import orjson
 from ...config import targets_of
 from ...dialects.base import Operation
 from ...guardrails.rules import Kind
-from .record import Cell, Heard
+from .record import Cell, Reply
 
 __all__ = ["PLANTED", "ask"]
 
@@ -26,7 +26,7 @@ _OUTPUT: Final = 64  # tokens
 _TOOL: Final = MappingProxyType({"type": "object", "properties": {"order": {"type": "string"}}})
 
 
-async def ask(client: httpx2.AsyncClient, cell: Cell, secret: str | None, words: str = "") -> Heard:
+async def ask(client: httpx2.AsyncClient, cell: Cell, secret: str | None, words: str = "") -> Reply:
     """Send one request of a cell, with `words` added to its prompt."""
     document = _document(cell, f"{_PROMPT} {words}".strip())
     headers = {"content-type": "application/json"}
@@ -47,7 +47,7 @@ async def ask(client: httpx2.AsyncClient, cell: Cell, secret: str | None, words:
                 body += chunk
     except httpx2.TransportError:
         body += b"\n(the connection was cut)"
-    return Heard(status, seen, bytes(body), time.perf_counter() - began, bool(words))
+    return Reply(status, seen, bytes(body), time.perf_counter() - began, bool(words))
 
 
 def _document(cell: Cell, prompt: str) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from ..simulator import Fault, Received, Simulator
 from .replacement import Replacement, replacement
 from .scenarios import Scenario
 
-__all__ = ["Stage", "stage"]
+__all__ = ["Testbed", "testbed"]
 
 
 @dataclass(eq=False)
-class Stage:
+class Testbed:
     """One place where a cell of the drill can run. Cells follow each other on it.
 
     `app` is what the server runs now.
@@ -40,7 +40,7 @@ class Stage:
         failing = {
             (target.provider.name, target.model): scenario.fault
             for target in targets_of(pool)
-            if target.name in scenario.fails(pool) or scenario.who == "nobody"
+            if target.name in scenario.fails(pool) or scenario.failing == "nobody"
         }
         for name, simulator in self.simulators.items():
             simulator.requests.clear()
@@ -87,15 +87,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(routes: Routes) -> AsyncGenerator[Stage]:
-    """A stage for `routes`; all of it ends with the block."""
+async def testbed(routes: Routes) -> AsyncGenerator[Testbed]:
+    """A testbed for `routes`; all of it ends with the block."""
     async with AsyncExitStack() as running:
         simulators = {
             name: await running.enter_async_context(Simulator(f"p{at}"))
             for at, name in enumerate(routes.providers)
         }
         urls = {name: simulator.url for name, simulator in simulators.items()}
-        made = Stage(simulators, replacement(routes, urls))
+        made = Testbed(simulators, replacement(routes, urls))
         config = configuration(made, graceful_seconds=1, log_level="critical", log_config=None)
         config.load()
         server = uvicorn.Server(config)
