@@ -149,7 +149,7 @@ def _listed(able: dict[str, str]) -> str:
     return ", ".join(f"{name} ({why})" for name, why in able.items()) or "nobody"
 
 
-# -- money ------------------------------------------------------------------------------------
+# -- budget -----------------------------------------------------------------------------------
 
 
 def _budget(record: Record) -> Iterator[str]:
@@ -222,7 +222,7 @@ def _binds(when: Any, target: Target) -> bool:
     return True
 
 
-# -- shape ------------------------------------------------------------------------------------
+# -- format -----------------------------------------------------------------------------------
 
 
 def _format(record: Record) -> Iterator[str]:
@@ -270,7 +270,7 @@ def _code(reply: Reply) -> str:
     return str(within(error, "code") or within(error, "type") or "")
 
 
-# -- who learns of it -------------------------------------------------------------------------
+# -- alert ------------------------------------------------------------------------------------
 
 
 def _alert(record: Record) -> Iterator[str]:
