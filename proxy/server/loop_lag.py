@@ -9,16 +9,17 @@ from typing import Final, Self
 __all__ = ["EVERY", "LoopLag"]
 
 EVERY: Final = 0.5
-"""Seconds between two measurements."""
-_KEPT: Final = 30
-"""Measurements that are kept: those of the last 15 seconds."""
+"""Seconds between two measurements of a gateway that serves."""
+_KEPT: Final = 15.0
+"""Seconds for which a measurement is kept."""
 
 
 class LoopLag:
-    """Measures while the context is entered, in a task of the running event loop."""
+    """Measures every so many seconds while the context is entered, in a task of the running event loop."""
 
-    def __init__(self) -> None:
-        self._lags: deque[float] = deque([0.0], _KEPT)
+    def __init__(self, every: float = EVERY) -> None:
+        self._every = every
+        self._lags: deque[float] = deque([0.0], round(_KEPT / every))
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -38,6 +39,6 @@ class LoopLag:
     async def _measure(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + EVERY
-            await asyncio.sleep(EVERY)
+            due = loop.time() + self._every
+            await asyncio.sleep(self._every)
             self._lags.append(max(0.0, loop.time() - due))

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import httpx2
 
@@ -18,6 +18,7 @@ from ...gateway import Gateway
 from ...guardrails.rules import Kind, Rule
 from ...keys.principal import Principal
 from ...ops.conditions import conditions
+from ...server.loop_lag import LoopLag
 from ...stores.records import LedgerEntry
 from .client import PLANTED, ask
 from .promises import findings
@@ -32,7 +33,8 @@ _AT_ONCE: Final = 4
 """Cells that run at the same time. They mostly wait for timeouts."""
 _TRIES: Final = 3
 """How often a cell may run, if this machine is too slow for its times."""
-_TICK: Final = 0.02  # seconds
+_TICK: Final = 0.02
+"""Seconds between two looks at how late this process is."""
 _SETTLING: Final = 3.0
 """Seconds that holds may take to be settled."""
 _ORDER: Final = ("chat", "messages", "responses", "embeddings")
@@ -120,28 +122,6 @@ async def _in_time(bed: Testbed, cell: Cell) -> Record:
     return await _run_cell(bed, cell)
 
 
-class _Lateness:
-    """Measures by how many seconds timers of this process were late at most."""
-
-    def __init__(self) -> None:
-        self.most = 0.0
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._measure())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _measure(self) -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(_TICK)
-            self.most = max(self.most, time.monotonic() - before - _TICK)
-
-
 async def _run_cell(bed: Testbed, cell: Cell) -> Record:
     """Run one cell with a gateway of its own."""
     configured = bed.configured.routes
@@ -150,7 +130,7 @@ async def _run_cell(bed: Testbed, cell: Cell) -> Record:
     async with AsyncExitStack() as running:
         gateway = await running.enter_async_context(Gateway(configured))
         bed.app = gateway
-        late = await running.enter_async_context(_Lateness())
+        lag = await running.enter_async_context(LoopLag(every=_TICK))
         client = await running.enter_async_context(
             httpx2.AsyncClient(
                 base_url=f"http://127.0.0.1:{bed.port}", verify=False, trust_env=False, timeout=30.0
@@ -180,7 +160,7 @@ async def _run_cell(bed: Testbed, cell: Cell) -> Record:
             planted,
             counts_money="budget" in configured.stack,
             max_attempts=_max_attempts(configured),
-            late=late.most,
+            late=lag.longest,
         )
     record.findings = findings(record)
     return record
