@@ -382,18 +382,18 @@ class Exchange:
     def degradation(self) -> tuple[str, str] | None:
         """That reason, and the name of the target that it is about.
 
-        A failed canary is not a reason, and neither is the provider to which a request is bound by its state.
-        A target that policy or a guardrail keeps from this request is one only if no preferred target is left
-        for it.
+        A failed canary is not a reason, and neither is the provider to which a request is bound by its state,
+        nor an alternate that was passed over. A target that policy or a guardrail keeps from this request is
+        one only if no preferred target is left for it.
         """
         if (failed := self._first_failed()) is not None:
             # An attempt without a fault was slower than its hedge.
             return "hedged" if failed.fault is None else failed.fault.kind, failed.candidate.name
         served, kept_away = self.served, None
         for candidate in self.plan or ():
-            if candidate.role == "canary":
-                continue
             rejected = candidate.rejected
+            if candidate.role == "canary" or (candidate.role == "alternate" and rejected is not None):
+                continue
             if served is not None and candidate is served.candidate:
                 reason = candidate.degraded or self._passed_over(candidate)
                 if reason is not None:

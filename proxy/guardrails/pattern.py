@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ def _library() -> Any:
     return import_module("re2")
 
 
+@lru_cache(maxsize=1024)
 def compiled(expression: str) -> Any:
     """Returns the compiled expression. Raises ValueError, which says what is wrong with it, and ImportError
     without RE2."""

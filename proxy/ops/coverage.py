@@ -11,6 +11,7 @@ from ..config import Pool, Routes, Target, dollars
 from ..config.routing import Capability
 from ..dialects.json_values import is_list, within
 from ..keys.principal import Principal
+from .settings import max_attempts
 
 __all__ = ["gaps"]
 
@@ -53,6 +54,12 @@ def _of_pool(routes: Routes, pool: Pool) -> Iterator[str]:
     yield from _capabilities(pool, alternates)
     yield from _limits(pool, alternates)
     yield from _timeouts(routes, pool)
+    limit = max_attempts(routes)
+    if "failover" in routes.stack and alternates and len(pool.prefer) >= limit:
+        yield (
+            f"pool {pool.name}: its preferred targets use up Failover's max_attempts ({limit}), so that no"
+            " alternate is tried in the same request; raise it"
+        )
 
 
 def _origin(target: Target) -> str:

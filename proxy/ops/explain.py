@@ -32,6 +32,7 @@ from ..routing.planning import plan
 from ..routing.route_inputs import RouteInputs, route_inputs
 from ..routing.written_order import written_order
 from .columns import columns
+from .settings import max_attempts, setting
 
 __all__ = ["Explanation", "Question", "Unanswerable", "explain"]
 
@@ -212,10 +213,10 @@ def explain(
     if "budget" in routes.stack:
         amend(exchange, value)
     if "budget" in routes.stack and pool.at_budget:  # as Budget does
-        assumed = _setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
+        assumed = setting(routes, "budget", "assume_output", ASSUMED_OUTPUT)
         exchange.estimates = Estimate(exchange, value, pool, assume_output=assumed).estimates()
     inputs = replace(route_inputs(exchange, pool, body.document), down=question.down, slow=question.slow)
-    max_attempts = _setting(routes, "failover", "max_attempts", 3) if "failover" in routes.stack else 1
+    limit = max_attempts(routes)
     health = health or Health()
     if "route_select" in routes.stack:
         candidates = plan(inputs, health, balancer or Balancer(), dry=True)
@@ -226,11 +227,11 @@ def explain(
         _reject_dearer(candidates)
     exchange.plan = candidates
     refusal = _refusal(principal, pool) or (
-        exhausted(exchange) if PlanWalk(candidates, max_attempts).next() is None else None
+        exhausted(exchange) if PlanWalk(candidates, limit).next() is None else None
     )
     following: dict[Cause, str | None]
-    following = {cause: _following(candidates, max_attempts, kind) for cause, kind in _FAULTS.items()}
-    following["budget"] = _following(candidates, max_attempts, None)
+    following = {cause: _following(candidates, limit, kind) for cause, kind in _FAULTS.items()}
+    following["budget"] = _following(candidates, limit, None)
     if "failover" not in routes.stack:
         following = dict.fromkeys(following)
     return Explanation(
@@ -238,7 +239,7 @@ def explain(
         operation,
         None if principal is None else principal.name("key"),
         candidates,
-        max_attempts,
+        limit,
         MappingProxyType(following),
         refusal,
         dropped,
@@ -257,12 +258,6 @@ def _unknown(what: str, name: str, names: Mapping[str, object]) -> str:
     return f"there is no {what} {name!r}" + (f"; did you mean {meant!r}?" if meant else "")
 
 
-def _setting(routes: Routes, table: str, key: str, default: int) -> int:
-    """Returns a setting from a middleware's table, which has already been validated."""
-    value = routes.tables.get(table, {}).get(key, default)
-    return value if isinstance(value, int) else default
-
-
 def _refusal(principal: Principal | None, pool: Pool) -> Refusal | None:
     """Returns why Auth refuses this caller before any target is considered, or None."""
     if principal is None:
@@ -278,12 +273,12 @@ async def _receive_disconnect() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _following(candidates: Sequence[Candidate], max_attempts: int, kind: FaultKind | None) -> str | None:
+def _following(candidates: Sequence[Candidate], limit: int, kind: FaultKind | None) -> str | None:
     """Returns the target that is tried after the first one failed in this way, or None.
 
     Without `kind` the first one is refused by a budget.
     """
-    walk = PlanWalk(candidates, max_attempts)
+    walk = PlanWalk(candidates, limit)
     if (first := walk.next()) is None:
         return None
     if kind is None:

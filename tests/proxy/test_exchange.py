@@ -103,6 +103,20 @@ def test_degraded_by_rest(plan: tuple[Candidate, ...], degraded: str | None) -> 
     assert exchange.degraded == degraded
 
 
+def test_an_alternate_that_was_passed_over_is_no_reason() -> None:
+    """The reason is about the preferred targets, also where alternates were to be tried before them."""
+    slow = Candidate("slow", degraded="latency.slo")
+    alternate = Candidate("alternate", rejected="disabled", role="alternate")
+    exchange = exchange_of((slow, None), served=0)
+    exchange.plan = (alternate, slow)
+    assert exchange.degradation == ("latency.slo", "slow")
+    kept_away = Candidate("kept away", rejected="policy.region")
+    other = Candidate("other", role="alternate")
+    exchange = exchange_of((other, None), served=0)
+    exchange.plan = (kept_away, alternate, other)
+    assert exchange.degradation == ("policy.region", "kept away")
+
+
 def report_of(exchange: Exchange) -> dict[bytes, Any]:
     """The headers of every answer."""
     return dict(exchange.report())

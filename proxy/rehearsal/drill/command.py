@@ -63,6 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def drill(options: argparse.Namespace) -> int:
     """Run a drill. Returns 1 if a promise broke, else 0."""
     routes = load_routes(options.routes, prices=lookup, lenient=True)
+    if "failover" not in routes.stack:
+        raise DrillError("there is nothing to rehearse: add failover to the stack")
     _check_names(routes, options)
     _check_files(options)
     seed: int = random.randrange(_SEEDS) if options.seed is None else options.seed

@@ -18,6 +18,7 @@ from ...gateway import Gateway
 from ...guardrails.rules import Kind, Rule
 from ...keys.principal import Principal
 from ...ops.conditions import conditions
+from ...ops.settings import max_attempts
 from ...server.loop_lag import LoopLag
 from ...stores.records import LedgerEntry
 from .client import PLANTED, ask
@@ -114,10 +115,10 @@ def _callers(
 
 
 async def _in_time(bed: Testbed, cell: Cell) -> Record:
-    """Run one cell, again if this machine was busy with something else."""
+    """Run one cell, again if it failed while this machine was busy with something else."""
     for _ in range(_TRIES - 1):
         record = await _run_cell(bed, cell)
-        if not record.is_late:
+        if record.kept or not record.is_late:
             return record
     return await _run_cell(bed, cell)
 
@@ -159,7 +160,7 @@ async def _run_cell(bed: Testbed, cell: Cell) -> Record:
             rules,
             planted,
             counts_money="budget" in configured.stack,
-            max_attempts=_max_attempts(configured),
+            max_attempts=max_attempts(configured),
             late=lag.longest,
         )
     record.findings = findings(record)
@@ -205,14 +206,6 @@ def _can_plant(rule: Rule) -> bool:
         and rule.on != "response"
         and (rule.find is None or codes[rule.kind] in rule.find)
     )
-
-
-def _max_attempts(routes: Routes) -> int:
-    if "failover" not in routes.stack:
-        return 1
-    table = routes.tables.get("failover", {})
-    most, retries = table.get("max_attempts", 3), table.get("retries", 0)
-    return (most if isinstance(most, int) else 3) + (retries if isinstance(retries, int) else 0)
 
 
 def left_out(routes: Routes, todo: Sequence[Cell]) -> list[str]:

@@ -1,7 +1,6 @@
 """What a gateway promises, checked against what was seen in a cell. No I/O, and none of the gateway's rules.
 
-What is allowed is read from the configuration a second time here, so that a fault in the rules that route a
-request cannot hide itself.
+Which targets may answer is read from the configuration, by `eligibility`.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-from ...config import Cause, Target
+from ...config import Target
 from ...dialects.base import Signal
 from ...dialects.json_values import within
 from ...dialects.sse import Splitter
 from ..simulator import Slow
+from .eligibility import against_policy, first_choices, is_kept_away, is_limited, may_answer, must_answer
 from .record import Finding, Record, Reply
 
 __all__ = ["PROMISES", "findings"]
@@ -37,8 +37,6 @@ PROMISES: Final = MappingProxyType(
 _CANARY: Final = re.compile(rb"canary-(p\d+)-[0-9a-f]{12}")
 _MOST: Final = 3
 """Reasons that the evidence of one promise names."""
-_ROOM: Final = 1_000
-"""Tokens of context that the requests of a drill surely fit into."""
 _NANO: Final = 1_000_000_000
 _ALERTS: Final = frozenset({"pool_exhausted", "pool_degraded", "credential_rejected", "quota_exhausted"})
 _RESTS: Final = frozenset({"health.breaker_open", "health.cooldown"})
@@ -56,75 +54,13 @@ def findings(record: Record) -> list[Finding]:
     return made
 
 
-# -- who may answer ---------------------------------------------------------------------------
-
-
-def allowed(record: Record, target: Target) -> str | None:
-    """Returns why the caller's data may not go to a target, None if it may."""
-    principal = record.cell.principal
-    for scope in () if principal is None else principal.scopes:
-        grants = scope.grants
-        if grants.providers is not None and target.provider.name not in grants.providers:
-            return f"{scope.kind} {grants.name} allows the providers {', '.join(grants.providers)}"
-        if grants.regions is not None and target.provider.region not in grants.regions:
-            return f"{scope.kind} {grants.name} allows the regions {', '.join(grants.regions)}"
-    return None
-
-
-def may_answer(record: Record, *, surely: bool = False) -> dict[str, str]:
-    """Returns the targets that may answer in this cell, by name, with the reason.
-
-    With `surely`, only those that must, if no other does: not the canary, which only a share of the callers
-    gets, none that fails at times, and none whose `can` or `context` the request may exceed.
-    """
-    pool, scenario = record.cell.pool, record.cell.scenario
-    failing = scenario.fails(pool)
-    able: dict[str, str] = {}
-    for target in pool.prefer:
-        if target.name not in failing or (scenario.intermittent and not surely):
-            able[target.name] = "preferred"
-    if not surely and pool.canary is not None and pool.canary.target.name not in failing:
-        able[pool.canary.target.name] = "canary"
-    opens: set[Cause] = set(scenario.opens)
-    if _kept_away(record):
-        opens.add("outage")
-    if pool.at_budget and not surely:
-        opens.add("budget")
-    for alternate in pool.alternates:
-        opened = alternate.causes & opens
-        if alternate.target.name not in failing and opened:
-            able[alternate.target.name] = f"alternate for {', '.join(sorted(opened))}"
-    return {
-        name: why
-        for name, why in able.items()
-        if not record.targets[name].disabled
-        and allowed(record, record.targets[name]) is None
-        and not (surely and _falls_short(record, record.targets[name]))
-    }
-
-
-def _kept_away(record: Record) -> bool:
-    """Whether a preferred target is not for this caller, or for nobody."""
-    return any(target.disabled or allowed(record, target) for target in record.cell.pool.prefer)
-
-
-def _falls_short(record: Record, target: Target) -> bool:
-    """Whether a target does not claim to do what the requests of the cell need."""
-    if target.context is not None and target.context < _ROOM:
-        return True
-    pool = record.cell.pool
-    if pool.min_quality is not None and (target.quality or 0) < pool.min_quality:
-        return True
-    if target.can is None:
-        return False
-    needs = {"stream"} if record.cell.streamed else set[str]()
-    return not (needs | (pool.requires & {"tools"})) <= target.can
+# -- routing ----------------------------------------------------------------------------------
 
 
 def _routing(record: Record) -> Iterator[str]:
     cell, able = record.cell, may_answer(record)
     for name, requests in record.received.items():
-        if requests and (why := allowed(record, record.targets[name])) is not None:
+        if requests and (why := against_policy(record, record.targets[name])) is not None:
             yield f"{name} was sent {len(requests)} requests, though {why}"
     breaks = cell.scenario.breaks and cell.streamed
     for reply in record.replies:
@@ -137,11 +73,7 @@ def _routing(record: Record) -> Iterator[str]:
             if reply.target not in able and not (breaks and reply.target in cell.scenario.fails(cell.pool)):
                 yield f"{reply.target} answered, and is none that may: {_listed(able)}"
         # A limit or budget of the caller holds in an outage too.
-        elif (
-            (sure := may_answer(record, surely=True))
-            and not breaks
-            and "x-standby-limit" not in reply.headers
-        ):
+        elif (sure := must_answer(record)) and not breaks and "x-standby-limit" not in reply.headers:
             yield f"{_listed(sure)} may answer, and the caller got {reply.status} {_code(reply)}"
 
 
@@ -274,7 +206,7 @@ def _code(reply: Reply) -> str:
 
 
 def _alert(record: Record) -> Iterator[str]:
-    scenario, first, kept_away = record.cell.scenario, _first_choices(record), _kept_away(record)
+    scenario, first, kept_away = record.cell.scenario, first_choices(record), is_kept_away(record)
     true = scenario.degraded | _RESTS if scenario.fails(record.cell.pool) else scenario.degraded
     asked = [reply for reply in record.replies if not reply.planted]
     degraded = 0
@@ -288,29 +220,18 @@ def _alert(record: Record) -> Iterator[str]:
                 yield f"{reply.target} answered in place of a preferred target, and no header says so"
             continue
         about_caller = degraded_by.startswith(("guardrail.", "budget.", "limit.")) or (
-            kept_away and degraded_by.startswith(("policy.", "disabled"))
+            kept_away and degraded_by.startswith(("policy.", "capability.", "disabled"))
         )
         if degraded_by not in true and not about_caller:
             causes = ", ".join(sorted(scenario.degraded)) or "nothing"
             yield f"x-standby-degraded says {degraded_by}, where {causes} is true"
-    if scenario.intermittent or kept_away:
+    if scenario.intermittent or kept_away or is_limited(record):
         return
     if degraded == len(asked) and degraded and "pool_degraded" not in record.conditions:
         yield f"{degraded} answers came from alternates, and no alert is raised"
     refused = [reply for reply in asked if reply.status >= 500]
     if len(refused) == scenario.requests and record.conditions.isdisjoint(_ALERTS):
         yield "nobody answered, and no alert is raised"
-
-
-def _first_choices(record: Record) -> set[str]:
-    """Returns the targets whose answers are not degraded, with the canary and those that a budget lets in."""
-    pool = record.cell.pool
-    names = {target.name for target in pool.prefer}
-    if pool.canary is not None:
-        names.add(pool.canary.target.name)
-    if pool.at_budget:
-        names |= {each.target.name for each in pool.alternates if "budget" in each.causes}
-    return names
 
 
 # -- load -------------------------------------------------------------------------------------

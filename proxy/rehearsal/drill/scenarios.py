@@ -38,7 +38,8 @@ class Scenario:
     """One outage.
 
     `title` says it in words. `failing` fail, by the fault that `fault` returns for a request that arrives
-    (None answers it well). `opens` are the causes for which alternates may then answer. `degraded` are the
+    (None answers it well). `opens` are the causes for which alternates may then answer, and `later` those for
+    which they may too once a target is ejected. `degraded` are the
     values that `x-standby-degraded` may have because of it. `breaks` is whether a stream breaks after its
     beginning, so that nobody may take over. `requests` are sent one after the other, after `at_once` at the
     same time. `intermittent` is whether preferred targets may answer nevertheless.
@@ -49,6 +50,7 @@ class Scenario:
     fault: Callable[[Received], Fault | None]
     failing: Failing = "preferred"
     opens: frozenset[Cause] = frozenset({"outage"})
+    later: frozenset[Cause] = frozenset()
     degraded: frozenset[str] = frozenset()
     breaks: bool = False
     requests: int = 4
@@ -134,6 +136,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "the preferred targets do not begin to answer in time",
                 _always(Slow(3 * WAIT, after=None)),
                 opens=frozenset({"slow"}),
+                later=frozenset({"outage"}),
                 degraded=frozenset({"timeout_first_byte", "timeout"}),
             ),
             Scenario(
@@ -150,7 +153,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "rate_limit_once",
                 "the first request meets a rate limit of the provider",
                 _first_only,
-                opens=frozenset({"rate_limited", "outage"}),
+                opens=frozenset({"rate_limited"}),
+                later=frozenset({"outage"}),
                 degraded=frozenset({"rate_limited"}),
                 intermittent=True,
             ),
@@ -159,6 +163,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "the preferred targets rate-limit every request",
                 _always(Status(429, retry_after=30)),
                 opens=frozenset({"rate_limited"}),
+                later=frozenset({"outage"}),
                 degraded=frozenset({"rate_limited"}),
             ),
             Scenario(
@@ -166,6 +171,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "the accounts of the preferred targets have no credit left",
                 _always(Status(402)),
                 "account",
+                later=frozenset({"rate_limited"}),
                 degraded=frozenset({"quota"}),
             ),
             Scenario(
@@ -173,6 +179,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "the providers of the preferred targets reject the gateway's key",
                 _always(Status(401)),
                 "account",
+                later=frozenset({"rate_limited"}),
                 degraded=frozenset({"upstream_auth"}),
             ),
             Scenario(

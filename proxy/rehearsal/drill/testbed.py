@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from ...asgi import ASGIApp, Receive, Scope, Send
-from ...config import Pool, Routes, targets_of
+from ...config import Pool, Provider, Routes, targets_of
 from ...server import configuration
-from ..simulator import Fault, Received, Simulator
+from ..simulator import Fault, Received, Reports, Simulator
 from .replacement import Replacement, replacement
 from .scenarios import Scenario
 
@@ -86,13 +86,19 @@ class Testbed:
                 return
 
 
+def _reports(provider: Provider) -> Reports:
+    """Returns when the provider's vendor reports the usage of a stream: some refuse to be asked for it."""
+    vendor = provider.known_as
+    return "end" if vendor is not None and "stream_options" in vendor.leaves_out else "asked"
+
+
 @asynccontextmanager
 async def testbed(routes: Routes) -> AsyncGenerator[Testbed]:
     """A testbed for `routes`; all of it ends with the block."""
     async with AsyncExitStack() as running:
         simulators = {
-            name: await running.enter_async_context(Simulator(f"p{at}"))
-            for at, name in enumerate(routes.providers)
+            name: await running.enter_async_context(Simulator(f"p{at}", reports=_reports(provider)))
+            for at, (name, provider) in enumerate(routes.providers.items())
         }
         urls = {name: simulator.url for name, simulator in simulators.items()}
         made = Testbed(simulators, replacement(routes, urls))

@@ -85,10 +85,10 @@ def stream(end: bytes = DONE, target: str = "main-eu", says: str | None = "overl
     return answer(target, says)._replace(body=b"data: %s\n\n%s" % (json.dumps(chunk).encode(), end))
 
 
-def refusal(status: int = 503, code: str = "overloaded") -> Reply:
+def refusal(status: int = 503, code: str = "overloaded", attempts: int = 2) -> Reply:
     """An error in the dialect of the caller."""
     body = {"error": {"message": "no", "type": "server_error", "code": code}}
-    return Reply(status, {"x-standby-attempts": "2"}, json.dumps(body).encode(), 0.1)
+    return Reply(status, {"x-standby-attempts": str(attempts)}, json.dumps(body).encode(), 0.1)
 
 
 def over_budget() -> Reply:

@@ -48,6 +48,10 @@ def broken(record: Record) -> dict[str, str]:
         pytest.param(kept, id="the alternate answers"),
         pytest.param(lambda: kept(streamed=True), id="streamed"),
         pytest.param(healthy, id="nothing fails"),
+        pytest.param(
+            lambda: kept(replies=[refusal(attempts=1)], received={}, entries=[], max_attempts=1),
+            id="no attempt is left",
+        ),
         pytest.param(europe, id="policy leads elsewhere"),
         pytest.param(lambda: cut(stream(FAILED, "main", None)), id="a stream breaks, and says so"),
         pytest.param(nobody, id="nobody can answer"),
