@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -16,9 +17,16 @@ __all__ = [
     "beta",
     "own_redis",
     "pytest_collection_modifyitems",
+    "pytest_configure",
     "redis_server",
     "redis_url",
 ]
+
+
+def pytest_configure() -> None:
+    """Let programs hear Ctrl-C, also if a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

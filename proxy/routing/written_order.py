@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..bridge.bridges import operation_at_target
 from ..config import Cause, Target
-from ..exchange import Candidate, Exchange
+from ..exchange import Candidate, Exchange, Role
 from ..health.target_health import Health
 from ..http.body import Body
 from .route_inputs import holder_of
@@ -29,8 +29,8 @@ def written_order(
         return tuple(Candidate(name) for name in names)
     provider = holder_of(exchange, pool, body.document) if exchange.bound else None
 
-    def candidate(target: Target, causes: frozenset[Cause] | None = None) -> Candidate:
-        one = Candidate(target.name, target, causes)
+    def candidate(target: Target, role: Role, causes: frozenset[Cause] | None = None) -> Candidate:
+        one = Candidate(target.name, target, causes, role=role)
         asked = operation
         if asked.name not in target.operations:
             asked = operation_at_target(target, asked)
@@ -43,11 +43,11 @@ def written_order(
             one.rejected, one.ready_in = rejection.reason, rejection.ready_in
         return one
 
-    preferred = [candidate(target) for target in pool.prefer]
+    preferred = [candidate(target, "prefer") for target in pool.prefer]
     issued_elsewhere = provider is not None and all(each.provider.name != provider for each in pool.prefer)
     others = [
         # With what the request refers to issued by an alternate only, that need not wait for a cause.
-        candidate(alternate.target, None if issued_elsewhere else alternate.causes)
+        candidate(alternate.target, "alternate", None if issued_elsewhere else alternate.causes)
         for alternate in pool.alternates
     ]
     if any(exchange.share >= share for share in pool.at_budget):

@@ -14,6 +14,7 @@ from .record import Record
 
 __all__ = ["against_policy", "first_choices", "is_kept_away", "is_limited", "may_answer", "must_answer"]
 
+_OUTAGE: Final[frozenset[Cause]] = frozenset({"outage"})
 _ROOM: Final = 1_000
 """Tokens of context that the requests of a drill surely fit into."""
 
@@ -49,10 +50,10 @@ def must_answer(record: Record) -> dict[str, str]:
     failing = scenario.fails(pool)
     if len(failing) >= record.max_attempts:
         return {}
-    opens: set[Cause] = set(scenario.opens)
-    if is_kept_away(record):
-        opens.add("outage")
-    able = {target.name: "preferred" for target in pool.prefer if target.name not in failing}
+    preferred = {target.name: "preferred" for target in pool.prefer}
+    # A target that policy keeps away opens `outage`; what fails elsewhere is no cause for this caller.
+    opens = scenario.opens if failing & _permitted(record, preferred).keys() else _OUTAGE
+    able = {name: why for name, why in preferred.items() if name not in failing}
     able = _permitted(record, able | _alternates(record, opens))
     targets = record.targets
     return {

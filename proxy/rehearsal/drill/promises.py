@@ -14,7 +14,7 @@ import orjson
 
 from ...config import Target
 from ...dialects.base import Signal
-from ...dialects.json_values import within
+from ...dialects.json_values import is_list, within
 from ...dialects.sse import Splitter
 from ..simulator import Slow
 from .eligibility import against_policy, first_choices, is_kept_away, is_limited, may_answer, must_answer
@@ -73,8 +73,17 @@ def _routing(record: Record) -> Iterator[str]:
             if reply.target not in able and not (breaks and reply.target in cell.scenario.fails(cell.pool)):
                 yield f"{reply.target} answered, and is none that may: {_listed(able)}"
         # A limit or budget of the caller holds in an outage too.
-        elif (sure := must_answer(record)) and not breaks and "x-standby-limit" not in reply.headers:
+        elif (sure := must_answer(record)) and not breaks and not _met_a_limit(reply):
             yield f"{_listed(sure)} may answer, and the caller got {reply.status} {_code(reply)}"
+
+
+def _met_a_limit(reply: Reply) -> bool:
+    """Whether a budget or limit is why no target, or no further one, was tried."""
+    if "x-standby-limit" in reply.headers:
+        return True
+    attempts = within(within(_json(reply.body), "error"), "attempts")
+    faults = [str(within(each, "fault")) for each in attempts] if is_list(attempts) else []
+    return any(fault.startswith(("budget.", "limit.")) for fault in faults)
 
 
 def _listed(able: dict[str, str]) -> str:

@@ -42,13 +42,13 @@ def in_order(
 
 
 def test_the_order_is_the_one_that_is_written() -> None:
-    """Preferred targets come first, then the alternates with the causes that open them."""
+    """Preferred targets come first, then the alternates with the causes that open them, and known as such."""
     plan = in_order(pool_of(B, A, alternates={D: {"slow", "outage"}, C: {"context"}}))
-    assert [(candidate.name, candidate.causes) for candidate in plan] == [
-        ("b", None),
-        ("a", None),
-        ("d", {"slow", "outage"}),
-        ("c", {"context"}),
+    assert [(candidate.name, candidate.causes, candidate.role) for candidate in plan] == [
+        ("b", None, "prefer"),
+        ("a", None, "prefer"),
+        ("d", {"slow", "outage"}, "alternate"),
+        ("c", {"context"}, "alternate"),
     ]
     assert [candidate.target for candidate in plan] == [B, A, D, C]
     assert all(candidate.rejected is None and candidate.ready_in is None for candidate in plan)
