@@ -83,14 +83,12 @@ def drill(options: argparse.Namespace) -> int:
         seed=seed,
         seconds=time.monotonic() - began,
     )
-    if options.junit is not None:
-        options.junit.write_text(as_junit(made), encoding="utf-8")
-    if options.html is not None:
-        options.html.write_text(as_html(made), encoding="utf-8")
     if options.json:
         print(json.dumps(made.as_json(), indent=1))
     else:
         print(as_markdown(made) if options.ci else as_text(made), end="" if options.ci else "\n")
+    _write(options.junit, as_junit(made))
+    _write(options.html, as_html(made))
     return 0 if made.kept else 1
 
 
@@ -115,6 +113,15 @@ def _check_files(options: argparse.Namespace) -> None:
             continue
         if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
             raise DrillError(f"{file} cannot be written; choose a file in a directory that is there")
+
+
+def _write(file: Path | None, report: str) -> None:
+    if file is None:
+        return
+    try:
+        file.write_text(report, encoding="utf-8")
+    except OSError as error:
+        raise DrillError(f"{file} cannot be written: {error.strerror}") from error
 
 
 class _Progress:

@@ -229,6 +229,15 @@ def test_a_file_that_cannot_be_written(
     assert printed.err.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs a device that is always full")
+def test_a_disk_that_is_full(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report that could not be written after the drill is told in one line, and the table is printed."""
+    assert main(["drill", str(folder / "routes.toml"), "--html", "/dev/full", *QUICK]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.endswith("every promise was kept\n")
+    assert printed.err == "/dev/full cannot be written: No space left on device\n"
+
+
 def rows(folder: Path, seed: int, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The rows of a drill with this seed, without the times."""
     faults = ("--fault", "outage", "--fault", "flapping", "--fault", "rate_limit_once")
