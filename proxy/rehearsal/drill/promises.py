@@ -47,7 +47,7 @@ def findings(record: Record) -> list[Finding]:
     checks = (_routing, _budget, _guardrails, _format, _alert, _load)
     made: list[Finding] = []
     for name, check in zip(PROMISES, checks, strict=True):
-        broken = list(check(record))[:_MOST]
+        broken = list(dict.fromkeys(check(record)))[:_MOST]  # each once, though several requests met it
         if broken and record.is_late:
             broken.append(f"timers were {record.late:.1f} s late: try again when this machine has less to do")
         made.append(Finding(name, kept=not broken, evidence="; ".join(broken) or _evidence(name, record)))
