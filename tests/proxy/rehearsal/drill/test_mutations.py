@@ -195,9 +195,8 @@ def test_a_sound_gateway_keeps_every_promise() -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=_name)
 def test_a_broken_gateway_breaks_a_promise(mutation: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The drill fails, and names the promise."""
+    """The drill fails, and names the promise, which the sound gateway keeps."""
     fault, promise = MUTATIONS[mutation]
-    assert promise not in broken(drilled(fault))
     mutation(monkeypatch)
     assert promise in broken(drilled(fault))
 
