@@ -17,6 +17,8 @@ __all__ = ["gaps"]
 
 _USUAL_INPUT: Final = 1_000
 """Tokens of a prompt by which the cost of one request is judged."""
+_STREAM: Final[frozenset[Capability]] = frozenset({"stream"})
+"""What targets that claim nothing can do for certain."""
 _SDK_TIMEOUT: Final = 600.0
 """Seconds after which the official SDKs give up by themselves."""
 
@@ -71,7 +73,7 @@ def _origin(target: Target) -> str:
 def _capabilities(pool: Pool, alternates: list[Target]) -> Iterator[str]:
     """Alternates that can do less than every preferred target, so that requests find nobody."""
     claimed = [target.can for target in pool.prefer if target.can is not None]
-    needed: frozenset[Capability] = pool.requires
+    needed: frozenset[Capability] = pool.requires if claimed else pool.requires | _STREAM
     for can in claimed[:1]:
         needed = can.intersection(*claimed[1:])
     for target in alternates:

@@ -34,7 +34,7 @@ from ..routing.written_order import written_order
 from .columns import columns
 from .settings import max_attempts, setting
 
-__all__ = ["Explanation", "Question", "Unanswerable", "explain"]
+__all__ = ["Explanation", "Question", "Unanswerable", "explain", "usual_operation"]
 
 _FAULTS: Final[Mapping[Cause, FaultKind]] = MappingProxyType(
     {
@@ -62,6 +62,7 @@ _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 """The request body by operation if the question has none."""
+_USUAL: Final = ("chat", "messages", "responses", "embeddings")
 
 
 class Unanswerable(StandbyError):
@@ -73,7 +74,7 @@ class Question:
     """A hypothetical request.
 
     `pool` is the name of a pool, or a model name that it `serves`. `request` is the body; without it, a short
-    one of `operation` is used. The default operation is "chat" or "messages", by the pool's dialect. `down`
+    one of `operation` is used. The default operation is that of `usual_operation`. `down`
     names targets to treat as unavailable, `slow` targets to treat as slower than the pool's `slow` allows.
     `share` is the used share, from 0 to 1, of the caller's fullest budget; `over_budget` leaves money for the
     cheapest target only.
@@ -196,7 +197,7 @@ def explain(
     for name in question.down | question.slow:
         if name not in routes.targets:
             raise Unanswerable(_unknown("target", name, routes.targets))
-    operation = question.operation or ("chat" if pool.dialects[0] == "openai" else "messages")
+    operation = question.operation or usual_operation(pool)
     if operation not in OPERATIONS:
         raise Unanswerable(_unknown("operation", operation, OPERATIONS))
     value = dict(_SAMPLES[operation] if question.request is None else question.request)
@@ -256,6 +257,13 @@ def _pool(routes: Routes, name: str) -> Pool:
 def _unknown(what: str, name: str, names: Mapping[str, object]) -> str:
     meant = nearest(name, names)
     return f"there is no {what} {name!r}" + (f"; did you mean {meant!r}?" if meant else "")
+
+
+def usual_operation(pool: Pool) -> str:
+    """Returns the operation that a pool is asked for as a rule: chat or messages if its first target can."""
+    own = pool.prefer[0].operations
+    usual = "chat" if pool.dialects[0] == "openai" else "messages"
+    return next((name for name in (usual, *_USUAL) if name in own), usual)
 
 
 def _refusal(principal: Principal | None, pool: Pool) -> Refusal | None:

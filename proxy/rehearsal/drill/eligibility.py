@@ -1,6 +1,6 @@
 """Which targets may answer in a cell of a drill, and which must, read from the configuration. No I/O.
 
-None of the gateway's own rules is used, so that a fault in them cannot hide itself.
+None of the gateway's own rules of routing is used, so that a fault in them cannot hide itself.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ...bridge.bridges import operation_at_target
 from ...config import Cause, Target
 from ...config.limits import Limits
 from .record import Record
@@ -24,11 +25,11 @@ def may_answer(record: Record) -> dict[str, str]:
     pool, scenario = record.cell.pool, record.cell.scenario
     failing = scenario.fails(pool)
     opens: set[Cause] = {*scenario.opens, *scenario.later}
-    if is_kept_away(record):
+    if is_kept_away(record) or any(rule.when and rule.action == "block" for rule in record.rules):
         opens.add("outage")
     if is_limited(record):
         opens.add("rate_limited")
-    if pool.at_budget:
+    if record.counts_money:
         opens.add("budget")
     able = {
         target.name: "preferred"
@@ -50,10 +51,10 @@ def must_answer(record: Record) -> dict[str, str]:
     failing = scenario.fails(pool)
     if len(failing) >= record.max_attempts:
         return {}
-    preferred = {target.name: "preferred" for target in pool.prefer}
-    # A target that policy keeps away opens `outage`; what fails elsewhere is no cause for this caller.
-    opens = scenario.opens if failing & _permitted(record, preferred).keys() else _OUTAGE
-    able = {name: why for name, why in preferred.items() if name not in failing}
+    asked = {target.name: "preferred" for target in pool.prefer if not _falls_short(record, target)}
+    # A target that is not for this request opens `outage`; how it fails for others is no cause.
+    opens = scenario.opens if failing & _permitted(record, asked).keys() else _OUTAGE
+    able = {name: why for name, why in asked.items() if name not in failing}
     able = _permitted(record, able | _alternates(record, opens))
     targets = record.targets
     return {
@@ -123,6 +124,8 @@ def _permitted(record: Record, able: dict[str, str]) -> dict[str, str]:
 def _falls_short(record: Record, target: Target) -> bool:
     """Whether a target does not claim to do what the requests of the cell need."""
     if target.context is not None and target.context < _ROOM:
+        return True
+    if operation_at_target(target, record.cell.operation).name not in target.operations:
         return True
     pool = record.cell.pool
     if pool.min_quality is not None and (target.quality or 0) < pool.min_quality:

@@ -12,12 +12,12 @@ from typing import Any, Final, cast
 import httpx2
 
 from ...config import Pool, Routes
-from ...dialects.base import Operation
 from ...dialects.registry import operation_named
 from ...gateway import Gateway
 from ...guardrails.rules import Kind, Rule
 from ...keys.principal import Principal
 from ...ops.conditions import conditions
+from ...ops.explain import usual_operation
 from ...ops.settings import max_attempts
 from ...server.loop_lag import LoopLag
 from ...stores.records import LedgerEntry
@@ -38,7 +38,6 @@ _TICK: Final = 0.02
 """Seconds between two looks at how late this process is."""
 _SETTLING: Final = 3.0
 """Seconds that holds may take to be settled."""
-_ORDER: Final = ("chat", "messages", "responses", "embeddings")
 
 
 def cells(
@@ -51,9 +50,9 @@ def cells(
     """Returns the cells of the matrix; each given list narrows it."""
     made: list[Cell] = []
     for pool in routes.pools.values():
-        operation = _operation(pool)
-        if (pools and pool.name not in pools) or operation is None:
+        if pools and pool.name not in pools:
             continue
+        operation = operation_named(usual_operation(pool))
         for scenario in SCENARIOS.values():
             if (faults and scenario.name not in faults) or scenario.applies(pool) is not None:
                 continue
@@ -93,12 +92,6 @@ def _warm(routes: Routes) -> None:
     """Load now what the first gateway would load while its request waits, and others'."""
     nowhere = dict.fromkeys(routes.providers, "http://127.0.0.1:9/v1")
     Gateway(replacement(routes, nowhere).routes).prepare()
-
-
-def _operation(pool: Pool) -> Operation | None:
-    """Returns the operation by which a drill asks a pool: that of its first target, chat if it can be."""
-    own = pool.prefer[0].operations
-    return next((operation_named(name) for name in _ORDER if name in own), None)
 
 
 def _callers(
@@ -214,12 +207,7 @@ def left_out(routes: Routes, todo: Sequence[Cell]) -> list[str]:
     lines: list[str] = []
     for pool in routes.pools.values():
         if pool.name not in tried:
-            why = (
-                "no key in the file may use it"
-                if _operation(pool) is not None
-                else "its first target answers nothing"
-            )
-            lines.append(f"pool {pool.name}: {why}")
+            lines.append(f"pool {pool.name}: no key in the file may use it")
             continue
         reasons = ((scenario.name, scenario.applies(pool)) for scenario in SCENARIOS.values())
         lines += [f"pool {pool.name}, {name}: {reason}" for name, reason in reasons if reason is not None]

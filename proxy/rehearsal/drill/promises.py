@@ -39,6 +39,8 @@ _MOST: Final = 3
 """Reasons that the evidence of one promise names."""
 _NANO: Final = 1_000_000_000
 _ALERTS: Final = frozenset({"pool_exhausted", "pool_degraded", "credential_rejected", "quota_exhausted"})
+_ABOUT_CALLER: Final = ("guardrail.", "budget.", "limit.")
+"""Beginnings of the reasons that are about the caller, and not about a target's health."""
 _RESTS: Final = frozenset({"health.breaker_open", "health.cooldown"})
 
 
@@ -73,17 +75,17 @@ def _routing(record: Record) -> Iterator[str]:
             if reply.target not in able and not (breaks and reply.target in cell.scenario.fails(cell.pool)):
                 yield f"{reply.target} answered, and is none that may: {_listed(able)}"
         # A limit or budget of the caller holds in an outage too.
-        elif (sure := must_answer(record)) and not breaks and not _met_a_limit(reply):
+        elif (sure := must_answer(record)) and not breaks and not _by_rule(reply):
             yield f"{_listed(sure)} may answer, and the caller got {reply.status} {_code(reply)}"
 
 
-def _met_a_limit(reply: Reply) -> bool:
-    """Whether a budget or limit is why no target, or no further one, was tried."""
-    if "x-standby-limit" in reply.headers:
+def _by_rule(reply: Reply) -> bool:
+    """Whether a budget, a limit or a guardrail is why no target, or no further one, was tried."""
+    if not reply.headers.keys().isdisjoint({"x-standby-limit", "x-standby-guardrail"}):
         return True
     attempts = within(within(_json(reply.body), "error"), "attempts")
     faults = [str(within(each, "fault")) for each in attempts] if is_list(attempts) else []
-    return any(fault.startswith(("budget.", "limit.")) for fault in faults)
+    return any(fault.startswith(_ABOUT_CALLER) for fault in faults)
 
 
 def _listed(able: dict[str, str]) -> str:
@@ -179,9 +181,10 @@ def _format(record: Record) -> Iterator[str]:
                 reader.event(name, data) for name, data, _ in (*splitter.feed(reply.body), *splitter.finish())
             ]
             ended = Signal.END in signals
+            stopped = b'"standby":{"guardrail"' in reply.body  # by a rule for answers
             broken = signals[-1:] == [Signal.ERROR] and signals.count(Signal.ERROR) == 1 and not ended
             if cell.scenario.breaks and reply.target in cell.scenario.fails(cell.pool):
-                if not broken:
+                if not broken and not stopped:
                     yield "a stream that broke does not end with one error event"
             elif not ended or Signal.ERROR in signals:
                 yield f"the stream of {reply.target} has no proper end"
@@ -217,28 +220,29 @@ def _code(reply: Reply) -> str:
 def _alert(record: Record) -> Iterator[str]:
     scenario, first, kept_away = record.cell.scenario, first_choices(record), is_kept_away(record)
     true = scenario.degraded | _RESTS if scenario.fails(record.cell.pool) else scenario.degraded
+    if record.cell.pool.hedge is not None:
+        true |= {"hedged"}
     asked = [reply for reply in record.replies if not reply.planted]
     degraded = 0
     for reply in asked:
         if not 200 <= reply.status <= 299:
             continue
         degraded_by, first_choice = reply.headers.get("x-standby-degraded"), reply.target in first
-        degraded += not first_choice
+        about_caller = degraded_by is not None and degraded_by.startswith(_ABOUT_CALLER)
+        degraded += not first_choice and not about_caller
         if degraded_by is None:
             if not first_choice:
                 yield f"{reply.target} answered in place of a preferred target, and no header says so"
             continue
-        about_caller = degraded_by.startswith(("guardrail.", "budget.", "limit.")) or (
-            kept_away and degraded_by.startswith(("policy.", "capability.", "disabled"))
-        )
-        if degraded_by not in true and not about_caller:
+        excluded = kept_away and degraded_by.startswith(("policy.", "capability.", "disabled"))
+        if degraded_by not in true and not about_caller and not excluded:
             causes = ", ".join(sorted(scenario.degraded)) or "nothing"
             yield f"x-standby-degraded says {degraded_by}, where {causes} is true"
     if scenario.intermittent or kept_away or is_limited(record):
         return
     if degraded == len(asked) and degraded and "pool_degraded" not in record.conditions:
         yield f"{degraded} answers came from alternates, and no alert is raised"
-    refused = [reply for reply in asked if reply.status >= 500]
+    refused = [reply for reply in asked if reply.status >= 500 and "x-standby-guardrail" not in reply.headers]
     if len(refused) == scenario.requests and record.conditions.isdisjoint(_ALERTS):
         yield "nobody answered, and no alert is raised"
 

@@ -58,10 +58,9 @@ def replacement(routes: Routes, urls: Mapping[str, str]) -> Replacement:
 def replaced(routes: Routes) -> list[str]:
     """Returns what a drill replaces, a sentence for each."""
     lines = [f"{len(routes.providers)} providers by simulators of their dialects, on loopback"]
-    if routes.store != MEMORY:
-        lines.append(
-            "the store by one in memory, which begins empty; keys that are only in the store are not tried"
-        )
+    lines.append(
+        "the store by one in memory, which begins empty; keys that are only in a store are not tried"
+    )
     if routes.keys:
         lines.append("the secrets of keys, and the addresses that callers may use")
     lines.append(
@@ -96,9 +95,10 @@ def _targets(routes: Routes, providers: Mapping[str, Provider]) -> dict[str, Tar
     models: set[tuple[str, str]] = set()
     for name, target in routes.targets.items():
         place = (target.provider.name, target.model)
-        model = f"{target.model}-{name}" if place in models else target.model
+        while place in models:
+            place = (place[0], f"{place[1]}-{name}")
         models.add(place)
-        update = {"provider": providers[target.provider.name], "probe": None, "model": model}
+        update = {"provider": providers[target.provider.name], "probe": None, "model": place[1]}
         made[name] = target.model_copy(update=update)
     return made
 

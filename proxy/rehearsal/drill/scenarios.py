@@ -32,6 +32,9 @@ Failing = Literal["nobody", "preferred", "account", "region", "all"]
 """Which targets of a pool fail: none, the preferred ones, all behind the same keys as these, those in the
 region of the first, or all."""
 
+_WRITERS: Final = frozenset({"chat", "messages", "responses"})
+"""Operations that are not those of `operation_down`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -39,7 +42,7 @@ class Scenario:
 
     `title` says it in words. `failing` fail, by the fault that `fault` returns for a request that arrives
     (None answers it well). `opens` are the causes for which alternates may then answer, and `later` those for
-    which they may too once a target is ejected. `degraded` are the
+    which they may too, as once a target is ejected. `degraded` are the
     values that `x-standby-degraded` may have because of it. `breaks` is whether a stream breaks after its
     beginning, so that nobody may take over. `requests` are sent one after the other, after `at_once` at the
     same time. `intermittent` is whether preferred targets may answer nevertheless.
@@ -78,6 +81,8 @@ class Scenario:
             return "its first provider has no region"
         if self.name == "latency_creep" and (pool.slow is None or pool.slow.p95_first_token is None):
             return "it has no slow.p95_first_token"
+        if self.name == "operation_down" and pool.prefer[0].operations.isdisjoint(_WRITERS):
+            return "its first target has no other operation than those that fail"
         return None
 
 
@@ -206,6 +211,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "empty_answer",
                 "the preferred targets send a 200 without an answer",
                 _empty,
+                later=frozenset({"truncated"}),
                 degraded=frozenset({"bad_response", "stream_failed"}),
             ),
             Scenario(
@@ -227,7 +233,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
                 "malformed_body",
                 "the preferred targets send broken JSON",
                 _broken_body,
-                opens=frozenset({"outage", "truncated"}),
+                later=frozenset({"truncated"}),
                 degraded=frozenset({"bad_response", "stream_failed"}),
             ),
             Scenario(

@@ -25,6 +25,7 @@ __all__ = [
     "DONE",
     "FAILED",
     "OTHER",
+    "STOPPED",
     "answer",
     "cut",
     "entry",
@@ -39,6 +40,7 @@ __all__ = [
     "refusal",
     "routes",
     "rules",
+    "stopped",
     "stream",
 ]
 
@@ -47,6 +49,8 @@ OTHER: Final = "canary-p2-0123456789ab"
 COST: Final = 10 * 3_000 + 20 * 9_000
 """What 10 + 20 tokens cost at main-eu, in nano-dollars."""
 DONE: Final = b"data: [DONE]\n\n"
+STOPPED: Final = b'data: {"choices":[],"standby":{"guardrail":"secrets"}}\n\n'
+"""What a rule for answers sends in place of the rest of a stream."""
 FAILED: Final = b'data: {"error":{"message":"cut","type":"server_error","code":"upstream_cut"}}\n\n'
 
 
@@ -94,6 +98,11 @@ def refusal(status: int = 503, code: str = "overloaded", attempts: int = 2) -> R
 def over_budget() -> Reply:
     """The gateway's own refusal, for a budget of the caller."""
     return refusal(402, "budget_exceeded")._replace(headers={"x-standby-limit": "key.anywhere.budget.day"})
+
+
+def stopped() -> Reply:
+    """The refusal by a guardrail, of a request or of an answer."""
+    return refusal(502, "guardrail_answer_blocked")._replace(headers={"x-standby-guardrail": "secrets"})
 
 
 def received(text: str = "", fault: Any = None, *, billed: bool = True, model: str = "large") -> Received:

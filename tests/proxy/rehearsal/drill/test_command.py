@@ -282,7 +282,9 @@ def test_a_broken_promise_is_no_success(
 
 @pytest.mark.anyio
 async def test_without_keys(folder: Path) -> None:
-    """It needs no key of a provider, no network, and leaves nothing in its folder."""
+    """It needs no key of a provider, no store, no network, and leaves nothing in its folder."""
+    file = folder / "routes.toml"
+    file.write_text('store = "env:NO_SUCH_STORE"\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "TMPDIR": str(folder)}
     async with running(STANDBY, "drill", *QUICK, folder=folder, environ=nowhere) as program:
         assert await program.ends() == 0, program.output

@@ -16,6 +16,7 @@ from tests.proxy.rehearsal.drill.records import (
     DONE,
     FAILED,
     OTHER,
+    STOPPED,
     answer,
     cut,
     entry,
@@ -28,6 +29,7 @@ from tests.proxy.rehearsal.drill.records import (
     planted,
     received,
     refusal,
+    stopped,
     stream,
 )
 
@@ -48,6 +50,12 @@ def broken(record: Record) -> dict[str, str]:
         pytest.param(kept, id="the alternate answers"),
         pytest.param(lambda: kept(streamed=True), id="streamed"),
         pytest.param(healthy, id="nothing fails"),
+        pytest.param(lambda: nobody(replies=[stopped()], conditions=frozenset[str]()), id="a rule blocks"),
+        pytest.param(lambda: cut(stream(STOPPED + DONE, "main", None)), id="a rule stops a stream"),
+        pytest.param(
+            lambda: kept(replies=[answer(says="budget.exhausted")] * 4, conditions=frozenset[str]()),
+            id="budget cause",
+        ),
         pytest.param(
             lambda: kept(replies=[refusal(attempts=1)], received={}, entries=[], max_attempts=1),
             id="no attempt is left",
