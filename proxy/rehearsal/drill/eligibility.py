@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ...bridge.bridges import operation_at_target
-from ...config import Cause, Target
+from ...config import Cause, Pool, Target, targets_of
 from ...config.limits import Limits
 from .record import Record
 
@@ -96,8 +96,8 @@ def is_kept_away(record: Record) -> bool:
 
 
 def is_limited(record: Record) -> bool:
-    """Whether limits of a preferred target may keep requests from it."""
-    return any(target.limits != Limits() for target in record.cell.pool.prefer)
+    """Whether limits of a target may keep requests from it."""
+    return any(target.limits != Limits() for target in targets_of(record.cell.pool))
 
 
 def _alternates(record: Record, opens: Iterable[Cause]) -> dict[str, str]:
@@ -130,7 +130,17 @@ def _falls_short(record: Record, target: Target) -> bool:
     pool = record.cell.pool
     if pool.min_quality is not None and (target.quality or 0) < pool.min_quality:
         return True
+    if _costs_too_much(pool, target):
+        return True
     if target.can is None:
         return False
     needs = {"stream"} if record.cell.streamed else set[str]()
     return not (needs | (pool.requires & {"tools"})) <= target.can
+
+
+def _costs_too_much(pool: Pool, target: Target) -> bool:
+    """Whether a target may cost more than the pool allows, by its first target's price."""
+    first, price, ratio = pool.prefer[0].price, target.price, pool.max_price_ratio
+    if ratio is None or first is None or price is None:
+        return False
+    return price.input > ratio * first.input or (price.output or 0) > ratio * (first.output or 0)

@@ -103,8 +103,11 @@ def _budget(record: Record) -> Iterator[str]:
     for entry in record.entries:
         if entry.key != record.cell.key:
             yield f"an attempt is booked on key {entry.key}, and key {record.cell.key} asked"
+    unread = {reply.target for reply in record.replies if _is_stopped(reply)}
     for name, requests in record.received.items():
         target = record.targets[name]
+        if name in unread:
+            continue  # a rule hung up before its usage came
         # Of an answer that could not be read, nobody but the provider knows what it took.
         billed = [
             line
@@ -118,7 +121,7 @@ def _budget(record: Record) -> Iterator[str]:
         counted = [sum(entry.input for entry in booked), sum(entry.output for entry in booked)]
         if tokens != counted:
             yield f"{name} bills {tokens[0]} + {tokens[1]} tokens, and {counted[0]} + {counted[1]} are booked"
-        elif target.price is not None and target.price.tiers is None:
+        elif target.price is not None and target.price.tiers is None and not target.price.above:
             due = sum(_due(target, line.input, line.output) for line in billed)
             cost = sum(entry.cost or 0 for entry in booked)
             if abs(due - cost) > len(billed):
@@ -181,10 +184,9 @@ def _format(record: Record) -> Iterator[str]:
                 reader.event(name, data) for name, data, _ in (*splitter.feed(reply.body), *splitter.finish())
             ]
             ended = Signal.END in signals
-            stopped = b'"standby":{"guardrail"' in reply.body  # by a rule for answers
             broken = signals[-1:] == [Signal.ERROR] and signals.count(Signal.ERROR) == 1 and not ended
             if cell.scenario.breaks and reply.target in cell.scenario.fails(cell.pool):
-                if not broken and not stopped:
+                if not broken and not _is_stopped(reply):
                     yield "a stream that broke does not end with one error event"
             elif not ended or Signal.ERROR in signals:
                 yield f"the stream of {reply.target} has no proper end"
@@ -197,6 +199,11 @@ def _json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+
+
+def _is_stopped(reply: Reply) -> bool:
+    """Whether a rule for answers has ended a stream before its end."""
+    return b'"standby":{"guardrail"' in reply.body
 
 
 def _is_error(document: Any, dialect: str) -> bool:
