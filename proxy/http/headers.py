@@ -12,7 +12,7 @@ from typing import Final
 from ..asgi import Headers
 from ..dialects.vendor import Dialect
 
-__all__ = ["downstream", "is_framed", "upstream"]
+__all__ = ["RequestHeaders", "downstream", "is_framed"]
 
 _DOWN: Final = frozenset(
     {
@@ -42,18 +42,30 @@ _DIGITS: Final = 15
 """The most digits of a valid content length."""
 
 
-def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> list[tuple[bytes, bytes]]:
-    """Returns the headers of a request to a provider.
+class RequestHeaders:
+    """The headers of the requests to one target. `own` are the operator's.
 
-    These are `own` (the operator's), the content length, and the forwarded ones of the `caller`'s headers.
+    `fixed` are those that are the same in every request.
     """
-    names = dict(own)
-    forwarded = [pair for pair in dialect.forwarded(caller) if pair[0] not in names]
-    if (merges := dialect.merges) is not None and merges in names:
-        values = [value for name, value in (*own, *caller) if name == merges]
-        own = tuple(pair for pair in own if pair[0] != merges)
-        forwarded.append((merges, _joined(values)))
-    return [*own, (b"content-length", b"%d" % length), *forwarded]
+
+    __slots__ = ("_dialect", "_merged", "_names", "fixed")
+
+    def __init__(self, own: Headers, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._names = frozenset(name for name, _ in own)
+        self._merged = [value for name, value in own if name == dialect.merges]
+        self.fixed = tuple(pair for pair in own if pair[0] != dialect.merges)
+
+    def of(self, caller: Headers, length: int) -> list[tuple[bytes, bytes]]:
+        """Returns the further headers of one request: the length of its body, and the forwarded ones of the
+        `caller`'s."""
+        names, merges = self._names, self._dialect.merges
+        forwarded = [pair for pair in self._dialect.forwarded(caller) if pair[0] not in names]
+        headers = [(b"content-length", b"%d" % length), *forwarded]
+        if self._merged and merges is not None:
+            values = [*self._merged, *(value for name, value in caller if name == merges)]
+            headers.append((merges, _joined(values)))
+        return headers
 
 
 def downstream(provider: Headers, *, streamed: bool) -> list[tuple[bytes, bytes]]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from typing_extensions import override
 
-from ..asgi import Headers, Message, Send, header
+from ..asgi import Message, Send, header
 from ..bridge.answer_translator import UnreadableAnswer
 from ..bridge.bridges import Bridge
 from ..bridge.errors import error_document, error_message
@@ -153,9 +153,9 @@ class TranslatedCall(UpstreamCall):
     # -- how it ends ------------------------------------------------------------------------
 
     @override
-    def _end(self, headers: Headers) -> None:
+    def _end(self, *, framed: bool) -> None:
         if self._answer.is_stream:
-            super()._end(headers)
+            super()._end(framed=framed)
         else:
             self._answer.end()  # all of it is parsed, which shows whether it is whole
 

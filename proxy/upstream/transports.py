@@ -1,8 +1,8 @@
-"""Connections to providers, behind httpx2's `AsyncBaseTransport`.
+"""Connections to providers: our own, or those of any httpx2 `AsyncBaseTransport` that a provider names.
 
 Transports are called directly, never through an `AsyncClient`: no cookie jar that two tenants would share, no
-redirects, no decompression. Every target has its own connections, so that a
-target that hangs cannot use up those of another.
+redirects, no decompression. Every target has its own connections, so that a target that hangs cannot use up
+those of another.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import logging
 import ssl
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 import httpx2
-from typing_extensions import override
 
 from ..asgi import Headers
 from ..classify.faults import FaultKind
@@ -24,20 +23,28 @@ from ..config.authorities import Authorities
 from ..config.forward_proxy import ForwardProxy
 from ..dialects.registry import dialect_named
 from ..errors import StandbyError
+from ..http.headers import RequestHeaders
+from . import foreign_transport
 from .environment import proxy_of_environment, trusted_by_environment
+from .foreign_transport import ForeignStream
 from .http1.pool import Pool
 from .http1.proxy import Proxy
+from .http1.request_writer import header_lines
+from .http1.stream import Stream
 from .timeouts import AttemptTimeouts
 
-__all__ = ["KEEP_ALIVE", "POOL_WAIT", "Transports", "Unreachable", "Upstream", "pooled"]
+__all__ = ["KEEP_ALIVE", "POOL_WAIT", "Received", "Transports", "Unreachable", "Upstream", "pooled"]
 
 POOL_WAIT: Final = 0.5
 """Seconds to wait for one of a target's connections, or half the connect timeout if that is less. It must end
 before the connect timeout, since a full pool is our own overload and not the target's fault."""
 KEEP_ALIVE: Final = 30.0
 """Seconds an idle connection is kept; below the 60 s after which common load balancers drop it."""
-_RawHeaders = list[tuple[bytes, bytes]]
 _log: Final = logging.getLogger("standby.upstream")
+
+
+Received = Stream | ForeignStream
+"""A response whose head has arrived."""
 
 
 class Unreachable(StandbyError):
@@ -56,7 +63,9 @@ class Upstream:
         self.transport = transport
         self._base, self._query = _base_of(target), _query_of(target)
         self._urls: dict[str, httpx2.URL] = {}
+        self._heads: dict[str, bytes] = {}
         self.headers = _own_headers(target, httpx2.URL(self._base).netloc)
+        self._headers = RequestHeaders(self.headers, dialect_named(target.provider.dialect))
         self._reason = ""
         """Why the last attempt had no connection, as it was logged. Empty once one had."""
 
@@ -68,23 +77,26 @@ class Upstream:
         return url
 
     async def send(
-        self, url: httpx2.URL, headers: _RawHeaders, content: bytes, clocks: AttemptTimeouts
-    ) -> httpx2.Response:
-        """POST `content`. Returns the response with its body unread. Raises Unreachable."""
+        self, path: str, caller: Headers, more: Headers, content: bytes, clocks: AttemptTimeouts
+    ) -> Received:
+        """POST `content` to `path`, with those of the `caller`'s headers that are forwarded, and `more`.
+
+        Returns the response with its body unread. Raises Unreachable.
+        """
         clocks.connecting()
         connect = clocks.timeouts.connect
         # AttemptTimeouts limits the rest, since a socket timeout is per read. These two end a little before
         # the attempt's own connect limit, so that the error says which it was.
-        limits = {
-            "connect": 0.95 * connect,
-            "read": None,
-            "write": None,
-            "pool": min(POOL_WAIT, connect / 2),
-        }
-        body = _Content(content, clocks)
-        request = httpx2.Request("POST", url, headers=headers, stream=body, extensions={"timeout": limits})
+        limits = min(POOL_WAIT, connect / 2), 0.95 * connect, clocks.connected
+        headers = [*self._headers.of(caller, len(content)), *more]
         try:
-            response = await self.transport.handle_async_request(request)
+            if isinstance(self.transport, Pool):
+                head = b"%b%b\r\n" % (self._head(path, self.transport), header_lines(headers))
+                response: Received = await self.transport.post(head, content, *limits)
+            else:
+                response = await foreign_transport.post(
+                    self.transport, self.url(path), [*self._headers.fixed, *headers], content, *limits
+                )
         except httpx2.PoolTimeout as error:
             raise Unreachable("local_overload") from error
         except OSError as error:
@@ -95,6 +107,14 @@ class Upstream:
             raise Unreachable(_kind(error)) from error
         self._reason = ""
         return response
+
+    def _head(self, path: str, pool: Pool) -> bytes:
+        """The beginning of every request to `path`: its first line and the operator's headers."""
+        head = self._heads.get(path)
+        if head is None:
+            head = pool.request_line(self.url(path)) + header_lines(self._headers.fixed)
+            self._heads[path] = head
+        return head
 
     def _log_reason(self, reason: str) -> None:
         # Once until it changes, since health is logged too. Messages of other transports may have secrets.
@@ -107,13 +127,8 @@ class Upstream:
         headers = [pair for pair in self.headers if pair[0] != b"content-type"]
         request = httpx2.Request("GET", self.url(path), headers=headers, extensions={"timeout": {}})
         response = await self.transport.handle_async_request(request)
-        await self.release(response)
+        await response.aclose()
         return response.status_code
-
-    @staticmethod
-    async def release(response: httpx2.Response) -> None:
-        """Release a response. Its connection is kept if the body was read to its end and nothing followed."""
-        await cast("httpx2.AsyncByteStream", response.stream).aclose()
 
     async def aclose(self) -> None:
         """Close every connection, also those in use."""
@@ -271,29 +286,6 @@ def _line(target: Target) -> _Line:
         *(provider.key, provider.auth, provider.vendor, headers),
         *(provider.transport, provider.proxy, provider.ca),
     )
-
-
-class _Content(httpx2.AsyncByteStream):
-    """The body of one request, in one piece. Once it is iterated, the connection is established."""
-
-    __slots__ = ("_clocks", "_content", "_left")
-
-    def __init__(self, content: bytes, clocks: AttemptTimeouts) -> None:
-        self._content = content
-        self._clocks = clocks
-        self._left = False
-
-    @override
-    def __aiter__(self) -> Self:
-        self._clocks.connected()
-        self._left = True
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        self._left = False
-        return self._content
 
 
 def _kind(error: httpx2.TransportError) -> FaultKind:

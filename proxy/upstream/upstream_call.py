@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 import httpx2
 import orjson
@@ -21,17 +21,16 @@ from ..classify.answer import Answer, Verdict
 from ..classify.faults import Fault, Rejection, is_callers
 from ..config import Target, Timeouts
 from ..dialects.base import Operation
-from ..dialects.registry import dialect_named
 from ..dialects.vendor_request import adapted
 from ..errors import CODES, Interrupted, Superseded
 from ..exchange import Attempt, Break, Exchange
 from ..http.body import Body
-from ..http.headers import downstream, is_framed, upstream
+from ..http.headers import downstream
 from ..routing.issuers import remember_issuer
 from .coarse_timer import CoarseTimer
 from .relayed_bytes import RelayedBytes
 from .timeouts import FAULTS, AttemptTimeouts, Ended
-from .transports import Transports, Unreachable, Upstream
+from .transports import Received, Transports, Unreachable
 
 __all__ = ["UpstreamCall"]
 
@@ -108,7 +107,7 @@ class UpstreamCall:
                     try:
                         await self._relay_answer(response, clocks)
                     finally:
-                        await Upstream.release(response)
+                        await response.release()
         except asyncio.CancelledError:
             await self._stopped()
             raise
@@ -163,26 +162,23 @@ class UpstreamCall:
 
     # -- the conversation -------------------------------------------------------------------
 
-    async def _send_request(self, body: Body, clocks: AttemptTimeouts) -> httpx2.Response | None:
+    async def _send_request(self, body: Body, clocks: AttemptTimeouts) -> Received | None:
         """Send the request. Returns the response with its body unread, or None if a clearance refused."""
         target, exchange = self._target, self._exchange
         for clearance in exchange.clearances:
             if (refused := await clearance(exchange, self._attempt)) is not None:
                 self._withdraw(refused)
                 return None
-        connections = self._transports.to(target)
         try:
             content = self._content(body)
         except Untranslatable as lost:
             self._withdraw(Rejection("capability.untranslatable", field=lost.field))
             return None
-        sent_headers = upstream(
-            connections.headers, exchange.headers, dialect_named(target.provider.dialect), len(content)
-        )
+        traced: Headers = ()
         if target.propagate and exchange.trace is not None:
-            sent_headers += exchange.trace.outgoing(exchange, self._attempt)
-        return await connections.send(
-            connections.url(self._operation.upstream_path), sent_headers, content, clocks
+            traced = exchange.trace.outgoing(exchange, self._attempt)
+        return await self._transports.to(target).send(
+            self._operation.upstream_path, exchange.headers, traced, content, clocks
         )
 
     def _withdraw(self, refused: Rejection) -> None:
@@ -201,7 +197,7 @@ class UpstreamCall:
             return orjson.dumps(adapted(value, vendor))
         return body.document.bytes(target.model, amendments)
 
-    async def _relay_answer(self, response: httpx2.Response, clocks: AttemptTimeouts) -> None:
+    async def _relay_answer(self, response: Received, clocks: AttemptTimeouts) -> None:
         """Read the answer, and relay it from the moment when it has proved good.
 
         Everything per chunk happens in this one coroutine, since it runs for every token.
@@ -209,15 +205,14 @@ class UpstreamCall:
         answer = self._attempt.answer = self._answer
         if answer.reader is not None:
             answer.reader.on_issue = partial(remember_issuer, self._exchange, self._target.provider)
-        stream = cast("httpx2.AsyncByteStream", response.stream)
-        headers: Headers = tuple([(name.lower(), value) for name, value in response.headers.raw])
-        verdict = answer.start(response.status_code, headers)
+        headers = response.headers
+        verdict = answer.start(response.status, headers)
         if verdict is _FAULT or not 200 <= answer.status <= 299:
-            await self._receive_refusal(stream, headers)
+            await self._receive_refusal(response)
             return
         if self._exchange.served is self._attempt:
             await self._open(headers, clocks)  # without Failover there is nothing to wait for
-        async for chunk in stream:
+        async for chunk in response:
             if (skim := answer.skim) is not None and skim(chunk):
                 clocks.progress()
                 ready = chunk
@@ -232,14 +227,14 @@ class UpstreamCall:
             if answer.ended and self._is_over(clocks):
                 break
         else:
-            self._end(headers)
+            self._end(framed=response.framed)
         if not self.started and (answer.fault is None or is_callers(answer.fault)):
             self._attempt.fault = answer.fault
             await self._open(headers, clocks)
 
-    def _end(self, headers: Headers) -> None:
-        """The body has ended."""
-        answer, framed = self._answer, is_framed(headers)
+    def _end(self, *, framed: bool) -> None:
+        """The body has ended. `framed` is whether its head said where."""
+        answer = self._answer
         if answer.outgrown and not framed:
             answer.broke("stream_failed")  # ended by the close of the connection, as a break would be
         answer.end(framed=framed)
@@ -285,13 +280,13 @@ class UpstreamCall:
             await self._send({"type": "http.response.body", "body": held, "more_body": True})
         clocks.sending = False
 
-    async def _receive_refusal(self, stream: httpx2.AsyncByteStream, headers: Headers) -> None:
+    async def _receive_refusal(self, response: Received) -> None:
         """Read an error answer completely before any of it is sent: most are not for the caller to see."""
         answer = self._answer
         if answer.verdict is _FAULT:
             return
         parts: list[bytes] = []
-        async for chunk in stream:
+        async for chunk in response:
             parts.append(chunk)
             if answer.feed(chunk) is _FAULT:
                 break
@@ -302,7 +297,7 @@ class UpstreamCall:
             body = b"".join(parts)
             # A length of its own, since only the beginning of an oversized error is read.
             sent_headers = [
-                pair for pair in downstream(headers, streamed=False) if pair[0] != b"content-length"
+                pair for pair in downstream(response.headers, streamed=False) if pair[0] != b"content-length"
             ]
             await self._begin(answer.status, [*sent_headers, (b"content-length", b"%d" % len(body))])
             self._body_begun = True

@@ -35,12 +35,12 @@ class Connection(asyncio.Protocol):
         "_fd",
         "_on_lost",
         "_poll",
-        "_read_paused",
         "_reply",
         "_request_sent",
         "_transport",
         "_write_paused",
         "loop",
+        "read_paused",
         "single_use",
     )
 
@@ -52,8 +52,8 @@ class Connection(asyncio.Protocol):
         self._poll: select.poll | None = None
         self._request_sent = True
         self._write_paused = False
-        self._read_paused = False
         self._ended = False
+        self.read_paused = False
         self.single_use = False  # if set, the connection is closed after its first request
 
     # -- callbacks of the event loop --------------------------------------------------------
@@ -71,8 +71,8 @@ class Connection(asyncio.Protocol):
             self.abort()  # data without a request must not become the response to the next one
             return
         reply.feed(data)
-        if reply.buffered > MAX_UNREAD and not self._read_paused and self._transport is not None:
-            self._read_paused = True
+        if reply.buffered > MAX_UNREAD and not self.read_paused and self._transport is not None:
+            self.read_paused = True
             self._transport.pause_reading()
 
     @override
@@ -106,6 +106,18 @@ class Connection(asyncio.Protocol):
 
     # -- one request ------------------------------------------------------------------------
 
+    async def post(self, head: bytes, body: bytes) -> Reply:
+        """Send a request that is complete, and return its reply as `send_request` does."""
+        reply = self._reply = Reply()
+        if self._ended:
+            reply.eof("")
+        elif len(body) <= _MAX_JOINED:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._write(body)
+        return reply if reply.status else await self._answered(reply)
+
     async def send_request(self, head: RequestWriter, content: AsyncIterable[bytes]) -> Reply:
         """Send a request and return its reply once the response head has arrived.
 
@@ -119,6 +131,9 @@ class Connection(asyncio.Protocol):
             reply.eof("")
         else:
             await self._send(head, content, reply)
+        return await self._answered(reply)
+
+    async def _answered(self, reply: Reply) -> Reply:
         while not reply.status:
             if reply.error is not None:
                 if reply.started:
@@ -162,8 +177,8 @@ class Connection(asyncio.Protocol):
     def resume_if_drained(self) -> None:
         """Resume reading from the socket if it was paused and the buffer is below its limit again."""
         reply, transport = self._reply, self._transport
-        if self._read_paused and (reply is None or reply.buffered <= MAX_UNREAD):
-            self._read_paused = False
+        if self.read_paused and (reply is None or reply.buffered <= MAX_UNREAD):
+            self.read_paused = False
             if transport is None or transport.is_closing():
                 return
             # asyncio's transports keep the context they are resumed in: the request would stay in memory.
@@ -184,7 +199,8 @@ class Connection(asyncio.Protocol):
             self.abort()
             return False
         self._reply = None
-        self.resume_if_drained()
+        if self.read_paused:
+            self.resume_if_drained()
         return True
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import httpx2
@@ -27,8 +28,9 @@ __all__ = ["Pool"]
 class Pool(httpx2.AsyncBaseTransport):
     """At most `connections` connections to the origin of `url`, each closed after `keep_alive` idle seconds.
 
-    `context` is required for https; its ALPN is set to HTTP/1.1. Of a request's timeouts, `pool` limits the
-    wait for a free connection and `connect` limits name resolution, TCP and TLS together, both in seconds.
+    `context` is required for https; its ALPN is set to HTTP/1.1. `post` sends a request that is serialised
+    already; any other goes through `handle_async_request`. Of a request's timeouts, `pool` limits the wait
+    for a free connection and `connect` limits name resolution, TCP and TLS together, both in seconds.
     With a `proxy`, connections go to it: it tunnels https, and forwards http.
     Raises the exceptions of httpx2's transports.
 
@@ -72,38 +74,69 @@ class Pool(httpx2.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) != self._origin:
-            raise httpx2.LocalProtocolError("the request is for another origin")
+        self._check_origin(request.url)
         content = request.stream
         if not isinstance(content, httpx2.AsyncByteStream):
             raise httpx2.LocalProtocolError("the body of the request cannot be read asynchronously")
         head = RequestWriter(request, *self._forwarded)
         timeouts = request.extensions.get("timeout", {})
+
+        def send(connection: Connection) -> Awaitable[Reply]:
+            head.restart()
+            return connection.send_request(head, content)
+
+        stream = await self._send(send, timeouts.get("pool"), timeouts.get("connect"))
+        return httpx2.Response(stream.status, headers=stream.headers, stream=stream)
+
+    def post(
+        self, head: bytes, body: bytes, pool: float, connect: float, connected: Callable[[], None]
+    ) -> Awaitable[Stream]:
+        """Send a POST. `head` begins with `request_line`, states the length of the `body`, and ends with a
+        blank line. `connected` is called once there is a connection, before the first byte is sent over it.
+        """
+
+        def send(connection: Connection) -> Awaitable[Reply]:
+            connected()
+            return connection.post(head, body)
+
+        return self._send(send, pool, connect)
+
+    def request_line(self, url: httpx2.URL) -> bytes:
+        """Returns the line that begins a POST to `url`, and the proxy's credential if it needs one."""
+        self._check_origin(url)
+        origin, credential = self._forwarded
+        return b"POST %b%b HTTP/1.1\r\n%b" % (origin, url.raw_path, credential)
+
+    def _check_origin(self, url: httpx2.URL) -> None:
+        if (url.scheme, url.raw_host, url.port) != self._origin:
+            raise httpx2.LocalProtocolError("the request is for another origin")
+
+    async def _send(
+        self, send: Callable[[Connection], Awaitable[Reply]], pool: float | None, connect: float | None
+    ) -> Stream:
         slots = self.slots
-        connection = await slots.acquire(timeouts.get("pool"))
+        connection = await slots.acquire(pool)
         is_repeat = False
         try:
             if connection is not None:
                 try:
-                    return self._response(await connection.send_request(head, content), connection, slots)
+                    return self._stream(await send(connection), connection, slots)
                 except NoResponseError:
                     connection.abort()
-                is_repeat, head = True, RequestWriter(request, *self._forwarded)
-            connection = await self._dial(slots, timeouts.get("connect"))
+                is_repeat = True
+            connection = await self._dial(slots, connect)
             connection.single_use = is_repeat
-            return self._response(await connection.send_request(head, content), connection, slots)
+            return self._stream(await send(connection), connection, slots)
         except BaseException:
             if connection is not None:
                 connection.abort()
             slots.release(None)
             raise
 
-    def _response(self, reply: Reply, connection: Connection, slots: Slots) -> httpx2.Response:
+    def _stream(self, reply: Reply, connection: Connection, slots: Slots) -> Stream:
         if reply.status == 407 and self._forwarded[0]:
             raise httpx2.ConnectError(REJECTED)  # the word of the proxy that forwards, never the provider's
-        stream = Stream(reply, connection, slots)
-        return httpx2.Response(reply.status, headers=reply.headers, stream=stream)
+        return Stream(reply, connection, slots)
 
     async def _dial(self, slots: Slots, max_seconds: float | None) -> Connection:
         make = partial(Connection, slots.remove)

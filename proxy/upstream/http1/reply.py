@@ -30,16 +30,16 @@ _BLANK: Final = b"\r\n"
 class Reply:
     """The state of one response. Call `feed` with received data and `eof` at the end of the connection.
 
-    `status` is 0 until the head is complete, and `started` is whether any byte has arrived. `unread` holds
-    the chunks of the body not read yet, and `buffered` their size in bytes. `complete` is whether the whole
-    response has arrived, and `keep_alive` whether its connection can be reused. `error` is the reason why the
-    response is invalid or cut off, or None; the chunks before the error can still be read.
+    `status` is 0 until the head is complete, and `started` is whether any byte has arrived. The names of
+    `headers` are in lower case. `ends_at_eof` is whether only the end of the connection ends the body.
+    `unread` holds the chunks of the body not read yet, and `buffered` their size in bytes. `complete` is
+    whether the whole response has arrived, and `keep_alive` whether its connection can be reused. `error` is
+    the reason why the response is invalid or cut off, or None; the chunks before it can still be read.
     """
 
     __slots__ = (
         "_bytes_without_body",
         "_chunked",
-        "_ends_at_eof",
         "_head_left",
         "_http",
         "_lines",
@@ -49,6 +49,7 @@ class Reply:
         "_waiter",
         "buffered",
         "complete",
+        "ends_at_eof",
         "error",
         "headers",
         "keep_alive",
@@ -66,11 +67,11 @@ class Reply:
         self._no_body = bodiless  # a response to HEAD ends after its head, whatever its headers state
         self._head_left = MAX_HEAD
         self._bytes_without_body = 0  # bytes received since the last byte of body data
-        self._lines = 0
+        self._lines = 0  # of the heads that are complete, or of the trailers
         self._parts: list[bytes] = []
         self._tail = b""  # the last 5 bytes of the data before
         self._chunked = False
-        self._ends_at_eof = False
+        self.ends_at_eof = False
         self._waiter: asyncio.Future[None] | None = None
         self.started = False
         self.status = 0
@@ -89,51 +90,43 @@ class Reply:
         if http is None:
             self.keep_alive = False  # data after the response: the connection cannot be reused
             return
-        last = self._collect(http, data)
-        if self.complete:
-            if not self._ends_with(data, last):
-                self.keep_alive = False
-            self._http = None
-        elif self.error is not None:
-            self._http = None
-        else:
-            self._tail = data[-5:] if len(data) > 4 else (self._tail + data)[-5:]
-            if not last and self.status:
-                self._bytes_without_body += len(data)
-                if self._bytes_without_body > MAX_HEAD:
-                    self._fail("a chunk or the trailers say too much")
-        if self.error is not None:
-            self.keep_alive = False
-        if self.status or self.error is not None:
-            self.wake()
-
-    def _collect(self, http: HttpResponseParser, data: bytes) -> bytes:
-        """Parse `data` and buffer its body data. Returns the last body part in it, empty if there is none."""
         try:
             if self.status:
                 http.feed_data(data)
             else:
                 self._feed_head(http, data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            # Invalid data after the end does not make the response itself invalid.
-            if not self.complete:
-                self.error = self.error or str(error) or "no HTTP"
-        parts = self._parts
-        if not parts:
-            return b""
-        last = parts[-1]
-        chunk = last if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self.unread.append(chunk)
-        self.buffered += len(chunk) + _CHUNK_OVERHEAD
-        self._bytes_without_body = 0
-        return last
+            self._mark_invalid(error)
+        last = b""  # the last part of the body in `data`
+        if parts := self._parts:
+            self._parts = []
+            last = parts[-1]
+            chunk = b"".join(parts)  # no copy if it is one
+            self.unread.append(chunk)
+            self.buffered += len(chunk) + _CHUNK_OVERHEAD
+            self._bytes_without_body = 0
+        if self.complete or self.error is not None:
+            self._http = None
+            if self.error is not None or not self._ends_with(data, last):
+                self.keep_alive = False
+        else:
+            self._tail = (self._tail + data[-5:])[-5:]
+            if not last and self.status:
+                self._bytes_without_body += len(data)
+                if self._bytes_without_body > MAX_HEAD:
+                    self._fail("a chunk or the trailers say too much")
+        if self._waiter is not None and (self.status or self.error is not None):
+            self.wake()
+
+    def _mark_invalid(self, error: Exception) -> None:
+        if not self.complete:  # invalid data after the end does not make the response itself invalid
+            self.error = self.error or str(error) or "no HTTP"
 
     def eof(self, why: str) -> None:
         """Handle the end of the connection. `why` is empty if the provider closed it without an error."""
         self.keep_alive = False
         if not self.complete and self.error is None:
-            if self.status and self._ends_at_eof and not why:
+            if self.status and self.ends_at_eof and not why:
                 self.complete = True
             else:
                 self.error = why or "peer closed connection, the answer is incomplete"
@@ -168,6 +161,7 @@ class Reply:
 
     def _fail(self, why: str) -> None:
         self.error = self.error or why
+        self.keep_alive = False
         self._http = None
 
     # -- callbacks of the parser ------------------------------------------------------------
@@ -178,14 +172,18 @@ class Reply:
             self.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Store a header line of the head. Trailer lines are counted and dropped."""
-        if self.complete:
-            return
+        """Store a header line of the head; the size of all is limited. Trailers are counted and dropped."""
+        if self.status:
+            self._read_trailer(name)
+        else:
+            self.headers.append((name, value))
+
+    def _read_trailer(self, name: bytes) -> None:
         self._lines += 1
+        if self.complete:
+            return  # the head of a response that nobody asked for
         if self._lines > MAX_LINES:
             self.error = self.error or "too many lines"
-        elif not self.status:
-            self.headers.append((name, value.rstrip(b" \t")))
         elif name.lower() in _FRAMING:
             self.error = "trailers that frame a body"
 
@@ -194,23 +192,36 @@ class Reply:
         http = self._http
         if http is None or self.complete or self.error is not None:
             return
+        # llhttp has removed the blanks before a value, not those behind it.
+        headers = [
+            (name.lower(), value.rstrip(b" \t") if value[-1:] in b" \t" else value)
+            for name, value in self.headers
+        ]
+        self.headers = []
+        self._lines += len(headers)
         status = http.get_status_code()
         version = http.get_http_version()
+        if self._lines > MAX_LINES:
+            self.error = "too many lines"
+            return
         if version not in {"1.1", "1.0"} or status < 100 or status == 101:
             self.error = f"status {status} of HTTP/{version}"
             return
-        codings = [value for name, value in self.headers if name.lower() == b"transfer-encoding"]
-        sized = any(name.lower() == b"content-length" for name, _ in self.headers)
+        names = [name for name, _ in headers]
+        codings: list[bytes] = []
+        if b"transfer-encoding" in names:
+            codings = [value for name, value in headers if name == b"transfer-encoding"]
+        sized = b"content-length" in names
         if codings and (codings[0].lower() != b"chunked" or len(codings) > 1 or version == "1.0"):
             self.error = "an unknown transfer-encoding"
         elif status < 200:
             if codings or sized:
                 self.error = "an interim answer with a body"
-            self.headers = []
         else:
             self._lines = 0
+            self.headers = headers
             self._chunked = bool(codings)
-            self._ends_at_eof = not (codings or sized)
+            self.ends_at_eof = not (codings or sized)
             self.keep_alive = http.should_keep_alive() and not (codings and sized)
             self.status = status
             if self._no_body:
@@ -229,17 +240,14 @@ class Reply:
 
     # -- reading ----------------------------------------------------------------------------
 
-    async def wait(self) -> None:
-        """Wait for `wake`, which means that more data has arrived or that the response has ended."""
+    def wait(self) -> asyncio.Future[None]:
+        """Returns what to await for `wake`: more data has arrived, or the response has ended."""
         waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        return waiter
 
     def wake(self) -> None:
-        """Wake the task in `wait`, if there is one."""
-        waiter = self._waiter
+        """Wake the task that waits, if there is one."""
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -6,15 +6,27 @@ parsed as more than one line, or for framing headers that do not match the body.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import httpx2
 
-__all__ = ["RequestWriter"]
+__all__ = ["RequestWriter", "header_lines"]
 
 _TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """The characters allowed in a method and in a header name (RFC 9110, 5.6.2)."""
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
+
+
+def header_lines(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Returns headers as lines. Raises httpx2.LocalProtocolError if one of them is not valid HTTP."""
+    names = [name for name, _ in headers]
+    if not all(names) or b"".join(names).translate(None, _TOKEN):
+        raise httpx2.LocalProtocolError("the name of a header is no HTTP")
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    if lines.count(b"\r") != len(names) or lines.count(b"\n") != len(names) or b"\0" in lines:
+        raise httpx2.LocalProtocolError("the value of a header is no HTTP")
+    return lines
 
 
 class RequestWriter:
@@ -25,7 +37,7 @@ class RequestWriter:
     httpx2.LocalProtocolError if the request is not valid HTTP.
     """
 
-    __slots__ = ("_chunked", "_remaining", "bodiless", "data")
+    __slots__ = ("_chunked", "_length", "_remaining", "bodiless", "data")
 
     def __init__(self, request: httpx2.Request, origin: bytes = b"", credential: bytes = b"") -> None:
         method = request.method.encode("ascii", "replace")
@@ -33,17 +45,13 @@ class RequestWriter:
         raw = request.headers.raw
         if not method or method.translate(None, _TOKEN) or not target or target.translate(None, _VISIBLE):
             raise httpx2.LocalProtocolError("the method or the target is no HTTP")
-        names = [name for name, _ in raw]
-        if not all(names) or b"".join(names).translate(None, _TOKEN):
-            raise httpx2.LocalProtocolError("the name of a header is no HTTP")
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in raw])
-        if lines.count(b"\r") != len(raw) or lines.count(b"\n") != len(raw) or b"\0" in lines:
-            raise httpx2.LocalProtocolError("the value of a header is no HTTP")
+        lines = header_lines(raw)
         self.data = b"%b %b%b HTTP/1.1\r\n%b%b\r\n" % (method, origin, target, credential, lines)
         self.bodiless = method == b"HEAD"
-        self._remaining = 0
+        self._length = 0
         self._chunked = False
         self._read_framing([(name.lower(), value) for name, value in raw if len(name) in {14, 17}])
+        self.restart()
 
     def _read_framing(self, raw: list[tuple[bytes, bytes]]) -> None:
         lengths = [value for name, value in raw if name == b"content-length"]
@@ -54,7 +62,11 @@ class RequestWriter:
         if lengths:
             if not lengths[0].isdigit() or len(lengths[0]) > 18:
                 raise httpx2.LocalProtocolError("the content-length of the request is no number")
-            self._remaining = int(lengths[0])
+            self._length = int(lengths[0])
+
+    def restart(self) -> None:
+        """Begin the body, for the first time or again."""
+        self._remaining = self._length
 
     @property
     def body_complete(self) -> bool:

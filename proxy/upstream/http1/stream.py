@@ -1,4 +1,4 @@
-"""The body of a response, as an httpx2 stream."""
+"""A response whose head has arrived, and whose body is read as it comes."""
 
 from __future__ import annotations
 
@@ -17,36 +17,43 @@ __all__ = ["Stream"]
 class Stream(httpx2.AsyncByteStream):
     """Iterates over the body in chunks, each with the data of one read from the connection.
 
-    At the end of the body the connection goes back to the pool. `aclose` before the end closes it. Raises
-    httpx2.RemoteProtocolError if the body is cut off, and httpx2.StreamClosed after `aclose`.
+    `headers` have names in lower case, and `framed` is whether the response says where its body ends. At the
+    end of the body the connection goes back to the pool; `release` before the end closes it. Raises
+    httpx2.RemoteProtocolError if the body is cut off, and httpx2.StreamClosed after `release`.
     """
 
-    __slots__ = ("_connection", "_reply", "_slots")
+    __slots__ = ("_connection", "_reply", "_slots", "framed", "headers", "status")
 
     def __init__(self, reply: Reply, connection: Connection, slots: Slots) -> None:
         self._reply = reply
         self._connection: Connection | None = connection
         self._slots = slots
+        self.status = reply.status
+        self.headers = tuple(reply.headers)
+        self.framed = not reply.ends_at_eof
 
     @override
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        reply, connection = self._reply, self._connection
-        while connection is not None:
-            chunk = reply.next_chunk()
-            if chunk:
-                connection.resume_if_drained()
+        reply = self._reply
+        while (connection := self._connection) is not None:
+            if chunk := reply.next_chunk():
+                if connection.read_paused:
+                    connection.resume_if_drained()
                 return chunk
             if reply.complete:
                 self._release()
                 raise StopAsyncIteration
             await reply.wait()
-            connection = self._connection
         if reply.complete and not reply.unread:
             raise StopAsyncIteration
         raise httpx2.StreamClosed
+
+    async def release(self) -> None:
+        """End the response. Its connection is kept if the body was read to its end and nothing followed."""
+        self._release()
 
     @override
     async def aclose(self) -> None:

@@ -9,11 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standby.proxy.asgi import Headers
 from standby.proxy.dialects.vendor import ANTHROPIC, OPENAI, Dialect
-from standby.proxy.http.headers import downstream, upstream
+from standby.proxy.http.headers import RequestHeaders, downstream
 
 __all__: list[str] = []
 
 OWN: Final[Headers] = ((b"host", b"api.example"), (b"authorization", b"Bearer ours"), (b"x-team", b"llm"))
+
+
+def upstream(own: Headers, caller: Headers, dialect: Dialect, length: int) -> list[tuple[bytes, bytes]]:
+    """Returns all headers of a request to a provider."""
+    headers = RequestHeaders(own, dialect)
+    return [*headers.fixed, *headers.of(caller, length)]
+
 
 STAYS: Final = (
     b"authorization",

@@ -49,12 +49,11 @@ async def ask(routes: Routes) -> int:
     """The status of one request to the provider. Raises Unreachable."""
     transports = Transports()
     upstream = transports.to(routes.targets["a"])
-    headers = [(b"host", b"provider.test"), (b"content-length", b"%d" % len(BODY))]
     clocks = AttemptTimeouts(Timeouts(), 15.0)
     try:
-        response = await upstream.send(upstream.url("/chat/completions"), headers, BODY, clocks)
-        await upstream.release(response)
-        return response.status_code
+        response = await upstream.send("/chat/completions", (), (), BODY, clocks)
+        await response.release()
+        return response.status
     finally:
         await transports.aclose()
 
@@ -88,7 +87,7 @@ async def test_http_through_the_proxy_of_the_environment(environment: pytest.Mon
         [head] = proxy.heads
         assert head.startswith(
             b"POST http://provider.test:8000/v1/chat/completions HTTP/1.1\r\n"
-            b"Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\nhost: provider.test\r\n"
+            b"Proxy-Authorization: Basic YWRhOnNlY3JldA==\r\nhost: provider.test:8000\r\n"
         )
 
 
@@ -273,7 +272,7 @@ async def test_a_tls_failure_is_named(
             for _ in range(2):
                 clocks = AttemptTimeouts(Timeouts(), 15.0)
                 with pytest.raises(Unreachable, match="connect"):
-                    await upstream.send(upstream.url("/chat/completions?key=secret"), [], BODY, clocks)
+                    await upstream.send("/chat/completions?key=secret", (), (), BODY, clocks)
         assert provider.requests == 0
         assert caplog.messages == [f"no connection to target a: {reason}"]
         await transports.aclose()
