@@ -98,7 +98,7 @@ class Auth:
         try:
             principal = exchange.principal = await self._admitted(exchange, scope)
             if exchange.operation is not None:
-                receive = await self._allowed(principal, scope, receive)
+                receive = await self._allowed(principal, exchange, scope, receive)
         except ClientGone:
             return
         except Refusal as refusal:
@@ -130,8 +130,7 @@ class Auth:
             principal = await self._of_key(exchange, routes, store)
         if principal is None:
             raise Refusal("invalid_api_key", headers=_CHALLENGE)
-        ended = principal.ended(self._now(store))
-        if ended is not None:
+        if principal.may_end and (ended := principal.ended(self._now(store))) is not None:
             raise Refusal(ended, headers=_CHALLENGE)
         client = scope.get("client")
         if not principal.comes_from(client[0] if client else None):
@@ -184,9 +183,8 @@ class Auth:
         return None
 
     @staticmethod
-    async def _allowed(principal: Principal, scope: Scope, receive: Receive) -> Receive:
+    async def _allowed(principal: Principal, exchange: Exchange, scope: Scope, receive: Receive) -> Receive:
         """Open the request. Raises Refusal for what no target may give this caller."""
-        exchange = Exchange.of(scope)
         try:
             receive = await opened(scope, receive)
         except Refusal as refusal:
@@ -212,7 +210,7 @@ class Auth:
         target = attempt.candidate.target
         if exchange.pool is not None and not principal.grants(exchange.pool.name):
             return Rejection("policy.model_not_allowed")
-        if principal.ended(self._now(self._store(exchange))) is not None:
+        if principal.may_end and principal.ended(self._now(self._store(exchange))) is not None:
             return Rejection("policy.expired")
         objection = principal.objection(target) if target is not None else None
         return Rejection(objection) if objection is not None else None

@@ -17,7 +17,7 @@ from ..proxy.budget.estimate import Charge, Estimate
 from ..proxy.budget.metering.usage_meter import Unheard, amend
 from ..proxy.budget.metering.vocabulary_cache import VocabularyCache
 from ..proxy.budget.outage_allowance import OutageAllowance
-from ..proxy.budget.request_budget import BudgetSettings, RequestBudget
+from ..proxy.budget.request_budget import BudgetSettings, RequestBudget, failover_deadline
 from ..proxy.budget.thresholds import Thresholds
 from ..proxy.config import Routes
 from ..proxy.config.money import nano
@@ -71,6 +71,7 @@ class Budget:
     _allowance: OutageAllowance | None = field(default=None, init=False, repr=False)
     _budget_store: BudgetStore | None = field(default=None, init=False, repr=False)
     _own: Store | None = field(default=None, init=False, repr=False)
+    _settings: BudgetSettings | None = field(default=None, init=False, repr=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,10 +93,7 @@ class Budget:
                 exchange.step("budget", began, refusal.code)
                 await send_refusal(scope, send, refusal)
                 return
-        settings = BudgetSettings(
-            self._budget_store_of(exchange), self._accounts, self._thresholds, self.mode == "enforce"
-        )
-        request_budget = RequestBudget(settings, exchange, estimate)
+        request_budget = RequestBudget(self._settings_of(exchange), exchange, estimate)
         try:
             if (refused := await request_budget.enter()) is not None:
                 exchange.step("budget", began, refused.code)
@@ -161,6 +159,19 @@ class Budget:
             unheard=self.unheard,
             vocabularies=self._vocabularies.of(exchange.routes),
         )
+
+    def _settings_of(self, exchange: Exchange) -> BudgetSettings:
+        settings = self._settings
+        if settings is None or settings.routes is not exchange.routes or self._budget_store is None:
+            settings = self._settings = BudgetSettings(
+                self._budget_store_of(exchange),
+                self._accounts,
+                self._thresholds,
+                self.mode == "enforce",
+                exchange.routes,
+                failover_deadline(exchange.routes),
+            )
+        return settings
 
     def _budget_store_of(self, exchange: Exchange) -> BudgetStore:
         if self._budget_store is None:

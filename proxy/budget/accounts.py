@@ -13,8 +13,6 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
-from cachetools import LRUCache
-
 from ..config import BudgetUnit, BudgetWindow, Grants, Limits, Pool, Target, WindowName
 from ..stores.records import Line
 
@@ -28,7 +26,7 @@ SPARE: Final = 86_400
 """Seconds that a bucket is kept after its window. A request that starts in a window may end after it."""
 
 _KEPT: Final = 10_000
-"""The maximum number of scopes, pools and targets whose accounts are cached."""
+"""The maximum number of scopes, pools and targets whose accounts are cached. Then the cache begins anew."""
 
 Unit: TypeAlias = BudgetUnit | Literal["concurrent"]
 
@@ -111,7 +109,7 @@ class Accounts:
     __slots__ = ("_cached",)
 
     def __init__(self) -> None:
-        self._cached: LRUCache[int, _Cached] = LRUCache(_KEPT)
+        self._cached: dict[int, _Cached] = {}
 
     def of(self, kind: str, owner: Grants | Pool | Target, now: float) -> tuple[Account, ...]:
         """Returns the accounts of `owner`, a scope, pool or target.
@@ -123,6 +121,8 @@ class Accounts:
         if cached is not None and cached.owner is owner and cached.valid[0] <= now < cached.valid[1]:
             return cached.accounts
         accounts, valid = _accounts(f"{kind}/{owner.name}", owner.limits, owner.budget, now)
+        if len(self._cached) >= _KEPT:
+            self._cached.clear()
         self._cached[id(owner)] = _Cached(owner, accounts, valid)
         return accounts
 

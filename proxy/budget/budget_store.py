@@ -65,7 +65,8 @@ class BudgetStore:
         """
         if self._timer is None:
             self._schedule_sweep()
-        await self.outbox.begun()
+        if not self._store.immediate:
+            await self.outbox.begun()
         if self.outbox.full:
             error = StoreDown if self.outbox.behind else StoreBusy
             raise error("too many settlements wait for the store")
@@ -91,7 +92,10 @@ class BudgetStore:
         self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry], cost: int
     ) -> None:
         """Queues the settlement of a hold. Never waits for the store. `cost` is in nano-dollars."""
-        self.outbox.settle(hold_id, lines, entries)
+        if self._store.immediate:
+            await self.outbox.deliver(hold_id, lines, entries)
+        else:
+            self.outbox.settle(hold_id, lines, entries)
         if self._allowance is not None:
             await self._allowance.settle(hold_id, lines, cost)
 

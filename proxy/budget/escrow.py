@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Final, TypeAlias
 from uuid import uuid4
@@ -188,7 +188,7 @@ class Escrow(Store):
         slice_id = f"{self._prefix}_{next(self._ids)}"
         slice_lines = [line._replace(amount=size) for line, size in zip(lines, sizes, strict=True)]
         cost = max((line.amount for line in slice_lines if "/cost/" in line.account), default=None)
-        expiry = [replace(entry, request_id=slice_id, cost=cost, charged=cost) for entry in entries[:1]]
+        expiry = [entry._replace(request_id=slice_id, cost=cost, charged=cost) for entry in entries[:1]]
         await self._outbox.begun()
         began = asyncio.get_running_loop().time()
         try:

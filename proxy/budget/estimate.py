@@ -9,7 +9,14 @@ from ..exchange import Attempt, Exchange
 from ..stores.records import LedgerEntry, Outcome
 from .accounts import Amounts
 from .metering.token_estimate import Prompt, measure
-from .metering.usage_meter import ActualUsage, ExpectedUsage, Unheard, actual_usage, expected_usage
+from .metering.usage_meter import (
+    ActualUsage,
+    ExpectedUsage,
+    Requested,
+    Unheard,
+    actual_usage,
+    expected_usage,
+)
 from .metering.vocabularies import NONE, Vocabularies
 
 __all__ = ["Charge", "Estimate", "RequestTotals"]
@@ -55,8 +62,8 @@ class Estimate:
         "_operation",
         "_pool",
         "_prompt",
+        "_requested",
         "_unheard",
-        "_value",
         "_vocabularies",
     )
 
@@ -74,12 +81,12 @@ class Estimate:
         self._exchange = exchange
         self._operation = "" if exchange.operation is None else exchange.operation.name
         self._pool = pool
-        self._value = value
         self._charge = charge
         self._assume_output = assume_output
         self._unheard: Unheard = unheard
         self._vocabularies = vocabularies
         self._prompt: Prompt = measure(value, self._operation)
+        self._requested = Requested.of(value, self._operation)
         self._expected: dict[str, ExpectedUsage] = {}
 
     def expected(self, target: Target) -> ExpectedUsage:
@@ -88,8 +95,7 @@ class Estimate:
         if cached is None:
             cached = self._expected[target.name] = expected_usage(
                 self._prompt,
-                self._value,
-                self._operation,
+                self._requested,
                 target,
                 pool=self._pool,
                 assume_output=self._assume_output,
@@ -105,19 +111,22 @@ class Estimate:
 
     def minimum(self) -> Amounts:
         """Returns, for each unit, the smallest estimate among the targets that the caller may use."""
-        principal = self._exchange.principal
-        candidates = [
-            self.amounts(target)
-            for target in self._targets()
-            if principal is None or principal.objection(target) is None
-        ] or [Amounts(1)]
-        return Amounts(*(min(column) for column in zip(*candidates, strict=True)))
+        principal, least = self._exchange.principal, None
+        for target in targets_of(self._pool):
+            if principal is not None and principal.objection(target) is not None:
+                continue
+            amounts = self.amounts(target)
+            if least is None:
+                least = amounts
+            elif amounts != least:
+                least = Amounts(*map(min, least, amounts))
+        return least or Amounts(1)
 
     def estimates(self) -> dict[str, int]:
         """Returns the maximum cost in nano-dollars by target name, for the targets that have a price."""
         return {
             target.name: self.expected(target).cost(target.price)
-            for target in self._targets()
+            for target in targets_of(self._pool)
             if target.price is not None
         }
 
@@ -231,6 +240,3 @@ class Estimate:
         if complete and attempt is self._exchange.served:
             return "served"
         return "client_gone" if self._exchange.client_gone else "failed"
-
-    def _targets(self) -> tuple[Target, ...]:
-        return targets_of(self._pool)

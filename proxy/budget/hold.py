@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..stores.records import Line
-from .accounts import Account, Amounts, Unit
+from .accounts import Account, Amounts
 
 __all__ = ["Demand", "Hold"]
 
@@ -50,15 +50,22 @@ class Hold:
         `spent` is what other attempts used of the request's budgets, `expected` is the estimate for this one.
         """
         self._targets[target] = tuple(accounts)
-        needed = Amounts(1, spent.input + expected.input, spent.output + expected.output, 0)
-        needed = needed._replace(cost=spent.cost + expected.cost)
-        short = [account for account in self._accounts if self._missing(account, needed) > 0]
+        needed = Amounts(
+            *(1, spent.input + expected.input, spent.output + expected.output, spent.cost + expected.cost)
+        )
+        held = self._held
+        short = [
+            account
+            for account in self._accounts
+            if needed.of(account.unit) > held.get(account.line.account, 0)
+        ]
         return self._demand(short, accounts, needed, needed.cost, expected)
 
     def add(self, demand: Demand) -> None:
         """Records that the store has taken the hold for `demand`."""
+        held = self._held
         for line in demand.lines:
-            self._held[line.account] = self._held.get(line.account, 0) + line.amount
+            held[line.account] = held.get(line.account, 0) + line.amount
         self.cost += demand.cost
 
     def settlement_lines(self, usage: Mapping[str, Amounts]) -> tuple[Line, ...]:
@@ -67,20 +74,13 @@ class Hold:
         A rate limit on requests counts every admitted request. A budget in requests counts a request only if
         it was sent to a provider.
         """
-        total = _sum(usage.values())
-        total = total._replace(requests=min(1, total.requests))
-        lines = [_settlement_line(account, total, admitted=1) for account in self._accounts]
+        total = _total(usage)
+        lines = _settlement_lines(self._accounts, total, admitted=1)
         for target, accounts in self._targets.items():
-            target_usage = usage.get(target, Amounts())
-            lines += [
-                _settlement_line(account, target_usage, admitted=target_usage.requests)
-                for account in accounts
-            ]
-        return tuple([line for line in lines if line.amount and line.kind != "lease"])
-
-    def _missing(self, account: Account, needed: Amounts) -> int:
-        """Returns how much of `needed` is not held yet; negative if more is held."""
-        return needed.of(account.unit) - self._held.get(account.line.account, 0)
+            if accounts:
+                target_usage = usage.get(target, Amounts())
+                lines += _settlement_lines(accounts, target_usage, admitted=target_usage.requests)
+        return tuple(lines)
 
     def _demand(
         self,
@@ -90,26 +90,34 @@ class Hold:
         cost: int,
         expected: Amounts = Amounts(),  # noqa: B008 - a tuple does not change
     ) -> Demand:
-        lines = [_line(account, self._missing(account, needed)) for account in short]
-        lines += [_line(account, expected.of(account.unit)) for account in target_accounts]
+        held = self._held
+        lines: list[Line] = []
+        for account in short:
+            missing = needed.of(account.unit) - held.get(account.line.account, 0)
+            lines += (account.line.of(min(_MAX_AMOUNT, missing)),)
+        for account in target_accounts:
+            lines += (account.line.of(min(expected.of(account.unit), _MAX_AMOUNT)),)
         return Demand((*short, *target_accounts), tuple(lines), max(0, cost - self.cost))
 
 
-def _line(account: Account, amount: int) -> Line:
-    return account.line._replace(amount=min(amount, _MAX_AMOUNT))
+def _settlement_lines(accounts: Sequence[Account], usage: Amounts, *, admitted: int) -> list[Line]:
+    lines: list[Line] = []
+    for account in accounts:
+        line, unit = account.line, account.unit
+        if line.kind == "lease":
+            continue
+        amount = admitted if line.kind == "rate" and unit == "requests" else usage.of(unit)
+        if amount:
+            lines += (line.of(min(_MAX_AMOUNT, amount)),)
+    return lines
 
 
-def _settlement_line(account: Account, usage: Amounts, *, admitted: int) -> Line:
-    unit: Unit = account.unit
-    amount = admitted if account.line.kind == "rate" and unit == "requests" else usage.of(unit)
-    return _line(account, amount)
-
-
-def _sum(amounts: Iterable[Amounts]) -> Amounts:
+def _total(usage: Mapping[str, Amounts]) -> Amounts:
+    """Returns the sum over all targets. It is one request, or none if it was sent to no provider."""
     requests = input_tokens = output_tokens = cost = 0
-    for amount in amounts:
-        requests += amount.requests
-        input_tokens += amount.input
-        output_tokens += amount.output
-        cost += amount.cost
-    return Amounts(requests, input_tokens, output_tokens, cost)
+    for amounts in usage.values():
+        requests |= amounts.requests
+        input_tokens += amounts.input
+        output_tokens += amounts.output
+        cost += amounts.cost
+    return Amounts(1 if requests else 0, input_tokens, output_tokens, cost)

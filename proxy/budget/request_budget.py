@@ -43,13 +43,16 @@ _DURATION: Final = TypeAdapter[float](Duration)
 class BudgetSettings(NamedTuple):
     """The state that all requests of one Budget middleware share.
 
-    Without `enforce`, nothing is refused: requests that would be refused are only logged.
+    Without `enforce`, nothing is refused: requests that would be refused are only logged. `deadline` is that
+    of `routes` for all attempts of a request, in seconds.
     """
 
     store: BudgetStore
     accounts: Accounts
     thresholds: Thresholds
     enforce: bool
+    routes: Routes | None = None
+    deadline: float = _DEADLINE
 
 
 class RequestBudget:
@@ -78,7 +81,7 @@ class RequestBudget:
             # A failure here must not fail the request. The hold will expire and be booked in full.
             log.exception("%s: could not be settled", self._exchange.id)
 
-    def _accounts(self) -> list[Account]:
+    def _accounts(self) -> Sequence[Account]:
         exchange, accounts_of = self._exchange, self._settings.accounts.of
         accounts: list[Account] = []
         for scope in () if exchange.principal is None else exchange.principal.scopes:
@@ -89,11 +92,11 @@ class RequestBudget:
             accounts = [account for account in accounts if account.unit in {"requests", "concurrent"}]
         return self._counting(accounts)
 
-    def _counting(self, accounts: Sequence[Account]) -> list[Account]:
+    def _counting(self, accounts: Sequence[Account]) -> Sequence[Account]:
         """Returns the accounts on which the operation counts: not on rates, if it has its own at vendors."""
         operation = self._exchange.operation
         if operation is None or not operation.own_rates:
-            return list(accounts)
+            return accounts
         return [account for account in accounts if account.line.kind != "rate"]
 
     # -- holding ----------------------------------------------------------------------------
@@ -183,7 +186,7 @@ class RequestBudget:
         """Returns the duration of the hold, in seconds."""
         exchange = self._exchange
         total = 0.0 if exchange.pool is None else exchange.pool.timeouts.total
-        return failover_deadline(exchange.routes) + total + _SPARE
+        return self._settings.deadline + total + _SPARE
 
     def _expiry_entries(self, demand: Demand, attempt: Attempt | None) -> tuple[LedgerEntry, ...]:
         """Returns the ledger entries to write if the hold expires because this process ended."""

@@ -79,6 +79,11 @@ class SettlementQueue:
         else:
             self._send(settlement)
 
+    async def deliver(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> None:
+        """Settles a hold without the queue. Raises StoreDown."""
+        if not await self._store.settle(hold_id, lines, entries):
+            _log.warning("%s: had ended before it was settled", hold_id)
+
     async def begun(self) -> None:
         """Waits until every delivery has called the store, so that later calls come after the settlements."""
         while self._unstarted:  # noqa: ASYNC110 - after one turn of the loop all of them have started
@@ -120,8 +125,7 @@ class SettlementQueue:
         """Sends a settlement to the store. Returns False, and keeps it for a retry, if the store is down."""
         self._unstarted -= 1
         try:
-            if not await self._store.settle(*settlement):
-                _log.warning("%s: had ended before it was settled", settlement.hold_id)
+            await self.deliver(*settlement)
         except StoreDown:
             self._waiting.append(settlement)
             if self._retrier is None:

@@ -27,7 +27,8 @@ class Thresholds:
 
         `used` is in the account's unit. All thresholds reached are then remembered as reported.
         """
-        reached = share(account, used)
+        if not account.alert_at or (reached := share(account, used)) < min(account.alert_at):
+            return None
         line = account.line
         # A rolling window has many buckets: a threshold is reported again after a whole window has passed.
         window = line.bucket // (line.bucket - line.since) if line.rolling else line.bucket

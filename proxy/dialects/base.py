@@ -218,5 +218,8 @@ class Operation:
 
     def requested_output(self, value: dict[str, Any]) -> int | None:
         """The most output tokens that the request allows per choice; None if it sets no limit."""
-        given_limits = [given for name in self.limits if type(given := value.get(name)) is int]
-        return max(given_limits, default=None)
+        most = None
+        for name in self.limits:
+            if name in value and type(given := value[name]) is int and (most is None or given > most):
+                most = given
+        return most

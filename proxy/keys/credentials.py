@@ -33,6 +33,7 @@ CREDENTIALS: Final = MappingProxyType(
     {b"authorization": _BEARER, b"x-api-key": _KEY, b"x-goog-api-key": _KEY}
 )
 """The headers that may carry a key, and their formats: those of the OpenAI, Anthropic and Google SDKs."""
+_READ: Final = frozenset({b"connection", *CREDENTIALS})
 
 
 def credential(headers: Headers) -> str | None:
@@ -43,16 +44,14 @@ def credential(headers: Headers) -> str | None:
     one hop only, so not every reader of the request would see the same credential.
     """
     credentials: set[bytes] = set()
-    for name, value in headers:
+    for name, value in [pair for pair in headers if pair[0] in _READ]:
         pattern = CREDENTIALS.get(name)
         if pattern is not None:
             match = pattern.fullmatch(value.strip(b" \t"))
             if match is None:
                 raise Refusal("invalid_api_key")
             credentials.add(match[1])
-        elif name == b"connection" and not CREDENTIALS.keys().isdisjoint(
-            token.strip(b" \t").lower() for token in value.split(b",")
-        ):
+        elif not CREDENTIALS.keys().isdisjoint(token.strip(b" \t").lower() for token in value.split(b",")):
             raise Refusal("invalid_header", param="connection")
     if len(credentials) > 1:
         raise Refusal("ambiguous_credentials")

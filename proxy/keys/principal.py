@@ -43,6 +43,8 @@ class Principal:
     """Whether any of the scopes is disabled."""
     expires: float | None = field(init=False)
     """When the key expires, in seconds since 1970; None for never."""
+    may_end: bool = field(init=False)
+    """Whether `ended` may return an error code, now or later."""
     _networks: tuple[tuple[Network, ...], ...] = field(init=False)
     """The allowed client networks of each scope that restricts them."""
 
@@ -54,12 +56,14 @@ class Principal:
             for grants in chain
             if isinstance(grants, Key) and grants.expires is not None
         ]
+        expires, disabled = min(ends, default=None), any(grants.disabled for grants in chain)
         for name, value in (
             ("pools", pools),
             ("regions", _common(grants.regions for grants in chain)),
             ("providers", _common(grants.providers for grants in chain)),
-            ("disabled", any(grants.disabled for grants in chain)),
-            ("expires", min(ends, default=None)),
+            ("disabled", disabled),
+            ("expires", expires),
+            ("may_end", disabled or expires is not None or self.replaced is not None),
             ("_networks", tuple(grants.ips for grants in chain if grants.ips is not None)),
         ):
             object.__setattr__(self, name, value)
@@ -107,6 +111,8 @@ class Principal:
 
     def objection(self, target: Target) -> str | None:
         """Returns the reason code if data must not be sent to `target`, otherwise None."""
+        if self.providers is None and self.regions is None:
+            return None
         provider = target.provider
         if self.providers is not None and provider.name not in self.providers:
             return "policy.provider_denied"
@@ -116,6 +122,8 @@ class Principal:
 
     def lacks(self, pool: Pool) -> str | None:
         """Returns the error code if no target of the granted `pool` may be used, otherwise None."""
+        if self.providers is None and self.regions is None:
+            return None
         objections = {self.objection(target) for target in targets_of(pool)}
         if None in objections:
             return None

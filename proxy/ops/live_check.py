@@ -15,7 +15,7 @@ import orjson
 from ..asgi import Message, Scope
 from ..bridge.bridges import bridge_to, operation_at_target
 from ..budget.metering.token_estimate import measure
-from ..budget.metering.usage_meter import expected_usage
+from ..budget.metering.usage_meter import Requested, expected_usage
 from ..config import Pool, Routes, Target, dollars, targets_of
 from ..dialects.base import AnswerReader, Operation, Signal
 from ..dialects.json_values import is_list, is_object, read_json, within
@@ -69,9 +69,9 @@ class Trial:
     @property
     def cost(self) -> int:
         """The most that it can cost, in nano-dollars; 0 without a price."""
-        expected = expected_usage(
-            measure(self.request, self.operation.name), self.request, self.operation.name, self.target
-        )
+        name = self.operation.name
+        requested = Requested.of(self.request, name)
+        expected = expected_usage(measure(self.request, name), requested, self.target)
         return expected.cost(self.target.price)
 
 

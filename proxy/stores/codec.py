@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -22,18 +21,22 @@ __all__ = [
     "key_text",
 ]
 
-_DEFAULTS: Final = MappingProxyType({field.name: field.default for field in fields(LedgerEntry)})
+_REQUIRED: Final = object()
+_DEFAULTS: Final = tuple(
+    (name, LedgerEntry._field_defaults.get(name, _REQUIRED)) for name in LedgerEntry._fields
+)
+_MEMBERS: Final = frozenset(LedgerEntry._fields)
 
 
 def entry_text(entry: LedgerEntry) -> bytes:
     """Returns a ledger entry as JSON. Members that have their default value are left out."""
-    members = {name: getattr(entry, name) for name in _DEFAULTS}
-    return orjson.dumps({name: value for name, value in members.items() if value != _DEFAULTS[name]})
+    members = zip(_DEFAULTS, entry, strict=True)
+    return orjson.dumps({name: value for (name, default), value in members if value != default})
 
 
 def entry_from(text: bytes | str) -> LedgerEntry:
     """Returns the ledger entry of a JSON text. Unknown members, from later versions, are ignored."""
-    return LedgerEntry(**{name: value for name, value in orjson.loads(text).items() if name in _DEFAULTS})
+    return LedgerEntry(**{name: value for name, value in orjson.loads(text).items() if name in _MEMBERS})
 
 
 def key_text(record: KeyRecord) -> bytes:

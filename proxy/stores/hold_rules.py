@@ -8,9 +8,8 @@ Redis, and the same tests check both.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from .records import Denied, Held, LedgerEntry, Line
@@ -33,7 +32,7 @@ def check(lines: Sequence[Line]) -> None:
 
 def expired(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Returns these entries as they are written to the ledger when their hold expires."""
-    return [replace(entry, source="expired", outcome="expired") for entry in entries]
+    return [entry._replace(source="expired", outcome="expired") for entry in entries]
 
 
 def hold(
@@ -47,29 +46,41 @@ def hold(
     """Takes a hold; see `Store.hold`."""
     if tables.ended(hold_id):
         return Denied(-1, 0)
+    now = tables.monotonic()
     taken: list[int] = []
     exceeded: list[int] = []
-    earlier: defaultdict[tuple[str, str], list[Line]] = defaultdict(list)  # by account and kind
+    earlier: dict[tuple[str, str], tuple[Line, ...]] = {}  # by account and kind
     for position, line in enumerate(lines):
-        # Earlier lines of this call are not in the tables yet, so they are added here.
-        before = _used(tables, line) + sum(
-            [other.amount for other in earlier[line[:2]] if line.kind != "sum" or _counts(other.bucket, line)]
-        )
-        earlier[line[:2]].append(line)
+        before, account = _used(tables, line, now), line[:2]
+        if account in earlier:
+            # Earlier lines of this call are not in the tables yet, so they are added here.
+            before += sum(
+                [
+                    other.amount
+                    for other in earlier[account]
+                    if line.kind != "sum" or _counts(other.bucket, line)
+                ]
+            )
+            earlier[account] += (line,)
+        else:
+            earlier[account] = (line,)
         after = before + line.amount
         if line.limit is not None and after > line.limit + (_SLACK if line.kind == "rate" else 0):
             if enforce:
                 return Denied(position, _whole(before), _ready_in(line, after))
             exceeded.append(position)
-        taken.append(_whole(after))
-    now = tables.monotonic()
-    existing = tables.open_hold(hold_id) or OpenHold(now + lease, {}, ())
-    existing.expires = max(existing.expires, now + lease)
-    existing.entries = tuple(entries) or existing.entries
+        taken.append(after if isinstance(after, int) else _whole(after))
+    existing = tables.open_hold(hold_id)
+    if existing is None:
+        existing = OpenHold(now + lease, {}, tuple(entries))
+    else:
+        existing.expires = max(existing.expires, now + lease)
+        existing.entries = tuple(entries) or existing.entries
+    amounts = existing.amounts
     for line in lines:
-        slot = _slot(line)
-        existing.amounts[slot] = existing.amounts.get(slot, 0) + line.amount
-        _change(tables, slot, line.amount, line.keep)
+        slot = _slot(line.kind, line.account, line.bucket if line.kind == "sum" else 0, line.per_second)
+        amounts[slot] = amounts[slot] + line.amount if slot in amounts else line.amount
+        _change(tables, slot, line.amount, line.keep, now)
     tables.write(hold_id, existing)
     return Held(tuple(taken), tuple(exceeded))
 
@@ -78,18 +89,19 @@ def settle(tables: Tables, hold_id: str, lines: Sequence[Line], entries: Sequenc
     """Settles a hold; see `Store.settle`."""
     if tables.ended(hold_id):
         return False
-    existing = tables.open_hold(hold_id)
-    changes: defaultdict[Slot, int] = defaultdict(int)
+    existing, now = tables.open_hold(hold_id), tables.monotonic()
+    changes: dict[Slot, int] = {}
     keeps: dict[str, int] = {}
-    for slot, amount in existing.amounts.items() if existing is not None else ():
-        changes[slot] -= amount
+    if existing is not None:
+        changes = {slot: -amount for slot, amount in existing.amounts.items()}
     for line in lines:
         if line.kind != "lease":  # a lease is only released
-            changes[_slot(line)] += line.amount
+            slot = _slot(line.kind, line.account, line.bucket if line.kind == "sum" else 0, line.per_second)
+            changes[slot] = changes[slot] + line.amount if slot in changes else line.amount
             keeps[line.account] = line.keep
     for slot, change in changes.items():
         if change:
-            _change(tables, slot, change, keeps.get(slot.account, 0))
+            _change(tables, slot, change, keeps.get(slot.account, 0), now)
     tables.end(hold_id)
     tables.book(entries)
     return True
@@ -110,17 +122,18 @@ def sweep(tables: Tables) -> int:
 
 def used(tables: Tables, lines: Sequence[Line]) -> tuple[int, ...]:
     """Returns the used amounts; see `Store.used`."""
-    return tuple([_whole(_used(tables, line)) for line in lines])
+    now = tables.monotonic()
+    return tuple([_whole(_used(tables, line, now)) for line in lines])
 
 
-def _used(tables: Tables, line: Line) -> int | float:
+def _used(tables: Tables, line: Line, now: float) -> int | float:
     if line.kind == "sum":
         if line.rolling:
             return tables.taken_since(line.account, line.since)
         return tables.taken(line.account, line.bucket)
     if line.kind == "lease":
         return tables.leased(line.account)
-    return _consumed(tables, line.account, line.per_second)
+    return _consumed(tables, line.account, line.per_second, now)
 
 
 def _counts(bucket: int, line: Line) -> bool:
@@ -128,28 +141,28 @@ def _counts(bucket: int, line: Line) -> bool:
     return bucket >= line.since if line.rolling else bucket == line.bucket
 
 
-def _consumed(tables: Tables, account: str, per_second: float) -> float:
+def _consumed(tables: Tables, account: str, per_second: float, now: float) -> float:
     """Returns how much of a rate's token bucket is consumed now, after the refill.
 
     If the recorded time is in the future, the machine has rebooted since, and the result is 0.
     """
     consumed, at = tables.rate(account)
-    elapsed = tables.monotonic() - at
-    return max(0.0, consumed - elapsed * per_second) if elapsed >= 0 else 0.0
+    left = consumed - (now - at) * per_second
+    return left if now >= at and left > 0.0 else 0.0
 
 
-def _slot(line: Line) -> Slot:
-    return Slot(line.kind, line.account, line.bucket if line.kind == "sum" else 0, line.per_second)
+_slot: Final = lru_cache(maxsize=4096)(Slot)
+"""Slots by their members: the same few are used by request after request."""
 
 
-def _change(tables: Tables, slot: Slot, amount: int, keep: int) -> None:
+def _change(tables: Tables, slot: Slot, amount: int, keep: int, now: float) -> None:
     if slot.kind == "sum":
         tables.take(slot.account, slot.bucket, amount, keep)
     elif slot.kind == "lease":
         tables.lease(slot.account, amount)
     else:
-        consumed = max(0.0, _consumed(tables, slot.account, slot.per_second) + amount)
-        tables.set_rate(slot.account, consumed, tables.monotonic())
+        consumed = _consumed(tables, slot.account, slot.per_second, now) + amount
+        tables.set_rate(slot.account, max(0.0, consumed), now)
 
 
 def _ready_in(line: Line, after: float) -> float | None:

@@ -57,8 +57,9 @@ class _MemoryTables(Tables):
     @override
     def take(self, account: str, bucket: int, amount: int, keep: int) -> None:
         buckets = self.sums[account]
-        buckets[bucket] = min(max(0, buckets.get(bucket, 0) + amount), FULL)
-        if keep > self.keeps.get(account, 0):
+        taken = buckets[bucket] + amount if bucket in buckets else amount
+        buckets[bucket] = min(max(0, taken), FULL)
+        if keep and (account not in self.keeps or keep > self.keeps[account]):
             self.keeps[account] = keep
 
     @override
@@ -75,8 +76,9 @@ class _MemoryTables(Tables):
 
     @override
     def lease(self, account: str, amount: int) -> None:
-        self.leases[account] = held = max(0, self.leases[account] + amount)
-        if not held:
+        if (held := self.leases[account] + amount) > 0:
+            self.leases[account] = held
+        else:
             del self.leases[account]
 
     @override
@@ -131,6 +133,7 @@ class Memory(Store):
     """A store whose operations complete before the call returns and never raise StoreDown."""
 
     shared: ClassVar[bool] = False
+    immediate: ClassVar[bool] = True
 
     def __init__(self, clocks: Clocks | None = None) -> None:
         self._clocks = clocks or Clocks()

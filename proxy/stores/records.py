@@ -71,6 +71,10 @@ class Line(NamedTuple):
     keep: int = 0
     per_second: float = 0.0
 
+    def of(self, amount: int) -> Line:
+        """Returns this line with another amount. Faster than `_replace`."""
+        return tuple.__new__(Line, (self[0], self[1], amount, *self[3:]))
+
 
 class Held(NamedTuple):
     """The result of a hold that was taken.
@@ -99,8 +103,7 @@ class Denied(NamedTuple):
     unsure: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """One entry of the ledger: the usage and the cost of one attempt.
 
     `input` to `reasoning` are tokens. `input` includes `cached` and `cache_write`; `output` includes

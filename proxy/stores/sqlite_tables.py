@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ VERSION: Final = 1
 """The version of schema.sql, stored in the file as `user_version`. Tables that were added later do not change
 it, so that older processes can go on with the file."""
 
-_MEMBERS: Final = tuple([field.name for field in fields(LedgerEntry)])
+_MEMBERS: Final = LedgerEntry._fields
 _WRITE_ENTRY: Final = (
     f"INSERT INTO ledger ({', '.join(_MEMBERS)}) VALUES ({', '.join('?' for _ in _MEMBERS)})"  # noqa: S608
 )
@@ -91,7 +90,7 @@ def entries_after(
     rows = connection.execute(
         f"{_READ_ENTRIES} WHERE line > ? AND +at >= ? ORDER BY line LIMIT ?", (line, since, limit)
     )
-    return [(row[0], LedgerEntry(**dict(zip(_MEMBERS, row[1:], strict=True)))) for row in rows]
+    return [(row[0], LedgerEntry(*row[1:])) for row in rows]
 
 
 class SqliteTables(Tables):
@@ -176,7 +175,7 @@ class SqliteTables(Tables):
 
     @override
     def book(self, entries: Iterable[LedgerEntry]) -> None:
-        self._many(_WRITE_ENTRY, [[getattr(entry, name) for name in _MEMBERS] for entry in entries])
+        self._many(_WRITE_ENTRY, entries)
 
     @override
     def forget(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 __all__ = ["CONFIRM_AFTER", "SLACK", "SteadyClock"]
@@ -17,10 +18,9 @@ CONFIRM_AFTER: Final = 300.0
 _log: Final = logging.getLogger("standby.store")
 
 
-def _uptime() -> float:
-    """Returns monotonic seconds. They include suspended time, where the OS supports it."""
-    boot: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boot is None else time.clock_gettime(boot)
+_BOOT: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+_uptime: Final[Callable[[], float]] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
+"""Returns monotonic seconds. They include suspended time, where the OS supports it."""
 
 
 class SteadyClock:
@@ -44,7 +44,7 @@ class SteadyClock:
         elapsed = self._elapsed()
         offset = self._wall() - elapsed
         accepted = self._offset
-        if accepted is None or abs(offset - accepted) <= SLACK:
+        if accepted is None or -SLACK <= offset - accepted <= SLACK:
             accepted = self._offset = offset
             self._new_offset = 0.0
         elif not self._new_offset or abs(offset - self._new_offset) > SLACK:

@@ -43,6 +43,8 @@ class Store(ABC):
 
     shared: ClassVar[bool] = True
     """Whether other processes, and later ones, see the same data."""
+    immediate: ClassVar[bool] = False
+    """Whether operations complete without waiting for anything, and never raise StoreDown."""
     is_ready = True
     """Whether it has answered since the server started. True where nobody has waited for that."""
 

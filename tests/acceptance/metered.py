@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from standby.proxy.asgi import ASGIApp, Receive, Scope, Send
 from standby.proxy.budget.metering.token_estimate import measure
-from standby.proxy.budget.metering.usage_meter import ActualUsage, actual_usage, amend, expected_usage
+from standby.proxy.budget.metering.usage_meter import (
+    ActualUsage,
+    Requested,
+    actual_usage,
+    amend,
+    expected_usage,
+)
 from standby.proxy.exchange import Exchange
 from standby.proxy.http.body import Body
 from standby.proxy.http.opened import resolve
@@ -32,10 +38,10 @@ def took(exchange: Exchange, document: dict[str, object]) -> list[ActualUsage]:
     """What each attempt of a request took."""
     assert exchange.operation is not None
     name = exchange.operation.name
-    prompt = measure(document, name)
+    prompt, requested = measure(document, name), Requested.of(document, name)
     targets = [(attempt, attempt.candidate.target) for attempt in exchange.attempts]
     return [
-        actual_usage(attempt, expected_usage(prompt, document, name, target, pool=exchange.pool))
+        actual_usage(attempt, expected_usage(prompt, requested, target, pool=exchange.pool))
         for attempt, target in targets
         if target is not None
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
@@ -43,7 +43,7 @@ class StoreProbe:
         document = {
             "held": await store.held(),
             "used": await store.used([Line(*line) for line in asked["lines"]]),
-            "entries": [asdict(entry) for entry in entries],
+            "entries": [entry._asdict() for entry in entries],
         }
         body = orjson.dumps(document)
         length = (b"content-length", b"%d" % len(body))

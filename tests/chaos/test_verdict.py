@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from standby.proxy.rehearsal.simulator.bill import Billed
 from standby.proxy.stores.records import LedgerEntry
@@ -18,8 +16,8 @@ LINE = Billed(1, "model-of-alpha", "t1", 100, 10, reported=True, aborted=False)
 ENTRY = LedgerEntry(
     at=0.0, request_id="req_1", attempt=1, target="alpha", input=100, output=10, cost=COST, charged=COST
 )
-ESTIMATE = replace(ENTRY, source="estimated", input=400, cost=COST + 5)
-EXPIRED = replace(ENTRY, source="expired", target="", attempt=0, cost=COST + 7)
+ESTIMATE = ENTRY._replace(source="estimated", input=400, cost=COST + 5)
+EXPIRED = ENTRY._replace(source="expired", target="", attempt=0, cost=COST + 7)
 
 
 def judged(entries: list[LedgerEntry], lines: list[Billed], *, named: bool = True) -> Figures:
@@ -36,7 +34,7 @@ def judged(entries: list[LedgerEntry], lines: list[Billed], *, named: bool = Tru
         ([ENTRY], [LINE], 0),
         ([ESTIMATE], [LINE], 5),
         ([EXPIRED], [LINE], 7),
-        ([replace(ENTRY, input=0, output=0, cost=0, outcome="failed")], [], 0),
+        ([ENTRY._replace(input=0, output=0, cost=0, outcome="failed")], [], 0),
         ([], [], 0),
     ],
 )
@@ -55,12 +53,12 @@ def test_what_agrees_is_right(
     [
         ([], [LINE]),
         ([ENTRY, ENTRY], [LINE]),
-        ([replace(ENTRY, cost=None)], [LINE]),
-        ([replace(ENTRY, cost=COST - 1)], [LINE]),
-        ([replace(ENTRY, input=101)], [LINE]),
+        ([ENTRY._replace(cost=None)], [LINE]),
+        ([ENTRY._replace(cost=COST - 1)], [LINE]),
+        ([ENTRY._replace(input=101)], [LINE]),
         ([ENTRY], []),
-        ([replace(ESTIMATE, cost=COST - 1)], [LINE]),
-        ([replace(EXPIRED, cost=COST - 1)], [LINE]),
+        ([ESTIMATE._replace(cost=COST - 1)], [LINE]),
+        ([EXPIRED._replace(cost=COST - 1)], [LINE]),
         ([ENTRY], [LINE, LINE._replace(number=2)]),
     ],
 )

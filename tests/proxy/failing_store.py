@@ -20,6 +20,8 @@ class FailingStore(Memory):
     `slow` seconds pass before it answers. `calls` are the operations in the order in which they were asked.
     """
 
+    immediate = False
+
     def __init__(self, clocks: Clocks | None = None) -> None:
         super().__init__(clocks)
         self.down = False

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 import pytest
 from standby.proxy.budget.metering.token_estimate import measure
-from standby.proxy.budget.metering.usage_meter import amend, expected_usage
+from standby.proxy.budget.metering.usage_meter import Requested, amend, expected_usage
 from standby.proxy.classify.provider_errors import in_band, refused
 from standby.proxy.dialects.json_values import is_list, is_object
 from standby.proxy.dialects.registry import OPERATIONS
@@ -260,7 +260,8 @@ def test_requests_are_read_or_refused(operation: str) -> None:
             document = Body(orjson.dumps(value), _nothing).document
             kind.check(document.value)
             exchange.bound = kind.bound(document)
-            expected_usage(measure(document.value, operation), document.value, operation, pool.prefer[0])
+            requested = Requested.of(document.value, operation)
+            expected_usage(measure(document.value, operation), requested, pool.prefer[0])
             amend(exchange, document.value)
             route_inputs(exchange, pool, document)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -106,8 +107,12 @@ def _multiplied(rates: Rates, factor: int) -> dict[str, int]:
 
 def is_same(target: Target, model: str) -> bool:
     """Whether `model` names the target's model, a snapshot of it, or one that matches `served_as`."""
-    own = target.model
-    if model == own or any(fnmatchcase(model, pattern) for pattern in target.served_as):
+    return model == target.model or _names(model, target.model, target.served_as)
+
+
+@lru_cache(maxsize=4096)
+def _names(model: str, own: str, served_as: tuple[str, ...]) -> bool:
+    if any(fnmatchcase(model, pattern) for pattern in served_as):
         return True
     own, served_name = own.lower(), model.lower()
     vendor, _, own = own.rpartition("/")
@@ -171,18 +176,28 @@ def estimate(price: Price, input: int, output: int, images: int = 0) -> int:
 
     `images` is the number of images in the request.
     """
-    total = 0
-    for rates in (price, *(tier for tier in price.above if input > tier.tokens)):
-        dearest_input = max(
-            rates.input, rates.cached_input or 0, rates.cache_write or 0, rates.cache_write_1h or 0
-        )
-        dearest_output = max(rates.output, rates.reasoning or 0)
-        total = max(total, input * dearest_input + output * dearest_output)
+    total = _dearest(price, input, output)
+    for tier in price.above:
+        if input > tier.tokens:
+            total = max(total, _dearest(tier, input, output))
     return -(-total // _MILLION) + price.per_request + price.per_image * images
+
+
+def _dearest(rates: Rates, input: int, output: int) -> int:
+    """Returns what tokens of the dearest kinds cost, times a million."""
+    input_rate, output_rate = rates.input, rates.output
+    for rate in (rates.cached_input, rates.cache_write, rates.cache_write_1h):
+        if rate is not None and rate > input_rate:
+            input_rate = rate
+    if rates.reasoning is not None and rates.reasoning > output_rate:
+        output_rate = rates.reasoning
+    return input * input_rate + output * output_rate
 
 
 def _rates(price: Price, input: int) -> Rates:
     """Returns the rates for a prompt of `input` tokens."""
+    if not price.above:
+        return price
     reached = [tier for tier in price.above if input > tier.tokens]
     return max(reached, key=lambda tier: tier.tokens) if reached else price
 

@@ -20,15 +20,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard, cast
 
 import orjson
 
 from ...config import Target
-from .vocabularies import NONE, Count, Vocabularies
+from .vocabularies import NONE, Count, Counting, Vocabularies
 
 __all__ = ["EXACT", "MARGIN", "UNSEEN", "Prompt", "measure"]
 
@@ -113,38 +112,49 @@ _NO_LEAD: Final = bytes(byte for byte in range(256) if byte not in _GROWTH_BY_LE
 """All other bytes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
     """The measured content of a request.
 
-    `size` is the maximum length of `texts` in bytes after NFC. `extra` is the number of tokens for overhead
-    and for content other than text and images. `images` is the number of images. `counts` caches the tokens
-    of the texts by vocabulary.
+    `texts` are all its texts. `extra` is the number of tokens for overhead and for content other than text
+    and images. `images` is the number of images.
     """
 
-    texts: tuple[str, ...]
-    size: int
-    extra: int
-    images: int
-    counts: dict[tuple[Count, bool], int] = field(default_factory=dict[tuple[Count, bool], int], repr=False)
+    __slots__ = ("_counts", "_size", "extra", "images", "texts")
+
+    def __init__(self, texts: list[str], extra: int, images: int) -> None:
+        self.texts = texts
+        self.extra = extra
+        self.images = images
+        self._size: int | None = None
+        self._counts: dict[Counting, int] = {}
+
+    @property
+    def size(self) -> int:
+        """The maximum length of the texts in bytes after NFC."""
+        if self._size is None:
+            self._size = _sizes(self.texts)
+        return self._size
 
     def input(self, target: Target, vocabularies: Vocabularies = NONE) -> int:
         """Returns the maximum number of input tokens for `target`."""
-        mini = target.model.rpartition("/")[2].startswith("gpt-4o-mini")
-        total = self.extra + self.images * (_PER_IMAGE_OF_MINI if mini else _PER_IMAGE)
-        own = vocabularies.count(target.model)
-        count = own or vocabularies.stand_in(target.model)
-        if count is None:
+        total = self.extra
+        if self.images:
+            mini = target.model.rpartition("/")[2].startswith("gpt-4o-mini")
+            total += self.images * (_PER_IMAGE_OF_MINI if mini else _PER_IMAGE)
+        counting = vocabularies.counting(target.model)
+        if counting is None:
             return total + self.size
-        key = count, own is not None
-        if key not in self.counts:
-            self.counts[key] = self._count(count, is_own=own is not None)
-        return total + self.counts[key]
+        if counting not in self._counts:
+            self._counts[counting] = self._count(counting.count, is_own=counting.is_own)
+        return total + self._counts[counting]
 
     def _count(self, count: Count, *, is_own: bool) -> int:
         """Returns the maximum number of tokens of the texts. `is_own` is whether `count` is the model's."""
+        texts = self.texts
+        if is_own and sum(map(len, texts)) <= EXACT:
+            return sum(map(count, texts))
         total, remaining = 0, EXACT
-        for text in self.texts:
+        for text in texts:
             if len(text) > remaining or not (is_own or text.isascii()):
                 total += _sizes((text,))
                 continue
@@ -167,16 +177,22 @@ def measure(value: dict[str, Any], operation: str) -> Prompt:
                 meter.extra += UNSEEN
             if name in _SCHEMAS:
                 meter.schema(name, member)
+            elif name == "messages" and _is_list(member):
+                meter.messages(member)
+            elif _is_number(member):
+                meter.extra += 1
             else:
                 meter.walk(member)
-    return Prompt(tuple(meter.texts), _sizes(meter.texts), meter.extra, meter.images)
+    return Prompt(meter.texts, meter.extra, meter.images)
 
 
-def _sizes(texts: Iterable[str]) -> int:
+def _sizes(texts: Sequence[str]) -> int:
     """Returns the maximum number of UTF-8 bytes of these texts after NFC.
 
     Characters that may grow are searched exactly in the first EXACT characters, and estimated after that.
     """
+    if all(map(str.isascii, texts)):
+        return sum(map(len, texts))
     total, remaining = 0, EXACT
     for text in texts:
         if text.isascii():
@@ -212,6 +228,20 @@ class _PromptMeter:
             kinds = [tool.get("type") for tool in member if _is_object(tool)]
             own = sum(kind not in (None, "custom", "function") for kind in kinds)
             self.extra += _PER_PART * len(member) + _PER_OWN_TOOL * own
+
+    def messages(self, messages: list[Any]) -> None:
+        """Adds messages: the plain ones, of a role and a text, in one step each."""
+        texts, others = self.texts, list[object]()
+        for message in messages:
+            if message.__class__ is dict and len(message) == 2 and "role" in message and "content" in message:
+                role, content = message["role"], message["content"]
+                if role.__class__ is str and content.__class__ is str:
+                    texts += (role, content)
+                    continue
+            others += (message,)
+        self.extra += _PER_PART * (1 + len(messages) - len(others))
+        for message in others:
+            self.walk(message)
 
     def walk(self, member: object) -> None:
         """Adds messages or other content. A number counts as one token. Uses a stack instead of recursion."""
@@ -282,6 +312,10 @@ def _data_size(value: object) -> int | None:
         if isinstance(text, str) and not text.startswith(("http:", "https:", "gs:", "s3:")):
             return len(text) * 3 // 4
     return None
+
+
+def _is_number(value: object) -> bool:
+    return value.__class__ is float or value.__class__ is int
 
 
 def _is_list(value: object) -> TypeGuard[list[Any]]:

@@ -27,6 +27,7 @@ __all__ = [
     "ASSUMED_OUTPUT",
     "ActualUsage",
     "ExpectedUsage",
+    "Requested",
     "Unheard",
     "actual_usage",
     "amend",
@@ -42,6 +43,13 @@ Unheard: TypeAlias = Literal["held", "input"]
 _NO_USAGE: Final = Usage(0, 0)
 _TIERS: Final = ("service_tier", "speed", "inference_geo")
 """Fields of a request that choose another price."""
+_NAMES_TIER: Final = frozenset(_TIERS)
+_ASKS_REASONING: Final = frozenset(
+    {"enable_thinking", "output_config", "reasoning", "reasoning_effort", "thinking"}
+)
+"""Fields of a request that may ask for reasoning."""
+_ASKS_CHOICES: Final = frozenset({"best_of", "n"})
+"""Fields of a request that ask for several answers."""
 _MAY_HAVE_GENERATED: Final = frozenset({"stream_failed", "stream_truncated", "timeout", "timeout_first_byte"})
 """Faults after which the provider may nevertheless have generated output."""
 _NOT_SENT: Final = frozenset({"local_overload", "policy"})
@@ -91,10 +99,30 @@ class ActualUsage(NamedTuple):
     charge: int
 
 
+class Requested(NamedTuple):
+    """What of a request's usage is the same at every target.
+
+    `choices` is the number of answers that are generated, and `output` the caller's limit for each, None
+    without one. `reasons` is whether it asks for reasoning, which an answer need not show.
+    """
+
+    operation: Operation
+    choices: int = 1
+    output: int | None = None
+    reasons: bool = False
+    tier: str | None = None
+
+    @classmethod
+    def of(cls, value: dict[str, Any], operation: str) -> Requested:
+        """Reads the request's JSON document. `operation` is the name of its operation."""
+        kind = operation_named(operation)
+        output = kind.requested_output(value)
+        return cls(kind, _choices(value, operation), output, _reasons(value), _tier(value))
+
+
 def expected_usage(
     prompt: Prompt,
-    value: dict[str, Any],
-    operation: str,
+    requested: Requested,
     target: Target,
     *,
     pool: Pool | None = None,
@@ -103,26 +131,26 @@ def expected_usage(
 ) -> ExpectedUsage:
     """Returns the maximum usage of a request at `target`.
 
-    `value` is the request's JSON document, `operation` the name of its operation. `assume_output` is the
-    number of output tokens to assume where no limit is set.
+    `assume_output` is the number of output tokens to assume where no limit is set.
     """
-    if operation == "count_tokens":
+    kind, choices, limit, reasons, tier = requested
+    if kind.name == "count_tokens":
         return ExpectedUsage(0, 0, limit=0)  # it generates nothing, and no vendor charges for it
     tokens = prompt.input(target, vocabularies)
     if target.context is not None:
         tokens = min(tokens, target.context)
-    kind = operation_named(operation)
-    if kind.limit_field is None:
+    if not kind.limits:
         return ExpectedUsage(tokens, 0, prompt.images, limit=0)
-    choices = _choices(value, operation)
-    limits = [kind.requested_output(value), target.max_output]
-    limit = min((maximum * choices for maximum in limits if maximum is not None), default=None)
+    if target.max_output is not None and (limit is None or target.max_output < limit):
+        limit = target.max_output
+    if limit is not None:
+        limit *= choices
     if pool is not None and pool.max_output is not None:
         limit = pool.max_output if limit is None else min(limit, pool.max_output)
-    if limit is None and operation_at_target(target, kind).name == "messages" != operation:
+    if limit is None and operation_at_target(target, kind).name == "messages" != kind.name:
         limit = TRANSLATED_OUTPUT
     output = assume_output * choices if limit is None else limit
-    return ExpectedUsage(tokens, output, prompt.images, limit, _reasons(value), _tier(value))
+    return ExpectedUsage(tokens, output, prompt.images, limit, reasons, tier)
 
 
 def amend(exchange: Exchange, value: dict[str, Any]) -> None:
@@ -201,6 +229,8 @@ def _usage(attempt: Attempt, expected: ExpectedUsage, *, held: bool) -> tuple[Us
 
 def _reasons(value: dict[str, Any]) -> bool:
     """Whether a request asks for reasoning, which an answer need not show."""
+    if _ASKS_REASONING.isdisjoint(value):
+        return False
     reasoning, config = value.get("reasoning"), value.get("output_config")
     efforts = (value.get("reasoning_effort"), within(reasoning, "effort"), within(config, "effort"))
     return (
@@ -212,6 +242,8 @@ def _reasons(value: dict[str, Any]) -> bool:
 
 
 def _tier(value: dict[str, Any]) -> str | None:
+    if _NAMES_TIER.isdisjoint(value):
+        return None
     return served_tier(*(value.get(name) for name in _TIERS))
 
 
@@ -220,6 +252,8 @@ def _check_tiers(value: dict[str, Any], pool: Pool) -> None:
 
     Where no card has tiers, such an answer is booked as unpriced.
     """
+    if _NAMES_TIER.isdisjoint(value):
+        return
     cards = [target.price.tiers for target in targets_of(pool) if target.price is not None]
     if all(card is None for card in cards):
         return
@@ -246,7 +280,7 @@ def _limit_output(amendments: dict[str, Any], value: dict[str, Any], operation: 
 
 def _choices(value: dict[str, Any], operation: str) -> int:
     """Returns the number of answers that are generated. With `best_of`, the caller receives only some."""
-    if operation != "chat":
+    if operation != "chat" or _ASKS_CHOICES.isdisjoint(value):
         return 1
     requested = (value.get("n"), value.get("best_of"))
     return max([1, *(number for number in requested if type(number) is int)])

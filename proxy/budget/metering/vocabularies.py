@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-__all__ = ["NONE", "Count", "Vocabularies", "encoding_of", "is_known"]
+__all__ = ["NONE", "Count", "Counting", "Vocabularies", "encoding_of", "is_known"]
 
 Count = Callable[[str], int]
 """A function that returns the number of tokens in a text. Strings that look like special tokens count as
@@ -44,13 +44,21 @@ def encoding_of(model: str) -> str | None:
     return next((encoding for pattern, encoding in _ENCODINGS if pattern.match(name)), None)
 
 
+class Counting(NamedTuple):
+    """A function that counts tokens, and whether that is the model's own way of counting."""
+
+    count: Count
+    is_own: bool
+
+
 class Vocabularies:
     """The loaded vocabularies. For a model without one, tokens are not counted but bounded from above."""
 
-    __slots__ = ("_counts",)
+    __slots__ = ("_by_model", "_counts")
 
     def __init__(self, counts: Mapping[str, Count] = MappingProxyType({})) -> None:
         self._counts = dict(counts)
+        self._by_model: dict[str, Counting | None] = {}
 
     @classmethod
     def load(cls, models: Iterable[str]) -> Vocabularies:
@@ -68,6 +76,14 @@ class Vocabularies:
         """Returns the function that counts this model's tokens, or None if its vocabulary is not loaded."""
         encoding = encoding_of(model) if self._counts else None
         return None if encoding is None else self._counts.get(encoding)
+
+    def counting(self, model: str) -> Counting | None:
+        """Returns how to count for a model of the configuration, or None. The result is kept."""
+        if model not in self._by_model:
+            own = self.count(model)
+            count = own or self.stand_in(model)
+            self._by_model[model] = None if count is None else Counting(count, own is not None)
+        return self._by_model[model]
 
     def stand_in(self, model: str) -> Count | None:
         """Returns the function that counts for a model whose vocabulary is not public, or None."""

@@ -237,6 +237,8 @@ async def test_the_rest_is_the_stores() -> None:
 class _Wire(Memory):
     """One process's access to a shared store. Once `cut`, its settlements fail."""
 
+    immediate = False
+
     def __init__(self, store: Memory) -> None:
         super().__init__()
         self._far = store

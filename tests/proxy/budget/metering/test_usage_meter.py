@@ -11,6 +11,7 @@ from standby.proxy.budget.metering.token_estimate import measure
 from standby.proxy.budget.metering.usage_meter import (
     ActualUsage,
     ExpectedUsage,
+    Requested,
     actual_usage,
     amend,
     expected_usage,
@@ -288,7 +289,9 @@ def test_the_output_that_is_expected(
     """The limit is the request's own per choice, else the pool's or the target's, else an assumption."""
     pool = Pool(name="pool", prefer=(target(),), max_output=most)
     value = {"input": "Hi", **members}
-    result = expected_usage(measure(value, operation), value, operation, target(**fields), pool=pool)
+    result = expected_usage(
+        measure(value, operation), Requested.of(value, operation), target(**fields), pool=pool
+    )
     assert (result.output, result.limit) == expected
 
 
@@ -296,14 +299,16 @@ def test_the_input_that_is_expected() -> None:
     """The input is bounded by its text and by the target's context size."""
     value = {"messages": [{"role": "user", "content": "x" * 1_000}]}
     prompt = measure(value, "chat")
-    assert expected_usage(prompt, value, "chat", target()).input > 1_000
-    assert expected_usage(prompt, value, "chat", target(context=500)).input == 500
+    requested = Requested.of(value, "chat")
+    assert expected_usage(prompt, requested, target()).input > 1_000
+    assert expected_usage(prompt, requested, target(context=500)).input == 500
 
 
 def test_counting_tokens_is_free() -> None:
     """A request that only counts tokens has no usage."""
     value = {"messages": [{"role": "user", "content": "x"}]}
-    result = expected_usage(measure(value, "count_tokens"), value, "count_tokens", target())
+    requested = Requested.of(value, "count_tokens")
+    result = expected_usage(measure(value, "count_tokens"), requested, target())
     assert (result.tokens, result.cost(PRICE)) == (0, 0)
     answer = document({"input_tokens": 9}, operation="count_tokens")
     assert actual_usage(attempt_of(answer), result).charge == 0
