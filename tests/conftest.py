@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
+import httpcore2
 import pytest
 from standby.proxy.rehearsal.simulator import Simulator
 
@@ -15,6 +19,7 @@ __all__ = [
     "alpha",
     "anyio_backend",
     "beta",
+    "one_trust_store",
     "own_redis",
     "pytest_collection_modifyitems",
     "pytest_configure",
@@ -33,6 +38,23 @@ def pytest_configure() -> None:
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, the loop that uvicorn serves on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_trust_store() -> Iterator[None]:
+    """The trust store, which takes longer to read than most tests take: read once, not for every client."""
+    read = httpcore2.default_ssl_context
+
+    @functools.cache
+    def kept(_named: tuple[str | None, ...], trust_env: bool) -> ssl.SSLContext:
+        return read(_trust_env=trust_env)
+
+    def shared(*, _trust_env: bool = True) -> ssl.SSLContext:
+        return kept((os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")), _trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", shared)
+        yield
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Iterator
 
-import httpx2
 import pytest
 from standby.proxy.server import Parser
 
@@ -14,21 +12,13 @@ from tests.acceptance.llmock_process import Llmock, llmock
 from tests.acceptance.scene import Scene, scene
 from tests.acceptance.serving import Front, raising, uvicorn_under
 
-__all__ = ["anyio_backend", "front", "mocks", "one_trust_store", "parsed_front", "raising_front", "stage"]
+__all__ = ["anyio_backend", "front", "mocks", "parsed_front", "raising_front", "stage"]
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """The loop that the gateway is served on."""
     return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_trust_store() -> Iterator[None]:
-    """The trust store, which takes longer to read than most tests take: read once, not for every gateway."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpx2, "create_ssl_context", functools.cache(httpx2.create_ssl_context))
-        yield
 
 
 @pytest.fixture(scope="session")
