@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -82,7 +83,7 @@ def imports(source: str, package: tuple[str, ...]) -> Iterator[tuple[int, tuple[
     `package` is where the file stands, from "standby" on. `from .sse import Event` gives the name of Event,
     since only the reader of the tree knows what is a module.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(source)):
         if isinstance(node, ast.Import):
             names = [tuple(alias.name.split(".")) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -134,7 +135,7 @@ def banned_names(source: str, path: str) -> list[str]:
         for number, line in enumerate(source.splitlines(), 1)
         if "BaseHTTPMiddleware" in line
     ]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(source)):
         match node:
             case ast.Import(names=names, lineno=line):
                 modules = [alias.name for alias in names]
@@ -151,7 +152,7 @@ def unexported(source: str, path: str) -> list[str]:
 
     The order is ruff's (RUF022): constants, classes, the rest. A module that binds nothing needs none.
     """
-    tree = ast.parse(source)
+    tree = _tree(source)
     bound = frozenset(_bound(tree))
     for node in tree.body:
         match node:
@@ -170,7 +171,7 @@ def unexported(source: str, path: str) -> list[str]:
 
 def mutable_globals(source: str, path: str) -> list[str]:
     """Lists, dicts and sets in module globals, and `global`: state that every app in the process shares."""
-    tree = ast.parse(source)
+    tree = _tree(source)
     breaks = [
         f"{path}:{node.lineno}: global {', '.join(node.names)}"
         for node in ast.walk(tree)
@@ -189,9 +190,7 @@ def mutable_globals(source: str, path: str) -> list[str]:
 def length_breaks(source: str, path: str) -> list[str]:
     """A file past the limit whose module docstring does not say why."""
     lines = len(source.splitlines())
-    if lines <= LONGEST_FILE or _REASON.search(
-        " ".join((ast.get_docstring(ast.parse(source)) or "").split())
-    ):
+    if lines <= LONGEST_FILE or _REASON.search(" ".join((ast.get_docstring(_tree(source)) or "").split())):
         return []
     return [f"{path}: {lines} lines, and no reason given"]
 
@@ -200,7 +199,7 @@ def untold_tests(source: str, path: str) -> list[str]:
     """Test functions that do not say, in a docstring, which rule they state."""
     return [
         f"{path}:{node.lineno}: {node.name} has no docstring"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(_tree(source))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and node.name.startswith("test")
         and not ast.get_docstring(node)
@@ -229,6 +228,12 @@ def lock_breaks(text: str) -> list[str]:
         ):
             breaks.append(pin[:80])
     return breaks
+
+
+@lru_cache(maxsize=1)
+def _tree(source: str) -> ast.Module:
+    """The tree of a file, kept until another is read: one rule after the other looks at it."""
+    return ast.parse(source)
 
 
 def _module_level(tree: ast.AST) -> Iterator[ast.stmt]:
