@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_server
@@ -15,7 +16,7 @@ import pytest
 
 from tests.programs import STANDBY, Program, running
 
-__all__ = ["demo"]
+__all__ = ["demo", "shared"]
 
 pytestmark = pytest.mark.anyio
 
@@ -34,12 +35,26 @@ class Demo:
     bring_back: str
 
 
-@pytest.fixture
-async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+@asynccontextmanager
+async def started(folder: Path) -> AsyncGenerator[Demo]:
     """The demo on a free port, after it has printed its instructions."""
-    async with running(STANDBY, "demo", "--port", "0", folder=tmp_path) as program:
+    async with running(STANDBY, "demo", "--port", "0", folder=folder) as program:
         await program.says(_LAST)
         yield Demo(program, *_CURL.findall(program.output))
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Demo]:
+    """One demo for the tests that do not end it, and that leave its providers sound."""
+    async with started(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
+
+
+@pytest.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
+    """A demo to be ended."""
+    async with started(tmp_path) as demo:
+        yield demo
 
 
 async def curl(line: str) -> httpx2.Response:
@@ -64,9 +79,9 @@ async def curl(line: str) -> httpx2.Response:
         return await client.post(url, content=body, headers=headers)
 
 
-async def test_the_first_provider_answers_while_all_is_well(demo: Demo) -> None:
+async def test_the_first_provider_answers_while_all_is_well(shared: Demo) -> None:
     """Both curl lines are answered by alpha, which the answers name, and none is marked degraded."""
-    whole, streamed = await curl(demo.ask), await curl(demo.ask_streamed)
+    whole, streamed = await curl(shared.ask), await curl(shared.ask_streamed)
     for answer in (whole, streamed):
         assert answer.status_code == 200
         assert "alpha " in answer.text
@@ -77,10 +92,10 @@ async def test_the_first_provider_answers_while_all_is_well(demo: Demo) -> None:
     assert streamed.text.endswith("data: [DONE]\n\n")
 
 
-async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
+async def test_the_next_request_fails_over_and_comes_back(shared: Demo) -> None:
     """While alpha is down beta answers, marked degraded. Once alpha is back it answers."""
-    await curl(demo.take_down)
-    for line in (demo.ask, demo.ask_streamed):
+    await curl(shared.take_down)
+    for line in (shared.ask, shared.ask_streamed):
         answer = await curl(line)
         assert answer.status_code == 200
         assert "beta " in answer.text
@@ -88,20 +103,21 @@ async def test_the_next_request_fails_over_and_comes_back(demo: Demo) -> None:
         assert answer.headers["x-standby-target"] == "beta-large"
         assert answer.headers["x-standby-degraded"] == "overloaded"
         assert answer.headers["x-standby-attempts"] == "2"
-    await demo.program.says(r"served by beta-large degraded \(overloaded\) after alpha-large: overloaded")
+    await shared.program.says(r"served by beta-large degraded \(overloaded\) after alpha-large: overloaded")
 
-    await curl(demo.bring_back)
-    answer = await curl(demo.ask)
+    await curl(shared.bring_back)
+    answer = await curl(shared.ask)
     assert answer.headers["x-standby-target"] == "alpha-large"
     assert "x-standby-degraded" not in answer.headers
 
 
-async def test_every_fault_that_is_offered_exists(demo: Demo) -> None:
+async def test_every_fault_that_is_offered_exists(shared: Demo) -> None:
     """The names of the other faults are all accepted by the curl line that takes a provider down."""
-    offered = re.search(r"^Other faults: (.*)\.$", demo.program.output, re.MULTILINE)
+    offered = re.search(r"^Other faults: (.*)\.$", shared.program.output, re.MULTILINE)
     assert offered is not None
     for name in offered[1].split(", "):
-        assert (await curl(demo.take_down.replace("outage", name))).status_code == 200, name
+        assert (await curl(shared.take_down.replace("outage", name))).status_code == 200, name
+    await curl(shared.bring_back)
 
 
 async def test_ctrl_c_ends_it_quietly(demo: Demo) -> None:

@@ -21,6 +21,7 @@ from standby.proxy.exchange import Exchange
 from standby.proxy.guardrails.request_guard import RequestGuard
 from standby.proxy.health.pool_state import PoolStates
 from standby.proxy.keys.principal import Principal
+from standby.proxy.rehearsal.drill import matrix
 from standby.proxy.rehearsal.drill.matrix import cells, run
 from standby.proxy.rehearsal.drill.record import Record
 from standby.proxy.upstream.upstream_call import UpstreamCall
@@ -198,6 +199,7 @@ def test_a_broken_gateway_breaks_a_promise(mutation: Patch, monkeypatch: pytest.
     """The drill fails, and names the promise, which the sound gateway keeps."""
     fault, promise = MUTATIONS[mutation]
     mutation(monkeypatch)
+    monkeypatch.setattr(matrix, "_SETTLING", 0.1)  # nothing settles later what a mutation leaves open
     assert promise in broken(drilled(fault))
 
 
