@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpcore2
 import pytest
+from hypothesis import settings
 from standby.proxy.rehearsal.simulator import Simulator
 
 from tests.redis_server import RedisServer
@@ -29,7 +30,10 @@ __all__ = [
 
 
 def pytest_configure() -> None:
-    """Let programs hear Ctrl-C, also if a shell started the tests in the background."""
+    """Let programs hear Ctrl-C, also if a shell started the tests in the background; a property is tried with
+    as many examples as a run of all tests has time for."""
+    settings.register_profile("standby", max_examples=40)
+    settings.load_profile("standby")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -104,7 +104,7 @@ LIMITS: Final = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=12), LIMITS)
 def test_any_walk(requests: list[Any], limits: tuple[int, int, int, float]) -> None:
     """Attempts, retries and hedges stay within their limits, an answer is one provider's, and nothing is

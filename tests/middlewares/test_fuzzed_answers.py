@@ -156,7 +156,7 @@ async def asked(api: str, pieces: list[bytes], *, streamed: bool, status: int) -
 @given(data=st.data(), status=st.sampled_from([200, 200, 200, 200, 400, 429, 500]))
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_an_answer_of_any_shape(

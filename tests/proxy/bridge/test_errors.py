@@ -134,7 +134,7 @@ errors = st.recursive(
 
 @each_dialect
 @given(errors | texts, st.sampled_from(STATUSES))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_json_is_an_error(dialect: str, value: object, status: int) -> None:
     """Whatever JSON a provider sends with an error status, the caller gets an error of its own format."""
     document = error_document(value, status, dialect, "req_1")

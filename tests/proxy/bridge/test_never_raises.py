@@ -29,7 +29,7 @@ __all__: list[str] = []
 Json: TypeAlias = dict[str, Any]
 Pair: TypeAlias = tuple[str, str]
 
-THOROUGH: Final = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH: Final = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MEMBERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         name: members.carried | members.dropped | members.neutral.keys()

@@ -23,7 +23,7 @@ LIMITS: Final = TargetLimits()
 TO_MESSAGES: Final = BRIDGES["chat", "messages"]
 TO_CHAT: Final = BRIDGES["messages", "chat"]
 QUICK: Final = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
 )

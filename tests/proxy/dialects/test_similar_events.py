@@ -123,7 +123,7 @@ def read_events(operation: Operation, pieces: list[bytes], *, skims: bool) -> tu
 
 
 @pytest.mark.parametrize("dialect", TEMPLATES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_likeness_tells_no_more_and_no_less(dialect: str, data: st.DataObject) -> None:
     """For any chunks, skimming does not change the results."""

@@ -62,7 +62,7 @@ def at_once(text: str, *, json: bool) -> list[tuple[int, int, str]]:
 
 
 @pytest.mark.parametrize("json", [False, True])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(TEXTS)
 def test_a_long_request(json: bool, text: str) -> None:
     """What is found in steps is what is found at once."""
@@ -73,7 +73,7 @@ def test_a_long_request(json: bool, text: str) -> None:
 
 
 @pytest.mark.parametrize("json", [False, True])
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(TEXTS)
 def test_a_long_answer(json: bool, text: str) -> None:
     """A whole text becomes what it would become in a stream."""

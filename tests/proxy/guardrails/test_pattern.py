@@ -28,7 +28,7 @@ ASCII = st.characters(min_codepoint=9, max_codepoint=126)
 
 
 @pytest.mark.parametrize("pattern", PROMISING, ids=lambda pattern: pattern.code)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data())
 def test_what_a_match_needs(pattern: Pattern, data: st.DataObject) -> None:
     """A match has one of the bytes of `needs`, and is visible ASCII up to the first of those of `opens`."""

@@ -124,7 +124,7 @@ FRAGMENTS: Final = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(FRAGMENTS, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_random_texts_and_cuts(fragments: list[str], chance: random.Random) -> None:
     """Texts of fragments that begin, break and join matches, cut at random."""

@@ -83,7 +83,7 @@ class Traffic:
             self.end(-1, None)
 
 
-@settings(max_examples=500)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.one_of(

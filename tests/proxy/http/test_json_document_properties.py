@@ -15,7 +15,7 @@ from standby.proxy.http.request_fields import CONTROL
 
 __all__: list[str] = []
 
-UNTIMED: Final = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+UNTIMED: Final = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 """No property depends on the load of the machine."""
 
 # Colons, quotes, backslashes and the hexadecimal digits of a colon: what finding duplicates depends on.

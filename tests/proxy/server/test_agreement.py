@@ -92,14 +92,14 @@ def _result(parser: Parser, raw: bytes) -> tuple[int, str, list[Arrived]]:
     return answer.status, "" if head or answer.status == 200 else answer.code, arrived
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_mutants())
 def test_both_parsers_give_the_same(raw: bytes) -> None:
     """For any bytes, httptools and h11 give the same status and code, and pass on the same requests."""
     assert _result("httptools", raw) == _result("h11", raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_mutants())
 def test_nothing_is_a_bare_error(raw: bytes) -> None:
     """I17: any input is answered, refused with a documented code, or waited for."""

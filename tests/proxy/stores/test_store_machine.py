@@ -160,7 +160,7 @@ def test_a_store_does_what_the_model_does(machine: dict[str, Any]) -> None:
     run_state_machine_as_test(
         type("Machine", (Machine,), machine),
         settings=settings(
-            max_examples=60,
+            max_examples=20,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
