@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-SCALE = Scale(requests=600, kill_every=150, jump_every=60)
+SCALE = Scale(requests=360, kill_every=120, jump_every=40)
 
 
 @pytest.mark.parametrize(
