@@ -224,8 +224,7 @@ async def test_a_collector_that_fails(behaviour: Behaviour | str, tmp_path: Path
 async def test_workers_answer_as_one(tmp_path: Path) -> None:
     """Whichever worker is asked answers with the sum of all, and counts survive the worker that counted."""
     async with observed(tmp_path, "--workers", "3") as gateway:
-        for _ in range(12):
-            await gateway.ask()
+        await asyncio.gather(*(gateway.ask() for _ in range(12)))
         for _ in range(10):
             await gateway.until("standby_requests_total", lambda value: value == 12)
         status = (await gateway.get("/status.json")).json()
@@ -247,7 +246,7 @@ async def test_an_alert(tmp_path: Path) -> None:
             gateway.providers["b"].fault = None
             async with asyncio.timeout(50):
                 while hook.messages[-1]["status"] != "resolved":
-                    await gateway.ask(3)
+                    await asyncio.gather(*(gateway.ask() for _ in range(10)))
                     await asyncio.sleep(0.2)
     assert [message["status"] for message in hook.messages] == ["firing", "resolved"]
     fired = hook.messages[0]

@@ -21,7 +21,7 @@ __all__: list[str] = []
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 CALLERS: Final = 10
-REQUESTS: Final = 300
+REQUESTS: Final = 150
 
 
 @pytest.mark.parametrize(

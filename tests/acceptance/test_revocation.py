@@ -67,9 +67,9 @@ async def opens(gateway: GatewayProcess, secret: str) -> str:
 async def test_every_process_hears_of_it(folder: Path) -> None:
     """Of a disabled, a deleted and a replaced key; what was asked TTL after the command is never admitted,
     whatever a gateway's clock does and also by one that was killed and started again."""
-    off, gone, old = [
-        await made(folder, "create", name, "--pools", "support") for name in ("off", "gone", "old")
-    ]
+    off, gone, old = await asyncio.gather(
+        *(made(folder, "create", name, "--pools", "support") for name in ("off", "gone", "old"))
+    )
     async with serving_all(("one", "two"), folder / "routes.toml") as gateways:
         for gateway in gateways:
             async with openai.AsyncOpenAI(
@@ -81,9 +81,11 @@ async def test_every_process_hears_of_it(folder: Path) -> None:
                 assert answer.choices[0].message.content == "alpha says: all is well."
             assert [await opens(gateway, secret) for secret in (gone, old)] == ["200", "200"]
 
-        await standby(folder, "keys", "disable", "off")
-        await standby(folder, "keys", "delete", "gone")
-        new = await made(folder, "rotate", "old", "--overlap", "0s")
+        _, _, new = await asyncio.gather(
+            standby(folder, "keys", "disable", "off"),
+            standby(folder, "keys", "delete", "gone"),
+            made(folder, "rotate", "old", "--overlap", "0s"),
+        )
         revoked = asyncio.get_running_loop().time()
 
         expected = {off: "api_key_disabled", gone: "invalid_api_key", old: "api_key_revoked"}
