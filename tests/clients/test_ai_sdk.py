@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +16,7 @@ from typing_extensions import override
 
 from tests.programs import own_environ
 
-__all__: list[str] = []
+__all__ = ["Turns", "api", "script", "taken", "taken_together"]
 
 pytestmark = pytest.mark.timeout(240)  # the packages may have to come a long way
 
@@ -40,7 +42,7 @@ class Turns(NamedTuple):
         return self.said
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program beside its packages, which are installed as locked, outside of the repository."""
     if shutil.which("node") is None or shutil.which("npm") is None:
@@ -79,15 +81,22 @@ def api(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def turns(script: Path, demo: str, api: str) -> Turns:
+def taken(script: Path, demo: str, able: str) -> dict[tuple[str, str], Turns]:
+    """All turns in each API, by address and API: at the demo, and where tools are called."""
+    pairs = [(address, api) for api in ("chat", "responses", "messages") for address in (demo, able)]
+    return taken_together(script, pairs)
+
+
+@pytest.fixture
+def turns(taken: dict[tuple[str, str], Turns], demo: str, api: str) -> Turns:
     """All turns at the demo."""
-    return _taken(script, demo, api)
+    return taken[demo, api]
 
 
-@pytest.fixture(scope="module")
-def able_turns(script: Path, able: str, api: str) -> Turns:
+@pytest.fixture
+def able_turns(taken: dict[tuple[str, str], Turns], able: str, api: str) -> Turns:
     """All turns where tools are called."""
-    return _taken(script, able, api)
+    return taken[able, api]
 
 
 def test_generate_text(turns: Turns) -> None:
@@ -134,6 +143,13 @@ def test_an_unknown_model_is_an_error(turns: Turns) -> None:
         "status": 404,
         "message": "There is no model of this name: nope.",
     }
+
+
+def taken_together(script: Path, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Turns]:
+    """What came of all turns for each address and API, several programs at a time."""
+    addresses, names = zip(*pairs, strict=True)
+    with ThreadPoolExecutor(max_workers=3) as programs:
+        return dict(zip(pairs, programs.map(partial(_taken, script), addresses, names), strict=True))
 
 
 def _taken(script: Path, address: str, api: str) -> Turns:

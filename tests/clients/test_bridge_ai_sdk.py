@@ -38,11 +38,9 @@ class Told(NamedTuple):
 @pytest.fixture(scope="module", params=["chat", "responses", "messages"])
 def told(script: Path, bridge: Pair, request: pytest.FixtureRequest) -> Told:
     """All turns in each API, at both gateways."""
-    native, translated = (
-        test_ai_sdk._taken(script, address, request.param).outcomes  # pyright: ignore[reportPrivateUsage]
-        for address in (bridge.native, bridge.translated)
-    )
-    return Told(request.param, native, translated)
+    pairs = [(address, request.param) for address in (bridge.native, bridge.translated)]
+    native, translated = test_ai_sdk.taken_together(script, pairs).values()
+    return Told(request.param, native.outcomes, translated.outcomes)
 
 
 @pytest.mark.parametrize(
