@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,6 @@ __all__ = ["sidecar"]
 pytestmark = pytest.mark.anyio
 
 _TARGETS: Final = {"sidecar_openai.py": ("first", "second"), "sidecar_anthropic.py": ("third", "fourth")}
-examples: Final = pytest.mark.parametrize("example", _TARGETS)
 
 
 @pytest.fixture
@@ -35,32 +35,40 @@ async def shown(example: str, sidecar: str, folder: Path) -> str:
     return program.output
 
 
-@examples
-async def test_an_application_needs_another_address_only(example: str, sidecar: str, folder: Path) -> None:
-    """Through its vendor's SDK the example gets the first choice's answer, whole and streamed."""
-    pieces = await shown(example, sidecar, folder)
+async def all_shown(sidecar: str, folder: Path) -> dict[str, str]:
+    """All that each example prints."""
+    printed = await asyncio.gather(*(shown(example, sidecar, folder) for example in _TARGETS))
+    return dict(zip(_TARGETS, printed, strict=True))
+
+
+async def test_an_application_needs_another_address_only(sidecar: str, folder: Path) -> None:
+    """Through its vendor's SDK each example gets the first choice's answer, whole and streamed."""
     words = "alpha says: all is well.\n"
-    assert pieces == f"{words}  from {_TARGETS[example][0]} (first choice)\n{words}  complete\n"
+    assert await all_shown(sidecar, folder) == {
+        example: f"{words}  from {first} (first choice)\n{words}  complete\n"
+        for example, (first, _) in _TARGETS.items()
+    }
 
 
-@examples
 async def test_an_outage_is_not_the_applications_concern(
-    example: str, sidecar: str, folder: Path, alpha: Simulator
+    sidecar: str, folder: Path, alpha: Simulator
 ) -> None:
     """While the first provider is out both answers are the second's, and the headers say why."""
     alpha.fault = Status(529)
-    pieces = await shown(example, sidecar, folder)
     words = "beta says: all is well.\n"
-    assert pieces == f"{words}  from {_TARGETS[example][1]} (overloaded)\n{words}  complete\n"
+    assert await all_shown(sidecar, folder) == {
+        example: f"{words}  from {second} (overloaded)\n{words}  complete\n"
+        for example, (_, second) in _TARGETS.items()
+    }
 
 
-@examples
 async def test_a_break_after_the_first_words_is_told(
-    example: str, sidecar: str, folder: Path, alpha: Simulator, beta: Simulator
+    sidecar: str, folder: Path, alpha: Simulator, beta: Simulator
 ) -> None:
     """A stream that breaks after its first words is reported as broken, and not continued by another."""
-    alpha.faults.extend([None, Cut(after=Content(2))])
-    pieces = await shown(example, sidecar, folder)
-    assert "\nalpha says: \n  broken off: " in pieces
-    assert "The answer broke off before it was complete." in pieces
+    for example in _TARGETS:
+        alpha.faults.extend([None, Cut(after=Content(2))])
+        pieces = await shown(example, sidecar, folder)
+        assert "\nalpha says: \n  broken off: " in pieces
+        assert "The answer broke off before it was complete." in pieces
     assert not beta.requests
