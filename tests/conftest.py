@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import ssl
@@ -22,6 +23,7 @@ __all__ = [
     "beta",
     "one_trust_store",
     "own_redis",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "redis_server",
@@ -101,3 +103,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     anyio gives every later test that loop, and one whose loop has a time of its own would then really wait.
     """
     items.sort(key=lambda item: item.nodeid.startswith(("tests/acceptance/", "tests/soak/")))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the run: the tests and all modules."""
+    gc.collect()
+    gc.freeze()
