@@ -315,8 +315,8 @@ class Exchange:
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
         """Returns the exchange of this request. The first call creates it and puts it in the scope."""
-        existing: Exchange | None = scope.get("standby")
-        if existing is not None:
+        if "standby" in scope:
+            existing: Exchange = scope["standby"]
             return existing
         exchange = cls(
             id=_new_id(),
@@ -429,19 +429,21 @@ class Exchange:
 
     def report(self) -> list[tuple[bytes, bytes]]:
         """Returns the `x-standby-*` headers of every response, and `notes`."""
-        headers = [(b"x-standby-request-id", self.id.encode())]
-        if self.served is not None:
-            headers.append((b"x-standby-target", self.served.candidate.name.encode()))
-            if (degraded := self.degraded) is not None:
-                headers.append((b"x-standby-degraded", degraded.encode()))
-            if self.served.dropped:
-                headers.append((b"x-standby-dropped", ", ".join(self.served.dropped).encode()))
         overhead = time.perf_counter() - self.began
         for attempt in self.attempts:
             overhead -= attempt.upstream_wait
-        headers.append((b"x-standby-attempts", b"%d" % len(self.attempts)))
-        headers.append((b"x-standby-overhead-ms", b"%.2f" % max(0.0, overhead * 1000)))
-        headers += self.notes
+        headers = [
+            (b"x-standby-request-id", self.id.encode()),
+            (b"x-standby-attempts", b"%d" % len(self.attempts)),
+            (b"x-standby-overhead-ms", b"%.2f" % max(0.0, overhead * 1000)),
+            *self.notes,
+        ]
+        if (served := self.served) is not None:
+            headers += ((b"x-standby-target", served.candidate.name.encode()),)
+            if (degraded := self.degraded) is not None:
+                headers += ((b"x-standby-degraded", degraded.encode()),)
+            if served.dropped:
+                headers += ((b"x-standby-dropped", ", ".join(served.dropped).encode()),)
         if self.trace is not None:
             headers += self.trace.note(self)
         return headers

@@ -71,6 +71,7 @@ class Answer:
       one whole content event similar to an earlier one. If so, the chunk is processed and may be relayed.
     * `ended` is set once the answer is over: bytes after `cut` do not belong to it.
     * `complete` is set by the terminal marker, or by the end of an unstreamed body.
+    * `reader` has the answer's usage, model and id; it is None for an unknown operation.
 
     `streamed` is whether the request asks for a stream, or None if that is unknown. With `plain`, an answer
     of status 2xx to which no event can be added is a fault. With `withholds` set, a late error event is not
@@ -85,7 +86,6 @@ class Answer:
         "_own_rates",
         "_plain",
         "_read",
-        "_reader",
         "_received",
         "_splitter",
         "_streamed",
@@ -96,6 +96,7 @@ class Answer:
         "ended",
         "fault",
         "progress",
+        "reader",
         "skim",
         "status",
         "too_large",
@@ -113,8 +114,8 @@ class Answer:
         plain: bool = False,
         translated: bool = False,
     ) -> None:
-        self._reader: AnswerReader | None = None if operation is None else operation.reader()
-        self._read = _nothing if self._reader is None else self._reader.event
+        self.reader: AnswerReader | None = None if operation is None else operation.reader()
+        self._read = _nothing if self.reader is None else self.reader.event
         self._streamed = streamed
         self._plain = plain
         self._translated = translated
@@ -139,11 +140,6 @@ class Answer:
         self.skim: Callable[[bytes], bool] | None = None
 
     @property
-    def reader(self) -> AnswerReader | None:
-        """The reader with the answer's usage, model and id; None for an unknown operation."""
-        return self._reader
-
-    @property
     def request_id(self) -> str | None:
         """The provider's own id of the request, from its headers."""
         identifier = header(self._headers, b"x-request-id") or header(self._headers, b"request-id")
@@ -162,7 +158,7 @@ class Answer:
     @property
     def written(self) -> int:
         """Bytes of generated output received so far; for a body that was not parsed, bytes of the body."""
-        reader = self._reader
+        reader = self.reader
         if reader is None or not 200 <= self.status <= 299:
             return 0
         return reader.written if self.is_stream or reader.written else self._received
@@ -187,7 +183,7 @@ class Answer:
             return self._set_fault_kind("bad_response")
         if not 200 <= status <= 299:
             self._body = bytearray()
-        elif self._reader is None:
+        elif self.reader is None:
             return self._commit()
         elif b"text/event-stream" in media_type or (
             self._streamed and b"json" not in media_type and b"html" not in media_type
@@ -284,10 +280,10 @@ class Answer:
             self._received += len(plain)
             if self._received > MAX_HELD:
                 self._commit()
-        elif plain and self.cut == len(plain) and self._reader is not None and self._decoder is None:
+        elif plain and self.cut == len(plain) and self.reader is not None and self._decoder is None:
             if between_events and signal is _CONTENT and len(events) == 1:
-                self._reader.learn(plain, events[0][1])
-            self.skim = self._reader.skim
+                self.reader.learn(plain, events[0][1])
+            self.skim = self.reader.skim
 
     def _failed_within(self, events: list[Event], last: Event) -> None:
         """An error is the last of these events that counts."""
@@ -299,7 +295,7 @@ class Answer:
 
     def _read_rest(self, events: list[Event]) -> None:
         """Read what comes after an error, which may be the usage."""
-        reader = self._reader
+        reader = self.reader
         for name, data, _ in events:
             error = None if reader is None else reader.error
             self._read(name, data)
@@ -308,7 +304,7 @@ class Answer:
 
     def _apply(self, signal: Signal) -> None:
         """Update the verdict and the result for a signal other than NOTHING."""
-        reader = self._reader
+        reader = self.reader
         if signal is Signal.WORK:
             self.progress = self.verdict is _COMMIT
             self.working = not self.progress
@@ -341,14 +337,14 @@ class Answer:
 
         A stream with content would have been committed by now.
         """
-        reader = self._reader
+        reader = self.reader
         if reader is None or not is_refusal(None, reader.finish):
             return False
         return self._splitter is not None or not reader.written
 
     def _decline(self) -> None:
         """End an answer that declines: a fault, though one that may be passed on as it came."""
-        finish = None if self._reader is None else self._reader.finish
+        finish = None if self.reader is None else self.reader.finish
         self._set_fault(Fault("content_refused", self.status, finish, is_answer=True))
         self.complete = True
 
@@ -367,7 +363,7 @@ class Answer:
                 self._apply(signal)
         if self.complete or self.fault is not None:
             return
-        if framed and self._reader is not None and self._reader.finish is not None:
+        if framed and self.reader is not None and self.reader.finish is not None:
             # It lacks only the terminal marker, which some servers never send.
             if self.verdict is _HOLD:
                 self._decline()
@@ -402,8 +398,8 @@ class Answer:
                 self._set_fault(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
             self._read_document(self._body)
-        elif self._tail is not None and self._reader is not None:
-            self._reader.document(json_tail(self._tail))
+        elif self._tail is not None and self.reader is not None:
+            self.reader.document(json_tail(self._tail))
         if self.verdict is not _FAULT:
             self.complete = self.verdict is _COMMIT and self.fault is None
 
@@ -415,7 +411,7 @@ class Answer:
         except orjson.JSONDecodeError as error:
             value = lenient(body)
             too_deep = "depth" in str(error)  # orjson has no other way to tell
-        reader = self._reader
+        reader = self.reader
         signal = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
             if value is None:  # committed by size, then cut off in a way that the framing did not show

@@ -29,7 +29,7 @@ from .json_values import (
 from .json_values import name as named
 from .provider_state import names_state
 from .request_shapes import check_chat
-from .signatures import message_signatures
+from .signatures import SIGNED_MEMBERS, message_signatures
 from .state_key import content_key, id_key
 from .usage import Usage
 from .usage_event_filter import UsageEventFilter
@@ -41,6 +41,8 @@ _loads: Final = orjson.loads
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
 _OUTPUT_MEMBERS: Final = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call")
+_FURTHER_MEMBERS: Final = frozenset({*_OUTPUT_MEMBERS, "audio"})
+_ISSUING_MEMBERS: Final = frozenset({*SIGNED_MEMBERS, "audio"})
 _AUDIO_BYTES_PER_TOKEN: Final = 100  # bytes of audio per token, as in `token_estimate`
 
 
@@ -144,6 +146,8 @@ class ChatReader(AnswerReader):
 
     def _issue_of(self, message: dict[str, Any]) -> None:
         """Tell the signatures of reasoning in a message or a delta, and the id of its audio."""
+        if _ISSUING_MEMBERS.isdisjoint(message):
+            return
         for _, signature in message_signatures(message):
             self._issue(content_key(signature))
         if (audio := message.get("audio")) is not None:
@@ -167,7 +171,8 @@ class ChatReader(AnswerReader):
         if reason == "error":
             return self._failed(choice.get("error") or {})
         self.finish = reason or self.finish
-        self.tier = served_tier(chunk.get("service_tier")) or self.tier
+        if self.tier is None:
+            self.tier = served_tier(chunk.get("service_tier"))
         return Signal.FINISH
 
     def _not_an_object(self, name: bytes) -> Signal:
@@ -180,6 +185,8 @@ class ChatReader(AnswerReader):
 
 def _other_output(message: dict[str, Any]) -> int:
     """Bytes of model output in a message or a delta, without its `content`."""
+    if _FURTHER_MEMBERS.isdisjoint(message):
+        return 0
     total = 0
     for name in _OUTPUT_MEMBERS:
         if value := message.get(name):

@@ -39,13 +39,13 @@ MOST: Final = 1_000_000_000
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether `value` is a JSON array."""
-    return isinstance(value, list)
+    """Whether `value` is a JSON array. By its class, which is never a subclass in what a parser returns."""
+    return value.__class__ is list
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     """Whether `value` is a JSON object."""
-    return isinstance(value, dict)
+    return value.__class__ is dict
 
 
 def number(value: object) -> int | None:
@@ -53,6 +53,10 @@ def number(value: object) -> int | None:
 
     Some servers write counts as floats or, as the JSON mapping of Protocol Buffers does, as text.
     """
+    if value is None:
+        return None
+    if value.__class__ is int:
+        return value if 0 <= value <= MOST else None
     whole = type(value) is float and value.is_integer()
     digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS
     if whole or digits:
@@ -62,12 +66,12 @@ def number(value: object) -> int | None:
 
 def count(value: object) -> int:
     """Returns `value` if it is a valid number of tokens, else 0."""
-    return number(value) or 0
+    return 0 if value is None else number(value) or 0
 
 
 def text(value: object) -> str | None:
     """Returns `value` if it is a string that is not empty, else None."""
-    return value if isinstance(value, str) and value else None
+    return value if value.__class__ is str and value else None
 
 
 def name(value: object) -> str | None:
@@ -155,6 +159,12 @@ _STANDARD: Final = frozenset(
 """Names of what every customer gets who asks for nothing else."""
 
 
+_CACHED: Final = ("cached_tokens",)
+_CACHED_ASIDE: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+_CACHE_WRITES: Final = ("cache_write_tokens", "cache_creation_input_tokens")
+_REASONING: Final = ("reasoning_tokens",)
+
+
 class UsageNames(NamedTuple):
     """The member names of a usage object in one API: input and output tokens, and the details of each."""
 
@@ -193,17 +203,12 @@ def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Us
         return None
     if writes and total is not None and total > input_tokens + output_tokens:
         output_tokens = total - input_tokens
-    details: dict[str, Any] = value.get(names.read_details) or {}
-    if not is_object(details):
-        details = {}
-    reasoning = count(within(value.get(names.written_details), "reasoning_tokens"))
-    cached = (
-        count(details.get("cached_tokens"))
-        or count(value.get("prompt_cache_hit_tokens"))
-        or count(value.get("cached_tokens"))
-    )
+    cached = _first_count(value.get(names.read_details), _CACHED) or _first_count(value, _CACHED_ASIDE)
+    written = _first_count(value.get(names.read_details), _CACHE_WRITES)
+    reasoning = _first_count(value.get(names.written_details), _REASONING)
+    if not (cached or written or reasoning):
+        return Usage(input_tokens, output_tokens)
     cached = min(cached, input_tokens)
-    written = count(details.get("cache_write_tokens")) or count(details.get("cache_creation_input_tokens"))
     return Usage(
         input=input_tokens,
         output=output_tokens,
@@ -213,10 +218,21 @@ def openai_usage(value: object, names: UsageNames, *, writes: bool = True) -> Us
     )
 
 
+def _first_count(value: object, members: tuple[str, ...]) -> int:
+    """Returns the first of these members of an object that is a valid number above 0, else 0."""
+    if is_object(value):
+        for member in members:
+            if member in value and (counted := count(value[member])):
+                return counted
+    return 0
+
+
 def served_tier(*tiers: object) -> str | None:
     """Returns the tier, speed or place that an answer names, or None if it is the one that the price is for.
 
     Several are joined by "+".
     """
+    if len(tiers) == 1 and (tiers[0] is None or (tiers[0].__class__ is str and tiers[0] in _STANDARD)):
+        return None
     named = [tier for value in tiers if (tier := name(value)) is not None and tier.lower() not in _STANDARD]
     return "+".join(dict.fromkeys(named)) or None

@@ -71,15 +71,15 @@ def _check(value: dict[str, Any], shape: _Shape) -> None:
     """
     for names in shape.needs:
         for name in names:
-            given = value.get(name)
-            if given is not None and given != []:
+            if name in value and value[name] is not None and value[name] != []:
                 break
         else:
             raise Refusal("invalid_request", param=names[0])
     rules = shape.rules
     for name, given in value.items():
-        if given is None or (rule := rules.get(name)) is None:
+        if given is None or name not in rules:
             continue
+        rule = rules[name]
         invalid_part = rule(given)
         if invalid_part is not None:
             place = name + invalid_part
@@ -144,7 +144,7 @@ def _messages(given: Any) -> str | None:
     for index, item in enumerate(given):
         if item.__class__ is not dict:
             return f"[{index}]"
-        if item.get("role").__class__ is not str:
+        if "role" not in item or item["role"].__class__ is not str:
             return f"[{index}].role"
     return None
 

@@ -8,7 +8,14 @@ from typing import Any, Final
 from .json_values import is_list, is_object, within
 from .state_key import content_key, id_key
 
-__all__ = ["REASONING", "SIGNATURES", "block_signatures", "issued_keys", "message_signatures"]
+__all__ = [
+    "REASONING",
+    "SIGNATURES",
+    "SIGNED_MEMBERS",
+    "block_signatures",
+    "issued_keys",
+    "message_signatures",
+]
 
 SIGNATURES: Final = ("signature", "encrypted_content", "encrypted_stdout", "thought_signature")
 """Members of a block or an item: reasoning of Anthropic and of the Responses API, results of Anthropic's
@@ -20,6 +27,8 @@ _IDS: Final = ("container_id", "file_id")
 """Members with ids of what an answer made besides its items: containers, and files in them."""
 _MEMBERS: Final = ("reasoning_details", "thinking_blocks")
 """OpenRouter's and LiteLLM's names for reasoning in a chat message that the provider behind them signed."""
+SIGNED_MEMBERS: Final = frozenset({*_MEMBERS, "extra_content", "tool_calls"})
+"""Members of a chat message that may hold signatures."""
 _MOST_NODES: Final = 2_000
 """Objects of one block or item that are looked at."""
 

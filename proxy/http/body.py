@@ -34,19 +34,18 @@ class Body:
         """
         if isinstance(receive, cls):
             return receive
-        parts: list[bytes] = []
-        size = 0
-        while True:
+        raw, parts = b"", list[bytes]()
+        size, more = 0, True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            part = bytes(message.get("body", b""))
-            size += len(part)
+            raw, more = bytes(message.get("body", b"")), message.get("more_body", False)
+            size += len(raw)
             if size > limit:
                 raise Refusal("body_too_large", close=True)
-            parts.append(part)
-            if not message.get("more_body", False):
-                return cls(parts[0] if len(parts) == 1 else b"".join(parts), receive)
+            parts += (raw,)
+        return cls(raw if len(raw) == size else b"".join(parts), receive)
 
     @property
     def is_large(self) -> bool:

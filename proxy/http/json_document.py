@@ -236,7 +236,7 @@ def survey(root: Any) -> tuple[frozenset[str], bool]:
             for child in children:
                 kind = child.__class__
                 if kind is dict or kind is list:
-                    below.append(child)
+                    below += (child,)
                 elif kind is float and not _LOWEST < child < _HIGHEST:
                     has_huge_float = True
         if not below:

@@ -73,7 +73,8 @@ class Line(NamedTuple):
 
     def of(self, amount: int) -> Line:
         """Returns this line with another amount. Faster than `_replace`."""
-        return tuple.__new__(Line, (self[0], self[1], amount, *self[3:]))
+        members = (self[0], self[1], amount, *self[3:])
+        return tuple.__new__(Line, members)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Held(NamedTuple):

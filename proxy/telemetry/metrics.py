@@ -59,13 +59,14 @@ class Metrics:
     def count(self, metric: Metric, labels: Labels = (), by: float = 1) -> None:
         """Add to a counter."""
         values = self._counters[metric.name]
-        values[labels] = values.get(labels, 0) + by
+        values[labels] = values[labels] + by if labels in values else by
 
     def observe(self, metric: Metric, labels: Labels, value: float) -> None:
         """Add a value to a histogram."""
         values = self._histograms[metric.name]
-        distribution = values.get(labels)
-        if distribution is None:
+        if labels in values:
+            distribution = values[labels]
+        else:
             distribution = values[labels] = Distribution(len(metric.buckets))
         distribution.counts[bisect_left(metric.buckets, value)] += 1
         distribution.total += value

@@ -145,7 +145,7 @@ class Prompt:
         if counting is None:
             return total + self.size
         if counting not in self._counts:
-            self._counts[counting] = self._count(counting.count, is_own=counting.is_own)
+            self._counts[counting] = self._count(counting.function, is_own=counting.is_own)
         return total + self._counts[counting]
 
     def _count(self, count: Count, *, is_own: bool) -> int:

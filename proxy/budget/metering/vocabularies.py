@@ -47,7 +47,7 @@ def encoding_of(model: str) -> str | None:
 class Counting(NamedTuple):
     """A function that counts tokens, and whether that is the model's own way of counting."""
 
-    count: Count
+    function: Count
     is_own: bool
 
 
