@@ -61,7 +61,7 @@ class Budget:
     `input` and what of it was heard."""
     on_store_error: OnStoreError = "refuse"
     """While the store is down: `refuse`, or dollars (as text) that each process may let through."""
-    escrow: bool = False
+    escrow: bool = True
     """Reserve slices of budgets in advance and take holds from them, without a call to the store for each."""
     store: Store | str | None = field(default=None, metadata={"toml": False})
     """A store or its URL. By default the gateway's, or this process's memory where there is no gateway."""
@@ -115,7 +115,7 @@ class Budget:
     @property
     def settlements_waiting(self) -> int:
         """The number of settlements that the store has not confirmed yet."""
-        return 0 if self._budget_store is None else len(self._budget_store.outbox)
+        return 0 if self._budget_store is None else self._budget_store.waiting
 
     async def settled(self) -> None:
         """Return once every hold is settled and the store has confirmed it."""

@@ -30,7 +30,8 @@ class BudgetStore:
     """Takes and settles holds. Background work starts with the first hold. `aclose` does not close the store.
 
     `allowance` is for outages of the store: an OutageAllowance, an amount in nano-dollars, or None for none.
-    With `escrow`, holds are served from slices that are taken from the store in advance.
+    With `escrow`, holds are served from slices that are taken from the store in advance, unless the store is
+    in this process's memory.
     """
 
     __slots__ = ("_allowance", "_escrow", "_store", "_sweeping", "_timer", "outbox")
@@ -38,7 +39,7 @@ class BudgetStore:
     def __init__(
         self, store: Store, *, allowance: OutageAllowance | int | None = None, escrow: bool = False
     ) -> None:
-        self._escrow = Escrow(store) if escrow else None
+        self._escrow = Escrow(store) if escrow and not store.immediate else None
         self._store: Store = store if self._escrow is None else self._escrow
         self._allowance = OutageAllowance(allowance) if isinstance(allowance, int) else allowance
         self._timer: asyncio.TimerHandle | None = None
@@ -48,6 +49,11 @@ class BudgetStore:
     def now(self) -> float:
         """Returns the store's time, in seconds since 1970."""
         return self._store.now()
+
+    @property
+    def waiting(self) -> int:
+        """The number of settlements that the store has not confirmed yet."""
+        return len(self.outbox) + (0 if self._escrow is None else self._escrow.waiting)
 
     async def hold(
         self,
@@ -94,7 +100,7 @@ class BudgetStore:
         """Queues the settlement of a hold. Never waits for the store. `cost` is in nano-dollars."""
         if self._store.immediate:
             await self.outbox.deliver(hold_id, lines, entries)
-        else:
+        elif self._escrow is None or not self._escrow.settle_behind(hold_id, lines, entries):
             self.outbox.settle(hold_id, lines, entries)
         if self._allowance is not None:
             await self._allowance.settle(hold_id, lines, cost)

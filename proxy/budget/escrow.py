@@ -3,9 +3,10 @@
 A slice is an ordinary hold in the store, sized for many requests like the last one. Slices get smaller as the
 budget runs low. When a slice would not cover one request, each request goes to the store. So no budget is
 overspent, and the rest of a budget is not stuck in slices. The amounts that requests take from a slice are
-booked in the store when the slice is returned; their ledger entries are written at once.
+booked in the store when the slice is returned; their ledger entries are written in batches.
 
 If its process is killed, a slice is not returned. It expires like any hold, and all of it counts as spent.
+The ledger entries of the last moment are lost then; what they cost is a part of the expired slice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing_extensions import override
 from ..stores.records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
 from .settlement_queue import SettlementQueue
+from .write_behind import WriteBehind
 
 __all__ = ["HOLDS", "IDLE", "LIFE", "SHARE", "Escrow"]
 
@@ -67,17 +69,20 @@ class _Local:
     """A hold that is served from a slice. `held` is the amount taken from the slice for each account.
 
     `rest` is what the request spent beyond that, which the store books; it is None until the settlement.
+    `in_store` is whether the store may have a hold of the same id, for what the slice had no room for.
     """
 
     slice: _Slice
     held: dict[_Key, int]
     rest: tuple[Line, ...] | None = None
+    in_store: bool = False
 
 
 class Escrow(Store):
     """A store wrapper that serves holds on sums and rates from slices where possible.
 
-    `release` returns all slices to the wrapped store.
+    `settle` writes a request's ledger entries at once, and `settle_behind` soon. `release` writes what is
+    left and returns all slices to the wrapped store.
     """
 
     def __init__(self, store: Store) -> None:
@@ -89,6 +94,10 @@ class Escrow(Store):
         self._ids = count()
         self._prefix = f"escrow_{uuid4().hex}"
         self._timer: asyncio.TimerHandle | None = None
+        self._behind = WriteBehind(self._outbox, self._new_id)
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}_{next(self._ids)}"
 
     @override
     def now(self) -> float:
@@ -104,17 +113,21 @@ class Escrow(Store):
         entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
-        if enforce and lines and all(line.kind != "lease" and line.limit is not None for line in lines):
+        if enforce and lines and not [line for line in lines if line.kind == "lease" or line.limit is None]:
+            keys = _keys(lines)
             if (local := self._local.get(hold_id)) is not None:
-                if self._take(local, lines):
-                    return self._held_of(local.slice, lines)
-            elif (piece := self._find_slice(lines)) or (
-                piece := await self._new_slice(lines, lease, entries)
+                if self._take(local, keys, lines):
+                    return self._held_of(local.slice, keys, lines)
+                local.in_store = True
+            elif (piece := self._find_slice(keys, lines)) or (
+                piece := await self._new_slice(keys, lines, lease, entries)
             ):
                 local = self._local[hold_id] = _Local(piece, {})
                 piece.open += 1
-                self._take(local, lines)
-                return self._held_of(piece, lines)
+                self._take(local, keys, lines)
+                return self._held_of(piece, keys, lines)
+        elif (local := self._local.get(hold_id)) is not None:
+            local.in_store = True
         await self._outbox.begun()
         outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
         if isinstance(outcome, Denied) and await self._return(lines):
@@ -134,6 +147,20 @@ class Escrow(Store):
         self._local.pop(hold_id, None)
         return settled
 
+    def settle_behind(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
+        """Settles a hold and writes its entries to the store soon. False if `settle` must be used for it."""
+        local = self._local.get(hold_id)
+        if local is None or local.in_store:
+            return False
+        del self._local[hold_id]
+        self._behind.add(self._spend(local, lines) if local.rest is None else local.rest, entries)
+        return True
+
+    @property
+    def waiting(self) -> int:
+        """The number of ledger entries that are not on their way to the store yet."""
+        return len(self._behind)
+
     @override
     async def put_issued(self, issued: Sequence[Issued]) -> None:
         await self._store.put_issued(issued)
@@ -144,6 +171,7 @@ class Escrow(Store):
 
     async def settled(self) -> None:
         """Closes every slice and waits until the store has confirmed the return of those not in use."""
+        self._behind.flush()
         for piece in tuple(self._slices.values()):
             self._close(piece)
         await self._outbox.settled()
@@ -153,40 +181,45 @@ class Escrow(Store):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._behind.flush()
         for piece in tuple(self._slices.values()):
             self._close(piece)
         await self._outbox.aclose()
 
     # -- slices -----------------------------------------------------------------------------
 
-    def _find_slice(self, lines: Sequence[Line]) -> _Slice | None:
+    def _find_slice(self, keys: Sequence[_Key], lines: Sequence[Line]) -> _Slice | None:
         """Returns the slice that has room for these lines, or None. Closes one that is full or too old."""
-        piece = self._slices.get(frozenset([_key(line) for line in lines]))
+        piece = self._slices.get(frozenset(keys))
         if piece is None:
             return None
         now = asyncio.get_running_loop().time()
-        if now < piece.ends and all(piece.free[_key(line)] >= line.amount for line in lines):
+        if now < piece.ends and _has_room(piece.free, keys, lines):
             piece.last = now
             return piece
         self._close(piece)
         return None
 
     async def _new_slice(
-        self, lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
+        self, keys: Sequence[_Key], lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
     ) -> _Slice | None:
         """Takes a new slice for requests with these lines, sized by the remaining budget.
 
         Returns None if the remaining budget is unknown or too small, if the store refuses the slice, or if
         two lines have the same account and bucket. Raises StoreDown.
         """
-        sizes = [min(HOLDS * line.amount, self._remaining.get(_key(line), 0) // SHARE) for line in lines]
+        remaining = self._remaining
+        sizes = [
+            min(HOLDS * line.amount, remaining.get(key, 0) // SHARE)
+            for key, line in zip(keys, lines, strict=True)
+        ]
         if any(size < line.amount for size, line in zip(sizes, lines, strict=True)):
             return None
-        signature = frozenset([_key(line) for line in lines])
+        signature = frozenset(keys)
         if len(signature) < len(lines):
             return None
-        slice_id = f"{self._prefix}_{next(self._ids)}"
-        slice_lines = [line._replace(amount=size) for line, size in zip(lines, sizes, strict=True)]
+        slice_id = self._new_id()
+        slice_lines = [line.of(size) for line, size in zip(lines, sizes, strict=True)]
         cost = max((line.amount for line in slice_lines if "/cost/" in line.account), default=None)
         expiry = [entry._replace(request_id=slice_id, cost=cost, charged=cost) for entry in entries[:1]]
         await self._outbox.begun()
@@ -200,10 +233,8 @@ class Escrow(Store):
             self._remaining.update((key, 0) for key in signature)
             return None
         self._update_remaining(lines, outcome.used)
-        free = {_key(line): line.amount for line in slice_lines}
-        used = {
-            _key(line): amount - line.amount for line, amount in zip(slice_lines, outcome.used, strict=True)
-        }
+        free = dict(zip(keys, sizes, strict=True))
+        used = {key: amount - free[key] for key, amount in zip(keys, outcome.used, strict=True)}
         piece = _Slice(slice_id, signature, free, used, {}, ends=began + LIFE, last=began)
         if (other := self._slices.get(signature)) is not None:
             self._close(other)  # another request took one concurrently
@@ -213,25 +244,25 @@ class Escrow(Store):
         return piece
 
     @staticmethod
-    def _take(local: _Local, lines: Sequence[Line]) -> bool:
+    def _take(local: _Local, keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
         """Takes these lines from the hold's slice. Returns False, and takes nothing, if there is no room."""
-        free = local.slice.free
+        free, held = local.slice.free, local.held
         if local.slice.closed and local.slice.open == 0:
             return False
-        if any(free.get(_key(line), -1) < line.amount for line in lines):
+        if not _has_room(free, keys, lines):
             return False
-        for line in lines:
-            key = _key(line)
+        for key, line in zip(keys, lines, strict=True):
             free[key] -= line.amount
-            local.held[key] = local.held.get(key, 0) + line.amount
+            held[key] = held[key] + line.amount if key in held else line.amount
         return True
 
     @staticmethod
-    def _held_of(piece: _Slice, lines: Sequence[Line]) -> Held:
+    def _held_of(piece: _Slice, keys: Sequence[_Key], lines: Sequence[Line]) -> Held:
         """Returns the used amounts after these lines, as far as this process can see."""
-        for line in lines:
-            piece.used[_key(line)] += line.amount
-        return Held(tuple([piece.used[_key(line)] for line in lines]))
+        used = piece.used
+        for key, line in zip(keys, lines, strict=True):
+            used[key] += line.amount
+        return Held(tuple([used[key] for key in keys]))
 
     def _spend(self, local: _Local, lines: Sequence[Line]) -> tuple[Line, ...]:
         """Books the hold's spending in its slice and frees the unspent part.
@@ -239,16 +270,14 @@ class Escrow(Store):
         Returns the lines that exceed what was held, which the store must book.
         """
         piece, rest = local.slice, list[Line]()
-        unspent = dict(local.held)
-        for line in lines:
-            key = _key(line)
+        unspent, spent = local.held.copy(), piece.spent
+        for key, line in zip(_keys(lines), lines, strict=True):
             within = min(line.amount, unspent.get(key, 0))
             if within:
                 unspent[key] -= within
-                before = piece.spent.get(key, line._replace(amount=0))
-                piece.spent[key] = before._replace(amount=before.amount + within)
+                spent[key] = line.of(spent[key].amount + within if key in spent else within)
             if within < line.amount:
-                rest.append(line._replace(amount=line.amount - within))
+                rest.append(line.of(line.amount - within))
         for key, amount in unspent.items():
             piece.free[key] += amount
             piece.used[key] -= amount
@@ -344,3 +373,14 @@ class Escrow(Store):
 
 def _key(line: Line) -> _Key:
     return line.account, line.bucket if line.kind == "sum" else 0
+
+
+def _keys(lines: Sequence[Line]) -> list[_Key]:
+    return [(line.account, line.bucket if line.kind == "sum" else 0) for line in lines]
+
+
+def _has_room(free: dict[_Key, int], keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
+    for key, line in zip(keys, lines, strict=True):
+        if key not in free or free[key] < line.amount:
+            return False
+    return True
