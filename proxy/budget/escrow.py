@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, TypeAlias
@@ -21,7 +21,8 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from ..stores.records import Denied, Held, Issued, KeyRecord, LedgerEntry, Line
+from ..stores.forwarding_store import ForwardingStore
+from ..stores.records import Denied, Held, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
 from .settlement_queue import SettlementQueue
 from .write_behind import WriteBehind
@@ -65,20 +66,20 @@ class _Slice:
 
 
 @dataclass(slots=True, eq=False)
-class _Local:
-    """A hold that is served from a slice. `held` is the amount taken from the slice for each account.
+class _Hold:
+    """A hold that is served from a slice, if it has one. `held` is the amount taken from it for each account.
 
     `rest` is what the request spent beyond that, which the store books; it is None until the settlement.
-    `in_store` is whether the store may have a hold of the same id, for what the slice had no room for.
+    `in_store` is whether the store may have a hold of the same id.
     """
 
-    slice: _Slice
+    slice: _Slice | None
     held: dict[_Key, int]
     rest: tuple[Line, ...] | None = None
     in_store: bool = False
 
 
-class Escrow(Store):
+class Escrow(ForwardingStore):
     """A store wrapper that serves holds on sums and rates from slices where possible.
 
     `settle` writes a request's ledger entries at once, and `settle_behind` soon. `release` writes what is
@@ -86,11 +87,11 @@ class Escrow(Store):
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._outbox = SettlementQueue(store)
         self._slices: dict[frozenset[_Key], _Slice] = {}
         self._remaining: dict[_Key, int] = {}
-        self._local: dict[str, _Local] = {}
+        self._holds: dict[str, _Hold] = {}
         self._ids = count()
         self._prefix = f"escrow_{uuid4().hex}"
         self._timer: asyncio.TimerHandle | None = None
@@ -98,10 +99,6 @@ class Escrow(Store):
 
     def _new_id(self) -> str:
         return f"{self._prefix}_{next(self._ids)}"
-
-    @override
-    def now(self) -> float:
-        return self._store.now()
 
     @override
     async def hold(
@@ -114,60 +111,73 @@ class Escrow(Store):
         enforce: bool = True,
     ) -> Held | Denied:
         if enforce and lines and not [line for line in lines if line.kind == "lease" or line.limit is None]:
-            keys = _keys(lines)
-            if (local := self._local.get(hold_id)) is not None:
-                if self._take(local, keys, lines):
-                    return self._held_of(local.slice, keys, lines)
-                local.in_store = True
-            elif (piece := self._find_slice(keys, lines)) or (
-                piece := await self._new_slice(keys, lines, lease, entries)
-            ):
-                local = self._local[hold_id] = _Local(piece, {})
-                piece.open += 1
-                self._take(local, keys, lines)
+            keys, known = _keys(lines), self._holds.get(hold_id)
+            piece = None if known is None else known.slice
+            if known is None:
+                piece = self._find_slice(keys, lines) or await self._new_slice(keys, lines, lease, entries)
+                if piece is not None:
+                    known = self._holds[hold_id] = _Hold(piece, {})
+                    piece.open += 1
+            if known is not None and piece is not None and self._take(piece, known.held, keys, lines):
                 return self._held_of(piece, keys, lines)
-        elif (local := self._local.get(hold_id)) is not None:
-            local.in_store = True
+        return await self._hold_in_store(hold_id, lines, lease, entries, enforce=enforce)
+
+    async def _hold_in_store(
+        self,
+        hold_id: str,
+        lines: Sequence[Line],
+        lease: float,
+        entries: Sequence[LedgerEntry],
+        *,
+        enforce: bool,
+    ) -> Held | Denied:
+        known = self._holds.get(hold_id)
+        is_first = known is None
+        if known is None:
+            known = self._holds[hold_id] = _Hold(None, {})
+        known.in_store = True
         await self._outbox.begun()
-        outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
-        if isinstance(outcome, Denied) and await self._return(lines):
+        try:
             outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
+            if isinstance(outcome, Denied) and await self._return(lines):
+                outcome = await self._store.hold(
+                    hold_id, lines, lease=lease, entries=entries, enforce=enforce
+                )
+        except StoreDown as error:
+            if is_first and not error.asked:
+                self._holds.pop(hold_id, None)  # it has not begun, and nobody will settle it
+            raise
         if isinstance(outcome, Held):
             self._update_remaining(lines, outcome.used)
+        elif is_first:
+            self._holds.pop(hold_id, None)
         return outcome
 
     @override
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
-        local = self._local.get(hold_id)
-        if local is None:
+        known = self._holds.get(hold_id)
+        if known is None or known.slice is None:
+            self._holds.pop(hold_id, None)
             return await self._store.settle(hold_id, lines, entries)
-        if local.rest is None:  # otherwise this is a retry after the store failed
-            local.rest = self._spend(local, lines)
-        settled = await self._store.settle(hold_id, local.rest, entries)
-        self._local.pop(hold_id, None)
+        if known.rest is None:  # otherwise this is a retry after the store failed
+            known.rest = self._spend(known.slice, known.held, lines)
+        settled = await self._store.settle(hold_id, known.rest, entries)
+        self._holds.pop(hold_id, None)
         return settled
 
     def settle_behind(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
         """Settles a hold and writes its entries to the store soon. False if `settle` must be used for it."""
-        local = self._local.get(hold_id)
-        if local is None or local.in_store:
+        known = self._holds.get(hold_id)
+        if known is None or known.slice is None or known.in_store:
             return False
-        del self._local[hold_id]
-        self._behind.add(self._spend(local, lines) if local.rest is None else local.rest, entries)
+        del self._holds[hold_id]
+        self._behind.add(self._spend(known.slice, known.held, lines), entries)
         return True
 
     @property
     def waiting(self) -> int:
         """The number of ledger entries that are not on their way to the store yet."""
         return len(self._behind)
-
-    @override
-    async def put_issued(self, issued: Sequence[Issued]) -> None:
-        await self._store.put_issued(issued)
-
-    @override
-    async def issuers(self, keys: Sequence[str]) -> list[Issued]:
-        return await self._store.issuers(keys)
 
     async def settled(self) -> None:
         """Closes every slice and waits until the store has confirmed the return of those not in use."""
@@ -244,12 +254,13 @@ class Escrow(Store):
         return piece
 
     @staticmethod
-    def _take(local: _Local, keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
-        """Takes these lines from the hold's slice. Returns False, and takes nothing, if there is no room."""
-        free, held = local.slice.free, local.held
-        if local.slice.closed and local.slice.open == 0:
-            return False
-        if not _has_room(free, keys, lines):
+    def _take(piece: _Slice, held: dict[_Key, int], keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
+        """Takes these lines from a slice, for a hold that has `held` of it.
+
+        Returns False, and takes nothing, if there is no room.
+        """
+        free = piece.free
+        if (piece.closed and piece.open == 0) or not _has_room(free, keys, lines):
             return False
         for key, line in zip(keys, lines, strict=True):
             free[key] -= line.amount
@@ -264,13 +275,13 @@ class Escrow(Store):
             used[key] += line.amount
         return Held(tuple([used[key] for key in keys]))
 
-    def _spend(self, local: _Local, lines: Sequence[Line]) -> tuple[Line, ...]:
-        """Books the hold's spending in its slice and frees the unspent part.
+    def _spend(self, piece: _Slice, held: dict[_Key, int], lines: Sequence[Line]) -> tuple[Line, ...]:
+        """Books what a hold spent in its slice, of which it has `held`, and frees the unspent part.
 
         Returns the lines that exceed what was held, which the store must book.
         """
-        piece, rest = local.slice, list[Line]()
-        unspent, spent = local.held.copy(), piece.spent
+        rest: list[Line] = []
+        unspent, spent = held.copy(), piece.spent
         for key, line in zip(_keys(lines), lines, strict=True):
             within = min(line.amount, unspent.get(key, 0))
             if within:
@@ -297,6 +308,7 @@ class Escrow(Store):
             self._settle(piece)
 
     def _settle(self, piece: _Slice) -> None:
+        self._behind.flush()  # first: what an account has spent must not be missing from the ledger
         self._outbox.settle(piece.id, tuple(piece.spent.values()), ())
 
     async def _return(self, lines: Sequence[Line]) -> bool:
@@ -306,6 +318,8 @@ class Escrow(Store):
         for piece in idle:
             del self._slices[piece.signature]
             piece.closed = True
+        self._behind.flush()
+        await self._outbox.begun()
         for piece in idle:
             try:
                 await self._store.settle(piece.id, tuple(piece.spent.values()), ())
@@ -326,44 +340,6 @@ class Escrow(Store):
             if loop.time() >= min(piece.last + IDLE, piece.ends):
                 self._close(piece)
         self._timer = loop.call_later(IDLE, self._tick) if self._slices else None
-
-    # -- delegated to the store -------------------------------------------------------------
-
-    @override
-    async def sweep(self) -> int:
-        return await self._store.sweep()
-
-    @override
-    async def used(self, lines: Sequence[Line]) -> tuple[int, ...]:
-        return await self._store.used(lines)
-
-    @override
-    async def held(self) -> int:
-        return await self._store.held()
-
-    @override
-    def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
-        return self._store.entries(since)
-
-    @override
-    async def key_by_hash(self, digest: str) -> KeyRecord | None:
-        return await self._store.key_by_hash(digest)
-
-    @override
-    async def key(self, name: str) -> KeyRecord | None:
-        return await self._store.key(name)
-
-    @override
-    async def keys(self) -> list[KeyRecord]:
-        return await self._store.keys()
-
-    @override
-    async def put_key(self, record: KeyRecord) -> None:
-        await self._store.put_key(record)
-
-    @override
-    async def delete_key(self, name: str) -> bool:
-        return await self._store.delete_key(name)
 
     @override
     async def aclose(self) -> None:

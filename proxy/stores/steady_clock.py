@@ -36,7 +36,7 @@ class SteadyClock:
     def __init__(self, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = _uptime) -> None:
         self._wall = wall
         self._elapsed = elapsed
-        self._offset: float | None = None  # the accepted difference of the wall clock and the monotonic clock
+        self._offset = wall() - elapsed()  # the accepted difference of the two clocks
         self._new_offset = 0.0  # the difference after a jump that is not confirmed; 0.0 if there is none
         self._since = 0.0  # the monotonic time of that jump
 
@@ -44,7 +44,7 @@ class SteadyClock:
         elapsed = self._elapsed()
         offset = self._wall() - elapsed
         accepted = self._offset
-        if accepted is None or -SLACK <= offset - accepted <= SLACK:
+        if -SLACK <= offset - accepted <= SLACK:
             accepted = self._offset = offset
             self._new_offset = 0.0
         elif not self._new_offset or abs(offset - self._new_offset) > SLACK:

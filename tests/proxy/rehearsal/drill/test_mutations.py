@@ -72,9 +72,7 @@ def settle_on_the_wrong_key(patch: pytest.MonkeyPatch) -> None:
     entry = Estimate.entry
 
     def wrong(self: Estimate, *given: Any, **fields: Any) -> Any:
-        made = entry(self, *given, **fields)
-        object.__setattr__(made, "key", "europe")
-        return made
+        return entry(self, *given, **fields)._replace(key="europe")
 
     patch.setattr(Estimate, "entry", wrong)
 
