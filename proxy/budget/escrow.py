@@ -163,6 +163,7 @@ class Escrow(ForwardingStore):
             known.rest = self._spend(known.slice, known.held, lines)
         settled = await self._store.settle(hold_id, known.rest, entries)
         self._holds.pop(hold_id, None)
+        self._leave(known.slice)
         return settled
 
     def settle_behind(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
@@ -172,6 +173,7 @@ class Escrow(ForwardingStore):
             return False
         del self._holds[hold_id]
         self._behind.add(self._spend(known.slice, known.held, lines), entries)
+        self._leave(known.slice)
         return True
 
     @property
@@ -292,10 +294,13 @@ class Escrow(ForwardingStore):
         for key, amount in unspent.items():
             piece.free[key] += amount
             piece.used[key] -= amount
+        return tuple(rest)
+
+    def _leave(self, piece: _Slice) -> None:
+        """A hold of the slice is settled, and its entries are written or will be before the slice's end."""
         piece.open -= 1
         if piece.closed and not piece.open:
             self._settle(piece)
-        return tuple(rest)
 
     def _close(self, piece: _Slice) -> None:
         """Stops the slice from serving new requests. It is returned when its open holds are settled."""

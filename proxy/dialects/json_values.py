@@ -55,7 +55,7 @@ def number(value: object) -> int | None:
     """
     if value is None:
         return None
-    if value.__class__ is int:
+    if type(value) is int:
         return value if 0 <= value <= MOST else None
     whole = type(value) is float and value.is_integer()
     digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS
@@ -71,7 +71,7 @@ def count(value: object) -> int:
 
 def text(value: object) -> str | None:
     """Returns `value` if it is a string that is not empty, else None."""
-    return value if value.__class__ is str and value else None
+    return value if type(value) is str and value else None
 
 
 def name(value: object) -> str | None:

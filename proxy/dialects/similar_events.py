@@ -27,7 +27,7 @@ class SimilarEvents:
     `number` is the sequence number of the last event that matched, as digits; empty if there is none.
     """
 
-    __slots__ = ("_foot", "_head", "_number_at", "_parts", "_text_at", "number")
+    __slots__ = ("_foot", "_head", "_number_at", "_parts", "_special", "_text_at", "number")
 
     def __init__(self, piece: bytes, gaps: list[tuple[int, int]], text: int, number: int | None) -> None:
         parts: list[tuple[bytes, int, bytes]] = []
@@ -38,6 +38,8 @@ class SimilarEvents:
         self._parts = tuple(parts)
         self._head = parts[0][0]
         self._foot = piece[begin:]
+        fixed = b"".join([part for part, _, _ in parts]) + self._foot
+        self._special = fixed.translate(None, _PLAIN)
         self._text_at = text
         self._number_at = number
         self.number = b""
@@ -80,19 +82,20 @@ class SimilarEvents:
     def text_size(self, piece: bytes) -> int:
         """Returns the bytes of the text in `piece` if it matches the template, else 0. Sets `number`."""
         at = 0
-        values: list[bytes] = []
+        values: tuple[bytes, ...] = ()
         for fixed, length, stop in self._parts:
-            if not piece.startswith(fixed, at):
+            if piece[at : at + length] != fixed:
                 return 0
             at += length
             end = piece.find(stop, at)
             if end < 0:
                 return 0
-            values.append(piece[at:end])
+            values += (piece[at:end],)
             at = end
-        if piece[at:] != self._foot or (
-            (special := b"".join(values).translate(None, _PLAIN)) and not _is_text(values, special)
-        ):
+        if piece[at:] != self._foot:
+            return 0
+        # The fixed parts have the same special bytes in every event.
+        if piece.translate(None, _PLAIN) != self._special and not _are_texts(values):
             return 0
         if (place := self._number_at) is not None:
             number = values[place]
@@ -106,12 +109,9 @@ class SimilarEvents:
         return len(values[self._text_at])
 
 
-def _is_text(values: list[bytes], special: bytes) -> bool:
-    """Whether each value is UTF-8 without characters that JSON escapes.
-
-    `special` holds all bytes of the values that are not in `_PLAIN`.
-    """
-    if min(special) < 0x7F:
+def _are_texts(values: tuple[bytes, ...]) -> bool:
+    """Whether each value is UTF-8 without characters that JSON escapes."""
+    if min(b"".join(values).translate(None, _PLAIN), default=0x7F) < 0x7F:
         return False
     try:
         for value in values:

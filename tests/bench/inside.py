@@ -41,7 +41,7 @@ from .payloads import ANSWER, DONE, PATH, REQUEST_HEADERS, RESPONSE_HEADERS, cha
 from .profile import functions
 from .sampler import Samples, sampling
 
-__all__ = ["Memory", "added", "lines", "memory", "messages", "one"]
+__all__ = ["Memory", "added", "lines", "memory", "messages", "one", "scope_of"]
 
 _CHUNKS: Final = 100
 _BATCHES: Final = 100
@@ -266,14 +266,15 @@ async def one(app: ASGIApp, body: bytes) -> None:
         arrived = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    await app(_scope(body), receive, _ignore)
+    await app(scope_of(body), receive, _ignore)
 
 
 async def _ignore(message: Message) -> None:
     del message
 
 
-def _scope(body: bytes) -> Scope:
+def scope_of(body: bytes) -> Scope:
+    """The scope of a request with this body."""
     headers = [(b"host", b"127.0.0.1:1"), (b"content-length", b"%d" % len(body))]
     headers += [(name.encode(), value.encode()) for name, value in REQUEST_HEADERS]
     scope: dict[str, Any] = {

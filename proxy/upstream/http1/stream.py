@@ -39,7 +39,8 @@ class Stream(httpx2.AsyncByteStream):
     async def __anext__(self) -> bytes:
         reply = self._reply
         while (connection := self._connection) is not None:
-            if chunk := reply.next_chunk():
+            if reply.unread or not (reply.complete or reply.error is None):
+                chunk = reply.next_chunk()
                 if connection.read_paused:
                     connection.resume_if_drained()
                 return chunk

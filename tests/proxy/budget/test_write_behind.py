@@ -138,3 +138,17 @@ async def test_a_store_in_memory_needs_no_slices() -> None:
         await budget_store.settle(name, (money(4),), (entry(name),), 4)
     assert (budget_store.waiting, await store.used((money(0),))) == (0, (12,))
     await budget_store.aclose()
+
+
+async def test_the_last_hold_of_a_slice() -> None:
+    """The slice is returned after the ledger has every request that it paid for."""
+    store = FailingStore()
+    escrow = await sliced(store)
+    await hold(escrow, "a", money(10))
+    returned = asyncio.create_task(escrow.settled())  # closes the slice, which waits for its last hold
+    await asyncio.sleep(0)
+    assert escrow.settle_behind("a", (money(4),), (entry("a"),))
+    await returned
+    await escrow.settled()
+    ids = [name for call, name in store.calls if call == "settle"]
+    assert (len(ids), ids) == (2, sorted(ids, reverse=True))  # the slice's id is the older one

@@ -1,0 +1,239 @@
+"""Counts the calls of one request, in one process, at a gateway whose provider is in memory.
+
+Everything of the gateway takes part, its own HTTP/1.1 transport too. The count does not depend on the
+machine, nor on what else runs there, as a time does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+import uvloop
+from standby.proxy.asgi import Message
+from standby.proxy.config import Routes, parse_routes
+from standby.proxy.gateway import Gateway
+from typing_extensions import override
+
+from tests.bench.inside import scope_of
+from tests.bench.payloads import (
+    ANSWER,
+    DONE,
+    MODEL,
+    REQUEST_HEADERS,
+    STREAM_HEAD,
+    UNARY_HEAD,
+    chat_body,
+    chunk,
+    stream_body,
+)
+
+__all__ = ["Calls", "Stack", "counted", "traced"]
+
+_WARM: Final = 8
+_COUNTED: Final = 10
+_SECRET: Final = dict(REQUEST_HEADERS)["authorization"].removeprefix("Bearer ")
+_OURS: Final = (__file__, "bench/inside.py")
+"""Files whose calls are the test's own."""
+_ROUTES: Final = """
+stack = [{stack}]
+store = "{store}"
+[providers.bench]
+dialect = "openai"
+base_url = "http://127.0.0.1:1/v1"
+[targets]
+first = {{ provider = "bench", model = "gpt-4.1", price = {{ input = "2.00", output = "8.00" }} }}
+second = {{ provider = "bench", model = "gpt-4.1-mini", price = {{ input = "2.00", output = "8.00" }} }}
+[pools.{model}]
+prefer = ["first", "second"]
+"""
+_KEY: Final = """
+[keys.bench]
+hash = "sha256:{digest}"
+pools = ["*"]
+budget = [{{ limit = "900000.00", window = "month" }}]
+limits = {{ requests_per_minute = 100_000_000, tokens_per_minute = 1_000_000_000 }}
+"""
+_TABLES: Final = {
+    "guardrails": '[guardrails]\nrules = [{ kind = "secrets", on = "request", action = "block" }]\n',
+    "trace": "[trace]\nsample = 0.01\n",
+}
+
+
+class Stack(NamedTuple):
+    """The middlewares of a gateway, from the outermost, and its store."""
+
+    middlewares: tuple[str, ...]
+    store: str = "memory:"
+
+    @property
+    def routes(self) -> Routes:
+        """The configuration."""
+        text = _ROUTES.format(
+            stack=", ".join(f'"{name}"' for name in self.middlewares),
+            store=self.store,
+            model=MODEL,
+        )
+        if "auth" in self.middlewares:
+            text += _KEY.format(digest=hashlib.sha256(_SECRET.encode()).hexdigest())
+        return parse_routes(text + "".join(_TABLES.get(name, "") for name in self.middlewares), environ={})
+
+
+class Calls(NamedTuple):
+    """How often functions were called: those in Python, resumed coroutines among them, and those in C."""
+
+    python: float
+    c: float
+
+
+def counted(stack: Stack, *, words: int | None = None) -> Calls:
+    """The calls of one request, for a whole answer or a stream of so many words. The least of several."""
+    found: list[Calls] = []
+    loop = _Loop(words or 0)
+    try:
+        loop.run_until_complete(_requests(stack, words, found))
+    finally:
+        loop.close()
+    return min(found)
+
+
+def traced(stack: Stack) -> list[tuple[str, str]]:
+    """The functions in Python that one request calls, in order: the file and the qualified name of each."""
+    loop = _Loop(0)
+    try:
+        return loop.run_until_complete(_walk(stack))
+    finally:
+        loop.close()
+
+
+async def _requests(stack: Stack, words: int | None, found: list[Calls]) -> None:
+    body = chat_body() if words is None else stream_body(words, 0)
+    async with Gateway(stack.routes) as gateway:
+        for number in range(_WARM + _COUNTED):
+            counter = _Counter()
+            if number >= _WARM:
+                sys.setprofile(counter)
+            await asyncio.create_task(_ask(gateway, body))
+            sys.setprofile(None)
+            if number >= _WARM:
+                found.append(Calls(counter.python, counter.c))
+
+
+async def _walk(stack: Stack) -> list[tuple[str, str]]:
+    async with Gateway(stack.routes) as gateway:
+        for _ in range(_WARM):
+            await asyncio.create_task(_ask(gateway, chat_body()))
+        counter = _Counter()
+        sys.setprofile(counter)
+        await asyncio.create_task(_ask(gateway, chat_body()))
+        sys.setprofile(None)
+    return counter.walk
+
+
+class _Counter:
+    """A profile function. A coroutine that goes on where it waited is counted, but is not in `walk` again."""
+
+    def __init__(self) -> None:
+        self.python = 0
+        self.c = 0
+        self.walk: list[tuple[str, str]] = []
+        self._seen: set[FrameType] = set()
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        del argument
+        code = frame.f_code
+        if code.co_filename.endswith(_OURS):
+            return
+        if event == "call":
+            self.python += 1
+            if frame not in self._seen:
+                self._seen.add(frame)
+                self.walk.append((code.co_filename, code.co_qualname))
+        elif event == "c_call":
+            self.c += 1
+
+
+async def _ask(gateway: Gateway, body: bytes) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    answer: list[Message] = []
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    await gateway(scope_of(body), receive, send)
+    assert answer[0]["status"] == 200
+
+
+class _Loop(uvloop.Loop):
+    """An event loop whose connections all lead to a provider in memory."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self._words = words
+
+    @override
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], *_: object, **__: object
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        protocol = protocol_factory()
+        provider = _Provider(self, protocol, self._words)
+        protocol.connection_made(provider)
+        return provider, protocol
+
+
+class _Provider(asyncio.Transport):
+    """The transport of a connection to a provider, which answers each request in the next turn of the loop.
+
+    Of a stream, each turn brings one chunk.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol, words: int) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol = protocol
+        word = chunk({"content": " order"})
+        parts = (
+            chunk({"role": "assistant", "content": ""}),
+            *words * (word,),
+            chunk({}, finish="stop") + DONE,
+        )
+        self._stream = [STREAM_HEAD, *(b"%x\r\n%b\r\n" % (len(part), part) for part in parts), b"0\r\n\r\n"]
+        self._sockets = socket.socketpair()
+
+    @override
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._sockets[0] if name == "socket" else default
+
+    @override
+    def is_closing(self) -> bool:
+        return False
+
+    @override
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    @override
+    def abort(self) -> None:
+        for each in self._sockets:
+            each.close()
+        self._loop.call_soon(self._protocol.connection_lost, None)
+
+    @override
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        parts = self._stream if b'"stream":true' in bytes(data) else [UNARY_HEAD + ANSWER]
+        self._loop.call_soon(self._answer, parts)
+
+    def _answer(self, parts: list[bytes]) -> None:
+        self._protocol.data_received(parts[0])
+        if parts[1:]:
+            self._loop.call_soon(self._answer, parts[1:])
