@@ -94,7 +94,8 @@ class Auth:
         if scope["type"] == "websocket":
             await self._turn_away(receive, send)
             return
-        exchange, began = Exchange.of(scope), time.perf_counter()
+        exchange = Exchange.of(scope)
+        began = exchange.clock()
         try:
             principal = exchange.principal = await self._admitted(exchange, scope)
             if exchange.operation is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -82,7 +81,7 @@ class Budget:
             await self.app(scope, receive, send)  # no request to a provider
             return
         estimate: Estimate | None = None
-        began = time.perf_counter()
+        began = exchange.clock()
         if exchange.operation is not None:
             try:
                 receive = body = await opened(scope, receive)

@@ -83,7 +83,7 @@ class Failover:
         if exchange.plan is None:
             exchange.plan = written_order(exchange, exchange.health, body, self.targets)
         if exchange.pool is not None and exchange.pool.hedge is not None:
-            self._hedges.request(exchange.pool, asyncio.get_running_loop().time())
+            self._hedges.request(exchange.pool, exchange.clock())
         await _Walk(self, self._hedges, exchange, exchange.health, exchange.plan, body).run(scope, send)
 
 
@@ -102,7 +102,6 @@ class _Walk:
         "_hedge",
         "_hedges",
         "_last",
-        "_loop",
         "_original",
         "_over",
         "_race",
@@ -130,8 +129,7 @@ class _Walk:
         self._health = health
         self._walk = PlanWalk(plan, failover.max_attempts)
         self._body = body
-        self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + limit
+        self._deadline = exchange.deadline = exchange.clock() + limit
         self._retries = failover.retries
         self._restarts = is_requested(exchange)
         self._over = False  # the caller has its answer, or has left
@@ -180,7 +178,7 @@ class _Walk:
             for message in self._original:
                 await send(message)
         else:
-            passed = self._loop.time() >= self._deadline
+            passed = self._exchange.clock() >= self._deadline
             await send_refusal(scope, send, exhausted(self._exchange, deadline_passed=passed))
 
     # -- who is next ------------------------------------------------------------------------
@@ -188,7 +186,7 @@ class _Walk:
     def _next(self, send: Send) -> AttemptRun | None:
         """An attempt at the next candidate that its health permits now; None if there is no other."""
         claim, self._claim = self._claim, None
-        if claim is None and self._loop.time() < self._deadline:
+        if claim is None and self._exchange.clock() < self._deadline:
             claim = self._claim_next(self._walk.next)
             if claim is None and not self._exchange.attempts:
                 claim = self._claim_resting()
@@ -242,7 +240,6 @@ class _Walk:
             permit,
             candidate,
             send,
-            self._loop,
             kind=kind,
             moves=self._may_go_on,
             first=self._failover.first_token,
@@ -312,7 +309,7 @@ class _Walk:
         if operation is None:
             return None
         wait = None if fault is None else pause(fault, self._failover.chance())
-        if wait is None or candidate.target is None or self._loop.time() + wait >= self._deadline:
+        if wait is None or candidate.target is None or self._exchange.clock() + wait >= self._deadline:
             return None
         target = candidate.target
         rejection = health.rejection(target.name, target.provider.name, operation.name)
@@ -367,7 +364,7 @@ class _Walk:
 
     def _begin_hedge(self, send: Send) -> AttemptRun | None:
         """Begin a hedge, unless there was one already or the hedge budget or the deadline forbids it."""
-        pool, now = self._exchange.pool, self._loop.time()
+        pool, now = self._exchange.pool, self._exchange.clock()
         if pool is None or self._hedge is not None or now >= self._deadline:
             return None
         if not self._hedges.allows(pool, now) or (claim := self._claim_next(self._walk.besides)) is None:
@@ -382,7 +379,7 @@ class _Walk:
         """Claim the next target for a restart of this broken answer. Once per request; whether there is
         one."""
         fault = run.attempt.fault
-        if self._broken is not None or fault is None or self._loop.time() >= self._deadline:
+        if self._broken is not None or fault is None or self._exchange.clock() >= self._deadline:
             return False
         self._walk.failed(run.candidate, fault)
         self._claim = self._claim_next(self._walk.next)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Annotated
@@ -60,7 +59,7 @@ class Guardrails:
         if exchange is None or operation is None or not self.rules:
             await self.app(scope, receive, send)  # no request to a provider
             return
-        began = time.perf_counter()
+        began = exchange.clock()
         try:
             body = await opened(scope, receive)
             value = body.document.value

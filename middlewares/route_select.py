@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from ..proxy.asgi import ASGIApp, Receive, Scope, Send
@@ -40,7 +39,7 @@ class RouteSelect:
         if exchange is None or exchange.operation is None:
             await self.app(scope, receive, send)  # no request to a provider
             return
-        began = time.perf_counter()
+        began = exchange.clock()
         try:
             receive = body = await opened(scope, receive)
             if exchange.pool is not None:

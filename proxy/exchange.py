@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 from .asgi import Headers, Scope
@@ -101,7 +101,7 @@ class Break(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one middleware did before any attempt: from when to when (times of `time.perf_counter`).
+    """What one middleware did before any attempt: from when to when (times of the exchange's clock).
 
     `refusal` is the error code if it refused the request.
     """
@@ -126,18 +126,16 @@ class OwnEvents(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One attempt at one candidate.
+    """One attempt at one candidate. Times are of the exchange's clock.
 
-    Written by Failover (or Relay, without Failover): `number`, `kind`, `candidate`, `started` and `deadline`
-    (times of the event loop; an app with its own timeouts ends an uncommitted attempt at the deadline),
-    `began` (of `time.perf_counter`).
-    Written by Failover: `ended` (time of the event loop).
+    Written by Failover (or Relay, without Failover): `number`, `kind`, `candidate`, `began`.
+    Written by Failover: `ended`.
     Written by Failover: `continues` (the answer follows a broken one, so it must be a readable stream) and
     `takes_over` (called with the Break when the stream breaks after its commit; returns whether another
     attempt continues the response, which is then left open).
     Written by Relay: `sent` (whether any part of the request may have reached the provider), `answer`,
-    `fault`, `upstream_wait` (seconds until the answer proved good or failed), `finished` (of
-    `time.perf_counter`, when the provider's connection was no longer needed).
+    `fault`, `upstream_wait` (seconds until the answer proved good or failed; None before), `finished` (when
+    the provider's connection was no longer needed).
     Written by ForeignAnswer, around an app that is no Relay: `answer`, `fault`, `finished`.
     Written by Budget: `cost` (in nano-dollars, as in the ledger; None where it cannot be known).
     Written by Guardrails and RouteSelect: `amendments` (members of the document that this target sees
@@ -150,17 +148,15 @@ class Attempt:
 
     number: int
     candidate: Candidate
-    started: float
-    deadline: float | None = None
+    began: float
     sent: bool = False
     answer: Answer | None = None
     fault: Fault | None = None
-    upstream_wait: float = 0.0
+    upstream_wait: float | None = None
     kind: Kind = "primary"
     ended: float | None = None
     continues: bool = False
     takes_over: Callable[[Break], bool] | None = None
-    began: float = 0.0
     finished: float | None = None
     cost: int | None = None
     amendments: dict[str, Any] | None = None
@@ -241,8 +237,8 @@ Clearance = Callable[["Exchange", Attempt], Awaitable[Rejection | None]]
 class Exchange:
     """One request, from its arrival to its ledger entry.
 
-    Written by `Exchange.of`: `id`, `began` (of `time.perf_counter`), `path` (relative to the mount point),
-    `headers` (a snapshot; later changes such as trailers have no effect).
+    Written by `Exchange.of`: `id`, `clock` (all times of the request are of it, in seconds), `began`, `path`
+    (relative to the mount point), `headers` (a snapshot; later changes such as trailers have no effect).
     Written by Gateway: `routes` (the configuration that this request keeps to its end), `health`, `store`,
     `affinity`, `large` (the lock under which large bodies are parsed, one at a time), `relayed` (the
     innermost app is a Relay, so a response that is not the provider's is the gateway's own).
@@ -250,6 +246,7 @@ class Exchange:
     and the cleaned `headers` and `path`.
     Written by `opened.resolve`: `pool`, `model`, `streamed`, `bound`.
     Written by RouteSelect, or by Failover in its absence: `plan`.
+    Written by Failover: `deadline` (when the last attempt must have been committed; None for never).
     Written by Failover, or by Relay without Failover: `attempts`.
     Written by Auth: `principal`.
     Written by Budget: `amendments` (members added to the forwarded document that the caller left out),
@@ -267,8 +264,8 @@ class Exchange:
     Written by Gate and Relay: `served` (the attempt whose bytes the client receives).
     Written by Relay: `client_gone`.
     Written by `send_refusal`: `refusal` (the error code, if the gateway itself responds).
-    Written by Hygiene, or by Trace in its absence: `status` (of the response) and `responded` (of
-    `time.perf_counter`).
+    Written by Hygiene, or by Trace in its absence: `status` (of the response) and `responded` (when that was
+    sent).
     """
 
     id: str
@@ -291,6 +288,7 @@ class Exchange:
     dialect: str = "openai"
     max_body: int = DEFAULT_MAX_BODY
     time_limit: float | None = None
+    deadline: float | None = None
     pool: Pool | None = None
     model: str | None = None
     streamed: bool = False
@@ -311,6 +309,7 @@ class Exchange:
     trace: TraceContext | None = None
     broke: bool = False
     observers: list[Callable[[Exchange], None]] = field(default_factory=_list)
+    clock: Callable[[], float] = monotonic
 
     @classmethod
     def of(cls, scope: Scope) -> Exchange:
@@ -318,20 +317,22 @@ class Exchange:
         if "standby" in scope:
             existing: Exchange = scope["standby"]
             return existing
+        clock = monotonic
         exchange = cls(
             id=_new_id(),
-            began=time.perf_counter(),
+            began=clock(),
+            clock=clock,
             headers=tuple(scope.get("headers", ())),
             path=scope.get("path", "").removeprefix(scope.get("root_path", "")),
         )
         scope["standby"] = exchange
         return exchange
 
-    def begin(self, candidate: Candidate, now: float, kind: Kind = "primary") -> Attempt:
-        """Record and return a new attempt at `candidate`, started at `now`, a time of the event loop."""
+    def begin(self, candidate: Candidate, kind: Kind = "primary") -> Attempt:
+        """Record and return a new attempt at `candidate`, which begins now."""
         attempts = self.attempts
         number = attempts[-1].number + 1 if attempts else 1
-        attempt = Attempt(number, candidate, now, kind=kind, began=time.perf_counter())
+        attempt = Attempt(number, candidate, self.clock(), kind=kind)
         attempts.append(attempt)
         return attempt
 
@@ -429,9 +430,9 @@ class Exchange:
 
     def report(self) -> list[tuple[bytes, bytes]]:
         """Returns the `x-standby-*` headers of every response, and `notes`."""
-        overhead = time.perf_counter() - self.began
+        overhead = self.clock() - self.began
         for attempt in self.attempts:
-            overhead -= attempt.upstream_wait
+            overhead -= attempt.upstream_wait or 0.0
         headers = [
             (b"x-standby-request-id", self.id.encode()),
             (b"x-standby-attempts", b"%d" % len(self.attempts)),
@@ -449,8 +450,8 @@ class Exchange:
         return headers
 
     def step(self, name: str, began: float, refusal: str | None = None) -> None:
-        """Record what a middleware did from `began` (of `time.perf_counter`) until now."""
-        self.steps.append(Step(name, began, time.perf_counter(), refusal))
+        """Record what a middleware did from `began` until now."""
+        self.steps += (Step(name, began, self.clock(), refusal),)
 
 
 def _new_id() -> str:

@@ -153,12 +153,9 @@ class Estimate:
                 cost += actual.charge
         return Amounts(1, input_tokens, output_tokens, cost)
 
-    def result(self, now: float, clock: float) -> RequestTotals:
-        """Returns the totals of the finished request.
-
-        `now` is the store's time in seconds since 1970; `clock` is the event loop's time in seconds.
-        """
-        attempts = self._exchange.attempts
+    def result(self, now: float) -> RequestTotals:
+        """Returns the totals of the finished request. `now` is the store's time in seconds since 1970."""
+        attempts, clock = self._exchange.attempts, self._exchange.clock()
         ends = [clock if attempt.ended is None else attempt.ended for attempt in attempts]
         amounts: dict[str, Amounts] = {}
         entries: list[LedgerEntry] = []
@@ -195,8 +192,8 @@ class Estimate:
                     source=actual.source,
                     outcome=self._outcome(attempt),
                     fault=None if attempt.fault is None else attempt.fault.kind,
-                    first_token=attempt.upstream_wait or None,
-                    duration=max(0.0, end - attempt.started),
+                    first_token=attempt.upstream_wait,
+                    duration=max(0.0, end - attempt.began),
                 )
             )
         return RequestTotals(amounts, tuple(entries), tuple(unpriced))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -265,7 +264,7 @@ class RequestBudget:
         """Queues the settlement of the request's actual usage. Never waits for the store."""
         result = RequestTotals({"": Amounts(1)}, (), ())
         if self._estimate is not None:
-            result = self._estimate.result(self._settings.store.now(), asyncio.get_running_loop().time())
+            result = self._estimate.result(self._settings.store.now())
         costs = {entry.attempt: entry.cost for entry in result.entries}
         for attempt in self._exchange.attempts:
             attempt.cost = costs.get(attempt.number)

@@ -35,10 +35,10 @@ def occurring_in_steps(patterns: PatternSet, text: str) -> Generator[None, None,
     overlap = patterns.longest() * (1 if len(data) == len(text) else 4)
     at, size = 0, _AT_ONCE
     while at < len(data):
-        began = time.perf_counter()
+        began = time.monotonic()
         found.update(patterns.occurring(data[max(0, at - overlap) : at + size]))
         at += size
-        took = time.perf_counter() - began
+        took = time.monotonic() - began
         if took > _SLOW:
             size = max(_AT_ONCE // 4, size // 2)
         elif took < _FAST:

@@ -7,7 +7,6 @@ everything that judges an attempt reads the same two fields.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from typing import Final
 
@@ -39,13 +38,13 @@ class ForeignAnswer:
         self._answer: Answer | None = None
         self._limit: asyncio.Timeout | None = None
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, until: float) -> None:
-        """Call the app. `until`, a time of the event loop, limits the time until the commit."""
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, limit: float) -> None:
+        """Call the app. `limit` is the most seconds until the commit."""
         try:
-            async with asyncio.timeout_at(until) as self._limit:
+            async with asyncio.timeout(limit) as self._limit:
                 await app(scope, receive, self.send)
         finally:
-            self._attempt.finished = time.perf_counter()
+            self._attempt.finished = self._exchange.clock()
 
     @property
     def late(self) -> bool:

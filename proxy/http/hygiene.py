@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -140,7 +139,7 @@ class _Reporting:
         if not self.started and message["type"] == "http.response.start":
             self.started = True
             exchange = self._exchange
-            exchange.status, exchange.responded = message["status"], time.perf_counter()
+            exchange.status, exchange.responded = message["status"], exchange.clock()
             message = {**message, "headers": _with_report(message.get("headers", ()), exchange)}
         return self._send(message)
 

@@ -216,7 +216,7 @@ _WRITERS: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = MappingProxyTyp
 
 async def _asked(routes: Routes, transports: Transports, trial: Trial) -> str | None:
     """Send one request, and return what is wrong with its answer, or None."""
-    exchange = Exchange("live", time.perf_counter(), (), routes=routes)
+    exchange = Exchange("live", time.monotonic(), (), routes=routes)
     exchange.operation, exchange.dialect, exchange.path = (
         trial.operation,
         trial.operation.dialect,

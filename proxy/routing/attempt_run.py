@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
@@ -27,9 +26,9 @@ _COMMITTED: Final = State.COMMITTED  # reading an enum member from its class cos
 class AttemptRun:
     """Runs one attempt: `with run: await run.inside(...)`. Suppresses errors that failover can fix.
 
-    `permit` is the permission of the target's health for this attempt, `moves` is passed to the gate, and
-    `deadline` is a time of the event loop. `first` is the timeout in seconds until the commit, for an app
-    that applies no timeouts itself. `won` is called at the commit, before the first byte is sent.
+    `permit` is the permission of the target's health for this attempt, and `moves` is passed to the gate.
+    `deadline` is that of the exchange. `first` is the timeout in seconds until the commit, for an app that
+    applies no timeouts itself. `won` is called at the commit, before the first byte is sent.
     """
 
     __slots__ = (
@@ -38,7 +37,6 @@ class AttemptRun:
         "_first",
         "_foreign",
         "_health",
-        "_loop",
         "_moves",
         "_permit",
         "attempt",
@@ -55,24 +53,21 @@ class AttemptRun:
         permit: Permit | None,
         candidate: Candidate,
         send: Send,
-        loop: AbstractEventLoop,
         *,
         kind: Kind,
         moves: Callable[[Candidate, Fault], bool],
         first: float | None,
         deadline: float,
     ) -> None:
-        now = loop.time()
         self._exchange = exchange
         self._health = health
         self._permit = permit
-        self._loop = loop
         self._moves: Callable[[Candidate, Fault], bool] | None = moves
-        self._first = deadline if first is None else min(deadline, now + first)
+        self._first = first
         self._deadline = deadline
         self._foreign: ForeignAnswer | None = None  # around an app that is no Relay
         self.candidate = candidate
-        self.attempt: Attempt = exchange.begin(candidate, now, kind)
+        self.attempt: Attempt = exchange.begin(candidate, kind)
         self.gate = Gate(send, exchange, self.attempt, moves=self._may_move, on_commit=self._committed)
         self.lost = False  # another attempt is served, or the client needs no answer any more
         self.won: Callable[[AttemptRun], None] | None = None
@@ -93,11 +88,12 @@ class AttemptRun:
         Relay applies its timeouts itself, so no coroutine is put around it that would run for every token.
         """
         own = {**scope, "headers": list(scope["headers"]), "standby.attempt": self.attempt}
-        if self._exchange.relayed:
-            self.attempt.deadline = self._deadline  # Relay applies it together with its other timeouts
+        if self._exchange.relayed:  # then Relay applies the deadline together with its other timeouts
             return app(own, body, self.gate.send)
+        left = self._deadline - self.attempt.began
+        limit = left if self._first is None else min(left, self._first)
         self._foreign = ForeignAnswer(self.gate, self._exchange, self.attempt)
-        return self._foreign.run(app, own, body, self._first)
+        return self._foreign.run(app, own, body, limit)
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +133,7 @@ class AttemptRun:
 
     def _record(self) -> None:
         attempt = self.attempt
-        now = attempt.ended = self._loop.time()
+        now = attempt.ended = self._exchange.clock()
         permit, self._permit = self._permit, None
         if permit is None:
             return

@@ -26,7 +26,7 @@ def answer_facts(attempt: Attempt, exchange: Exchange) -> dict[str, Any]:
         if (reader := answer.reader) is not None:
             facts |= _model(reader, broken=attempt.fault is not None and attempt is exchange.served)
         if exchange.streamed and attempt.fault is None:
-            facts[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = attempt.upstream_wait or None
+            facts[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = attempt.upstream_wait
     return {name: value for name, value in facts.items() if value is not None}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ..config import NANO
@@ -36,7 +35,7 @@ def decision(exchange: Exchange, outcome: Outcome, at: float) -> dict[str, Any]:
         "degraded": exchange.degraded,
         "dropped": [] if served is None else list(served.dropped),
         "streamed": exchange.streamed,
-        "duration_ms": _ms(time.perf_counter() - exchange.began),
+        "duration_ms": _ms(exchange.clock() - exchange.began),
         "cost_usd": sum(costs) / NANO if costs else None,
         "config": None if exchange.routes is None else exchange.routes.version,
         "guardrails": [result._asdict() for result in exchange.guardrails],
@@ -54,7 +53,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "asked_for": None if attempt.candidate.operation is None else attempt.candidate.operation.name,
         "fault": None if fault is None else fault.kind,
         "status": None if answer is None else answer.status or None,
-        "wait_ms": _ms(attempt.upstream_wait),
+        "wait_ms": _ms(attempt.upstream_wait or 0.0),
         "duration_ms": None if attempt.finished is None else _ms(attempt.finished - attempt.began),
         "input_tokens": None if usage is None else usage.input,
         "output_tokens": None if usage is None else usage.output,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Final
 
 from ..exchange import Exchange
@@ -39,5 +38,5 @@ def log_request(exchange: Exchange, outcome: Outcome) -> None:
     if failed:
         words.append(f"after {', '.join(failed)}")
     status = "-" if exchange.status is None else exchange.status
-    seconds = time.perf_counter() - exchange.began
+    seconds = exchange.clock() - exchange.began
     _log.log(level, "%s: %s %s in %.2f s", exchange.id, status, " ".join(words), seconds)

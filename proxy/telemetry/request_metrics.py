@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from ..config import NANO
@@ -20,7 +19,7 @@ _NONE: Final = "none"
 
 def count_request(metrics: Metrics, exchange: Exchange, outcome: Outcome) -> None:
     """Count a request that has ended. Its labels are names of the configuration."""
-    now = time.perf_counter()
+    now = exchange.clock()
     pool = _NONE if exchange.pool is None else exchange.pool.name
     metrics.count(names.REQUESTS, (pool, outcome))
     metrics.observe(names.REQUEST_DURATION, (pool, outcome), now - exchange.began)
@@ -62,7 +61,7 @@ def _count_attempt(
     answer = attempt.answer
     if answer is None or answer.reader is None:
         return
-    if fault is None and exchange.streamed and attempt.upstream_wait:
+    if fault is None and exchange.streamed and attempt.upstream_wait is not None:
         metrics.observe(names.FIRST_TOKEN, (pool, name), attempt.upstream_wait)
         metrics.observe(names.MODEL_FIRST_CHUNK, model, attempt.upstream_wait)
     if (usage := answer.reader.usage) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 
 from ..asgi import Message, Send
@@ -23,7 +22,7 @@ class Noting:
     def __call__(self, message: Message) -> Awaitable[None]:
         exchange = self._exchange
         if exchange.status is None and message["type"] == "http.response.start":
-            exchange.status, exchange.responded = message["status"], time.perf_counter()
+            exchange.status, exchange.responded = message["status"], exchange.clock()
             if exchange.trace is not None and exchange.refusal is None:  # a refusal has the header already
                 message = {
                     **message,

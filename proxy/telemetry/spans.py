@@ -84,8 +84,8 @@ class RequestTrace:
             scope.get("http_version", "1.1"),
             *(scope.get("server") or (None, None)),
         )
-        # Wall time minus perf_counter, in ns: spans use the first, the facts have the second.
-        self._began = time.time_ns() - time.perf_counter_ns()
+        # Wall time minus that of the exchange's clock, in ns: spans use the first, the facts have the second.
+        self._began = time.time_ns() - time.monotonic_ns()
         self._clients: dict[int, Span] = {}
         self._server: Span | None = None
         context = trace.get_current_span(parent).get_span_context()
@@ -161,7 +161,7 @@ class RequestTrace:
 
     def finish(self, exchange: Exchange, sampler: Sampler) -> None:
         """Make the spans that are missing and end all of them, or drop the trace."""
-        now = time.perf_counter()
+        now = exchange.clock()
         if not (self._sampled or sampler.at_end(exchange, now)):
             return
         server = self.server(exchange)
@@ -178,7 +178,7 @@ class RequestTrace:
         server.end(self._wall(now))
 
     def _wall(self, moment: float) -> int:
-        """Returns a time of `time.perf_counter` in nanoseconds since 1970."""
+        """Returns a time of the exchange's clock in nanoseconds since 1970."""
         return self._began + int(moment * 1e9)
 
     def _step(self, exchange: Exchange, step: Step, context: Context) -> None:
@@ -268,8 +268,9 @@ class RequestTrace:
             span.set_status(StatusCode.ERROR, fault.kind)
         elif attempt is not exchange.served:
             span.set_attribute(names.CANCELLED, _cancelled(exchange))
-        if attempt.upstream_wait and attempt.answer is not None and fault is None and exchange.streamed:
-            span.add_event(names.FIRST_CHUNK, timestamp=self._wall(attempt.began + attempt.upstream_wait))
+        wait = attempt.upstream_wait
+        if wait is not None and attempt.answer is not None and fault is None and exchange.streamed:
+            span.add_event(names.FIRST_CHUNK, timestamp=self._wall(attempt.began + wait))
         span.end(self._wall(finished))
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -104,6 +103,6 @@ def _only_attempt(exchange: Exchange, body: Body) -> Attempt:
         raise exhausted(exchange)
     candidate = next((each for each in able if not (each.rejected or "").startswith("state.")), able[0])
     exchange.plan = (candidate,)
-    attempt = exchange.begin(candidate, time.perf_counter())
+    attempt = exchange.begin(candidate)
     exchange.served = attempt
     return attempt

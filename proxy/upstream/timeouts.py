@@ -50,8 +50,8 @@ class AttemptTimeouts:
     """A context manager that cancels its block when a limit is exceeded, or on `interrupt`.
 
     The block then raises TimeoutError, and `ended` says why. `first` is the limit in seconds until the first
-    content, and `deadline` another limit, on the event loop's clock. While `sending` is set, a timeout is put
-    down to the client, which does not read. `on_wait` is called once, in the context of this call, if the
+    content, and `left` another one until then, of all attempts together. While `sending` is set, a timeout is
+    put down to the client, which does not read. `on_wait` is called once, in the context of this call, if the
     block takes longer than LISTEN_DELAY; `watch` is the timer that the calls of this event loop share.
 
     It cancels the task as `asyncio.timeout` does, of which it would otherwise need one per limit.
@@ -85,7 +85,7 @@ class AttemptTimeouts:
         self,
         timeouts: Timeouts,
         first: float,
-        deadline: float | None = None,
+        left: float | None = None,
         on_wait: Callable[[], None] | None = None,
         watch: CoarseTimer | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class AttemptTimeouts:
         now = self._loop.time()
         self.timeouts = timeouts
         self._first = first
-        self._deadline = deadline
+        self._deadline = None if left is None else now + left
         self._due = now + first
         self._total_due = now + timeouts.total
         self._connect_due: float | None = None
@@ -113,8 +113,8 @@ class AttemptTimeouts:
         self.ended: Ended | None = None
         self.sending = False
         self.sent = False
-        if deadline is not None and deadline < self._due:
-            self._due = deadline
+        if self._deadline is not None and self._deadline < self._due:
+            self._due = self._deadline
             self.phase = "deadline"
 
     def __enter__(self) -> Self:

@@ -6,7 +6,6 @@ This is the only place where a byte can leave for a provider, and none does befo
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -49,7 +48,6 @@ class UpstreamCall:
     __slots__ = (
         "_answer",
         "_attempt",
-        "_began",
         "_body_begun",
         "_clocks",
         "_exchange",
@@ -84,7 +82,6 @@ class UpstreamCall:
             operation, streamed=exchange.streamed, plain=attempt.continues, translated=translated
         )
         self._answer.withholds = attempt.takes_over is not None
-        self._began = time.perf_counter()
         self._clocks: AttemptTimeouts | None = None
         self._listener: asyncio.Task[None] | None = None
         self.started = False  # a part of an answer was sent
@@ -99,7 +96,8 @@ class UpstreamCall:
         """
         exchange = self._exchange
         first = timeouts.first_token if exchange.streamed else timeouts.answer
-        clocks = AttemptTimeouts(timeouts, first, self._attempt.deadline, partial(self._listen, body), watch)
+        left = None if exchange.deadline is None else exchange.deadline - exchange.clock()
+        clocks = AttemptTimeouts(timeouts, first, left, partial(self._listen, body), watch)
         self._clocks = clocks
         try:
             with clocks:
@@ -152,7 +150,7 @@ class UpstreamCall:
     def _leave(self) -> None:
         """Stop watching the client before the end: servers report a disconnect after a normal end too."""
         self._book_wait()
-        self._attempt.finished = time.perf_counter()
+        self._attempt.finished = self._exchange.clock()
         if self._clocks is not None:
             self._attempt.sent = self._clocks.sent
         if self._listener is not None:
@@ -347,8 +345,8 @@ class UpstreamCall:
 
     def _book_wait(self) -> None:
         """Record, once, the time since the start as waiting for the provider."""
-        if not self._attempt.upstream_wait:
-            self._attempt.upstream_wait = time.perf_counter() - self._began
+        if self._attempt.upstream_wait is None:
+            self._attempt.upstream_wait = self._exchange.clock() - self._attempt.began
 
     async def _close(self, code: str) -> None:
         answer = self._answer

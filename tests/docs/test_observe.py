@@ -118,7 +118,7 @@ def test_the_sample_decision_has_the_fields_of_a_decision() -> None:
     exchange = Exchange.of({"type": "http", "headers": [], "path": "/"})
     candidate = Candidate("any")
     exchange.plan = (candidate,)
-    exchange.begin(candidate, 0.0)
+    exchange.begin(candidate)
     record = decision(exchange, "served", 0.0)
     shown = sample("request_id", "candidates")
     assert list(shown) == list(record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
 import httpx2
@@ -109,9 +109,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 @pytest.fixture(scope="module", name="anyio_backend")
-def virtual_time() -> tuple[str, dict[str, Any]]:
-    """A module that imports this has a loop on which waiting takes no time."""
-    return "asyncio", {"loop_factory": VirtualLoop}
+def virtual_time() -> Iterator[tuple[str, dict[str, Any]]]:
+    """A module that imports this has a loop on which waiting takes no time, and the clock of its requests is
+    that of the loop."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("standby.proxy.exchange.monotonic", lambda: asyncio.get_running_loop().time())
+        yield "asyncio", {"loop_factory": VirtualLoop}
 
 
 # ----------------------------------------------------------------------------------------------------- caller

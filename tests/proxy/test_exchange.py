@@ -21,7 +21,7 @@ def exchange_of(*attempts: tuple[Candidate, Fault | None], served: int | None = 
     """An exchange with these attempts, of which one was served."""
     exchange = Exchange.of(scope_of())
     for candidate, fault in attempts:
-        exchange.begin(candidate, 0.0).fault = fault
+        exchange.begin(candidate).fault = fault
     if served is not None:
         exchange.served = exchange.attempts[served]
     return exchange
@@ -148,7 +148,7 @@ def test_the_first_header_of_a_name() -> None:
 def test_numbers_of_attempts() -> None:
     """Each has its own, also after one that was withdrawn while another was under way."""
     exchange = exchange_of()
-    first, second = exchange.begin(A, 0.0), exchange.begin(B, 1.0, "hedge")
+    first, second = exchange.begin(A), exchange.begin(B, "hedge")
     exchange.withdraw(first, Rejection("limit.rate"))
-    third = exchange.begin(C, 2.0, "failover")
+    third = exchange.begin(C, "failover")
     assert [(each.number, each.kind) for each in (second, third)] == [(2, "hedge"), (3, "failover")]

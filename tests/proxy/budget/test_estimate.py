@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -73,9 +74,9 @@ def test_spending_before_an_attempt() -> None:
     pricey = DEAR.model_copy(update={"price": Price(input=1000 * DOLLAR)})
     for charge, spends in (("all", True), ("served", False)):
         estimate, exchange = estimate_of(pool_of(pricey), "all" if charge == "all" else "served")
-        first = exchange.begin(Candidate("dear", pricey), 0.0)
+        first = exchange.begin(Candidate("dear", pricey))
         first.sent, first.fault = True, Fault("timeout_first_byte")
-        second = exchange.begin(Candidate("dear", pricey), 1.0)
+        second = exchange.begin(Candidate("dear", pricey))
         second.sent = True
         assert (estimate.spent(second).cost > 0) is spends
 
@@ -83,8 +84,8 @@ def test_spending_before_an_attempt() -> None:
 def test_spending_beside_an_attempt() -> None:
     """A concurrent attempt counts with its full estimate; once it has ended, with its actual usage."""
     estimate, exchange = estimate_of(pool_of(DEAR))
-    first = exchange.begin(Candidate("dear", DEAR), 0.0)
-    second = exchange.begin(Candidate("dear", DEAR), 1.0, "hedge")
+    first = exchange.begin(Candidate("dear", DEAR))
+    second = exchange.begin(Candidate("dear", DEAR), "hedge")
     assert estimate.spent(second) == estimate.amounts(DEAR)
     first.ended = 2.0
     assert estimate.spent(second).cost == 0
@@ -94,27 +95,29 @@ def test_attempts_that_overlap() -> None:
     """Each entry has the duration of its own attempt, even if attempts overlap."""
     estimate, exchange = estimate_of(pool_of(DEAR))
     for began, ended in ((100.0, 104.5), (101.0, 104.0)):
-        attempt = exchange.begin(Candidate("dear", DEAR), began)
+        exchange.clock = partial(float, began)
+        attempt = exchange.begin(Candidate("dear", DEAR))
         attempt.sent, attempt.ended = True, ended
-    assert [line.duration for line in estimate.result(5000.0, 110.0).entries] == [4.5, 3.0]
+    assert [line.duration for line in estimate.result(5000.0).entries] == [4.5, 3.0]
 
 
 def test_a_candidate_of_another_app_has_no_figures() -> None:
     """An attempt without a target has no amounts and no ledger entry."""
     estimate, exchange = estimate_of(pool_of(DEAR))
-    exchange.begin(Candidate("theirs"), 0.0)
-    result = estimate.result(10.0, 1.0)
+    exchange.begin(Candidate("theirs"))
+    result = estimate.result(10.0)
     assert (result.amounts, result.entries, result.unpriced, result.cost) == ({}, (), (), 0)
 
 
 def test_lines_of_the_ledger() -> None:
     """Each entry has its attempt's number, fault and duration. An unsent attempt counts no request."""
     estimate, exchange = estimate_of(pool_of(DEAR, CHEAP), pools=("*",))
-    first = exchange.begin(Candidate("dear", DEAR), 100.0)
+    exchange.clock = iter((100.0, 103.0, 107.5)).__next__
+    first = exchange.begin(Candidate("dear", DEAR))
     first.fault, first.ended = Fault("connect"), 103.0
-    second = exchange.begin(Candidate("cheap", CHEAP), 103.0)
+    second = exchange.begin(Candidate("cheap", CHEAP))
     second.sent, second.fault = True, Fault("upstream_5xx", 500)
-    result = estimate.result(5000.0, 107.5)
+    result = estimate.result(5000.0)
     lines = [(line.attempt, line.target, line.fault, line.duration, line.at) for line in result.entries]
     assert lines == [(1, "dear", "connect", 3.0, 5000.0), (2, "cheap", "upstream_5xx", 4.5, 5000.0)]
     assert {line.key for line in result.entries} == {"k"}
@@ -124,10 +127,10 @@ def test_lines_of_the_ledger() -> None:
 def test_a_models_name_is_cut() -> None:
     """A model name from a provider is cut to 200 characters."""
     estimate, exchange = estimate_of(pool_of(DEAR))
-    attempt = exchange.begin(Candidate("dear", DEAR), 0.0)
+    attempt = exchange.begin(Candidate("dear", DEAR))
     attempt.sent, attempt.answer = True, Answer(chat.OPERATION, streamed=False)
     attempt.answer.start(200, ((b"content-type", b"application/json"),))
     attempt.answer.feed(orjson.dumps({"model": "m" * 10_000, "choices": [{"message": {"content": "Hi"}}]}))
     attempt.answer.end()
-    (line,) = estimate.result(10.0, 1.0).entries
+    (line,) = estimate.result(10.0).entries
     assert line.model == "m" * 200

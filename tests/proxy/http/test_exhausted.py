@@ -25,7 +25,7 @@ def exchange_of(
     """Returns an exchange whose attempts at "a", "b" and so on ended with these faults."""
     exchange = Exchange(id="req_1", began=0.0, headers=(), operation=chat.OPERATION, dialect=dialect)
     for name, fault in zip("abcdef", faults, strict=False):
-        exchange.begin(Candidate(name, target_of(name)), 0.0).fault = fault
+        exchange.begin(Candidate(name, target_of(name))).fault = fault
     exchange.plan = tuple(attempt.candidate for attempt in exchange.attempts) + passed_over
     return exchange
 
@@ -129,7 +129,7 @@ def test_accounts_in_the_order_of_the_plan() -> None:
     assert exchange.plan is not None
     (attempted,) = exchange.plan
     exchange.plan = (Candidate("z", target_of("z"), None, "health.cooldown"), attempted)
-    exchange.begin(attempted, 0.0).fault = Fault("overloaded")
+    exchange.begin(attempted).fault = Fault("overloaded")
     assert [(row["target"], row["fault"]) for row in exchange.tried()] == [
         ("z", "health.cooldown"),
         ("a", "timeout"),

@@ -37,11 +37,10 @@ async def test_no_answer(answers_at: float | None, fault: str) -> None:
             await asyncio.sleep(answers_at)
 
     exchange = Exchange(id="req_1", began=0.0, headers=(), path=CHAT)
-    attempt = exchange.begin(Candidate("a"), 0.0)
+    attempt = exchange.begin(Candidate("a"))
     foreign = around(attempt, exchange)
-    until = asyncio.get_running_loop().time() + 1
     try:
-        await foreign.run(app, {}, asyncio.sleep, until)  # type: ignore[arg-type]  # never called
+        await foreign.run(app, {}, asyncio.sleep, 1.0)  # type: ignore[arg-type]  # never called
     except TimeoutError:
         assert foreign.late
     foreign.failed()
@@ -52,7 +51,7 @@ async def test_no_answer(answers_at: float | None, fault: str) -> None:
 async def test_an_answer_that_was_recorded() -> None:
     """What an app records of its answer itself is left as it is."""
     exchange = Exchange(id="req_1", began=0.0, headers=(), path=CHAT)
-    attempt = exchange.begin(Candidate("a"), 0.0)
+    attempt = exchange.begin(Candidate("a"))
     own = attempt.answer = Answer(None, streamed=None)
     await around(attempt, exchange).send({"type": "http.response.start", "status": 500, "headers": []})
     assert attempt.answer is own

@@ -34,7 +34,7 @@ class Bench:
 
     def __init__(self, *, relayed: bool = False, moves: bool = True, path: str = CHAT) -> None:
         self.exchange = Exchange(id="req_1", began=0.0, headers=(), path=path, relayed=relayed)
-        self.attempt = self.exchange.begin(Candidate("a"), 0.0)
+        self.attempt = self.exchange.begin(Candidate("a"))
         self.moves = moves
         self.faults: list[Fault] = []
         self.events: list[str] = []

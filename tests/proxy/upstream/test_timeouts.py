@@ -121,7 +121,7 @@ async def test_drain() -> None:
 async def ends_at(deadline: float, *progress: float) -> tuple[Ended | None, float]:
     """Returns which timeout ends a block with this deadline (seconds from now) and content at these times."""
     began = loop().time()
-    clocks = AttemptTimeouts(LIMITS, FIRST, began + deadline)
+    clocks = AttemptTimeouts(LIMITS, FIRST, deadline)
     try:
         with clocks:
             for moment in progress:
