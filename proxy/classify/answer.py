@@ -1,16 +1,17 @@
 """Incremental classification of one answer while it arrives. No I/O.
 
-Relay (or Gate, around an app that has no Relay) feeds an `Answer` a copy of the bytes that a provider sends.
+Relay (or ForeignAnswer, around an app that has no Relay) feeds an `Answer` a copy of the bytes that a
+provider sends. Its states and their transitions are a table in `answer_state`. At any moment its verdict is
+HOLD (undecided, do not send yet), COMMIT (send it to the caller) or FAULT (the attempt failed). After COMMIT
+it continues to read, for the usage, the terminal marker and late errors.
+
 Longer than 400 lines because a stream and a whole body lead to one verdict, by rules that share their state.
-At any moment its verdict is HOLD (undecided, do not send yet), COMMIT (send it to the caller) or FAULT (the
-attempt failed). After COMMIT it continues to read, for the usage, the terminal marker and late errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from typing import Final
 
 import orjson
@@ -19,6 +20,7 @@ from ..asgi import Headers, header
 from ..dialects.base import AnswerReader, Operation, Signal
 from ..dialects.json_values import lenient
 from ..dialects.sse import Event, EventTooLarge, Splitter
+from .answer_state import COMPLETE_STATES, TRANSITIONS, VERDICTS, AnswerState, Cue, Verdict
 from .decompression import Decompressor, Undecodable
 from .faults import Fault, FaultKind
 from .json_tail import json_tail
@@ -37,14 +39,6 @@ MAX_TAIL: Final = 4 * 1024
 """Bytes kept of the end of an answer larger than `MAX_READ`, for reading its usage and model."""
 
 
-class Verdict(Enum):
-    """What to do with an attempt's answer: keep it buffered, send it on, or discard it as failed."""
-
-    HOLD = "hold"
-    COMMIT = "commit"
-    FAULT = "fault"
-
-
 # Looking up an enum member on its class costs a descriptor call, and these are used for every token.
 _NOTHING: Final = Signal.NOTHING
 _CONTENT: Final = Signal.CONTENT
@@ -61,7 +55,7 @@ def _nothing(name: bytes, data: bytes) -> Signal:
 class Answer:
     """The classifier of one answer.
 
-    * `verdict` starts as HOLD and changes once.
+    * `state` is what is known of it, and `verdict` what follows; `verdict` starts as HOLD and changes once.
     * `fault` is the reason of a FAULT verdict; after COMMIT it means that the answer is truncated.
     * `progress` is whether the last chunk contained something that the caller waits for.
     * `working` is whether it only showed that the provider works on an answer that is not decided yet.
@@ -98,6 +92,7 @@ class Answer:
         "progress",
         "reader",
         "skim",
+        "state",
         "status",
         "too_large",
         "verdict",
@@ -129,6 +124,7 @@ class Answer:
         self._headers: Headers = ()
         self._received = 0
         self.status = 0
+        self.state = AnswerState.UNDECIDED
         self.verdict = _HOLD
         self.fault: Fault | None = None
         self.progress = False
@@ -219,7 +215,8 @@ class Answer:
                 return self.verdict
         except (EventTooLarge, Undecodable) as error:
             self.too_large = isinstance(error, EventTooLarge)
-            return self._fail("bad_response")
+            self.cut = 0
+            return self._fail(Fault("bad_response", self.status))
         self._received += len(plain)
         if self._body is not None:
             self._collect(self._body, plain)
@@ -247,15 +244,11 @@ class Answer:
 
         Before the verdict this is a fault of this `kind`; after COMMIT the answer is truncated.
         """
-        if self.verdict is _HOLD:
-            return self._set_fault_kind(kind)
-        if not self.complete and self.fault is None:
-            self.fault = Fault("stream_truncated", self.status)
-        return self.verdict
+        return self._fail(Fault(kind, self.status or None))
 
     def refuse(self, fault: Fault) -> None:
         """Record that the attempt failed with `fault` before any answer."""
-        self._set_fault(fault)
+        self._fail(fault)
 
     # -- streams ----------------------------------------------------------------------------
 
@@ -315,22 +308,14 @@ class Answer:
             if self.verdict is _HOLD and not self._declines():
                 self._commit()
         elif signal is Signal.END:
-            self.ended = True
             if self.verdict is _HOLD and (reader is None or reader.finish is None):
                 self._set_fault_kind("bad_response")  # an end marker without any content before it
-            elif self.verdict is _HOLD and self._declines():
+            elif self._declines():
                 self._decline()
             else:
-                self._commit()
-                self.complete = True
+                self._enter(Cue.END)
         else:
-            self.ended = True
-            fault = in_band(reader.error if reader is not None else None, self.status)
-            if self.verdict is _HOLD:
-                self.fault = fault
-                self.verdict = _FAULT
-            else:
-                self.fault = Fault("stream_truncated", fault.status, fault.code)
+            self._fail(in_band(reader.error if reader is not None else None, self.status))
 
     def _declines(self) -> bool:
         """Whether the answer is that the content was refused, before there was any.
@@ -345,37 +330,26 @@ class Answer:
     def _decline(self) -> None:
         """End an answer that declines: a fault, though one that may be passed on as it came."""
         finish = None if self.reader is None else self.reader.finish
-        self._set_fault(Fault("content_refused", self.status, finish, is_answer=True))
-        self.complete = True
+        self._enter(Cue.DECLINE, Fault("content_refused", self.status, finish, is_answer=True))
 
     def _out_of_resources(self, finish: str) -> None:
         """End an answer that the provider gave up: no end, whatever its framing says."""
-        self.ended = True
-        if self.verdict is _HOLD:
-            self._set_fault(Fault("overloaded", self.status, finish))
-        else:
-            self.fault = Fault("stream_truncated", self.status, finish)
+        self._fail(Fault("overloaded", self.status, finish))
 
     def _end_of_stream(self, splitter: Splitter, *, framed: bool) -> None:
         tail = splitter.tail
         for name, data, _ in splitter.finish():
             if (signal := self._read(name, data)) is not _NOTHING:
                 self._apply(signal)
-        if self.complete or self.fault is not None:
+        if self.ended:
             return
         if framed and self.reader is not None and self.reader.finish is not None:
-            # It lacks only the terminal marker, which some servers never send.
-            if self.verdict is _HOLD:
-                self._decline()
-            self.complete = True
-        elif self.verdict is _HOLD:
-            if tail.lstrip()[:1] in {b"{", b"["}:
-                # Some overloaded providers send a JSON document instead of a stream.
-                self._read_document(tail)
-            else:
-                self._set_fault_kind("stream_failed")
+            self._decline()  # it lacks only the terminal marker, which some servers never send
+        elif self.verdict is _HOLD and tail.lstrip()[:1] in {b"{", b"["}:
+            # Some overloaded providers send a JSON document instead of a stream.
+            self._read_document(tail)
         else:
-            self.fault = Fault("stream_truncated", self.status)
+            self._set_fault_kind("stream_failed")
 
     # -- bodies -----------------------------------------------------------------------------
 
@@ -390,18 +364,18 @@ class Answer:
             if 200 <= self.status <= 299:
                 self._commit()
             else:
-                self._set_fault(refused(self.status, self._headers, bytes(body[:MAX_HELD])))
+                self._fail(refused(self.status, self._headers, bytes(body[:MAX_HELD])))
 
     def _end_of_body(self) -> None:
         if not 200 <= self.status <= 299:
             if self.verdict is _HOLD:
-                self._set_fault(refused(self.status, self._headers, bytes(self._body or b"")))
+                self._fail(refused(self.status, self._headers, bytes(self._body or b"")))
         elif self._body is not None:
             self._read_document(self._body)
         elif self._tail is not None and self.reader is not None:
             self.reader.document(json_tail(self._tail))
-        if self.verdict is not _FAULT:
-            self.complete = self.verdict is _COMMIT and self.fault is None
+        if self.verdict is _COMMIT:
+            self._enter(Cue.END)
 
     def _read_document(self, body: bytes | bytearray) -> None:
         """Parse a complete JSON body and set the verdict, or the fault if the answer is committed already."""
@@ -415,7 +389,7 @@ class Answer:
         signal = _NOTHING if reader is None else reader.document(value)
         if self.verdict is not _HOLD:
             if value is None:  # committed by size, then cut off in a way that the framing did not show
-                self.fault = Fault("stream_truncated", self.status)
+                self._fail(Fault("bad_response", self.status))
             return
         if signal is _CONTENT and not self._streamed:
             if reader is not None and reader.finish in NO_ENDS and not reader.written:
@@ -425,40 +399,41 @@ class Answer:
             else:
                 self._commit()
         elif signal is Signal.ERROR:
-            self._set_fault(in_band(reader.error if reader is not None else None, self.status))
+            self._fail(in_band(reader.error if reader is not None else None, self.status))
         else:
             # A caller may have asked for so deep an answer, and must not take the target from others.
-            self._set_fault(Fault("bad_response", self.status, rests="nothing" if too_deep else None))
+            self._fail(Fault("bad_response", self.status, rests="nothing" if too_deep else None))
 
-    # -- verdicts ---------------------------------------------------------------------------
+    # -- transitions ------------------------------------------------------------------------
 
-    def _commit(self) -> Verdict:
-        self.verdict = _COMMIT
+    def _enter(self, cue: Cue, fault: Fault | None = None) -> Verdict:
+        """Enter the state that follows. `fault` is the reason of a failed, truncated or declined one."""
+        state = TRANSITIONS.get((self.state, cue))
+        if state is None:
+            return self.verdict
+        self.state = state
+        self.verdict = VERDICTS[state]
+        self.complete = state in COMPLETE_STATES
+        self.ended = state is not AnswerState.GOOD
+        if state is not AnswerState.COMPLETE:
+            self.fault = fault
         return self.verdict
 
-    def _set_fault(self, fault: Fault) -> None:
-        """Set the verdict to FAULT."""
+    def _commit(self) -> Verdict:
+        return self._enter(Cue.PROOF)
+
+    def _set_fault_kind(self, kind: FaultKind) -> Verdict:
+        return self._fail(Fault(kind, self.status or None))
+
+    def _fail(self, fault: Fault) -> Verdict:
+        """End the answer: with this `fault` if it is undecided, else as truncated."""
+        if self.verdict is not _HOLD:
+            return self._enter(Cue.FAULT, Fault("stream_truncated", fault.status, fault.code))
         if self._own_rates and fault.kind in {"rate_limited", "ramp_limited"} and fault.rests is None:
             fault = replace(fault, rests="operation")
         if self._translated and fault.kind == "bad_request":
             fault = replace(fault, kind="incompatible")
-        self.fault = fault
-        self.verdict = _FAULT
-        self.ended = True
-
-    def _set_fault_kind(self, kind: FaultKind) -> Verdict:
-        """Set the verdict to FAULT with a fault of this `kind`."""
-        self._set_fault(Fault(kind, self.status or None))
-        return self.verdict
-
-    def _fail(self, kind: FaultKind) -> Verdict:
-        """End the answer: with a fault of this `kind` if it is undecided, else as truncated."""
-        self.ended = True
-        self.cut = 0
-        if self.verdict is _HOLD:
-            return self._set_fault_kind(kind)
-        self.fault = Fault("stream_truncated", self.status)
-        return self.verdict
+        return self._enter(Cue.FAULT, fault)
 
 
 def _event(name: bytes, data: bytes) -> bytes:

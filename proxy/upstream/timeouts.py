@@ -4,6 +4,16 @@ Socket timeouts are measured per read, so a provider that drips one header byte 
 exceeds them. These limits measure what a caller waits for: the connection, the first content, the next
 content, the whole answer. They share one timer that is moved lazily, since re-arming a timer for every chunk
 would cost more than relaying it. At first a call shares the timer of other calls (`coarse_timer`).
+
+    phase        until                               then                  fault of the attempt
+    -----------  ----------------------------------  --------------------  --------------------
+    first_token  the limit for the first content     stall, on content     timeout_first_byte
+    deadline     that of all attempts, if sooner     stall, on content     timeout_first_byte
+    stall        the limit since the last content    stall, on content     timeout
+    drain        DRAIN after the terminal marker,    the end               none
+                 LINGER if only the usage is awaited
+
+In every phase `connect` limits a connection that is being made, and `total` the whole answer.
 """
 
 from __future__ import annotations
