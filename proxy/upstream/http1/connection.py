@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
                 if reply.started:
                     raise httpx2.RemoteProtocolError(reply.error)
                 raise NoResponseError("the connection ended before an answer")
-            await reply.wait()
+            await self._wait(reply)
         return reply
 
     async def _send(self, head: RequestWriter, content: AsyncIterable[bytes], reply: Reply) -> None:
@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
                 data = b""
                 self._write(framed)
                 while self._write_paused and reply.error is None and not reply.status:
-                    await reply.wait()
+                    await self._wait(reply)
                 if reply.error is not None or (reply.status and not head.body_complete):
                     return  # the provider responded before it received the whole body
             done = True
@@ -165,6 +165,10 @@ class Connection(asyncio.Protocol):
                 await close()
         self._write(data + head.end())
         self._request_sent = True
+
+    def _wait(self, reply: Reply) -> asyncio.Future[None]:
+        waiter = reply.waiter = self.loop.create_future()
+        return waiter
 
     def _write(self, data: bytes) -> None:
         transport = self._transport

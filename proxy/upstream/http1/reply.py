@@ -35,6 +35,7 @@ class Reply:
     `unread` holds the chunks of the body not read yet, and `buffered` their size in bytes. `complete` is
     whether the whole response has arrived, and `keep_alive` whether its connection can be reused. `error` is
     the reason why the response is invalid or cut off, or None; the chunks before it can still be read.
+    `waiter` is resolved when more data has arrived, or when the response has ended.
     """
 
     __slots__ = (
@@ -46,7 +47,6 @@ class Reply:
         "_no_body",
         "_parts",
         "_tail",
-        "_waiter",
         "buffered",
         "complete",
         "ends_at_eof",
@@ -56,6 +56,7 @@ class Reply:
         "started",
         "status",
         "unread",
+        "waiter",
     )
 
     def __init__(self, *, bodiless: bool = False) -> None:
@@ -72,7 +73,7 @@ class Reply:
         self._tail = b""  # the last 5 bytes of the data before
         self._chunked = False
         self.ends_at_eof = False
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
         self.started = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -115,7 +116,7 @@ class Reply:
                 self._bytes_without_body += len(data)
                 if self._bytes_without_body > MAX_HEAD:
                     self._fail("a chunk or the trailers say too much")
-        if self._waiter is not None and (self.status or self.error is not None):
+        if self.waiter is not None and (self.status or self.error is not None):
             self.wake()
 
     def _mark_invalid(self, error: Exception) -> None:
@@ -240,14 +241,9 @@ class Reply:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def wait(self) -> asyncio.Future[None]:
-        """Returns what to await for `wake`: more data has arrived, or the response has ended."""
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        return waiter
-
     def wake(self) -> None:
         """Wake the task that waits, if there is one."""
-        waiter, self._waiter = self._waiter, None
+        waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

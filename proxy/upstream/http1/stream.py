@@ -39,7 +39,7 @@ class Stream(httpx2.AsyncByteStream):
     async def __anext__(self) -> bytes:
         reply = self._reply
         while (connection := self._connection) is not None:
-            if reply.unread or not (reply.complete or reply.error is None):
+            if reply.unread or (reply.error is not None and not reply.complete):
                 chunk = reply.next_chunk()
                 if connection.read_paused:
                     connection.resume_if_drained()
@@ -47,7 +47,8 @@ class Stream(httpx2.AsyncByteStream):
             if reply.complete:
                 self._release()
                 raise StopAsyncIteration
-            await reply.wait()
+            reply.waiter = connection.loop.create_future()
+            await reply.waiter
         if reply.complete and not reply.unread:
             raise StopAsyncIteration
         raise httpx2.StreamClosed
