@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 
-from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.asgi import ASGIApp, Receive, Scope, Send, closing_at_shutdown
 from ..proxy.classify.faults import Rejection
 from ..proxy.config import Routes, Secret, imported, seconds
 from ..proxy.config.values import Remark, objection
@@ -23,8 +23,8 @@ from ..proxy.http.refusal import send_refusal
 from ..proxy.keys.credentials import credential, digests
 from ..proxy.keys.keyring import Keyring, Records, Unreadable
 from ..proxy.keys.principal import Principal
-from ..proxy.stores.address import open_store
 from ..proxy.stores.store import Store, StoreBusy, StoreDown
+from ..proxy.stores.store_source import StoreSource
 
 __all__ = ["Auth", "PrincipalOf"]
 
@@ -85,11 +85,14 @@ class Auth:
     """Seconds since 1970, for the expiry of keys where there is no store with a clock."""
     _keyring: Keyring | None = field(default=None, init=False, repr=False)
     _records: Records | None = field(default=None, init=False, repr=False)
-    _opened: Store | None = field(default=None, init=False, repr=False)
+    _source: StoreSource = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._source = StoreSource(self.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, partial(self._closing, send))
+            await self.app(scope, receive, closing_at_shutdown(send, self.aclose))
             return
         if scope["type"] == "websocket":
             await self._turn_away(receive, send)
@@ -117,9 +120,7 @@ class Auth:
 
     async def aclose(self) -> None:
         """Close the store, if it was opened here."""
-        if self._opened is not None:
-            await self._opened.aclose()
-            self._opened = None
+        await self._source.aclose()
 
     async def _admitted(self, exchange: Exchange, scope: Scope) -> Principal:
         """The caller, whose key is valid now and from this address. Raises Refusal otherwise."""
@@ -217,21 +218,10 @@ class Auth:
         return Rejection(objection) if objection is not None else None
 
     def _store(self, exchange: Exchange) -> Store | None:
-        if self.store is None:
-            return exchange.store
-        if isinstance(self.store, Store):
-            return self.store
-        if self._opened is None:
-            self._opened = open_store(self.store)
-        return self._opened
+        return self._source.store(exchange.store)
 
     def _now(self, store: Store | None) -> float:
         return store.now() if store is not None else self.now()
-
-    async def _closing(self, send: Send, message: Message) -> None:
-        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-            await self.aclose()  # before the reply: the server may exit right after it
-        await send(message)
 
     @staticmethod
     async def _turn_away(receive: Receive, send: Send) -> None:

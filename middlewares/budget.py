@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import KW_ONLY, dataclass, field
-from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send, closing_at_shutdown
 from ..proxy.budget.accounts import Accounts
 from ..proxy.budget.budget_store import BudgetStore
 from ..proxy.budget.estimate import Charge, Estimate
@@ -25,8 +24,9 @@ from ..proxy.exchange import Exchange
 from ..proxy.http.body import Body
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
-from ..proxy.stores.address import open_store
+from ..proxy.stores.memory import Memory
 from ..proxy.stores.store import Store
+from ..proxy.stores.store_source import StoreSource
 
 __all__ = ["Budget"]
 
@@ -69,12 +69,16 @@ class Budget:
     _vocabularies: VocabularyCache = field(default_factory=VocabularyCache, init=False, repr=False)
     _allowance: OutageAllowance | None = field(default=None, init=False, repr=False)
     _budget_store: BudgetStore | None = field(default=None, init=False, repr=False)
-    _own: Store | None = field(default=None, init=False, repr=False)
+    _source: StoreSource = field(init=False, repr=False)
+    _memory: Store = field(default_factory=Memory, init=False, repr=False)
     _settings: BudgetSettings | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._source = StoreSource(self.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, partial(self._closing, send))
+            await self.app(scope, receive, closing_at_shutdown(send, self.aclose))
             return
         exchange = Exchange.of(scope) if scope["type"] == "http" else None
         if exchange is None or (exchange.relayed and exchange.operation is None):
@@ -135,14 +139,8 @@ class Budget:
         budget_store, self._budget_store = self._budget_store, None
         if budget_store is not None:
             await budget_store.aclose()
-        own, self._own = self._own, None
-        if own is not None:
-            await own.aclose()
-
-    async def _closing(self, send: Send, message: Message) -> None:
-        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-            await self.aclose()  # before the reply: the server may exit right after it
-        await send(message)
+        await self._source.aclose()
+        await self._memory.aclose()
 
     def _estimate(self, exchange: Exchange, body: Body) -> Estimate | None:
         if exchange.pool is None:
@@ -174,9 +172,7 @@ class Budget:
 
     def _budget_store_of(self, exchange: Exchange) -> BudgetStore:
         if self._budget_store is None:
-            store = self.store or exchange.store or "memory:"
-            if isinstance(store, str):
-                store = self._own = open_store(store)
+            store = self._source.store(exchange.store) or self._memory
             if self._allowance is None and isinstance(self.on_store_error, int):
                 self._allowance = OutageAllowance(self.on_store_error)
             self._budget_store = BudgetStore(store, allowance=self._allowance, escrow=self.escrow)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
-from ..proxy.asgi import ASGIApp, Message, Receive, Scope, Send
+from ..proxy.asgi import ASGIApp, Receive, Scope, Send, closing_at_shutdown
 from ..proxy.config import Size
 from ..proxy.dialects.registry import operation_at
 from ..proxy.errors import ClientGone, Refusal
@@ -52,7 +51,7 @@ class Guardrails:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, partial(self._closing, send))
+            await self.app(scope, receive, closing_at_shutdown(send, self.aclose))
             return
         exchange = Exchange.of(scope) if scope["type"] == "http" else None
         operation = None if exchange is None else exchange.operation or operation_at(_own_path(exchange.path))
@@ -102,11 +101,6 @@ class Guardrails:
     async def aclose(self) -> None:
         """Close the connections to webhooks. A later request opens new ones."""
         await self.external.aclose()
-
-    async def _closing(self, send: Send, message: Message) -> None:
-        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-            await self.aclose()  # before the reply: the server may exit right after it
-        await send(message)
 
 
 def _own_path(path: str) -> str:

@@ -79,7 +79,7 @@ async def test_a_store_that_it_opened_it_closes(monkeypatch: pytest.MonkeyPatch)
         events.append(f"opened {url}")
         return Shop(events)
 
-    monkeypatch.setattr("standby.middlewares.auth.open_store", opening)
+    monkeypatch.setattr("standby.proxy.stores.store_source.open_store", opening)
     auth = Auth(_lifespan, store="sqlite:///keys.db")
     for _ in range(2):
         assert code(await call(auth, bearer("x"), path="/anything")) == "invalid_api_key"
