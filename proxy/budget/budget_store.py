@@ -90,7 +90,9 @@ class BudgetStore:
             )
             # The store may have taken the hold even though the allowance refused it.
             return fallback._replace(unsure=error.asked) if isinstance(fallback, Denied) else fallback
-        if self._allowance is not None and not self.outbox.behind:
+        # A slice serves on while the store is down.
+        served_by_store = self._escrow is None or not self._escrow.is_sliced(hold_id)
+        if self._allowance is not None and served_by_store and not self.outbox.behind:
             self._allowance.restore()
         return outcome
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextvars import Context
+from functools import partial
 from itertools import count
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import uuid4
 
 from typing_extensions import override
@@ -25,6 +26,7 @@ from ..stores.forwarding_store import ForwardingStore
 from ..stores.records import Denied, Held, LedgerEntry, Line
 from ..stores.store import Store, StoreDown
 from .settlement_queue import SettlementQueue
+from .slices import Key, Slice, SlicedHold, is_sliceable, key_of, keys_of
 from .write_behind import WriteBehind
 
 __all__ = ["HOLDS", "IDLE", "LIFE", "SHARE", "Escrow"]
@@ -40,44 +42,6 @@ LIFE: Final = 10.0
 
 _log: Final = logging.getLogger("standby.escrow")
 
-_Key: TypeAlias = tuple[str, int]
-"""Account and bucket; the bucket is 0 for accounts that are not sums."""
-
-
-@dataclass(slots=True, eq=False)
-class _Slice:
-    """One slice: a hold in the store that serves local holds.
-
-    `free` is the amount still available for each account. `used` is the store's total at the time of the
-    slice, without the slice itself, plus what local holds took. `spent` is what settled local holds took.
-    `ends` is when the slice stops serving holds and `last` when it was last used, in seconds of the loop's
-    clock. `open` is the number of local holds that are not settled. A `closed` slice serves no new requests.
-    """
-
-    id: str
-    signature: frozenset[_Key]
-    free: dict[_Key, int]
-    used: dict[_Key, int]
-    spent: dict[_Key, Line]
-    ends: float
-    last: float
-    open: int = 0
-    closed: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Hold:
-    """A hold that is served from a slice, if it has one. `held` is the amount taken from it for each account.
-
-    `rest` is what the request spent beyond that, which the store books; it is None until the settlement.
-    `in_store` is whether the store may have a hold of the same id.
-    """
-
-    slice: _Slice | None
-    held: dict[_Key, int]
-    rest: tuple[Line, ...] | None = None
-    in_store: bool = False
-
 
 class Escrow(ForwardingStore):
     """A store wrapper that serves holds on sums and rates from slices where possible.
@@ -89,9 +53,11 @@ class Escrow(ForwardingStore):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._outbox = SettlementQueue(store)
-        self._slices: dict[frozenset[_Key], _Slice] = {}
-        self._remaining: dict[_Key, int] = {}
-        self._holds: dict[str, _Hold] = {}
+        self._slices: dict[frozenset[Key], Slice] = {}
+        self._remaining: dict[Key, int] = {}
+        self._open: set[Slice] = set()  # also those that are closed, but not returned
+        self._taking: dict[frozenset[Key], asyncio.Task[None]] = {}
+        self._holds: dict[str, SlicedHold] = {}
         self._ids = count()
         self._prefix = f"escrow_{uuid4().hex}"
         self._timer: asyncio.TimerHandle | None = None
@@ -110,20 +76,33 @@ class Escrow(ForwardingStore):
         entries: Sequence[LedgerEntry] = (),
         enforce: bool = True,
     ) -> Held | Denied:
-        if enforce and lines and not [line for line in lines if line.kind == "lease" or line.limit is None]:
-            keys, known = _keys(lines), self._holds.get(hold_id)
-            piece = None if known is None else known.slice
-            if known is None:
-                piece = self._find_slice(keys, lines) or await self._new_slice(keys, lines, lease, entries)
-                if piece is not None:
-                    known = self._holds[hold_id] = _Hold(piece, {})
-                    piece.open += 1
-            if known is not None and piece is not None and self._take(piece, known.held, keys, lines):
-                return self._held_of(piece, keys, lines)
-        return await self._hold_in_store(hold_id, lines, lease, entries, enforce=enforce)
+        known, sliceable = self._holds.get(hold_id), enforce and is_sliceable(lines)
+        is_first = known is None
+        if known is None:
+            known = self._holds[hold_id] = SlicedHold()
+        try:
+            if sliceable:
+                if is_first:
+                    known.join(self._find_slice(lines) or await self._new_slice(lines, lease, entries))
+                if (taken := known.take(lines)) is not None:
+                    return taken
+            outcome = await self._hold_in_store(known, hold_id, lines, lease, entries, enforce=enforce)
+            if isinstance(outcome, Denied) and is_first and sliceable and known.slice is None:
+                known.in_store = False
+                known.join(await self._any_slice(lines, lease))
+                if (taken := known.take(lines)) is not None:
+                    return taken
+        except StoreDown as error:
+            if is_first and not error.asked:
+                self._forget(hold_id, known)
+            raise
+        if isinstance(outcome, Denied) and is_first:
+            self._forget(hold_id, known)
+        return outcome
 
     async def _hold_in_store(
         self,
+        known: SlicedHold,
         hold_id: str,
         lines: Sequence[Line],
         lease: float,
@@ -131,27 +110,24 @@ class Escrow(ForwardingStore):
         *,
         enforce: bool,
     ) -> Held | Denied:
-        known = self._holds.get(hold_id)
-        is_first = known is None
-        if known is None:
-            known = self._holds[hold_id] = _Hold(None, {})
         known.in_store = True
         await self._outbox.begun()
-        try:
+        outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
+        if isinstance(outcome, Denied) and await self._return(lines):
             outcome = await self._store.hold(hold_id, lines, lease=lease, entries=entries, enforce=enforce)
-            if isinstance(outcome, Denied) and await self._return(lines):
-                outcome = await self._store.hold(
-                    hold_id, lines, lease=lease, entries=entries, enforce=enforce
-                )
-        except StoreDown as error:
-            if is_first and not error.asked:
-                self._holds.pop(hold_id, None)  # it has not begun, and nobody will settle it
-            raise
         if isinstance(outcome, Held):
             self._update_remaining(lines, outcome.used)
-        elif is_first:
-            self._holds.pop(hold_id, None)
         return outcome
+
+    def _forget(self, hold_id: str, known: SlicedHold) -> None:
+        """A hold was not taken, and nobody will settle it."""
+        if known.slice is None and self._holds.get(hold_id) is known:
+            del self._holds[hold_id]
+
+    def is_sliced(self, hold_id: str) -> bool:
+        """Whether all of a hold is from a slice, so that the store was not asked for it."""
+        known = self._holds.get(hold_id)
+        return known is not None and known.slice is not None and not known.in_store
 
     @override
     async def settle(self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry]) -> bool:
@@ -160,7 +136,7 @@ class Escrow(ForwardingStore):
             self._holds.pop(hold_id, None)
             return await self._store.settle(hold_id, lines, entries)
         if known.rest is None:  # otherwise this is a retry after the store failed
-            known.rest = self._spend(known.slice, known.held, lines)
+            known.rest = known.spend(known.slice, lines)
         settled = await self._store.settle(hold_id, known.rest, entries)
         self._holds.pop(hold_id, None)
         self._leave(known.slice)
@@ -172,7 +148,7 @@ class Escrow(ForwardingStore):
         if known is None or known.slice is None or known.in_store:
             return False
         del self._holds[hold_id]
-        self._behind.add(self._spend(known.slice, known.held, lines), entries)
+        self._behind.add(known.spend(known.slice, lines), entries)
         self._leave(known.slice)
         return True
 
@@ -200,36 +176,74 @@ class Escrow(ForwardingStore):
 
     # -- slices -----------------------------------------------------------------------------
 
-    def _find_slice(self, keys: Sequence[_Key], lines: Sequence[Line]) -> _Slice | None:
+    def _find_slice(self, lines: Sequence[Line]) -> Slice | None:
         """Returns the slice that has room for these lines, or None. Closes one that is full or too old."""
-        piece = self._slices.get(frozenset(keys))
+        piece = self._slices.get(frozenset(keys_of(lines)))
         if piece is None:
             return None
         now = asyncio.get_running_loop().time()
-        if now < piece.ends and _has_room(piece.free, keys, lines):
+        if now < piece.ends and piece.has_room(lines):
             piece.last = now
             return piece
         self._close(piece)
         return None
 
-    async def _new_slice(
-        self, keys: Sequence[_Key], lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
-    ) -> _Slice | None:
-        """Takes a new slice for requests with these lines, sized by the remaining budget.
+    async def _any_slice(self, lines: Sequence[Line], lease: float) -> Slice | None:
+        """Returns a slice of this process that has room for these lines, or None.
 
-        Returns None if the remaining budget is unknown or too small, if the store refuses the slice, or if
-        two lines have the same account and bucket. Raises StoreDown.
+        It may be one that is closed for others: what it holds must not be what a request is refused for.
         """
-        remaining = self._remaining
+        for piece in tuple(self._open):
+            if piece.has_room(lines):
+                extended = await self._store.hold(piece.id, (), lease=lease + 2 * LIFE)
+                if isinstance(extended, Held) and piece in self._open and piece.has_room(lines):
+                    return piece
+        return None
+
+    async def _new_slice(
+        self, lines: Sequence[Line], lease: float, entries: Sequence[LedgerEntry]
+    ) -> Slice | None:
+        """Returns a new slice for requests with these lines, which concurrent ones take together, or None.
+
+        Raises StoreDown.
+        """
+        signature = frozenset(keys_of(lines))
+        taking = self._taking.get(signature)
+        if taking is None:
+            # An empty context: the task must not keep the request that started it.
+            taking = self._taking[signature] = asyncio.get_running_loop().create_task(
+                self._take_slice(signature, lines, lease, entries), context=Context()
+            )
+            taking.add_done_callback(partial(self._taken, signature))
+        await asyncio.shield(taking)
+        return self._find_slice(lines)
+
+    def _taken(self, signature: frozenset[Key], taking: asyncio.Task[None]) -> None:
+        del self._taking[signature]
+        if not taking.cancelled():
+            taking.exception()  # retrieved: every request that waited may have left
+
+    async def _take_slice(
+        self,
+        signature: frozenset[Key],
+        lines: Sequence[Line],
+        lease: float,
+        entries: Sequence[LedgerEntry],
+    ) -> None:
+        """Takes a slice, sized by the remaining budget.
+
+        Takes none if the remaining budget is unknown or too small, if the store refuses the slice, or if two
+        lines have the same account and bucket. Raises StoreDown.
+        """
+        keys, remaining = keys_of(lines), self._remaining
         sizes = [
             min(HOLDS * line.amount, remaining.get(key, 0) // SHARE)
             for key, line in zip(keys, lines, strict=True)
         ]
         if any(size < line.amount for size, line in zip(sizes, lines, strict=True)):
-            return None
-        signature = frozenset(keys)
+            return
         if len(signature) < len(lines):
-            return None
+            return
         slice_id = self._new_id()
         slice_lines = [line.of(size) for line, size in zip(lines, sizes, strict=True)]
         cost = max((line.amount for line in slice_lines if "/cost/" in line.account), default=None)
@@ -243,66 +257,22 @@ class Escrow(ForwardingStore):
             raise
         if isinstance(outcome, Denied):
             self._remaining.update((key, 0) for key in signature)
-            return None
+            return
         self._update_remaining(lines, outcome.used)
         free = dict(zip(keys, sizes, strict=True))
         used = {key: amount - free[key] for key, amount in zip(keys, outcome.used, strict=True)}
-        piece = _Slice(slice_id, signature, free, used, {}, ends=began + LIFE, last=began)
-        if (other := self._slices.get(signature)) is not None:
-            self._close(other)  # another request took one concurrently
-        self._slices[signature] = piece
+        self._slices[signature] = piece = Slice(slice_id, signature, free, used, {}, began + LIFE, began)
+        self._open.add(piece)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE, self._tick)
-        return piece
 
-    @staticmethod
-    def _take(piece: _Slice, held: dict[_Key, int], keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
-        """Takes these lines from a slice, for a hold that has `held` of it.
-
-        Returns False, and takes nothing, if there is no room.
-        """
-        free = piece.free
-        if (piece.closed and piece.open == 0) or not _has_room(free, keys, lines):
-            return False
-        for key, line in zip(keys, lines, strict=True):
-            free[key] -= line.amount
-            held[key] = held[key] + line.amount if key in held else line.amount
-        return True
-
-    @staticmethod
-    def _held_of(piece: _Slice, keys: Sequence[_Key], lines: Sequence[Line]) -> Held:
-        """Returns the used amounts after these lines, as far as this process can see."""
-        used = piece.used
-        for key, line in zip(keys, lines, strict=True):
-            used[key] += line.amount
-        return Held(tuple([used[key] for key in keys]))
-
-    def _spend(self, piece: _Slice, held: dict[_Key, int], lines: Sequence[Line]) -> tuple[Line, ...]:
-        """Books what a hold spent in its slice, of which it has `held`, and frees the unspent part.
-
-        Returns the lines that exceed what was held, which the store must book.
-        """
-        rest: list[Line] = []
-        unspent, spent = held.copy(), piece.spent
-        for key, line in zip(_keys(lines), lines, strict=True):
-            within = min(line.amount, unspent.get(key, 0))
-            if within:
-                unspent[key] -= within
-                spent[key] = line.of(spent[key].amount + within if key in spent else within)
-            if within < line.amount:
-                rest.append(line.of(line.amount - within))
-        for key, amount in unspent.items():
-            piece.free[key] += amount
-            piece.used[key] -= amount
-        return tuple(rest)
-
-    def _leave(self, piece: _Slice) -> None:
+    def _leave(self, piece: Slice) -> None:
         """A hold of the slice is settled, and its entries are written or will be before the slice's end."""
         piece.open -= 1
         if piece.closed and not piece.open:
             self._settle(piece)
 
-    def _close(self, piece: _Slice) -> None:
+    def _close(self, piece: Slice) -> None:
         """Stops the slice from serving new requests. It is returned when its open holds are settled."""
         if self._slices.get(piece.signature) is piece:
             del self._slices[piece.signature]
@@ -312,37 +282,32 @@ class Escrow(ForwardingStore):
         if not piece.open:
             self._settle(piece)
 
-    def _settle(self, piece: _Slice) -> None:
+    def _settle(self, piece: Slice) -> None:
+        self._open.discard(piece)
         self._behind.flush()  # first: what an account has spent must not be missing from the ledger
         self._outbox.settle(piece.id, tuple(piece.spent.values()), ())
 
     async def _return(self, lines: Sequence[Line]) -> bool:
         """Returns idle slices that share an account with these lines to the store. Whether there were any."""
-        requested = {_key(line) for line in lines}
+        requested = {key_of(line) for line in lines}
         idle = [piece for piece in self._slices.values() if not piece.open and piece.signature & requested]
         for piece in idle:
-            del self._slices[piece.signature]
-            piece.closed = True
-        self._behind.flush()
-        await self._outbox.begun()
-        for piece in idle:
-            try:
-                await self._store.settle(piece.id, tuple(piece.spent.values()), ())
-            except StoreDown:
-                self._settle(piece)
+            self._close(piece)
+        await self._outbox.begun()  # then the store has them before what is asked next
         return bool(idle)
 
     def _update_remaining(self, lines: Sequence[Line], used: Iterable[int]) -> None:
         if len(self._remaining) > 10_000:
             self._remaining.clear()
         for line, taken in zip(lines, used, strict=True):
-            self._remaining[_key(line)] = 0 if line.limit is None else line.limit - taken
+            self._remaining[key_of(line)] = 0 if line.limit is None else line.limit - taken
 
     def _tick(self) -> None:
         """Closes the slices that are idle or too old, and schedules the next check."""
         loop = asyncio.get_running_loop()
         for piece in tuple(self._slices.values()):
-            if loop.time() >= min(piece.last + IDLE, piece.ends):
+            # One in use cannot be returned yet, and what is left of it may serve others meanwhile.
+            if not piece.open and loop.time() >= min(piece.last + IDLE, piece.ends):
                 self._close(piece)
         self._timer = loop.call_later(IDLE, self._tick) if self._slices else None
 
@@ -350,18 +315,3 @@ class Escrow(ForwardingStore):
     async def aclose(self) -> None:
         """Returns the slices. Does not close the wrapped store; its owner does that."""
         await self.release()
-
-
-def _key(line: Line) -> _Key:
-    return line.account, line.bucket if line.kind == "sum" else 0
-
-
-def _keys(lines: Sequence[Line]) -> list[_Key]:
-    return [(line.account, line.bucket if line.kind == "sum" else 0) for line in lines]
-
-
-def _has_room(free: dict[_Key, int], keys: Sequence[_Key], lines: Sequence[Line]) -> bool:
-    for key, line in zip(keys, lines, strict=True):
-        if key not in free or free[key] < line.amount:
-            return False
-    return True

@@ -185,7 +185,7 @@ async def test_a_store_that_is_down() -> None:
     store.mute = True
     with pytest.raises(StoreDown):
         await hold(escrow, "b", money(10))
-    assert await store.held() == 2
+    assert asked(store) == 2
     store.mute = False
     await escrow.settle("a", (), ())
     await escrow.release()
