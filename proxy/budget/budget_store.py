@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Final
 
 from ..stores.records import Denied, Held, LedgerEntry, Line
@@ -90,11 +91,14 @@ class BudgetStore:
             )
             # The store may have taken the hold even though the allowance refused it.
             return fallback._replace(unsure=error.asked) if isinstance(fallback, Denied) else fallback
-        # A slice serves on while the store is down.
-        served_by_store = self._escrow is None or not self._escrow.is_sliced(hold_id)
-        if self._allowance is not None and served_by_store and not self.outbox.behind:
+        if self._allowance is not None and not self.outbox.behind and self._store_answered(hold_id):
             self._allowance.restore()
         return outcome
+
+    def _store_answered(self, hold_id: str) -> bool:
+        """Whether a hold that was taken shows that the store works: slices serve on while it is down."""
+        escrow = self._escrow
+        return escrow is None or not (escrow.behind or escrow.is_sliced(hold_id))
 
     async def settle(
         self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry], cost: int
@@ -126,7 +130,8 @@ class BudgetStore:
             await self._escrow.release()
 
     def _schedule_sweep(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(SWEEP, self._start_sweep)
+        # An empty context: a timer keeps the one it is created in, and with it the request's data.
+        self._timer = asyncio.get_running_loop().call_later(SWEEP, self._start_sweep, context=Context())
 
     def _start_sweep(self) -> None:
         if self._sweeping is None or self._sweeping.done():

@@ -154,8 +154,13 @@ class Escrow(ForwardingStore):
 
     @property
     def waiting(self) -> int:
-        """The number of ledger entries that are not on their way to the store yet."""
-        return len(self._behind)
+        """The number of settlements and batches that the store has not confirmed yet."""
+        return len(self._behind) + len(self._outbox)
+
+    @property
+    def behind(self) -> bool:
+        """Whether some of them wait for a retry after a failure of the store."""
+        return self._outbox.behind
 
     async def settled(self) -> None:
         """Closes every slice and waits until the store has confirmed the return of those not in use."""
@@ -264,7 +269,7 @@ class Escrow(ForwardingStore):
         self._slices[signature] = piece = Slice(slice_id, signature, free, used, {}, began + LIFE, began)
         self._open.add(piece)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(IDLE, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(IDLE, self._tick, context=Context())
 
     def _leave(self, piece: Slice) -> None:
         """A hold of the slice is settled, and its entries are written or will be before the slice's end."""
@@ -309,7 +314,7 @@ class Escrow(ForwardingStore):
             # One in use cannot be returned yet, and what is left of it may serve others meanwhile.
             if not piece.open and loop.time() >= min(piece.last + IDLE, piece.ends):
                 self._close(piece)
-        self._timer = loop.call_later(IDLE, self._tick) if self._slices else None
+        self._timer = loop.call_later(IDLE, self._tick, context=Context()) if self._slices else None
 
     @override
     async def aclose(self) -> None:

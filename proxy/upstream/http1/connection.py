@@ -116,7 +116,11 @@ class Connection(asyncio.Protocol):
         else:
             self._write(head)
             self._write(body)
-        return reply if reply.status else await self._answered(reply)
+        await self._answered(reply)
+        if len(body) > _MAX_JOINED and reply.status >= 300:
+            # It may have come before all of the body was written, which over TLS nobody can tell.
+            self.single_use = True
+        return reply
 
     async def send_request(self, head: RequestWriter, content: AsyncIterable[bytes]) -> Reply:
         """Send a request and return its reply once the response head has arrived.
