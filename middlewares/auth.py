@@ -18,6 +18,7 @@ from ..proxy.config import Routes, Secret, imported, seconds
 from ..proxy.config.values import Remark, objection
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import STORE_DOWN, Attempt, Exchange
+from ..proxy.http.body import Body
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 from ..proxy.keys.credentials import credential, digests
@@ -188,7 +189,7 @@ class Auth:
     async def _allowed(principal: Principal, exchange: Exchange, scope: Scope, receive: Receive) -> Receive:
         """Open the request. Raises Refusal for what no target may give this caller."""
         try:
-            receive = await opened(scope, receive)
+            receive = receive if isinstance(receive, Body) else await opened(scope, receive)
         except Refusal as refusal:
             if refusal.code not in {"unknown_model", "operation_not_supported"} or principal.pools is None:
                 raise

@@ -88,7 +88,7 @@ class Budget:
         began = exchange.clock()
         if exchange.operation is not None:
             try:
-                receive = body = await opened(scope, receive)
+                receive = body = receive if isinstance(receive, Body) else await opened(scope, receive)
                 estimate = self._estimate(exchange, body)
             except ClientGone:
                 return

@@ -70,7 +70,7 @@ class Failover:
             await self.app(scope, receive, send)  # no request to a provider
             return
         try:
-            body = await opened(scope, receive)
+            body = receive if isinstance(receive, Body) else await opened(scope, receive)
             if exchange.plan is None and exchange.bound:
                 await find_issuers(exchange, body.document)
         except ClientGone:

@@ -18,6 +18,7 @@ from ..proxy.guardrails.request_guard import RequestGuard
 from ..proxy.guardrails.rule_book import RuleBook
 from ..proxy.guardrails.rules import Rule
 from ..proxy.guardrails.schemas import requested_schema
+from ..proxy.http.body import Body
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 
@@ -60,7 +61,7 @@ class Guardrails:
             return
         began = exchange.clock()
         try:
-            body = await opened(scope, receive)
+            body = receive if isinstance(receive, Body) else await opened(scope, receive)
             value = body.document.value
             guard = RequestGuard(self._book, self.external, exchange, operation, value)
             schema = requested_schema(value) if self._book.reads_schemas else None

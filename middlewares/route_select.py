@@ -10,6 +10,7 @@ from ..proxy.dialects.base import Operation, RequestDocument
 from ..proxy.errors import ClientGone, Refusal
 from ..proxy.exchange import Exchange
 from ..proxy.health.target_health import Health
+from ..proxy.http.body import Body
 from ..proxy.http.opened import opened
 from ..proxy.http.refusal import send_refusal
 from ..proxy.routing.balance import Balancer
@@ -41,7 +42,7 @@ class RouteSelect:
             return
         began = exchange.clock()
         try:
-            receive = body = await opened(scope, receive)
+            receive = body = receive if isinstance(receive, Body) else await opened(scope, receive)
             if exchange.pool is not None:
                 await self._plan(exchange, exchange.operation, exchange.pool, body.document)
         except ClientGone:

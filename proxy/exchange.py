@@ -387,10 +387,13 @@ class Exchange:
         nor an alternate that was passed over. A target that policy or a guardrail keeps from this request is
         one only if no preferred target is left for it.
         """
+        if self._is_as_planned():
+            return None  # nearly always
+        served = self.served
         if (failed := self._first_failed()) is not None:
             # An attempt without a fault was slower than its hedge.
             return "hedged" if failed.fault is None else failed.fault.kind, failed.candidate.name
-        served, kept_away = self.served, None
+        kept_away = None
         for candidate in self.plan or ():
             rejected = candidate.rejected
             if candidate.role == "canary" or (candidate.role == "alternate" and rejected is not None):
@@ -407,6 +410,14 @@ class Exchange:
             elif candidate.degraded is not None and candidate.role == "prefer":
                 return candidate.degraded, candidate.name
         return kept_away
+
+    def _is_as_planned(self) -> bool:
+        """Whether the first target of the plan, a preferred and healthy one, served at once."""
+        served, plan = self.served, self.plan
+        if served is None or not plan or len(self.attempts) != 1:
+            return False
+        candidate = served.candidate
+        return candidate is plan[0] and candidate.role == "prefer" and candidate.degraded is None
 
     def _first_failed(self) -> Attempt | None:
         """The first attempt before the served one, without those at a canary or at the target that served."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, cast
@@ -11,16 +11,16 @@ from typing import Any, Final, cast
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from ..asgi import ASGIApp, Message, Receive, Scope, Send
+from ..asgi import ASGIApp, Receive, Scope, Send
 from ..config import Network, Origin, Size
 from ..errors import ClientGone, Refusal
 from ..exchange import DEFAULT_MAX_BODY, Exchange
 from .refusal import dialect_of, send_refusal
 from .request_checks import RequestChecks, examine
+from .response_report import ResponseReport
 
 __all__ = ["Hygiene"]
 
-_OWN_PREFIX: Final = b"x-standby-"
 _MAPPED: Final = "::ffff:"
 
 
@@ -74,12 +74,12 @@ class Hygiene:
         except Refusal as refusal:
             exchange = Exchange.of(scope)
             exchange.dialect = dialect_of(_path(scope), exchange.headers)
-            return send_refusal(scope, _Reporting(exchange, send), refusal)
+            return send_refusal(scope, ResponseReport(exchange, send), refusal)
         return self._run_inner(*self._inner_scope(scope, checked), receive, send)
 
     async def _run_inner(self, inner: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Call the inner app, and send a refusal if it does not start a response."""
-        reporting = _Reporting(exchange, send)
+        reporting = ResponseReport(exchange, send)
         try:
             await self.app(inner, receive, reporting)
             if reporting.started or exchange.client_gone:
@@ -123,33 +123,6 @@ class Hygiene:
         exchange.max_body = self.max_body
         inner["headers"] = list(checked.headers)
         return inner, exchange
-
-
-class _Reporting:
-    """The `send` of the gateway: it adds the report of the exchange to the head of the response."""
-
-    __slots__ = ("_exchange", "_send", "started")
-
-    def __init__(self, exchange: Exchange, send: Send) -> None:
-        self._exchange = exchange
-        self._send = send
-        self.started = False
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        if not self.started and message["type"] == "http.response.start":
-            self.started = True
-            exchange = self._exchange
-            exchange.status, exchange.responded = message["status"], exchange.clock()
-            message = {**message, "headers": _with_report(message.get("headers", ()), exchange)}
-        return self._send(message)
-
-
-def _with_report(headers: Iterable[tuple[bytes, bytes]], exchange: Exchange) -> list[tuple[bytes, bytes]]:
-    """Returns the headers of a response with the `x-standby-*` headers of the exchange and no others."""
-    kept = list(headers)
-    if _OWN_PREFIX in b",".join([name for name, _ in kept]):
-        kept = [pair for pair in kept if not pair[0].startswith(_OWN_PREFIX)]
-    return kept + exchange.report()
 
 
 def _refusal_for(error: BaseException) -> Refusal:

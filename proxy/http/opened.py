@@ -1,7 +1,7 @@
 """Opening a request: what every middleware needs before it can decide anything.
 
-The body is read and parsed once, its shape is checked, and its pool is found. Whichever middleware is the
-outermost pays for it; the others get the same body.
+The body is read and parsed once, its shape is checked, and its pool is found. The outermost middleware that
+needs it opens the request; the others find the `Body` that it hands on as `receive`.
 """
 
 from __future__ import annotations

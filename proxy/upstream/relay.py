@@ -56,7 +56,7 @@ class Relay:
     async def _prepared(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange.of(scope)
         try:
-            body = await opened(scope, receive)
+            body = receive if isinstance(receive, Body) else await opened(scope, receive)
             if exchange.plan is None and exchange.bound:
                 await find_issuers(exchange, body.document)
             attempt = Attempt.of(scope) or _only_attempt(exchange, body)

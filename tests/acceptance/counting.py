@@ -33,7 +33,7 @@ from tests.bench.payloads import (
     stream_body,
 )
 
-__all__ = ["Calls", "Stack", "counted", "traced"]
+__all__ = ["Call", "Calls", "Stack", "counted", "traced"]
 
 _WARM: Final = 8
 _COUNTED: Final = 10
@@ -102,11 +102,19 @@ def counted(stack: Stack, *, words: int | None = None) -> Calls:
     return min(found)
 
 
-def traced(stack: Stack) -> list[tuple[str, str]]:
-    """The functions in Python that one request calls, in order: the file and the qualified name of each."""
-    loop = _Loop(0)
+class Call(NamedTuple):
+    """One call of a function in Python: its file and qualified name, and the file of its caller."""
+
+    file: str
+    function: str
+    caller: str
+
+
+def traced(stack: Stack, *, words: int | None = None) -> list[Call]:
+    """The functions in Python that one request calls, in order. A coroutine that goes on is no call."""
+    loop = _Loop(words or 0)
     try:
-        return loop.run_until_complete(_walk(stack))
+        return loop.run_until_complete(_walk(stack, words))
     finally:
         loop.close()
 
@@ -114,6 +122,7 @@ def traced(stack: Stack) -> list[tuple[str, str]]:
 async def _requests(stack: Stack, words: int | None, found: list[Calls]) -> None:
     body = chat_body() if words is None else stream_body(words, 0)
     async with Gateway(stack.routes) as gateway:
+        await asyncio.to_thread(gateway.prepare)
         for number in range(_WARM + _COUNTED):
             counter = _Counter()
             if number >= _WARM:
@@ -124,13 +133,15 @@ async def _requests(stack: Stack, words: int | None, found: list[Calls]) -> None
                 found.append(Calls(counter.python, counter.c))
 
 
-async def _walk(stack: Stack) -> list[tuple[str, str]]:
+async def _walk(stack: Stack, words: int | None) -> list[Call]:
+    body = chat_body() if words is None else stream_body(words, 0)
     async with Gateway(stack.routes) as gateway:
+        await asyncio.to_thread(gateway.prepare)
         for _ in range(_WARM):
-            await asyncio.create_task(_ask(gateway, chat_body()))
+            await asyncio.create_task(_ask(gateway, body))
         counter = _Counter()
         sys.setprofile(counter)
-        await asyncio.create_task(_ask(gateway, chat_body()))
+        await asyncio.create_task(_ask(gateway, body))
         sys.setprofile(None)
     return counter.walk
 
@@ -141,7 +152,7 @@ class _Counter:
     def __init__(self) -> None:
         self.python = 0
         self.c = 0
-        self.walk: list[tuple[str, str]] = []
+        self.walk: list[Call] = []
         self._seen: set[FrameType] = set()
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
@@ -153,7 +164,8 @@ class _Counter:
             self.python += 1
             if frame not in self._seen:
                 self._seen.add(frame)
-                self.walk.append((code.co_filename, code.co_qualname))
+                caller = "" if frame.f_back is None else frame.f_back.f_code.co_filename
+                self.walk.append(Call(code.co_filename, code.co_qualname, caller))
         elif event == "c_call":
             self.c += 1
 
