@@ -25,21 +25,21 @@ STACKS: Final = {
     "all": Stack(ALL),
 }
 WHOLE: Final = {
-    "failover": Calls(320, 240),
-    "route_select": Calls(397, 289),
-    "trace": Calls(327, 243),
-    "guardrails": Calls(454, 363),
-    "money": Calls(546, 396),
-    "all": Calls(764, 564),
+    "failover": Calls(319, 239),
+    "route_select": Calls(397, 288),
+    "trace": Calls(327, 242),
+    "guardrails": Calls(454, 362),
+    "money": Calls(546, 395),
+    "all": Calls(764, 563),
 }
 """The most calls of a request whose answer is not streamed, in Python and in C."""
 STREAMED: Final = {
-    "failover": Calls(366, 273),
-    "route_select": Calls(446, 323),
-    "trace": Calls(376, 276),
-    "guardrails": Calls(506, 398),
-    "money": Calls(608, 436),
-    "all": Calls(837, 608),
+    "failover": Calls(365, 272),
+    "route_select": Calls(446, 321),
+    "trace": Calls(375, 275),
+    "guardrails": Calls(505, 397),
+    "money": Calls(608, 435),
+    "all": Calls(837, 607),
 }
 """The same for a stream without any word."""
 CHUNK: Final = {
@@ -53,9 +53,13 @@ CHUNK: Final = {
 """The most calls of a chunk after the commit."""
 
 
-def within(calls: Calls, most: Calls) -> bool:
+SPARE: Final = 4
+"""Calls that depend on the moment: where a window of time begins anew, and where the collector runs."""
+
+
+def within(calls: Calls, most: Calls, spare: float = SPARE) -> bool:
     """Whether there are no more calls of either kind."""
-    return calls.python <= most.python and calls.c <= most.c
+    return calls.python <= most.python + spare and calls.c <= most.c + spare
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -71,7 +75,7 @@ def test_a_stream(name: str) -> None:
     empty, words = counted(STACKS[name], words=0), counted(STACKS[name], words=100)
     chunk = Calls((words.python - empty.python) / 100, (words.c - empty.c) / 100)
     assert within(empty, STREAMED[name]), empty
-    assert within(chunk, CHUNK[name]), chunk
+    assert within(chunk, CHUNK[name], SPARE / 100), chunk
 
 
 @pytest.mark.parametrize("stack", [MONEY, ALL], ids=["money", "all"])
