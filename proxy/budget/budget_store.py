@@ -74,8 +74,8 @@ class BudgetStore:
             self._schedule_sweep()
         if not self._store.immediate:
             await self.outbox.begun()
-        if self.outbox.full:
-            error = StoreDown if self.outbox.behind else StoreBusy
+        if self.outbox.full or (self._escrow is not None and self._escrow.full):
+            error = StoreDown if self.behind else StoreBusy
             raise error("too many settlements wait for the store")
         try:
             outcome = await self._store.hold(
@@ -91,14 +91,18 @@ class BudgetStore:
             )
             # The store may have taken the hold even though the allowance refused it.
             return fallback._replace(unsure=error.asked) if isinstance(fallback, Denied) else fallback
-        if self._allowance is not None and not self.outbox.behind and self._store_answered(hold_id):
+        if self._allowance is not None and not self.behind and self._store_answered(hold_id):
             self._allowance.restore()
         return outcome
 
+    @property
+    def behind(self) -> bool:
+        """Whether settlements wait for a retry after a failure of the store."""
+        return self.outbox.behind or (self._escrow is not None and self._escrow.behind)
+
     def _store_answered(self, hold_id: str) -> bool:
         """Whether a hold that was taken shows that the store works: slices serve on while it is down."""
-        escrow = self._escrow
-        return escrow is None or not (escrow.behind or escrow.is_sliced(hold_id))
+        return self._escrow is None or not self._escrow.is_sliced(hold_id)
 
     async def settle(
         self, hold_id: str, lines: Sequence[Line], entries: Sequence[LedgerEntry], cost: int

@@ -158,6 +158,11 @@ class Escrow(ForwardingStore):
         return len(self._behind) + len(self._outbox)
 
     @property
+    def full(self) -> bool:
+        """Whether no more requests should be admitted, because too many settlements are unconfirmed."""
+        return self._outbox.full
+
+    @property
     def behind(self) -> bool:
         """Whether some of them wait for a retry after a failure of the store."""
         return self._outbox.behind
@@ -257,8 +262,9 @@ class Escrow(ForwardingStore):
         began = asyncio.get_running_loop().time()
         try:
             outcome = await self._store.hold(slice_id, slice_lines, lease=lease + 2 * LIFE, entries=expiry)
-        except BaseException:
-            self._outbox.settle(slice_id, (), ())  # the store may have taken the slice
+        except BaseException as error:
+            if not isinstance(error, StoreDown) or error.asked:
+                self._outbox.settle(slice_id, (), ())  # the store may have taken the slice
             raise
         if isinstance(outcome, Denied):
             self._remaining.update((key, 0) for key in signature)
@@ -266,7 +272,9 @@ class Escrow(ForwardingStore):
         self._update_remaining(lines, outcome.used)
         free = dict(zip(keys, sizes, strict=True))
         used = {key: amount - free[key] for key, amount in zip(keys, outcome.used, strict=True)}
-        self._slices[signature] = piece = Slice(slice_id, signature, free, used, {}, began + LIFE, began)
+        limits = {key: line.limit for key, line in zip(keys, lines, strict=True)}
+        piece = Slice(slice_id, signature, limits, free, used, {}, ends=began + LIFE, last=began)
+        self._slices[signature] = piece
         self._open.add(piece)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE, self._tick, context=Context())

@@ -33,7 +33,8 @@ def is_sliceable(lines: Sequence[Line]) -> bool:
 class Slice:
     """One slice: a hold in the store that serves the holds of this process.
 
-    `free` is the amount still available for each account. `used` is the store's total at the time of the
+    `limits` are those of its accounts when it was taken; it serves no hold with another limit. `free` is the
+    amount still available for each account. `used` is the store's total at the time of the
     slice, without the slice itself, plus what holds took. `spent` is what settled holds took. `ends` is when
     the slice stops serving holds and `last` when it was last used, in seconds of the loop's clock. `open` is
     the number of holds that are not settled. A `closed` slice is returned once they are.
@@ -41,6 +42,7 @@ class Slice:
 
     id: str
     signature: frozenset[Key]
+    limits: dict[Key, int | None]
     free: dict[Key, int]
     used: dict[Key, int]
     spent: dict[Key, Line]
@@ -51,9 +53,9 @@ class Slice:
 
     def has_room(self, lines: Sequence[Line]) -> bool:
         """Whether the free amounts cover these lines."""
-        free = self.free
+        free, limits = self.free, self.limits
         for key, line in zip(keys_of(lines), lines, strict=True):
-            if key not in free or free[key] < line.amount:
+            if key not in free or free[key] < line.amount or limits[key] != line.limit:
                 return False
         return True
 

@@ -171,8 +171,7 @@ class ChatReader(AnswerReader):
         if reason == "error":
             return self._failed(choice.get("error") or {})
         self.finish = reason or self.finish
-        if self.tier is None:
-            self.tier = served_tier(chunk.get("service_tier"))
+        self.tier = served_tier(chunk.get("service_tier")) or self.tier
         return Signal.FINISH
 
     def _not_an_object(self, name: bytes) -> Signal:

@@ -11,6 +11,7 @@ from standby.proxy.budget.budget_store import BudgetStore
 from standby.proxy.budget.escrow import IDLE, LIFE, Escrow
 from standby.proxy.budget.hold import Demand
 from standby.proxy.stores.records import Denied, Held, LedgerEntry, Line
+from standby.proxy.stores.store import StoreDown
 
 from tests.proxy.failing_store import FailingStore
 from tests.proxy.harness import virtual_time
@@ -142,3 +143,26 @@ async def test_a_slice_does_not_end_an_outage() -> None:
     store.down = False
     await budget_store.settled()
     await budget_store.aclose()
+
+
+async def test_a_limit_that_is_lowered() -> None:
+    """A slice that was taken under another limit serves no more holds."""
+    store, escrow = await slow(line())
+    for name in ("one", "two"):
+        await hold(escrow, name, line())
+        await settle(escrow, name, [line()])
+    assert isinstance(await hold(escrow, "late", line(limit=20)), Denied)
+    await escrow.release()
+    assert (await store.used((line(),)), await store.held()) == ((30,), 0)
+
+
+async def test_slices_that_were_never_asked_for() -> None:
+    """While the store is known to be down, a request leaves nothing to settle."""
+    store, escrow = await slow(line())
+    store.down = True
+    for number in range(3):
+        with pytest.raises(StoreDown):
+            await hold(escrow, f"h{number}", line())
+    assert escrow.waiting == 0
+    store.down = False
+    await escrow.release()
