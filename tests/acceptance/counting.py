@@ -7,7 +7,6 @@ machine, nor on what else runs there, as a time does.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 import sys
 from collections.abc import Callable
@@ -16,17 +15,16 @@ from typing import Any, Final, NamedTuple
 
 import uvloop
 from standby.proxy.asgi import Message
-from standby.proxy.config import Routes, parse_routes
+from standby.proxy.config import Routes
 from standby.proxy.gateway import Gateway
 from standby.proxy.upstream.coarse_timer import GRANULARITY, LISTEN_DELAY
 from typing_extensions import override
 
+from tests.bench.gateways import stack_routes
 from tests.bench.inside import scope_of
 from tests.bench.payloads import (
     ANSWER,
     DONE,
-    MODEL,
-    REQUEST_HEADERS,
     STREAM_HEAD,
     UNARY_HEAD,
     chat_body,
@@ -40,32 +38,8 @@ _WARM: Final = 8
 _COUNTED: Final = 4
 _QUIET: Final = LISTEN_DELAY + 3 * GRANULARITY
 """Seconds in which the timers of earlier requests end, which would be counted otherwise."""
-_SECRET: Final = dict(REQUEST_HEADERS)["authorization"].removeprefix("Bearer ")
 _OURS: Final = (__file__, "bench/inside.py")
 """Files whose calls are the test's own."""
-_ROUTES: Final = """
-stack = [{stack}]
-store = "{store}"
-[providers.bench]
-dialect = "openai"
-base_url = "http://127.0.0.1:1/v1"
-[targets]
-first = {{ provider = "bench", model = "gpt-4.1", price = {{ input = "2.00", output = "8.00" }} }}
-second = {{ provider = "bench", model = "gpt-4.1-mini", price = {{ input = "2.00", output = "8.00" }} }}
-[pools.{model}]
-prefer = ["first", "second"]
-"""
-_KEY: Final = """
-[keys.bench]
-hash = "sha256:{digest}"
-pools = ["*"]
-budget = [{{ limit = "900000.00", window = "month" }}]
-limits = {{ requests_per_minute = 100_000_000, tokens_per_minute = 1_000_000_000 }}
-"""
-_TABLES: Final = {
-    "guardrails": '[guardrails]\nrules = [{ kind = "secrets", on = "request", action = "block" }]\n',
-    "trace": "[trace]\nsample = 0.01\n",
-}
 
 
 class Stack(NamedTuple):
@@ -77,14 +51,7 @@ class Stack(NamedTuple):
     @property
     def routes(self) -> Routes:
         """The configuration."""
-        text = _ROUTES.format(
-            stack=", ".join(f'"{name}"' for name in self.middlewares),
-            store=self.store,
-            model=MODEL,
-        )
-        if "auth" in self.middlewares:
-            text += _KEY.format(digest=hashlib.sha256(_SECRET.encode()).hexdigest())
-        return parse_routes(text + "".join(_TABLES.get(name, "") for name in self.middlewares), environ={})
+        return stack_routes(1, self.middlewares, self.store)
 
 
 class Calls(NamedTuple):

@@ -11,11 +11,10 @@ from typing import Final
 import pytest
 
 from tests.acceptance.counting import Calls, Stack, counted
+from tests.bench.gateways import ALL, MONEY
 
 __all__: list[str] = []
 
-MONEY: Final = ("auth", "budget", "failover")
-ALL: Final = ("trace", "auth", "guardrails", "budget", "route_select", "failover")
 STACKS: Final = {
     "failover": Stack(("failover",)),
     "route_select": Stack(("route_select", "failover")),

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.acceptance.counting import Call, Stack, traced
-from tests.acceptance.test_calls import ALL
+from tests.bench.gateways import ALL
 from tests.docs.documents import ROOT, named
 
 __all__: list[str] = []

@@ -84,5 +84,8 @@ CONTENDERS: Final = (
     Contender("server", "Standby's server alone, answering a constant", _python("server"), relays=False),
     Contender("bare", "a pass-through on uvicorn and Standby's transport", _python("bare")),
     Contender("standby", 'the gateway: stack ["failover"], a pool of two targets', _python("standby")),
+    Contender("money", "with auth and budget, the store in memory", _python("money")),
+    Contender("money-sqlite", "with auth and budget, the store in SQLite", _python("money-sqlite")),
+    Contender("all", "all six middlewares, the store in SQLite", _python("all")),
 )
 """In the order of the tables. Neighbours are compared, so they are measured one after the other."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -18,15 +20,16 @@ from standby.proxy.server import configuration, serve
 from standby.proxy.upstream.transports import POOL_WAIT, pooled
 from uvicorn import Config, Server
 
-from .payloads import ANSWER, MODEL, PATH, RESPONSE_HEADERS
+from .payloads import ANSWER, MODEL, PATH, REQUEST_HEADERS, RESPONSE_HEADERS
 from .sampler import recording
 
-__all__ = ["Bare", "bench_routes", "constant", "main"]
+__all__ = ["ALL", "MONEY", "Bare", "bench_routes", "constant", "main", "stack_routes"]
 
 _CONNECTIONS: Final = 1000
 """More than the 500 streams need: a limit of connections is not what is measured."""
 
 _KEY: Final = "STANDBY_BENCH_KEY"
+_SECRET: Final = dict(REQUEST_HEADERS)["authorization"].removeprefix("Bearer ")
 _FORWARDED: Final = frozenset({b"accept", b"authorization", b"content-type", b"user-agent"})
 _FRAMING: Final = b"transfer-encoding"
 
@@ -43,6 +46,65 @@ second = {{ provider = "bench", model = "gpt-4.1-mini", connections = {connectio
 [pools.{model}]
 prefer = ["first", "second"]
 """
+
+
+MONEY: Final = ("auth", "budget", "failover")
+ALL: Final = ("trace", "auth", "guardrails", "budget", "route_select", "failover")
+_STACK: Final = """
+stack = [{stack}]
+store = "{store}"
+[providers.bench]
+dialect = "openai"
+base_url = "http://127.0.0.1:{upstream}/v1"
+key = "env:{key}"
+[targets.first]
+provider = "bench"
+model = "gpt-4.1"
+connections = {connections}
+price = {{ input = "2.00", output = "8.00" }}
+[targets.second]
+provider = "bench"
+model = "gpt-4.1-mini"
+connections = {connections}
+price = {{ input = "2.00", output = "8.00" }}
+[pools.{model}]
+prefer = ["first", "second"]
+"""
+_TABLES: Final = MappingProxyType(
+    {
+        "auth": """
+[keys.bench]
+hash = "sha256:{digest}"
+pools = ["*"]
+budget = [{{ limit = "900000.00", window = "month" }}]
+limits = {{ requests_per_minute = 100_000_000, tokens_per_minute = 100_000_000_000 }}
+""",
+        "guardrails": """
+[guardrails]
+rules = [{{ kind = "secrets", on = "request", action = "block" }}]
+""",
+        "trace": """
+[trace]
+sample = 0.01
+""",
+    }
+)
+
+
+def stack_routes(upstream: int, stack: tuple[str, ...], store: str) -> Routes:
+    """A pool of two targets, both the upstream, behind these middlewares, each with something to do."""
+    os.environ[_KEY] = _SECRET
+    text = _STACK.format(
+        stack=", ".join(f'"{name}"' for name in stack),
+        store=store,
+        upstream=upstream,
+        key=_KEY,
+        connections=_CONNECTIONS,
+        model=MODEL,
+    )
+    digest = hashlib.sha256(_SECRET.encode()).hexdigest()
+    text += "".join(_TABLES[name].format(digest=digest) for name in stack if name in _TABLES)
+    return parse_routes(text)
 
 
 async def constant(scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +187,7 @@ def bench_routes(
         connections=_CONNECTIONS,
         model=MODEL,
     )
-    os.environ[_KEY] = "sk-bench-0123456789abcdef0123456789abcdef"
+    os.environ[_KEY] = _SECRET
     for name, table in tables.items():
         text += f"\n[{name}]\n{table}"
     return parse_routes(text)
@@ -146,9 +208,17 @@ def _bare(port: int, upstream: int) -> None:
 
 
 def _standby(port: int, upstream: int) -> None:
+    _serve(bench_routes(upstream), port)
+
+
+def _with_stack(stack: tuple[str, ...], store: str, port: int, upstream: int) -> None:
+    _serve(stack_routes(upstream, stack, store), port)
+
+
+def _serve(routes: Routes, port: int) -> None:
     with TemporaryDirectory(prefix="standby-bench-") as folder:
         file = Path(folder) / "routes.toml"  # `serve` watches the file of its routes
-        file.write_text(bench_routes(upstream).source, encoding="utf-8")
+        file.write_text(routes.source, encoding="utf-8")
         serve(load_routes(file), host="127.0.0.1", port=port)
 
 
@@ -174,7 +244,15 @@ def _plain(app: ASGIApp, port: int) -> None:
 
 
 _GATEWAYS: Final = MappingProxyType[str, Callable[[int, int], None]](
-    {"uvicorn": _uvicorn, "server": _server, "bare": _bare, "standby": _standby}
+    {
+        "uvicorn": _uvicorn,
+        "server": _server,
+        "bare": _bare,
+        "standby": _standby,
+        "money": partial(_with_stack, MONEY, "memory:"),
+        "money-sqlite": partial(_with_stack, MONEY, "sqlite:///bench.db"),
+        "all": partial(_with_stack, ALL, "sqlite:///bench.db"),
+    }
 )
 
 
