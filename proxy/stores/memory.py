@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from cachetools import TTLCache
 from typing_extensions import override
@@ -37,7 +37,8 @@ class _MemoryTables(Tables):
         self.holds: dict[str, OpenHold] = {}
         self.settled: dict[str, float] = {}  # hold id -> when it can be forgotten, earliest first
         self.expired: dict[str, float] = {}  # hold id -> when it can be forgotten
-        self.ledger: deque[LedgerEntry] = deque(maxlen=LEDGER)
+        # As plain tuples: the garbage collector does not look at those, whose members are no containers.
+        self.ledger: deque[tuple[Any, ...]] = deque(maxlen=LEDGER)
         self._forgotten = clocks.monotonic()
 
     @override
@@ -111,7 +112,7 @@ class _MemoryTables(Tables):
 
     @override
     def book(self, entries: Iterable[LedgerEntry]) -> None:
-        self.ledger.extend(entries)
+        self.ledger.extend(map(tuple, entries))
 
     @override
     def forget(self) -> None:
@@ -178,7 +179,7 @@ class Memory(Store):
 
     @override
     async def entries(self, since: float = 0.0) -> AsyncIterator[LedgerEntry]:
-        for entry in tuple(self._tables.ledger):
+        for entry in map(LedgerEntry._make, tuple(self._tables.ledger)):
             if entry.at >= since:
                 yield entry
 

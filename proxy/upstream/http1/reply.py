@@ -195,7 +195,7 @@ class Reply:
             return
         # llhttp has removed the blanks before a value, not those behind it.
         headers = [
-            (name.lower(), value.rstrip(b" \t") if value[-1:] in b" \t" else value)
+            (name.lower(), value if value[-1:] > b" " else value.rstrip(b" \t"))
             for name, value in self.headers
         ]
         self.headers = []
