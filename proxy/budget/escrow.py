@@ -88,7 +88,6 @@ class Escrow(ForwardingStore):
                     return taken
             outcome = await self._hold_in_store(known, hold_id, lines, lease, entries, enforce=enforce)
             if isinstance(outcome, Denied) and is_first and sliceable and known.slice is None:
-                known.in_store = False
                 known.join(await self._any_slice(lines, lease))
                 if (taken := known.take(lines)) is not None:
                     return taken
