@@ -79,7 +79,7 @@ class Escrow(ForwardingStore):
         known, sliceable = self._holds.get(hold_id), enforce and is_sliceable(lines)
         is_first = known is None
         if known is None:
-            known = self._holds[hold_id] = SlicedHold()
+            known = self._holds[hold_id] = SlicedHold(None, {})
         try:
             if sliceable:
                 if is_first:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..stores.records import Held, Line
@@ -68,8 +68,8 @@ class SlicedHold:
     `in_store` is whether the store may have a hold of the same id.
     """
 
-    slice: Slice | None = None
-    held: dict[Key, int] = field(default_factory=dict[Key, int])
+    slice: Slice | None
+    held: dict[Key, int]
     rest: tuple[Line, ...] | None = None
     in_store: bool = False
 

@@ -12,7 +12,7 @@ from .settlement_queue import SettlementQueue
 
 __all__ = ["BATCH", "BEHIND", "WriteBehind"]
 
-BEHIND: Final = 0.05
+BEHIND: Final = 0.005
 """Seconds after which a batch is given to the queue."""
 BATCH: Final = 64
 """The number of ledger entries of a batch that is not waited for any longer."""

@@ -34,8 +34,8 @@ class Body:
         """
         if isinstance(receive, cls):
             return receive
-        raw, parts = b"", list[bytes]()
-        size, more = 0, True
+        parts: list[bytes] = []
+        raw, size, more = b"", 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":

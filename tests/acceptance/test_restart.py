@@ -25,11 +25,21 @@ REQUESTS: Final = 150
 
 
 @pytest.mark.parametrize(
-    ("kind", "workers", "hard"),
-    [("sqlite", 2, False), ("redis", 1, False), ("sqlite", 1, True)],
+    ("kind", "workers", "hard", "escrow"),
+    [
+        ("sqlite", 2, False, True),
+        ("redis", 1, False, True),
+        ("sqlite", 1, True, False),
+        ("sqlite", 1, True, True),
+    ],
 )
-async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: bool, tmp_path: Path) -> None:
-    """Every answer given before the stop and after the restart is booked once, at what the provider bills."""
+async def test_the_ledger_has_what_was_answered(
+    kind: Kind, workers: int, hard: bool, escrow: bool, tmp_path: Path
+) -> None:
+    """Every answer given before the stop and after the restart is booked once, at what the provider bills.
+
+    Of a process that is killed the last lines may be missing with escrow; its slices pay what they cost.
+    """
     async with AsyncExitStack() as stack:
         reader = stack.enter_context(reader_of(kind, tmp_path))
         alpha = await stack.enter_async_context(Simulator("alpha"))
@@ -44,6 +54,7 @@ async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: 
                 beta.url,
                 store=reader.url,
                 key=budget,
+                budget=f"escrow = {str(escrow).lower()}",
                 timeouts='{ first_token = "5s", total = "5s" }',  # so that leases are short
             )
         )
@@ -75,7 +86,8 @@ async def test_the_ledger_has_what_was_answered(kind: Kind, workers: int, hard: 
         assert len(answered) >= REQUESTS - 2 * CALLERS
         booked = [entry.request_id for entry in entries]
         assert len(booked) == len(set(booked))
-        assert answered <= set(booked)
+        assert answered <= set(booked) or (hard and escrow)
+        assert len(answered - set(booked)) <= 2 * CALLERS
         due = sum(CARDS["alpha"].cost(line.input, line.output) for line in alpha.bill)
         if hard:
             assert sum(entry.cost or 0 for entry in entries) >= due

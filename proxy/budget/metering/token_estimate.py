@@ -231,7 +231,8 @@ class _PromptMeter:
 
     def messages(self, messages: list[Any]) -> None:
         """Adds messages: the plain ones, of a role and a text, in one step each."""
-        texts, others = self.texts, list[object]()
+        texts = self.texts
+        others: list[object] = []
         for message in messages:
             if message.__class__ is dict and len(message) == 2 and "role" in message and "content" in message:
                 role, content = message["role"], message["content"]
